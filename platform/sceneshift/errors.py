@@ -1,0 +1,33 @@
+"""The errors a user can meet, under one root.
+
+A message says what was got, what was expected, and what to do next.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SceneshiftError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class InvalidInputError(SceneshiftError, ValueError):
+    """The user's input is at fault: an argument, a file's content, a configuration."""
+
+
+class MissingDataError(SceneshiftError, FileNotFoundError):
+    """A file or package that holds data is not where it was looked for."""
+
+
+class ResourceError(SceneshiftError):
+    """What was asked for does not fit the machine or the cluster."""
+
+
+class StudyError(SceneshiftError):
+    """A study can't be opened, resumed or closed in the state it is in."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,100 @@
+"""Patches cut from a scene in one indexed operation, on the device the network is on.
+
+Shape letters: B batch, C bands, P patch size, H rows, W columns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sceneshift.errors import InvalidInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes to training patches (specification of S2AMSnet, "Two-step min-max").
+
+    Args:
+        flips: With probability 1/2 a patch is considered for flips; each axis is then flipped with 1/2.
+        noise_std: With probability 1/2 a patch x becomes ``alpha * x + noise_std * n``, one alpha ~ U(0.9, 1.1) a
+            patch, n ~ N(0, 1) an element. In the cube's units; 0 leaves this out.
+    """
+
+    flips: bool
+    noise_std: float
+
+
+class PatchSampler:
+    """Every P x P patch of one cube, the borders continued by symmetric reflection.
+
+    The cube is moved to the device once. A patch is read as P*P rows of C contiguous numbers; flips only permute
+    the row numbers, so an augmented patch costs the same read.
+
+    Args:
+        cube: (H, W, C) float32. Reflection happens at this array's edges: a cube cut out of a larger scene never
+            shows a pixel from beyond the cut.
+        patch_size: P, odd.
+        device: Where the cube and all patches live.
+
+    Raises:
+        InvalidInputError: The patch size is even or below 1.
+    """
+
+    def __init__(self, cube: NDArray[np.float32], *, patch_size: int, device: torch.device | str) -> None:
+        if patch_size < 1 or patch_size % 2 == 0:
+            raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number of pixels.")
+        radius = patch_size // 2
+        padded = np.pad(cube, ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
+        self.device = torch.device(device)
+        self.patch_size = patch_size
+        self._width = cube.shape[1]
+        self._padded_width = padded.shape[1]
+        self._rows = torch.from_numpy(padded).to(self.device).reshape(-1, cube.shape[2])
+        offsets = torch.arange(patch_size)[:, None] * self._padded_width + torch.arange(patch_size)[None, :]
+        variants = [offsets, offsets.flip(0), offsets.flip(1), offsets.flip(0, 1)]
+        self._offsets = torch.stack([v.flatten() for v in variants]).to(self.device)
+        self.rms = float(np.sqrt(np.mean(np.square(cube, dtype=np.float64))))
+
+    def patches(self, pixels: Tensor, *, flips: Tensor | None = None) -> Tensor:
+        """Cut the patches around some pixels.
+
+        Args:
+            pixels: (B,) int64 flat indices, row * W + column.
+            flips: (B,) int64 in 0..3: none, rows, columns, both.
+
+        Returns:
+            (B, C, P, P) float32, contiguous.
+        """
+        corners = (pixels // self._width) * self._padded_width + pixels % self._width
+        offsets = self._offsets[0] if flips is None else self._offsets[flips]
+        side = self.patch_size
+        flat = self._rows[corners[:, None] + offsets]
+        return flat.view(len(pixels), side, side, -1).permute(0, 3, 1, 2).contiguous()
+
+    def augmented(self, pixels: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+        """Cut patches and change them at random.
+
+        Args:
+            pixels: (B,) int64 flat indices.
+            augmentation: What may change.
+            generator: Source of the draws, on the sampler's device.
+
+        Returns:
+            (B, C, P, P) float32.
+        """
+        batch = len(pixels)
+        flips = None
+        if augmentation.flips:
+            coins = torch.randint(0, 2, (3, batch), device=self.device, generator=generator)
+            flips = coins[0] * (coins[1] + 2 * coins[2])
+        patches = self.patches(pixels, flips=flips)
+        if augmentation.noise_std > 0:
+            chosen = torch.randint(0, 2, (batch, 1, 1, 1), device=self.device, generator=generator)
+            alpha = torch.empty(batch, 1, 1, 1, device=self.device).uniform_(0.9, 1.1, generator=generator)
+            noise = torch.randn(patches.shape, device=self.device, generator=generator)
+            changed = alpha * patches + augmentation.noise_std * noise
+            patches = torch.where(chosen.bool(), changed, patches)
+        return patches

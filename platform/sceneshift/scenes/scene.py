@@ -1,0 +1,201 @@
+"""A hyperspectral scene, with and without labels.
+
+Shape letters: H rows, W columns, C bands, K classes.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Which pixels of which acquisition a scene covers: rows and columns of the parent image, half open.
+
+    Two scenes share a pixel when they come from one parent and their rectangles meet. ``parent`` names the
+    acquisition (one flight, one overpass); scenes of one parent are one scene for statistics.
+    """
+
+    parent: str
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        for axis, (start, stop) in (("rows", self.rows), ("columns", self.columns)):
+            if not 0 <= start < stop:
+                raise InvalidInputError(
+                    f"footprint of {self.parent!r}: {axis} = ({start}, {stop}); expected 0 <= start < stop."
+                )
+
+    def overlaps(self, other: "Footprint") -> bool:
+        """Whether the two footprints share at least one pixel."""
+        return (
+            self.parent == other.parent
+            and self.rows[0] < other.rows[1]
+            and other.rows[0] < self.rows[1]
+            and self.columns[0] < other.columns[1]
+            and other.columns[0] < self.columns[1]
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UnlabelledScene:
+    """A scene as something that trains may see a target: the cube, and no field that could hold a label.
+
+    Args:
+        name: The scene's name.
+        cube: (H, W, C) float32, finite, read-only once the scene holds it.
+        wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
+        footprint: Where the pixels come from; by default an acquisition of its own.
+        normalization: Names of the steps the cube has been through, in order.
+
+    Raises:
+        InvalidInputError: The cube has another shape, another type, NaN or infinity, or the wavelengths don't
+            fit its bands.
+    """
+
+    name: str
+    cube: NDArray[np.float32]
+    wavelengths_nm: NDArray[np.float64] | None = None
+    footprint: Footprint = field(default=None)  # type: ignore[assignment]  # filled in below
+    normalization: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        cube = self.cube
+        if not isinstance(cube, np.ndarray) or cube.ndim != 3 or 0 in cube.shape:
+            got = f"an array of shape {cube.shape}" if isinstance(cube, np.ndarray) else type(cube).__name__
+            raise InvalidInputError(f"scene {self.name!r}: expected a cube (rows, columns, bands), got {got}.")
+        if cube.dtype != np.float32:
+            raise InvalidInputError(
+                f"scene {self.name!r}: expected a float32 cube, got {cube.dtype}; "
+                "convert it with cube.astype(numpy.float32)."
+            )
+        if not np.isfinite(cube).all():
+            bad = np.flatnonzero(~np.isfinite(cube).all(axis=(0, 1)))
+            raise InvalidInputError(
+                f"scene {self.name!r}: NaN or infinity in {len(bad)} of {cube.shape[2]} bands (the first: "
+                f"{bad[0]}); mask those pixels or leave the bands out."
+            )
+        object.__setattr__(self, "cube", _read_only(cube))
+        if self.wavelengths_nm is not None:
+            wavelengths = np.asarray(self.wavelengths_nm, dtype=np.float64)
+            if wavelengths.shape != (cube.shape[2],):
+                raise InvalidInputError(
+                    f"scene {self.name!r}: {wavelengths.size} wavelengths for {cube.shape[2]} bands."
+                )
+            object.__setattr__(self, "wavelengths_nm", _read_only(wavelengths))
+        if self.footprint is None:
+            own = Footprint(parent=self.name, rows=(0, cube.shape[0]), columns=(0, cube.shape[1]))
+            object.__setattr__(self, "footprint", own)
+        rows, columns = self.footprint.rows, self.footprint.columns
+        if (rows[1] - rows[0], columns[1] - columns[0]) != cube.shape[:2]:
+            raise InvalidInputError(
+                f"scene {self.name!r}: footprint {rows} x {columns} does not have the cube's "
+                f"{cube.shape[0]} x {cube.shape[1]} pixels."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.cube.shape[0], self.cube.shape[1]
+
+    @property
+    def num_bands(self) -> int:
+        """C."""
+        return int(self.cube.shape[2])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene(UnlabelledScene):
+    """A scene with its label map.
+
+    Args:
+        name: The scene's name.
+        cube: (H, W, C) float32, finite.
+        wavelengths_nm: (C,) or None.
+        footprint: Where the pixels come from.
+        normalization: Names of the steps the cube has been through.
+        labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``.
+        class_names: The K class names, distinct, K >= 2.
+
+    Raises:
+        InvalidInputError: As for :class:`UnlabelledScene`; or the labels have another shape, are no integers or
+            lie outside 0..K; or the class names repeat.
+    """
+
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        labels = np.asarray(self.labels)
+        if labels.shape != self.shape:
+            raise InvalidInputError(
+                f"scene {self.name!r}: label map of shape {labels.shape} for a cube of {self.shape} pixels."
+            )
+        if labels.dtype.kind not in "iu":
+            raise InvalidInputError(f"scene {self.name!r}: expected integer labels, got {labels.dtype}.")
+        names = tuple(self.class_names)
+        if len(names) < 2 or len(set(names)) != len(names):
+            raise InvalidInputError(f"scene {self.name!r}: expected at least two distinct class names, got {names}.")
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high > len(names):
+            raise InvalidInputError(
+                f"scene {self.name!r}: labels run from {low} to {high}; expected 0 (unlabelled) to {len(names)}."
+            )
+        object.__setattr__(self, "labels", _read_only(labels.astype(np.int64)))
+        object.__setattr__(self, "class_names", names)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """(K,) labelled pixels per class."""
+        return np.bincount(self.labels.ravel(), minlength=self.num_classes + 1)[1:]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over cube, labels and class names, as 16 hexadecimal digits."""
+        digest = hashlib.sha256(repr((self.cube.shape, self.class_names, self.normalization)).encode())
+        digest.update(self.cube.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()[:16]
+
+    def without_labels(self) -> UnlabelledScene:
+        """The same scene, its labels left behind."""
+        return UnlabelledScene(
+            name=self.name,
+            cube=self.cube,
+            wavelengths_nm=self.wavelengths_nm,
+            footprint=self.footprint,
+            normalization=self.normalization,
+        )
+
+
+def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Divide every pixel's spectrum by its L2 norm; a pixel of zeros stays zero.
+
+    Args:
+        cube: (..., C) of any numeric type.
+
+    Returns:
+        (..., C) float32.
+    """
+    spectra = cube.astype(np.float32)
+    norms = np.linalg.norm(spectra, axis=-1, keepdims=True)
+    normalized: NDArray[np.float32] = np.divide(spectra, norms, out=np.zeros_like(spectra), where=norms > 0)
+    return normalized
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.setflags(write=False)
+    return view
