@@ -1,0 +1,141 @@
+"""S2AMSnet's semantic consistency discriminator F, the network that is kept for prediction.
+
+Shape letters: B batch, C bands, P patch, K classes, d projection width.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.networks.involution import Involution
+
+_NUM_BLOCKS = 3
+
+
+class DiscriminatorBlock(nn.Module):
+    """`w0 * ReLU(BN(Conv1x1(Involution(h)))) + w1 * ReLU(BN(Conv3x3(h)))`, convolutions without bias.
+
+    Spec: "Semantic consistency discriminator F".
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        """Build the layers.
+
+        Args:
+            in_channels: channels of the input map.
+            out_channels: channels of the output map.
+        """
+        super().__init__()
+        self.involution = Involution(in_channels)
+        self.spectral = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.spectral_norm = nn.BatchNorm2d(out_channels)
+        self.spatial = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.spatial_norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, h: Tensor, weights: Tensor) -> Tensor:
+        """Blend the spectral and the spatial branch.
+
+        Args:
+            h: (B, in_channels, P, P).
+            weights: (2,), w0 and w1, non-negative.
+
+        Returns:
+            (B, out_channels, P, P).
+        """
+        spectral = F.relu(self.spectral_norm(self.spectral(self.involution(h))))
+        spatial = F.relu(self.spatial_norm(self.spatial(h)))
+        return weights[0] * spectral + weights[1] * spatial
+
+
+class SpectralSpatialFeatures(nn.Module):
+    """Three discriminator blocks that share one pair of branch weights, then a 2x2 max-pool.
+
+    The pair is the softmax of two learned scalars that start equal.
+    """
+
+    def __init__(self, bands: int, width: int) -> None:
+        """Build the layers.
+
+        Args:
+            bands: C.
+            width: d.
+        """
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(bands if index == 0 else width, width) for index in range(_NUM_BLOCKS)
+        )
+        self.blend = nn.Parameter(torch.zeros(2))
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, P, P) to (B, d, P // 2, P // 2)."""
+        weights = self.blend.softmax(0)
+        h = x
+        for block in self.blocks:
+            h = block(h, weights)
+        pooled: Tensor = self.pool(h)
+        return pooled
+
+
+class Discriminator(nn.Module):
+    """Patch classifier: spectral-spatial features, then `flatten -> Linear -> ReLU -> Linear`.
+
+    `features` maps (B, C, P, P) to (B, d, P // 2, P // 2), `head` maps that to the logits (B, K). In eval
+    mode a patch's logits depend on that patch alone. Spec: "Semantic consistency discriminator F".
+    """
+
+    def __init__(self, bands: int, classes: int, *, patch_size: int, width: int = 128) -> None:
+        """Build the layers.
+
+        Args:
+            bands: C, at least 1.
+            classes: K, at least 2.
+            patch_size: P, odd, at least 5.
+            width: d, at least 1.
+
+        Raises:
+            InvalidInputError: an argument is out of the range above.
+        """
+        super().__init__()
+        if bands < 1:
+            raise InvalidInputError(f"got bands={bands}; expected at least 1; pass the scene's number of bands")
+        if classes < 2:
+            raise InvalidInputError(f"got classes={classes}; expected at least 2; pick a pair that shares two classes")
+        if patch_size < 5 or patch_size % 2 == 0:
+            raise InvalidInputError(
+                f"got patch_size={patch_size}; expected an odd number of at least 5; try patch_size=13, the default"
+            )
+        if width < 1:
+            raise InvalidInputError(f"got width={width}; expected at least 1; try width=128, the default")
+        self.bands = bands
+        self.classes = classes
+        self.patch_size = patch_size
+        self.features = SpectralSpatialFeatures(bands, width)
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(width * (patch_size // 2) ** 2, width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify patches by their centre pixel.
+
+        Args:
+            x: (B, C, P, P).
+
+        Returns:
+            Logits, (B, K).
+
+        Raises:
+            InvalidInputError: x has another shape.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != (self.bands, self.patch_size, self.patch_size):
+            raise InvalidInputError(
+                f"got x of shape {tuple(x.shape)}; "
+                f"expected (B, {self.bands}, {self.patch_size}, {self.patch_size}); "
+                f"cut patches of this size, or build Discriminator with the patches' bands and patch_size"
+            )
+        logits: Tensor = self.head(self.features(x))
+        return logits

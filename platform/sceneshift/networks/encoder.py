@@ -1,0 +1,133 @@
+"""Encoder E of the multiscale mutual-information regularizer (MMIRN): features of a patch at five depths.
+
+Shape letters: B batch, C bands, P patch, H and W height and width of a map, n_l features at depth l.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sceneshift.errors import InvalidInputError
+
+_MIN_PATCH = 5
+_PAD = 3
+_WIDTHS = (8, 16, 32)
+_NUM_RESIDUAL = 5
+
+
+class BlurPool(nn.Module):
+    """Anti-aliased halving: reflect pad 1, then the fixed filter [1,2,1] x [1,2,1] / 16 a channel, stride 2.
+
+    Spec: "Multiscale mutual-information regularizer".
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        """Build the layers.
+
+        Args:
+            channels: channels of the map.
+        """
+        super().__init__()
+        self.channels = channels
+        row = torch.tensor([1.0, 2.0, 1.0])
+        self.register_buffer("kernel", (torch.outer(row, row) / 16).expand(channels, 1, 3, 3).clone())
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, channels, H, W) to (B, channels, ceil(H / 2), ceil(W / 2)); H and W at least 2."""
+        return F.conv2d(F.pad(h, (1, 1, 1, 1), mode="reflect"), self.kernel, stride=2, groups=self.channels)
+
+
+class ResidualBlock(nn.Module):
+    """`h + IN(Conv3x3(ReLU(IN(Conv3x3(h)))))`, each convolution reflect-padded by 1.
+
+    Spec: "Multiscale mutual-information regularizer".
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Build the layers.
+
+        Args:
+            channels: channels of the map, in and out.
+        """
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, channels, H, W) to the same shape; H and W at least 2."""
+        out: Tensor = h + self.body(h)
+        return out
+
+
+class ContentEncoder(nn.Module):
+    """A small convolutional encoder read at five depths, trained jointly with the generators.
+
+    Every norm is an InstanceNorm without parameters, so a patch's features depend on that patch alone.
+    Spec: "Multiscale mutual-information regularizer (MMIRN)".
+    """
+
+    def __init__(self, bands: int) -> None:
+        """Build the layers.
+
+        Args:
+            bands: C, at least 1.
+
+        Raises:
+            InvalidInputError: bands is below 1.
+        """
+        super().__init__()
+        if bands < 1:
+            raise InvalidInputError(f"got bands={bands}; expected at least 1; pass the scene's number of bands")
+        self.bands = bands
+        self.pad = nn.ReflectionPad2d(_PAD)
+        self.stem = nn.Conv2d(bands, _WIDTHS[0], 2 * _PAD + 1)
+        self.stages = nn.ModuleList(nn.Conv2d(narrow, wide, 3, padding=1) for narrow, wide in pairwise(_WIDTHS))
+        self.pools = nn.ModuleList(BlurPool(wide) for wide in _WIDTHS[1:])
+        self.residuals = nn.ModuleList(ResidualBlock(_WIDTHS[-1]) for _ in range(_NUM_RESIDUAL))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Read the features of each patch at five depths.
+
+        Args:
+            x: (B, C, P, P), P at least 5.
+
+        Returns:
+            Five tensors (B, n_l), flattened a patch: the reflect-padded input, the output of each of the two
+            stage convolutions before its norm, the output of residual block 1 and that of residual block 5.
+
+        Raises:
+            InvalidInputError: x has another number of bands, or patches below 5.
+        """
+        if x.ndim != 4 or x.shape[1] != self.bands:
+            raise InvalidInputError(
+                f"got x of shape {tuple(x.shape)}; expected (B, {self.bands}, P, P); "
+                f"build ContentEncoder(bands=...) with the scene's number of bands"
+            )
+        if min(x.shape[2:]) < _MIN_PATCH:
+            raise InvalidInputError(
+                f"got patches of {x.shape[2]} x {x.shape[3]}; expected at least {_MIN_PATCH} x {_MIN_PATCH}, "
+                f"below which reflect padding has nothing to reflect; use patch_size={_MIN_PATCH} or more"
+            )
+        padded = self.pad(x)
+        features = [padded]
+        h = F.relu(F.instance_norm(self.stem(padded)))
+        for stage, pool in zip(self.stages, self.pools, strict=True):
+            h = stage(h)
+            features.append(h)
+            h = pool(F.relu(F.instance_norm(h)))
+        for index, residual in enumerate(self.residuals):
+            h = residual(h)
+            if index in (0, _NUM_RESIDUAL - 1):
+                features.append(h)
+        return [feature.flatten(1) for feature in features]

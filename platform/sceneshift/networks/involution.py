@@ -1,0 +1,225 @@
+"""Involution (Li et al., CVPR 2021), the spectral branch of every spectral-spatial block.
+
+Shape letters: B batch, C channels, H and W height and width of a patch, G groups, D channels a group
+(C // G), L = (H + 1) * (W + 1) flat positions of a padded plane, n patches worked on at a time.
+
+How it is computed. Unfolding a map to its nine neighbours costs nine times its memory. Here x is copied,
+a few patches at a time, into planes of (H + 1) x (W + 1) whose last row and column are zero:
+
+    x x x 0
+    x x x 0     the zero column ends one row and begins the next,
+    x x x 0     the zero row ends one plane and begins the next,
+    0 0 0 0
+
+so that "one pixel up and left, zero outside the patch" is the same memory read W + 2 places earlier. Each of
+the nine shifts is then one view and one fused multiply-add over long contiguous runs, which stay in cache.
+The kernels are generated on planes of the same size. Only x and the kernels (before their ReLU, which is
+taken chunk by chunk too) are kept for the backward pass.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from sceneshift.errors import InvalidInputError
+
+_TAPS = 9
+_CENTRE = 4
+# Values in a plane buffer. On a CPU 1 MiB in float32, ten patches of 13 x 13 with 128 channels: fastest of
+# 2**16 ... 2**22 there, and as fast as any at 7 x 7 with 64. Elsewhere launches cost more than cache misses.
+_CPU_VALUES = 2**18
+_DEVICE_VALUES = 2**26
+
+
+def flat_involution(x: Tensor, kernel_logits: Tensor, channels_per_group: int) -> Tensor:
+    """Apply one 3x3 kernel a pixel and channel group, zero outside the patch; a kernel is ReLU(its logits).
+
+    `out[b, c, h, w] = sum_ij kernels[b, 9 * (c // D) + 3 * i + j, h, w] * x[b, c, h + i - 1, w + j - 1]`.
+    Sums are taken in float32, or in float64 where an input is float64. Differentiable once in both inputs,
+    and only these two are kept for it. The ReLU is inside because a separate one costs a tenth of the layer.
+
+    Args:
+        x: (B, C, H, W).
+        kernel_logits: (B, 9 * ceil(C / D), H + 1, W + 1); the last row and column have no effect.
+        channels_per_group: D, the number of consecutive channels that share a kernel.
+
+    Returns:
+        (B, C, H, W) in x's dtype.
+
+    Raises:
+        InvalidInputError: the kernels' shape is not the one above.
+    """
+    batch, channels, height, width = x.shape
+    expected = (batch, _TAPS * -(-channels // channels_per_group), height + 1, width + 1)
+    if tuple(kernel_logits.shape) != expected:
+        raise InvalidInputError(
+            f"got kernels of shape {tuple(kernel_logits.shape)}; expected {expected} for x of shape "
+            f"{tuple(x.shape)} and {channels_per_group} channels a group; "
+            f"pad the kernel generator's input by one row and column"
+        )
+    kernel_logits = kernel_logits.contiguous()
+    if torch.is_grad_enabled() and (x.requires_grad or kernel_logits.requires_grad):
+        out: Tensor = _FlatInvolution.apply(x, kernel_logits, channels_per_group)  # type: ignore[no-untyped-call]
+        return out
+    return _forward(x, kernel_logits, channels_per_group)
+
+
+class _FlatInvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, logits: Tensor, channels_per_group: int) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x, logits)
+        ctx.channels_per_group = channels_per_group
+        return _forward(x, logits, channels_per_group)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
+        x, logits = ctx.saved_tensors
+        need_x, need_logits = ctx.needs_input_grad[:2]
+        per_group = ctx.channels_per_group
+        grads = _backward(x, logits, grad_out, per_group, need_x=need_x, need_logits=need_logits)
+        return *grads, None
+
+
+class _Planes:
+    """Zeroed planes for n patches, with a guard at both ends, in the accumulation dtype."""
+
+    def __init__(self, x: Tensor, logits: Tensor, channels_per_group: int) -> None:
+        batch, self.channels, self.height, self.width = x.shape
+        self.groups = logits.shape[1] // _TAPS
+        self.per_group = channels_per_group
+        per_patch = self.groups * channels_per_group * (self.height + 1) * (self.width + 1)
+        values = _CPU_VALUES if x.device.type == "cpu" else _DEVICE_VALUES
+        self.patches = max(1, min(batch, values // per_patch))
+        self._per_patch = per_patch
+        self._guard = self.width + 2
+        dtype = torch.promote_types(torch.promote_types(x.dtype, logits.dtype), torch.float32)
+        self.flat = torch.zeros(2 * self._guard + self.patches * per_patch, dtype=dtype, device=x.device)
+
+    def pixels(self, count: int) -> Tensor:
+        """The first `count` patches without the zero row and column: (count, C, H, W)."""
+        flat = self.flat.narrow(0, self._guard, count * self._per_patch)
+        planes = flat.view(count, self.groups * self.per_group, self.height + 1, self.width + 1)
+        return planes[:, : self.channels, : self.height, : self.width]
+
+    def shifted(self, count: int, tap: int) -> Tensor:
+        """What tap i * 3 + j sees of the first `count` patches: (count, G, D, L)."""
+        offset = (tap // 3 - 1) * (self.width + 1) + tap % 3 - 1
+        flat = self.flat.narrow(0, self._guard + offset, count * self._per_patch)
+        return flat.view(count, self.groups, self.per_group, -1)
+
+
+def _taps(logits: Tensor, planes: _Planes) -> Tensor:
+    """ReLU of (n, 9 * G, H + 1, W + 1), as a new (n, G, 9, L) in the accumulation dtype."""
+    return logits.clamp_min(0).to(planes.flat.dtype).view(logits.shape[0], planes.groups, _TAPS, -1)
+
+
+def _forward(x: Tensor, logits: Tensor, channels_per_group: int) -> Tensor:
+    source = _Planes(x, logits, channels_per_group)
+    total = _Planes(x, logits, channels_per_group)
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    for start in range(0, x.shape[0], source.patches):
+        chunk = slice(start, start + source.patches)
+        count = x[chunk].shape[0]
+        source.pixels(count).copy_(x[chunk])
+        taps = _taps(logits[chunk], source)
+        # What lands in total's own zero row and column is never read.
+        sums = total.shifted(count, _CENTRE)
+        torch.mul(source.shifted(count, 0), taps[:, :, 0, None], out=sums)
+        for tap in range(1, _TAPS):
+            sums.addcmul_(source.shifted(count, tap), taps[:, :, tap, None])
+        out[chunk] = total.pixels(count)
+    return out
+
+
+def _backward(
+    x: Tensor, logits: Tensor, grad_out: Tensor, channels_per_group: int, *, need_x: bool, need_logits: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    grads = _Planes(x, logits, channels_per_group)
+    other = _Planes(x, logits, channels_per_group)  # what x's gradient is summed in, then x itself
+    grad_x = torch.empty(x.shape, dtype=x.dtype, device=x.device) if need_x else None
+    grad_logits = torch.empty_like(logits) if need_logits else None
+    for start in range(0, x.shape[0], grads.patches):
+        chunk = slice(start, start + grads.patches)
+        count = x[chunk].shape[0]
+        grads.pixels(count).copy_(grad_out[chunk])
+        grad = grads.shifted(count, _CENTRE)
+        taps = _taps(logits[chunk], grads)
+        other.flat.zero_()
+        if grad_x is not None:
+            for tap in range(_TAPS):
+                # The zero rows and columns of the gradient send nothing to a neighbouring plane.
+                other.shifted(count, tap).addcmul_(grad, taps[:, :, tap, None])
+            grad_x[chunk] = other.pixels(count)
+            other.flat.zero_()
+        if grad_logits is not None:
+            other.pixels(count).copy_(x[chunk])
+            target = grad_logits[chunk].view(count, grads.groups, _TAPS, -1)
+            in_place = target.dtype == grad.dtype
+            sums = target if in_place else torch.empty(target.shape, dtype=grad.dtype, device=grad.device)
+            for tap in range(_TAPS):
+                seen = other.shifted(count, tap)
+                # One fused multiply-add a channel beats a product followed by a sum over D.
+                torch.mul(grad[:, :, 0], seen[:, :, 0], out=sums[:, :, tap])
+                for channel in range(1, grads.per_group):
+                    sums[:, :, tap].addcmul_(grad[:, :, channel], seen[:, :, channel])
+            sums.mul_(taps.sign_())  # the ReLU's gradient
+            if not in_place:
+                target.copy_(sums)
+    return grad_x, grad_logits
+
+
+class Involution(nn.Module):
+    """3x3 involution, stride 1, zero padding 1, with G = max(1, C // 3) groups.
+
+    The kernel generator is `Conv1x1(C -> C // 5, no bias) -> BN -> ReLU -> Conv1x1(-> 9 * G) -> ReLU`.
+    Channel c uses group min(c // (C // G), G - 1): where C is no multiple of 3, the last group serves the
+    channels left over. Weights start Kaiming-normal (fan-out), the bias 0.
+    Spec: "Involution"; Li et al., "Involution", CVPR 2021.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Build the layers.
+
+        Args:
+            channels: C, at least 1.
+
+        Raises:
+            InvalidInputError: channels is below 1.
+        """
+        super().__init__()
+        if channels < 1:
+            raise InvalidInputError(f"got channels={channels}; expected at least 1; pass the map's channel count")
+        self.channels = channels
+        self.groups = max(1, channels // 3)
+        self.channels_per_group = channels // self.groups
+        hidden = max(1, channels // 5)
+        self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.norm = nn.BatchNorm2d(hidden)
+        self.expand = nn.Conv2d(hidden, _TAPS * self.groups, 1)
+        for convolution in (self.reduce, self.expand):
+            nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        assert self.expand.bias is not None
+        nn.init.zeros_(self.expand.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Generate a kernel a pixel and group, and apply it.
+
+        Args:
+            x: (B, C, H, W).
+
+        Returns:
+            (B, C, H, W) in x's dtype.
+        """
+        weight, bias = self.expand.weight, self.expand.bias
+        assert bias is not None
+        if self.groups * self.channels_per_group < self.channels:
+            # Channels left over: one more group that repeats the last.
+            weight = torch.cat((weight, weight[-_TAPS:]))
+            bias = torch.cat((bias, bias[-_TAPS:]))
+        hidden = F.relu(self.norm(self.reduce(x)), inplace=True)
+        kernel_logits = F.conv2d(F.pad(hidden, (0, 1, 0, 1)), weight, bias)
+        return flat_involution(x, kernel_logits, self.channels_per_group)

@@ -1,0 +1,140 @@
+"""Loss terms of S2AMSnet: divergence between domains, and mutual information between a patch and its image.
+
+Shape letters: B batch, K classes, n_l features at depth l.
+
+Every loss is computed in float32 or wider, also under autocast: a softmax at temperature 0.07 and a sum over
+thousands of features are beyond bfloat16.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sceneshift.errors import InvalidInputError
+
+#: Squared norm below which a row counts as zero, so that no gradient divides by it.
+_SMALLEST_SQUARED_NORM = 1e-16
+
+
+def kl_divergence(p_logits: Tensor, q_logits: Tensor) -> Tensor:
+    """`KL(p || q)` between two softmax outputs, mean over the batch.
+
+    Spec: "Two-step min-max" and the paper's column of "Where the release departs".
+
+    Args:
+        p_logits: (B, K).
+        q_logits: (B, K).
+
+    Returns:
+        Scalar, at least 0; 0 where the two distributions agree.
+
+    Raises:
+        InvalidInputError: the shapes differ or are not (B, K).
+    """
+    log_p, log_q = _log_softmax_pair(p_logits, q_logits)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
+
+
+def released_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
+    """The release's form: mean over elements of `q * (log q - p)`, probabilities where log p belongs.
+
+    Negative for equal inputs, and no divergence; kept to measure what it costs. Spec: "Two-step min-max".
+
+    Args:
+        p_logits: (B, K), of the generated patches.
+        q_logits: (B, K), of the mixed patches.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        InvalidInputError: the shapes differ or are not (B, K).
+    """
+    log_p, log_q = _log_softmax_pair(p_logits, q_logits)
+    return (log_q.exp() * (log_q - log_p.exp())).mean()
+
+
+def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool) -> Tensor:
+    """Contrast each row of z = [query; key] with all others; its partner is that row of the other half.
+
+    With `S = z z^T / temperature`, a row's loss is the cross-entropy of picking its partner among it
+    and the other 2B - 2 rows (itself is left out); the result is the mean over the 2B rows.
+    Spec: "Multiscale mutual-information regularizer".
+
+    Args:
+        query: (B, n), from the generated patches.
+        key: (B, n), from the source patches.
+        temperature: tau, above 0.
+        normalize: scale each row to unit L2 norm first (the release does not).
+
+    Returns:
+        Scalar, at least 0.
+
+    Raises:
+        InvalidInputError: the shapes differ or are not (B, n), or the temperature is not above 0.
+    """
+    _require_pair("query", query, "key", key)
+    if not temperature > 0:
+        raise InvalidInputError(f"got temperature={temperature}; expected a number above 0; try the release's 0.07")
+    batch = query.shape[0]
+    z = _at_least_float32(torch.cat((query, key)))
+    with torch.autocast(z.device.type, enabled=False):
+        products = z @ z.T
+    if normalize:
+        # The (2B, 2B) products are scaled, not the rows: at the first depth these hold C(P+6)² numbers each.
+        norms = products.diagonal().clamp_min(_SMALLEST_SQUARED_NORM).sqrt()
+        products = products / (norms[:, None] * norms[None, :])
+    similarity = products / temperature
+    itself = torch.eye(2 * batch, dtype=torch.bool, device=z.device)
+    partner = torch.arange(2 * batch, device=z.device).roll(batch)
+    return F.cross_entropy(similarity.masked_fill(itself, float("-inf")), partner)
+
+
+def mutual_information(
+    features_x: Sequence[Tensor], features_xhat: Sequence[Tensor], *, temperature: float, normalize: bool
+) -> Tensor:
+    """`MI(x, x_hat)`: InfoNCE between the two patches' features, mean over depths.
+
+    Lower means that more of x can be told from x_hat. Spec: "Multiscale mutual-information regularizer".
+
+    Args:
+        features_x: one (B, n_l) a depth, of the source patches (keys).
+        features_xhat: one (B, n_l) a depth, of the generated patches (queries).
+        temperature: tau, above 0.
+        normalize: scale each row to unit L2 norm first.
+
+    Returns:
+        Scalar, at least 0.
+
+    Raises:
+        InvalidInputError: the number of depths differs or is 0, or `info_nce` raises it.
+    """
+    if len(features_x) != len(features_xhat) or not features_x:
+        raise InvalidInputError(
+            f"got {len(features_x)} and {len(features_xhat)} depths; expected the same number, at least 1; "
+            f"pass what one ContentEncoder returns for x and for x_hat"
+        )
+    terms = [
+        info_nce(query, key, temperature=temperature, normalize=normalize)
+        for key, query in zip(features_x, features_xhat, strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
+def _log_softmax_pair(p_logits: Tensor, q_logits: Tensor) -> tuple[Tensor, Tensor]:
+    _require_pair("p_logits", p_logits, "q_logits", q_logits)
+    return _at_least_float32(p_logits).log_softmax(dim=1), _at_least_float32(q_logits).log_softmax(dim=1)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _require_pair(first_name: str, first: Tensor, second_name: str, second: Tensor) -> None:
+    if first.ndim != 2 or first.shape != second.shape:
+        raise InvalidInputError(
+            f"got {first_name} of shape {tuple(first.shape)} and {second_name} of shape "
+            f"{tuple(second.shape)}; expected two equal shapes (B, n); flatten each patch to one row"
+        )

@@ -1,0 +1,92 @@
+"""The encoder: its five depths, its blur, its limits."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.networks.encoder import BlurPool, ContentEncoder
+
+
+def test_parameter_count_of_the_spec() -> None:
+    encoder = ContentEncoder(48)
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 117_112
+
+
+def test_the_five_depths_are_the_formula() -> None:
+    torch.manual_seed(0)
+    encoder = ContentEncoder(6)
+    x = torch.randn(2, 6, 7, 7)
+    padded = F.pad(x, (3, 3, 3, 3), mode="reflect")
+    expected = [padded]
+    h = F.relu(F.instance_norm(F.conv2d(padded, encoder.stem.weight, encoder.stem.bias)))
+    kernel = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+    for stage in encoder.stages:
+        h = F.conv2d(h, stage.weight, stage.bias, padding=1)
+        expected.append(h)
+        h = F.relu(F.instance_norm(h))
+        h = F.pad(h, (1, 1, 1, 1), mode="reflect")
+        h = torch.cat([F.conv2d(plane, kernel[None, None], stride=2) for plane in h.split(1, dim=1)], dim=1)
+    for number, residual in enumerate(encoder.residuals, start=1):
+        first, second = (layer for layer in residual.body if isinstance(layer, torch.nn.Conv2d))
+        inner = F.conv2d(F.pad(h, (1, 1, 1, 1), mode="reflect"), first.weight, first.bias)
+        inner = F.relu(F.instance_norm(inner))
+        inner = F.conv2d(F.pad(inner, (1, 1, 1, 1), mode="reflect"), second.weight, second.bias)
+        h = h + F.instance_norm(inner)
+        if number in (1, 5):
+            expected.append(h)
+    features = encoder(x)
+    assert len(features) == len(expected) == 5
+    for feature, want in zip(features, expected, strict=True):
+        torch.testing.assert_close(feature, want.flatten(1), rtol=1e-4, atol=1e-4)
+
+
+def test_blur_keeps_a_constant_and_flattens_a_checkerboard() -> None:
+    pool = BlurPool(2)
+    constant = torch.full((1, 2, 6, 6), 3.0)
+    torch.testing.assert_close(pool(constant), torch.full((1, 2, 3, 3), 3.0))
+    board = (torch.arange(6)[:, None] + torch.arange(6)) % 2 * 2.0 - 1
+    torch.testing.assert_close(pool(board.expand(1, 2, 6, 6)), torch.zeros(1, 2, 3, 3))
+    assert not list(pool.parameters())
+
+
+def test_a_patchs_features_are_its_own() -> None:
+    torch.manual_seed(0)
+    encoder = ContentEncoder(6).double()
+    x = torch.randn(3, 6, 5, 5, dtype=torch.float64)
+    for together, alone in zip(encoder(x), encoder(x[1:2]), strict=True):
+        torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_the_last_depth_reaches_every_weight() -> None:
+    torch.manual_seed(0)
+    encoder = ContentEncoder(6)
+    encoder(torch.randn(2, 6, 7, 7))[-1].square().sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+    convolutions = [module for module in encoder.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert all(module.weight.grad.any() for module in convolutions)
+
+
+@pytest.mark.parametrize("patch_size", [5, 7, 9, 11, 13, 15])
+@pytest.mark.parametrize("bands", [6, 48, 103, 250])
+def test_any_patch_and_bands(patch_size: int, bands: int) -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        features = ContentEncoder(bands)(torch.randn(2, bands, patch_size, patch_size))
+    half = (patch_size + 1) // 2
+    quarter = (half + 1) // 2
+    lengths = [bands * (patch_size + 6) ** 2, 16 * patch_size**2, 32 * half**2] + 2 * [32 * quarter**2]
+    assert [tuple(feature.shape) for feature in features] == [(2, length) for length in lengths]
+    for feature in features:
+        assert torch.isfinite(feature).all()
+        assert not torch.allclose(feature[0], feature[1])
+
+
+def test_wrong_arguments_and_patches_are_named() -> None:
+    with pytest.raises(InvalidInputError, match="got bands=0; expected at least 1"):
+        ContentEncoder(0)
+    encoder = ContentEncoder(6)
+    with pytest.raises(InvalidInputError, match=r"got patches of 3 x 3; expected at least 5 x 5.*patch_size=5"):
+        encoder(torch.zeros(2, 6, 3, 3))
+    with pytest.raises(InvalidInputError, match=r"got x of shape \(2, 5, 7, 7\); expected \(B, 6, P, P\)"):
+        encoder(torch.zeros(2, 5, 7, 7))
