@@ -1,0 +1,157 @@
+"""What every method is: a configuration, modules and optimizers, and one training step.
+
+Shape letters: B batch, C bands, P patch size, K classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.seeding import derive_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """What all methods share.
+
+    Args:
+        patch_size: P; odd, 5 or more.
+        batch_size: Most patches in a step; an epoch is cut into equal batches no larger than this.
+        lr: Learning rate of Adam.
+        flips: Flip training patches at random.
+        noise_scale: Standard deviation of the radiation noise, as a multiple of the scene's rms. The paper's n/25
+            is 0.28 times the rms of its 48-band scenes and 0.57 times that of a 200-band scene.
+        calibrate_bn: Re-estimate batch-norm statistics on unaugmented source training patches before any
+            evaluation; the saved model carries them.
+
+    Raises:
+        InvalidInputError: A value is out of range.
+    """
+
+    patch_size: int = 13
+    batch_size: int = 256
+    lr: float = 1e-3
+    flips: bool = True
+    noise_scale: float = 0.28
+    calibrate_bn: bool = True
+
+    def __post_init__(self) -> None:
+        self._require(self.patch_size >= 5 and self.patch_size % 2 == 1, "patch_size", "an odd number >= 5")
+        self._require(self.batch_size >= 2, "batch_size", "at least 2")
+        self._require(self.lr > 0, "lr", "a positive number")
+        self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
+
+    def _require(self, holds: bool, name: str, expected: str) -> None:
+        if not holds:
+            raise InvalidInputError(f"{name} = {getattr(self, name)!r}; expected {expected}.")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from plain values; what is not named keeps its default.
+
+        Raises:
+            InvalidInputError: A key is unknown, or a value has another type or is out of range.
+        """
+        known = {f.name: f for f in fields(cls)}
+        for key, value in values.items():
+            if key not in known:
+                raise InvalidInputError(
+                    f"{cls.__name__} has no parameter {key!r}{nearest_name(key, known)}. Known: {', '.join(known)}."
+                )
+            # The annotation itself: this module does not postpone their evaluation.
+            expected = cast(type, known[key].type)
+            accepted = (int, float) if expected is float else (expected,)
+            if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+                raise InvalidInputError(f"{key} = {value!r} is {type(value).__name__}; expected {expected.__name__}.")
+        return cls(**values)
+
+
+class Method(ABC):
+    """A network with its way of learning.
+
+    A subclass names itself and its configuration and builds modules and optimizers in :meth:`build`. Initial
+    values are drawn from the seed alone, on the CPU, so that they are the same on every device; every later draw
+    comes from ``self.generator``, which is saved with the state.
+
+    Args:
+        config: The method's configuration, of type ``config_type``.
+        bands: C.
+        classes: K.
+        seed: Where all of the method's random numbers come from.
+        device: Where modules live.
+    """
+
+    name: ClassVar[str]
+    config_type: ClassVar[type[MethodConfig]]
+
+    def __init__(self, config: MethodConfig, *, bands: int, classes: int, seed: int, device: torch.device) -> None:
+        self.config = config
+        self.bands = bands
+        self.classes = classes
+        self.seed = seed
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "draws"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "initial values"))
+            self.build()
+
+    @classmethod
+    @abstractmethod
+    def build_classifier(cls, config: Any, *, bands: int, classes: int) -> nn.Module:  # noqa: ANN401
+        """Build the module kept for prediction, on the CPU: (B, C, P, P) to logits (B, K).
+
+        Args:
+            config: A configuration of the method's ``config_type``.
+            bands: C.
+            classes: K.
+        """
+
+    @abstractmethod
+    def build(self) -> None:
+        """Build modules and optimizers; called once, with torch's generator seeded."""
+
+    @abstractmethod
+    def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Take one optimizer step (or several) on one batch.
+
+        Args:
+            patches: (B, C, P, P) float32.
+            labels: (B,) int64 class indices 0..K-1.
+
+        Returns:
+            Loss terms by name, detached scalars on the device (nothing is synchronized with the host).
+        """
+
+    @property
+    @abstractmethod
+    def classifier(self) -> nn.Module:
+        """The module kept for prediction: (B, C, P, P) to logits (B, K)."""
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, nn.Module]:
+        """All modules by name, for checkpoints."""
+
+    @abstractmethod
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """All optimizers by name, for checkpoints."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on: modules, optimizers, the state of the draws."""
+        return {
+            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers().items()},
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        for name, module in self.modules().items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimizer in self.optimizers().items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.generator.set_state(state["generator"].cpu())

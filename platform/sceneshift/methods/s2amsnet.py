@@ -1,0 +1,284 @@
+"""S2AMSnet: two generators synthesize domains, a discriminator learns what stays true across them.
+
+Chen, Gao, Zhang, Chen, Yan, "Spectral-Spatial Adversarial Multidomain Synthesis Network for Cross-Scene
+Hyperspectral Image Classification", IEEE TGRS 62 (2024), doi 10.1109/TGRS.2024.3401231.
+
+Shape letters: B batch, C bands, P patch size, K classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.networks.discriminator import Discriminator
+from sceneshift.networks.encoder import ContentEncoder
+from sceneshift.networks.generator import DomainGenerator
+from sceneshift.networks.losses import kl_divergence, mutual_information, released_kl
+from sceneshift.seeding import derive_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class S2AMSnetConfig(MethodConfig):
+    """Settings of S2AMSnet; the defaults are the paper's, :meth:`released` gives the authors' release.
+
+    Args:
+        patch_size: P; odd, 5 or more.
+        batch_size: Most patches in a step.
+        lr: Learning rate of Adam, for discriminator, generators and encoder.
+        flips: Flip training patches at random.
+        noise_scale: Radiation noise as a multiple of the scene's rms.
+        calibrate_bn: Re-estimate batch-norm statistics on source training patches before evaluation.
+        width: d, the discriminator's projection width.
+        generator_channels: ch, the width of a generator's blocks.
+        noise_dim: Length of the noise vector behind each AdaIN.
+        beta_alpha: Mixing draws beta ~ Beta(beta_alpha, beta_alpha).
+        temperature: tau of the InfoNCE terms.
+        lambda_ce: Weight of the cross-entropy on generated and mixed patches.
+        lambda_kl: Weight of the KL terms in the discriminator's step.
+        lambda_adv: Weight of the KL terms in the generators' step (they raise it).
+        lambda_mi: Weight of the mutual-information term in the generators' step.
+        lambda_src: Weight of the cross-entropy on the raw source patches; 0 in the paper.
+        init_std: Standard deviation of the generators' initial weights.
+        renormalize: Scale each generated pixel to the L2 norm of its source pixel.
+        mi_normalize: L2-normalize the rows before InfoNCE.
+        kl_of_probabilities: Release: the KL fed probabilities instead of log-probabilities, mean over elements.
+        discriminator_steps_twice: Release: the discriminator steps again on the min step's gradients.
+        encoder_accumulates: Release: the encoder's gradients are zeroed once in the whole run.
+        generator_shares_norm: Release: one BN and one AdaIN for a generator's three blocks.
+
+    Raises:
+        InvalidInputError: A value is out of range.
+    """
+
+    width: int = 128
+    generator_channels: int = 24
+    noise_dim: int = 2
+    beta_alpha: float = 0.6
+    temperature: float = 0.07
+    lambda_ce: float = 1.0
+    lambda_kl: float = 1.0
+    lambda_adv: float = 1.0
+    lambda_mi: float = 1.0
+    lambda_src: float = 0.0
+    init_std: float = 1.0
+    renormalize: bool = False
+    mi_normalize: bool = True
+    kl_of_probabilities: bool = False
+    discriminator_steps_twice: bool = False
+    encoder_accumulates: bool = False
+    generator_shares_norm: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "generator_channels", "noise_dim"):
+            self._require(getattr(self, name) >= 1, name, "at least 1")
+        for name in ("beta_alpha", "temperature", "init_std"):
+            self._require(getattr(self, name) > 0, name, "a positive number")
+        for name in ("lambda_ce", "lambda_kl", "lambda_adv", "lambda_mi", "lambda_src"):
+            self._require(getattr(self, name) >= 0, name, "zero or a positive number")
+
+    @classmethod
+    def released(cls, *, bands: int) -> Self:
+        """The authors' release as it behaves, for measuring what each departure from the paper costs.
+
+        Args:
+            bands: C; the release's noise has standard deviation 0.04 whatever the data, and the rms of
+                L2-normalized pixels is 1 / sqrt(C).
+        """
+        return replace(
+            cls(),
+            noise_scale=0.04 * bands**0.5,
+            calibrate_bn=False,
+            mi_normalize=False,
+            kl_of_probabilities=True,
+            discriminator_steps_twice=True,
+            encoder_accumulates=True,
+            generator_shares_norm=True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domains:
+    """The four generated inputs of one step, each (B, C, P, P)."""
+
+    a: Tensor
+    b: Tensor
+    mix_a: Tensor
+    mix_b: Tensor
+
+    def detached(self) -> "Domains":
+        """The same patches, cut off from the generators."""
+        return Domains(a=self.a.detach(), b=self.b.detach(), mix_a=self.mix_a.detach(), mix_b=self.mix_b.detach())
+
+
+class S2AMSnet(Method):
+    """The whole network with its two-step min-max training (paper, section III)."""
+
+    name = "s2amsnet"
+    config_type = S2AMSnetConfig
+    config: S2AMSnetConfig
+
+    @classmethod
+    def build_classifier(cls, config: S2AMSnetConfig, *, bands: int, classes: int) -> nn.Module:
+        """Build the discriminator."""
+        return Discriminator(bands, classes, patch_size=config.patch_size, width=config.width)
+
+    def build(self) -> None:
+        """Build discriminator, two generators, encoder, and an Adam each."""
+        config = self.config
+        classifier = self.build_classifier(config, bands=self.bands, classes=self.classes)
+        self.discriminator = classifier.to(self.device)
+        self.generators = nn.ModuleList(
+            DomainGenerator(
+                self.bands,
+                channels=config.generator_channels,
+                noise_dim=config.noise_dim,
+                init_std=config.init_std,
+                renormalize=config.renormalize,
+                shared_norm=config.generator_shares_norm,
+            )
+            for _ in range(2)
+        ).to(self.device)
+        self.encoder = ContentEncoder(self.bands).to(self.device)
+        self._discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.lr)
+        self._generator_optimizer = torch.optim.Adam(self.generators.parameters(), lr=config.lr)
+        self._encoder_optimizer = torch.optim.Adam(self.encoder.parameters(), lr=config.lr)
+        # Two host numbers a step: drawn by numpy, so that no draw waits for the device.
+        self._mixing = np.random.default_rng(derive_seed(self.seed, "mixing"))
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The discriminator: all that is kept for prediction."""
+        return self.discriminator
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Discriminator, generators, encoder."""
+        return {
+            "discriminator": self.discriminator,
+            "generators": self.generators,
+            "encoder": self.encoder,
+        }
+
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """One Adam each."""
+        return {
+            "discriminator": self._discriminator_optimizer,
+            "generators": self._generator_optimizer,
+            "encoder": self._encoder_optimizer,
+        }
+
+    def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One min step and one max step on a batch.
+
+        Args:
+            patches: (B, C, P, P).
+            labels: (B,) class indices.
+
+        Returns:
+            ``min``, ``ce``, ``kl`` of the discriminator's step; ``max``, ``adversarial_kl``, ``mi`` of the other.
+        """
+        for module in self.modules().values():
+            module.train()
+        domains = self.synthesize(patches)
+        return self.min_step(patches, labels, domains) | self.max_step(patches, domains)
+
+    def synthesize(self, patches: Tensor) -> Domains:
+        """Draw both generated domains and mix each with the source, with one beta a domain."""
+        beta_a, beta_b = self._draw_beta(), self._draw_beta()
+        a, b = (generate(patches, self._draw_noise(len(patches))) for generate in self.generators)
+        return Domains(
+            a=a,
+            b=b,
+            mix_a=torch.lerp(patches, a, beta_a),
+            mix_b=torch.lerp(patches, b, beta_b),
+        )
+
+    def min_step(self, patches: Tensor, labels: Tensor, domains: Domains) -> dict[str, Tensor]:
+        """Move the discriminator alone: right classes on every domain, like outputs across them."""
+        config = self.config
+        fixed = domains.detached()
+        logits_a, logits_b = self.discriminator(fixed.a), self.discriminator(fixed.b)
+        logits_mix_a, logits_mix_b = self.discriminator(fixed.mix_a), self.discriminator(fixed.mix_b)
+        cross_entropy = torch.stack(
+            [functional.cross_entropy(x, labels) for x in (logits_a, logits_b, logits_mix_a, logits_mix_b)]
+        ).sum()
+        divergence = self._divergence(logits_a, logits_mix_b) + self._divergence(logits_b, logits_mix_a)
+        loss = config.lambda_ce * cross_entropy + config.lambda_kl * divergence
+        if config.lambda_src > 0:
+            loss = loss + config.lambda_src * functional.cross_entropy(self.discriminator(patches), labels)
+        self._discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._discriminator_optimizer.step()
+        return {"min": loss.detach(), "ce": cross_entropy.detach(), "kl": divergence.detach()}
+
+    def max_step(self, patches: Tensor, domains: Domains) -> dict[str, Tensor]:
+        """Move both generators and the encoder: raise the divergence, keep the patches' meaning.
+
+        The discriminator, which has just moved, looks at the same generated patches again; its weights are
+        frozen, its batch statistics are those of each input.
+        """
+        config = self.config
+        zero = patches.new_zeros(())
+        divergence, information = zero, zero
+        if config.lambda_adv > 0:
+            self.discriminator.requires_grad_(False)
+            logits_a, logits_mix_b = self.discriminator(domains.a), self.discriminator(domains.mix_b)
+            logits_b, logits_mix_a = self.discriminator(domains.b), self.discriminator(domains.mix_a)
+            self.discriminator.requires_grad_(True)
+            divergence = self._divergence(logits_a, logits_mix_b) + self._divergence(logits_b, logits_mix_a)
+        if config.lambda_mi > 0:
+            information = self._information(patches, domains)
+        loss = config.lambda_mi * information - config.lambda_adv * divergence
+        if loss.requires_grad:
+            self._generator_optimizer.zero_grad(set_to_none=True)
+            if not config.encoder_accumulates:
+                self._encoder_optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._generator_optimizer.step()
+            self._encoder_optimizer.step()
+        if config.discriminator_steps_twice:
+            self._discriminator_optimizer.step()
+        return {"max": loss.detach(), "adversarial_kl": divergence.detach(), "mi": information.detach()}
+
+    def _information(self, patches: Tensor, domains: Domains) -> Tensor:
+        # Instance norm treats each patch by itself, so the three inputs can share one pass.
+        depths = self.encoder(torch.cat([patches, domains.a, domains.b]))
+        features = [depth.chunk(3) for depth in depths]
+        source = [f[0] for f in features]
+        return torch.stack(
+            [
+                mutual_information(
+                    source,
+                    [f[i] for f in features],
+                    temperature=self.config.temperature,
+                    normalize=self.config.mi_normalize,
+                )
+                for i in (1, 2)
+            ]
+        ).sum()
+
+    def _divergence(self, generated_logits: Tensor, mixed_logits: Tensor) -> Tensor:
+        divergence = released_kl if self.config.kl_of_probabilities else kl_divergence
+        return divergence(generated_logits, mixed_logits)
+
+    def _draw_noise(self, batch: int) -> Tensor:
+        shape = (3, batch, self.config.noise_dim)
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def _draw_beta(self) -> float:
+        return float(self._mixing.beta(self.config.beta_alpha, self.config.beta_alpha))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Modules, optimizers, and both streams of draws."""
+        return super().state_dict() | {"mixing": self._mixing.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        super().load_state_dict(state)
+        self._mixing.bit_generator.state = state["mixing"]
