@@ -1,0 +1,95 @@
+"""Checkpoints that survive a crash while they are written, and that tell when they are damaged."""
+
+import hashlib
+import io
+import logging
+import re
+from typing import Any
+
+import torch
+from pyarrow import fs
+from torch import nn
+
+from sceneshift.errors import StudyError
+
+_LOG = logging.getLogger(__name__)
+_NAME = re.compile(r"epoch_(\d{5})\.ckpt$")
+_DIGEST_BYTES = 32
+
+
+class CheckpointFolder:
+    """The checkpoints of one trial: one file an epoch, the last two kept.
+
+    A file is a SHA-256 digest followed by what ``torch.save`` wrote. It is written under a temporary name and
+    moved, so a file of the right name is whole unless the disk damaged it, which the digest tells.
+
+    Args:
+        location: A directory, or a URI pyarrow understands (``s3://bucket/path``).
+    """
+
+    def __init__(self, location: str) -> None:
+        if "://" in location:
+            self._fs, self._path = fs.FileSystem.from_uri(location)
+        else:
+            self._fs, self._path = fs.LocalFileSystem(), location
+        self.location = location
+
+    def save(self, epoch: int, state: dict[str, Any]) -> None:
+        """Write the state after an epoch and drop all but the last two.
+
+        Raises:
+            StudyError: The location can't be written.
+        """
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        final = f"{self._path}/epoch_{epoch:05d}.ckpt"
+        try:
+            self._fs.create_dir(self._path, recursive=True)
+            with self._fs.open_output_stream(f"{final}.part") as stream:
+                stream.write(hashlib.sha256(payload).digest())
+                stream.write(payload)
+            self._fs.move(f"{final}.part", final)
+        except OSError as error:
+            raise StudyError(
+                f"the checkpoint {final} can't be written ({error}); nothing was overwritten. "
+                "Make room or give another --storage-path, then go on with --resume."
+            ) from error
+        for old in self._epochs()[:-2]:
+            self._fs.delete_file(f"{self._path}/epoch_{old:05d}.ckpt")
+
+    def load_latest(self) -> tuple[int, dict[str, Any]] | None:
+        """Read the newest whole checkpoint as (epoch, state); None where there is none.
+
+        A damaged file is named in a warning and the one before it is used.
+        """
+        for epoch in reversed(self._epochs()):
+            state = self._read(epoch)
+            if state is not None:
+                return epoch, state
+        return None
+
+    def _epochs(self) -> list[int]:
+        listing = self._fs.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
+        found = (_NAME.search(info.path) for info in listing)
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def _read(self, epoch: int) -> dict[str, Any] | None:
+        path = f"{self._path}/epoch_{epoch:05d}.ckpt"
+        with self._fs.open_input_stream(path) as stream:
+            content = stream.read()
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() != digest:
+            _LOG.warning("checkpoint %s is damaged; the one before it is used", path)
+            return None
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        return state
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 over a module's parameters and buffers by name, as 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,230 @@
+"""The plain training loop: one network per source scene, all of them epoch by epoch in step.
+
+It runs in any Python process; what happens after an epoch is the caller's ``report``.
+
+Shape letters: B batch, C bands, P patch size, K classes, N pixels.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sceneshift.errors import InvalidInputError, SceneshiftError
+from sceneshift.methods.batch_norm import calibrate_batch_norm
+from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.patches import Augmentation, PatchSampler
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.scores import Scores
+from sceneshift.seeding import derive_seed
+from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
+from sceneshift.training.evaluation import predict_pixels
+
+#: Batches the batch-norm statistics are averaged over.
+CALIBRATION_BATCHES = 20
+
+#: What a search maximizes: the mean over pairs of the average accuracy on source validation pixels. AA and not OA,
+#: because the balance of classes moves from scene to scene and a score should not bet on the source's.
+OBJECTIVE = "val/aa"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """One configuration of one method, and how long it trains.
+
+    Args:
+        method: Name of the method.
+        config: Its configuration.
+        epochs: Passes over each source's training pixels.
+        seed: The run's seed; each pair's own follows from it and the pair's name.
+
+    Raises:
+        InvalidInputError: No epoch, an unknown method, or a configuration of another method.
+    """
+
+    method: str
+    config: MethodConfig
+    epochs: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InvalidInputError(f"epochs = {self.epochs}; expected at least 1.")
+        expected = find_method(self.method).config_type
+        if type(self.config) is not expected:
+            raise InvalidInputError(
+                f"method {self.method!r} takes a {expected.__name__}, got {type(self.config).__name__}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """What one epoch came to.
+
+    Args:
+        epoch: 1-based.
+        metrics: ``val/aa`` (the objective) and ``val/oa``, ``val/kappa``, means over pairs;
+            ``val/<pair>/oa|aa|kappa``; ``train/<pair>/<loss term>``; ``time/epoch_s``.
+        weights: Hash of each pair's classifier.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    weights: dict[str, str]
+
+
+class TrainingDiverged(SceneshiftError):
+    """A loss is no longer a finite number; training on would be compute spent on nothing.
+
+    Args:
+        epoch: The epoch in which it happened, 1-based.
+        terms: The loss terms that are not finite.
+    """
+
+    def __init__(self, epoch: int, terms: Sequence[str]) -> None:
+        super().__init__(f"training diverged in epoch {epoch}: {', '.join(terms)} not finite")
+        self.epoch = epoch
+
+
+class PairRun:
+    """The training of one network on one source scene.
+
+    Args:
+        plan: What is trained.
+        source: The scene and its split.
+        device: Where everything lives.
+    """
+
+    def __init__(self, plan: TrainingPlan, source: SourceDomain, device: torch.device) -> None:
+        config = plan.config
+        seed = derive_seed(plan.seed, source.pair_name)
+        self.source = source
+        self.config = config
+        self.method: Method = find_method(plan.method)(
+            config,
+            bands=source.scene.num_bands,
+            classes=source.scene.num_classes,
+            seed=derive_seed(seed, "method"),
+            device=device,
+        )
+        self._sampler = PatchSampler(source.scene.cube, patch_size=config.patch_size, device=device)
+        self._augmentation = Augmentation(flips=config.flips, noise_std=config.noise_scale * self._sampler.rms)
+        self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
+        self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)
+        self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(device)
+
+    @property
+    def classifier(self) -> torch.nn.Module:
+        """The module kept for prediction."""
+        return self.method.classifier
+
+    def train_epoch(self) -> dict[str, float]:
+        """Pass once over the training pixels; returns the mean of each loss term."""
+        totals: dict[str, Tensor] = {}
+        batches = self._shuffled_batches()
+        for batch in batches:
+            patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws)
+            for name, value in self.method.training_step(patches, self._labels[batch]).items():
+                totals[name] = totals[name] + value if name in totals else value
+        # The one place an epoch's losses are read by the host.
+        return {name: float(total) / len(batches) for name, total in totals.items()}
+
+    def prepare_evaluation(self) -> None:
+        """Re-estimate batch-norm statistics, where the configuration asks for it."""
+        if self.config.calibrate_bn:
+            calibrate_batch_norm(self.classifier, self._calibration_batches())
+
+    def validate(self) -> Scores:
+        """Score the validation pixels of the classes that are scored."""
+        pixels = self.source.split.validation
+        predicted = predict_pixels(self.classifier, self._sampler, pixels)
+        return Scores.from_labels(self.source.labels_of(pixels), predicted, num_classes=self.source.scene.num_classes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next epoch depends on."""
+        return {"method": self.method.state_dict(), "draws": self._draws.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.method.load_state_dict(state["method"])
+        self._draws.set_state(state["draws"].cpu())
+
+    def _shuffled_batches(self) -> tuple[Tensor, ...]:
+        num_pixels = len(self._pixels)
+        order = torch.randperm(num_pixels, device=self._pixels.device, generator=self._draws)
+        # Equal batches: the last is no runt whose batch statistics stand on a handful of patches.
+        return order.tensor_split(math.ceil(num_pixels / self.config.batch_size))
+
+    def _calibration_batches(self) -> Iterator[Tensor]:
+        # A draw of its own, from the training pixels alone: how often one evaluates doesn't shift the training.
+        rng = torch.Generator().manual_seed(derive_seed(self.source.pair_name, "calibration"))
+        size = min(self.config.batch_size, len(self._pixels))
+        for _ in range(CALIBRATION_BATCHES):
+            chosen = torch.randperm(len(self._pixels), generator=rng)[:size]
+            yield self._sampler.patches(self._pixels[chosen.to(self._pixels.device)])
+
+
+def train(
+    plan: TrainingPlan,
+    sources: Sequence[SourceDomain],
+    *,
+    report: Callable[[EpochReport], None],
+    checkpoints: CheckpointFolder | None = None,
+    device: torch.device | str = "cpu",
+) -> list[PairRun]:
+    """Train one network per source scene, all pairs through epoch 1, then all through epoch 2, and so on.
+
+    With checkpoints, a run that was cut goes on after its last whole epoch, as if it had not been cut.
+
+    Args:
+        plan: What is trained, how long, from which seed.
+        sources: One source a pair.
+        report: Called after every epoch.
+        checkpoints: Where the state is kept after every epoch; None keeps nothing.
+        device: Where everything lives.
+
+    Returns:
+        The pairs' runs, their classifiers ready for prediction.
+
+    Raises:
+        TrainingDiverged: A loss became NaN or infinite.
+    """
+    device = torch.device(device)
+    runs = [PairRun(plan, source, device) for source in sources]
+    done = 0
+    if checkpoints is not None and (latest := checkpoints.load_latest()) is not None:
+        done, state = latest
+        for run in runs:
+            run.load_state_dict(state[run.source.pair_name])
+    for epoch in range(done + 1, plan.epochs + 1):
+        started = time.perf_counter()
+        outcome = run_epoch(runs)
+        broken = [name for name, value in outcome.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingDiverged(epoch, broken)
+        outcome["time/epoch_s"] = time.perf_counter() - started
+        if checkpoints is not None:
+            checkpoints.save(epoch, {run.source.pair_name: run.state_dict() for run in runs})
+        weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
+        report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))
+    return runs
+
+
+def run_epoch(runs: Sequence[PairRun]) -> dict[str, float]:
+    """Train every pair for one epoch, validate it, and average the scores over pairs."""
+    metrics: dict[str, float] = {}
+    scores: list[dict[str, float]] = []
+    for run in runs:
+        pair = run.source.pair_name
+        metrics |= {f"train/{pair}/{name}": value for name, value in run.train_epoch().items()}
+        run.prepare_evaluation()
+        scores.append(run.validate().as_dict())
+        metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
+    means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in scores[0]}
+    return means | metrics
