@@ -1,0 +1,253 @@
+"""The ledger of a study: every trial, its state and its epochs, in an Optuna database.
+
+It is the one record a search can be resumed from and MLflow refilled from. Trials stopped early are PRUNED, trials
+that broke are FAIL, a trial that is being worked on is RUNNING; a search that was cut finds the RUNNING ones
+and goes on with them.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sceneshift.errors import StudyError
+from sceneshift.search.profile import Profile
+from sceneshift.search.sampler import NameSeededTPESampler
+from sceneshift.training.loop import OBJECTIVE
+
+_EPOCH = "epoch:"
+_CONFIG = "config"
+_REASON = "reason"
+_WEIGHTS = "weights"
+_SETTINGS = "settings"
+
+#: The trial that holds the published defaults.
+REFERENCE_TRIAL = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the ledger has it.
+
+    Args:
+        number: 0-based; 0 is the reference trial with the published defaults.
+        state: ``complete``, ``pruned``, ``fail``, ``running`` or ``waiting``.
+        params: What the sampler suggested.
+        config: The method's configuration.
+        epochs: Metrics by 1-based epoch.
+        value: The objective at the last epoch, or None before the first.
+        reason: Why it was stopped or failed; empty otherwise.
+        weights: Hash of each pair's classifier after the last epoch.
+        started_ms: Unix time in milliseconds, or None.
+        seconds: From start to the last record, or None.
+    """
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    config: Mapping[str, Any]
+    epochs: Mapping[int, Mapping[str, float]]
+    value: float | None
+    reason: str
+    weights: Mapping[str, str]
+    started_ms: int | None
+    seconds: float | None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this is the trial with the published defaults."""
+        return self.number == REFERENCE_TRIAL
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the state will not change any more."""
+        return self.state in ("complete", "pruned", "fail")
+
+    @property
+    def last_epoch(self) -> int:
+        """Epochs done."""
+        return max(self.epochs, default=0)
+
+    @classmethod
+    def from_optuna(cls, trial: FrozenTrial) -> "TrialRecord":
+        """Read what Optuna stored."""
+        attributes = trial.user_attrs
+        epochs = {
+            int(key.removeprefix(_EPOCH)): metrics for key, metrics in attributes.items() if key.startswith(_EPOCH)
+        }
+        last = epochs[max(epochs)] if epochs else None
+        started = trial.datetime_start
+        seconds = sum(metrics.get("time/epoch_s", 0.0) for metrics in epochs.values()) if epochs else None
+        return cls(
+            number=trial.number,
+            state=trial.state.name.lower(),
+            params=trial.params,
+            config=attributes.get(_CONFIG, {}),
+            epochs=dict(sorted(epochs.items())),
+            value=None if last is None else last[OBJECTIVE],
+            reason=attributes.get(_REASON, ""),
+            weights=attributes.get(_WEIGHTS, {}),
+            started_ms=None if started is None else int(started.timestamp() * 1000),
+            seconds=seconds,
+        )
+
+
+class RestsOnLedger:
+    """Pickled empty: Ray Tune writes its parts to disk before it begins, but the ledger is the state.
+
+    A search is resumed from the ledger, never from Tune's copy.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class Ledger:
+    """Asks for configurations, records epochs, decides by ASHA, closes trials.
+
+    Use :meth:`create` or :meth:`reopen`.
+    """
+
+    def __init__(self, study: optuna.Study, profile: Profile) -> None:
+        self.study = study
+        self._profile = profile
+        self._live: dict[int, optuna.Trial] = {}
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        seed: int,
+        profile: Profile,
+        settings: Mapping[str, Any],
+        default_params: Mapping[str, Any],
+    ) -> "Ledger":
+        """Create the ledger of a new study, its first trial the published defaults.
+
+        Args:
+            path: The database file; must not exist.
+            name: The study's name.
+            seed: The study's seed.
+            profile: Sizes of sampler and ASHA.
+            settings: What a resumed search must agree with, as plain values.
+            default_params: Suggested names and values of the reference trial.
+
+        Raises:
+            StudyError: The file exists.
+        """
+        if path.exists():
+            raise StudyError(f"study {name!r} exists at {path}; go on with --resume or choose another name.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(
+            study_name=name,
+            storage=_storage(path),
+            direction="maximize",
+            sampler=_sampler(seed, profile),
+            pruner=_asha(profile),
+        )
+        study.set_user_attr(_SETTINGS, json.loads(json.dumps(settings)))
+        study.enqueue_trial(dict(default_params))
+        return cls(study, profile)
+
+    @classmethod
+    def reopen(cls, path: Path, *, name: str, seed: int, profile: Profile, settings: Mapping[str, Any]) -> "Ledger":
+        """Reopen a study's ledger to go on with it.
+
+        Raises:
+            StudyError: There is none, or the settings differ from those it was created with.
+        """
+        if not path.exists():
+            raise StudyError(f"no study to resume at {path}; leave --resume out to begin one.")
+        study = optuna.load_study(
+            study_name=name, storage=_storage(path), sampler=_sampler(seed, profile), pruner=_asha(profile)
+        )
+        before, now = study.user_attrs[_SETTINGS], json.loads(json.dumps(settings))
+        differing = [
+            f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        ]
+        if differing:
+            raise StudyError(
+                f"study {name!r} can't be resumed with other settings:\n"
+                + "\n".join(differing)
+                + "\nGive the same arguments (only --num-samples and --time-budget-s may change), or another name."
+            )
+        return cls(study, profile)
+
+    def records(self) -> list[TrialRecord]:
+        """All trials by number, those not yet begun left out."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [TrialRecord.from_optuna(t) for t in trials if t.state != TrialState.WAITING]
+
+    def record(self, number: int) -> TrialRecord:
+        """One trial."""
+        return TrialRecord.from_optuna(self.study.get_trials(deepcopy=False)[number])
+
+    def ask(self, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
+        """Begin a new trial with a configuration drawn from the space."""
+        trial = self.study.ask()
+        trial.set_user_attr(_CONFIG, dict(make_config(trial)))
+        self._live[trial.number] = trial
+        return self.record(trial.number)
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float], weights: Mapping[str, str]) -> None:
+        """Record an epoch. Recorded twice (a trial that fell back to its checkpoint), the first stands."""
+        trial = self._trial(number)
+        if f"{_EPOCH}{epoch}" in trial.user_attrs:
+            return
+        trial.report(metrics[OBJECTIVE], step=epoch)
+        trial.set_user_attr(f"{_EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
+        trial.set_user_attr(_WEIGHTS, dict(weights))
+
+    def should_stop(self, number: int, epoch: int) -> bool:
+        """Whether ASHA stops the trial after this epoch. The reference trial always runs to its end."""
+        stops = self._trial(number).should_prune()
+        return stops and number != REFERENCE_TRIAL and epoch < self._profile.epochs
+
+    def complete(self, number: int) -> None:
+        """Close a trial that ran all its epochs."""
+        value = self.record(number).value
+        assert value is not None
+        assert math.isfinite(value)
+        self.study.tell(number, value, skip_if_finished=True)
+
+    def prune(self, number: int, reason: str) -> None:
+        """Close a trial that was stopped early."""
+        self._trial(number).set_user_attr(_REASON, reason)
+        self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Close a trial that broke."""
+        self._trial(number).set_user_attr(_REASON, reason)
+        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        if number not in self._live:
+            frozen = self.study.get_trials(deepcopy=False)[number]
+            self._live[number] = optuna.Trial(self.study, frozen._trial_id)
+        return self._live[number]
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(f"sqlite:///{path}")
+
+
+def _sampler(seed: int, profile: Profile) -> NameSeededTPESampler:
+    return NameSeededTPESampler(seed=seed, startup_trials=profile.startup_trials)
+
+
+def _asha(profile: Profile) -> optuna.pruners.SuccessiveHalvingPruner:
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=profile.grace_epochs, reduction_factor=profile.reduction_factor
+    )

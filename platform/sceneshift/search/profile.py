@@ -1,0 +1,54 @@
+"""How much a search may cost, under a name that every table carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sceneshift.errors import InvalidInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A named size of search.
+
+    Args:
+        name: What tables and tags call it.
+        description: One line for people.
+        epochs: Epochs of a trial that isn't stopped early.
+        num_samples: Trials.
+        time_budget_s: Seconds after which the search stops, or None.
+        pixels_per_class: Most training pixels a class and source scene, or None for all.
+        limits: Lowest and highest value allowed, by parameter; the space and the defaults are clipped to it.
+        startup_trials: Random trials before TPE models what it has seen.
+        grace_epochs: No trial is stopped before this epoch.
+        reduction_factor: ASHA keeps one in so many at each rung.
+
+    Raises:
+        InvalidInputError: A number is out of range.
+    """
+
+    name: str
+    description: str
+    epochs: int
+    num_samples: int
+    time_budget_s: float | None = None
+    pixels_per_class: int | None = None
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    startup_trials: int = 10
+    grace_epochs: int = 1
+    reduction_factor: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "num_samples", "grace_epochs", "startup_trials"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"profile {self.name!r}: {name} = {getattr(self, name)}; expected at least 1.")
+        if self.reduction_factor < 2:
+            raise InvalidInputError(
+                f"profile {self.name!r}: reduction_factor = {self.reduction_factor}; expected 2 or more."
+            )
+        if self.time_budget_s is not None and self.time_budget_s <= 0:
+            raise InvalidInputError(
+                f"profile {self.name!r}: time_budget_s = {self.time_budget_s}; expected seconds above 0."
+            )
+        for parameter, (low, high) in self.limits.items():
+            if low > high:
+                raise InvalidInputError(f"profile {self.name!r}: limits of {parameter} run from {low} to {high}.")

@@ -1,0 +1,227 @@
+"""Search spaces: define-by-run Python files, read by path on the driver.
+
+A space file holds ``DEFAULTS`` (the published values by suggested name), ``PROFILES`` (name to
+:class:`~sceneshift.search.profile.Profile`) and ``space(trial)``, which calls Optuna's ``trial.suggest_…`` and
+returns the method's configuration as plain values. Workers never see the file.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
+from sceneshift.search.profile import Profile
+
+
+class Suggests(Protocol):
+    """The part of an Optuna trial that a space may use."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+        """One of the choices."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """An integer from low to high, both included."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number from low to high."""
+
+
+class ClippedTrial:
+    """A trial whose ranges are cut to a profile's limits before they are asked for.
+
+    Args:
+        trial: What really suggests.
+        limits: Lowest and highest value by parameter name.
+    """
+
+    def __init__(self, trial: Suggests, limits: Mapping[str, tuple[float, float]]) -> None:
+        self._trial = trial
+        self._limits = limits
+        self.asked: set[str] = set()
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+        """Suggest among the choices within the limits.
+
+        Raises:
+            InvalidInputError: None is.
+        """
+        self.asked.add(name)
+        if name in self._limits:
+            low, high = self._limits[name]
+            within = [choice for choice in choices if low <= choice <= high]
+            if not within:
+                raise InvalidInputError(
+                    f"{name}: no choice of {list(choices)} lies within the profile's {low} to {high}."
+                )
+            choices = within
+        return self._trial.suggest_categorical(name, choices)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Suggest an integer within range and limits."""
+        first, last = self._clip(name, low, high)
+        return self._trial.suggest_int(name, int(first), int(last), step=step, log=log)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Suggest a number within range and limits."""
+        first, last = self._clip(name, low, high)
+        return self._trial.suggest_float(name, first, last, step=step, log=log)
+
+    def _clip(self, name: str, low: float, high: float) -> tuple[float, float]:
+        self.asked.add(name)
+        limit_low, limit_high = self._limits.get(name, (low, high))
+        first, last = max(low, limit_low), min(high, limit_high)
+        if first > last:
+            raise InvalidInputError(
+                f"{name}: the range {low} to {high} does not meet the profile's {limit_low} to {limit_high}."
+            )
+        return first, last
+
+
+class FixedTrial:
+    """Suggests given values, moved to the nearest value the space allows.
+
+    Args:
+        values: By suggested name.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.params: dict[str, Any] = {}
+        self.choices: dict[str, Sequence[Any]] = {}
+
+    def _value(self, name: str) -> Any:  # noqa: ANN401
+        if name not in self._values:
+            raise InvalidInputError(
+                f"the space suggests {name!r}, for which DEFAULTS has no value"
+                f"{nearest_name(name, self._values)}. Add it to DEFAULTS."
+            )
+        return self._values[name]
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+        """The value, or the choice nearest to it where choices are numbers."""
+        value = self._value(name)
+        if value not in choices:
+            if not all(isinstance(c, int | float) for c in [value, *choices]):
+                raise InvalidInputError(f"{name} = {value!r} is none of the choices {list(choices)}.")
+            value = min(choices, key=lambda choice: abs(choice - value))
+        self.params[name] = value
+        self.choices[name] = list(choices)
+        return value
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """The value, clipped to the range."""
+        value = int(min(max(self._value(name), low), high))
+        self.params[name] = value
+        self.choices[name] = [low, high]
+        return value
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """The value, clipped to the range."""
+        value = float(min(max(self._value(name), low), high))
+        self.params[name] = value
+        self.choices[name] = [low, high]
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """A space file, read and checked.
+
+    Args:
+        path: Where it was read from.
+        source_hash: SHA-256 of the file's text, 16 hexadecimal digits.
+        defaults: Published values by suggested name.
+        profiles: By name.
+        sample: The file's ``space``.
+    """
+
+    path: str
+    source_hash: str
+    defaults: Mapping[str, Any]
+    profiles: Mapping[str, Profile]
+    sample: Callable[[Suggests], dict[str, Any]]
+
+    def profile(self, name: str) -> Profile:
+        """Return the profile of that name.
+
+        Raises:
+            InvalidInputError: There is none.
+        """
+        if name not in self.profiles:
+            raise InvalidInputError(
+                f"{self.path} has no profile {name!r}{nearest_name(name, self.profiles)}. "
+                f"Known: {', '.join(self.profiles)}."
+            )
+        return self.profiles[name]
+
+    def config(self, trial: Suggests, profile: Profile) -> dict[str, Any]:
+        """Ask a trial for a configuration within a profile.
+
+        Raises:
+            InvalidInputError: The profile limits a parameter the space does not have, or leaves nothing of it.
+        """
+        return self.sample(ClippedTrial(trial, profile.limits))
+
+    def default_trial(self, profile: Profile) -> FixedTrial:
+        """The published values clipped to a profile, as a trial that has already been asked.
+
+        Raises:
+            InvalidInputError: DEFAULTS lacks a suggested name, or the profile limits an unknown one.
+        """
+        fixed = FixedTrial(self.defaults)
+        unknown = sorted(set(profile.limits) - set(self.defaults))
+        if unknown:
+            raise InvalidInputError(
+                f"profile {profile.name!r} limits {unknown[0]!r}, which {self.path} does not suggest"
+                f"{nearest_name(unknown[0], self.defaults)}."
+            )
+        self.config(fixed, profile)
+        return fixed
+
+    def largest_patch(self, profile: Profile) -> int:
+        """The largest patch size the search can ask for: what the splits are made for.
+
+        Raises:
+            InvalidInputError: The space doesn't suggest ``patch_size``.
+        """
+        choices = self.default_trial(profile).choices.get("patch_size")
+        if choices is None:
+            raise InvalidInputError(f"{self.path} doesn't suggest patch_size; the split needs to know it.")
+        return int(max(choices))
+
+
+def load_space(path: str | Path) -> SearchSpace:
+    """Read a space file.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InvalidInputError: It lacks ``DEFAULTS``, ``PROFILES`` or ``space``.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise MissingDataError(f"no search space at {path}; the shipped ones lie in search_spaces/.")
+    text = path.read_bytes()
+    spec = importlib.util.spec_from_file_location(f"search_space_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    missing = [name for name in ("DEFAULTS", "PROFILES", "space") if not hasattr(module, name)]
+    if missing:
+        raise InvalidInputError(f"{path} does not define {', '.join(missing)}; see search_spaces/s2amsnet.py.")
+    return SearchSpace(
+        path=str(path),
+        source_hash=hashlib.sha256(text).hexdigest()[:16],
+        defaults=module.DEFAULTS,
+        profiles={profile.name: profile for profile in module.PROFILES},
+        sample=module.space,
+    )

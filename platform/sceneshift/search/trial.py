@@ -1,0 +1,98 @@
+"""One trial as a Ray worker runs it: the plain loop, in the trial's own actor or inside Ray Train."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from ray import tune
+
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.loop import EpochReport, TrainingDiverged, TrainingPlan, train
+from sceneshift.training.ray_train import WorkerShape, train_with_ray
+
+#: Keys of a result row that are not metrics.
+WEIGHTS_KEY, DIVERGED_KEY = "weights", "diverged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOrder:
+    """All a worker needs to know of a trial, as plain values; the sources travel beside it.
+
+    Args:
+        number: The trial's number in the ledger.
+        method: Name of the method.
+        config: The method's configuration as plain values.
+        epochs: Epochs to train.
+        seed: The trial's seed.
+        checkpoint_location: Where the trial's checkpoints lie.
+        in_ray_train: Train inside Ray Train's TorchTrainer instead of the trial's actor.
+        cpus: CPUs a worker may use; also its number of torch threads.
+        gpus: GPUs a worker has; a fraction shares one.
+    """
+
+    number: int
+    method: str
+    config: dict[str, Any]
+    epochs: int
+    seed: int
+    checkpoint_location: str
+    in_ray_train: bool
+    cpus: float
+    gpus: float
+
+    def plan(self) -> TrainingPlan:
+        """The order as the plain loop takes it."""
+        config = find_method(self.method).config_type.from_mapping(self.config)
+        return TrainingPlan(method=self.method, config=config, epochs=self.epochs, seed=self.seed)
+
+    def as_config(self) -> dict[str, Any]:
+        """Plain values, for Ray Tune."""
+        return asdict(self)
+
+
+def run_trial(config: dict[str, Any], sources: Sequence[SourceDomain]) -> None:
+    """Ray Tune's trainable: train as ordered and report every epoch to Tune.
+
+    Args:
+        config: A :class:`TrialOrder` as plain values.
+        sources: One source a pair.
+    """
+    order = TrialOrder(**config)
+    if order.in_ray_train:
+        train_with_ray(
+            _train_and_report,
+            {"order": config},
+            sources,
+            worker=WorkerShape(cpus=order.cpus, gpus=order.gpus),
+            name=f"trial-{order.number:04d}",
+        )
+    else:
+        _train_and_report({"order": config}, sources, tune.report)
+
+
+def _train_and_report(
+    settings: dict[str, Any],
+    sources: Sequence[SourceDomain],
+    report_row: Callable[[dict[str, Any]], None],
+) -> None:
+    order = TrialOrder(**settings["order"])
+    # Ray sets OMP_NUM_THREADS, yet a reused worker may keep the count of the trial before.
+    torch.set_num_threads(max(1, math.floor(order.cpus)))
+
+    def report(epoch: EpochReport) -> None:
+        report_row({"epoch": epoch.epoch, WEIGHTS_KEY: epoch.weights, **epoch.metrics})
+
+    try:
+        train(
+            order.plan(),
+            sources,
+            report=report,
+            checkpoints=CheckpointFolder(order.checkpoint_location),
+            device="cuda" if order.gpus > 0 else "cpu",
+        )
+    except TrainingDiverged as error:
+        report_row({"epoch": error.epoch, DIVERGED_KEY: str(error)})

@@ -1,0 +1,112 @@
+"""Ray Tune's two extension points, both resting on the study's ledger: who suggests and who stops.
+
+Neither keeps a state of its own, so nothing of theirs has to be saved or restored.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sceneshift.search.ledger import Ledger, RestsOnLedger, TrialRecord
+from sceneshift.search.trial import DIVERGED_KEY, WEIGHTS_KEY, TrialOrder
+
+_STOP: str = TrialScheduler.STOP
+_CONTINUE: str = TrialScheduler.CONTINUE
+
+
+class LedgerSearcher(RestsOnLedger, Searcher):  # type: ignore[misc]  # Ray's classes are untyped here
+    """An ask/tell searcher over the ledger.
+
+    Args:
+        ledger: The study's ledger.
+        unfinished: Trials of a search that was cut, to go on with before any new one.
+        num_samples: Trials of the study in all.
+        ask: Begins a new trial.
+        order: What a worker is told for a trial.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        unfinished: list[TrialRecord],
+        num_samples: int,
+        ask: Callable[[], TrialRecord],
+        order: Callable[[TrialRecord], TrialOrder],
+    ) -> None:
+        super().__init__(metric="val/aa", mode="max")
+        self._ledger = ledger
+        self._unfinished = list(unfinished)
+        self._num_samples = num_samples
+        self._ask = ask
+        self._order = order
+        self._numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's order, or that there is none left."""
+        if self._unfinished:
+            record = self._unfinished.pop(0)
+        elif len(self._ledger.records()) < self._num_samples:
+            record = self._ask()
+        else:
+            return str(Searcher.FINISHED)
+        self._numbers[trial_id] = record.number
+        return self._order(record).as_config()
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Close the trial in the ledger, if the scheduler has not already done so."""
+        number = self._numbers[trial_id]
+        record = self._ledger.record(number)
+        if record.is_finished:
+            return
+        if error:
+            self._ledger.fail(number, "the trial's process failed; see its error file")
+        elif record.value is not None:
+            self._ledger.complete(number)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the ledger is the state."""
+
+
+class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
+    """Records every epoch in the ledger and stops a trial when the ledger's ASHA says so.
+
+    The rungs are computed from the ledger (Optuna's SuccessiveHalvingPruner), so they survive a restart.
+
+    Args:
+        ledger: The study's ledger.
+        epochs: Epochs of a whole trial.
+    """
+
+    def __init__(self, ledger: Ledger, *, epochs: int) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._epochs = epochs
+
+    def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, Any]) -> str:
+        """Record the epoch and decide."""
+        number, epoch = trial.config["number"], result["epoch"]
+        if DIVERGED_KEY in result:
+            self._ledger.fail(number, result[DIVERGED_KEY])
+            return _STOP
+        metrics = {
+            key: value
+            for key, value in result.items()
+            if key.startswith(("val/", "train/", "time/")) and isinstance(value, int | float)
+        }
+        prefix = f"{WEIGHTS_KEY}/"
+        weights = {key.removeprefix(prefix): str(v) for key, v in result.items() if key.startswith(prefix)}
+        self._ledger.report(number, epoch, metrics, weights)
+        if epoch >= self._epochs:
+            self._ledger.complete(number)
+            return _STOP
+        if self._ledger.should_stop(number, epoch):
+            self._ledger.prune(number, f"stopped by ASHA after epoch {epoch}")
+            return _STOP
+        return _CONTINUE

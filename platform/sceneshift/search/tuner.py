@@ -1,0 +1,166 @@
+"""Ray Tune around the ledger: runs the trials of a study until there are enough, time is up, or someone interrupts."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ray import tune
+from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.search.ledger import Ledger, TrialRecord
+from sceneshift.search.profile import Profile
+from sceneshift.search.progress import LedgerCallback
+from sceneshift.search.space import SearchSpace
+from sceneshift.search.trial import TrialOrder, run_trial
+from sceneshift.search.tune_adapters import LedgerScheduler, LedgerSearcher
+from sceneshift.seeding import derive_seed
+
+#: A trial whose worker dies is put on another one so many times; it goes on from its last epoch.
+MAX_WORKER_FAILURES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """What a search does.
+
+    Args:
+        method: Name of the method.
+        space: The search space.
+        profile: Its size, with what the command line changed.
+        seed: The study's seed.
+        max_concurrent_trials: Trials at once.
+        cpus_per_trial: CPUs a trial.
+        gpus_per_trial: GPUs a trial; a fraction shares one.
+        in_ray_train: Train inside Ray Train's TorchTrainer.
+        checkpoint_location: Directory or URI under which trials keep their checkpoints.
+        tune_directory: Local directory for Ray Tune's own files.
+    """
+
+    method: str
+    space: SearchSpace
+    profile: Profile
+    seed: int
+    max_concurrent_trials: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    in_ray_train: bool
+    checkpoint_location: str
+    tune_directory: str
+
+    def trial_seed(self, number: int) -> int:
+        """The seed of a trial: a function of the study's seed and the trial's number."""
+        return derive_seed(self.seed, "trial", number)
+
+    def order(self, record: TrialRecord) -> TrialOrder:
+        """What a worker is told for a trial."""
+        return TrialOrder(
+            number=record.number,
+            method=self.method,
+            config=dict(record.config),
+            epochs=self.profile.epochs,
+            seed=self.trial_seed(record.number),
+            checkpoint_location=self.checkpoint_of(record.number),
+            in_ray_train=self.in_ray_train,
+            cpus=self.cpus_per_trial,
+            gpus=self.gpus_per_trial,
+        )
+
+    def checkpoint_of(self, number: int) -> str:
+        """Where a trial keeps its checkpoints."""
+        return f"{self.checkpoint_location}/trial_{number:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOutcome:
+    """How a search ended.
+
+    Args:
+        interrupted: It was interrupted and can be resumed.
+        out_of_time: The time budget ended it.
+    """
+
+    interrupted: bool
+    out_of_time: bool
+
+
+def run_search(
+    plan: SearchPlan,
+    ledger: Ledger,
+    sources: Sequence[SourceDomain],
+    *,
+    on_change: Callable[[TrialRecord], None],
+    on_finished: Callable[[TrialRecord], None],
+) -> SearchOutcome:
+    """Run trials until the ledger holds ``profile.num_samples`` of them.
+
+    Trials the ledger holds as running, left by a search that was cut, go on first. Ray must be connected.
+
+    Args:
+        plan: What to do.
+        ledger: Where it is recorded.
+        sources: One source a pair, and nothing else of the pairs.
+        on_change: Told of every new epoch.
+        on_finished: Told of every trial that has ended.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    unfinished = [record for record in ledger.records() if record.state == "running"]
+    missing = plan.profile.num_samples - len(ledger.records()) + len(unfinished)
+    if missing <= 0:
+        return SearchOutcome(interrupted=False, out_of_time=False)
+    searcher = LedgerSearcher(
+        ledger,
+        unfinished=unfinished,
+        num_samples=plan.profile.num_samples,
+        ask=lambda: ledger.ask(lambda trial: plan.space.config(trial, plan.profile)),
+        order=plan.order,
+    )
+    if plan.in_ray_train:
+        # The trial only waits for its worker: with a CPU of its own, trials would hold the CPUs their workers need.
+        resources = {"cpu": 0, "node:__internal_head__": 0.001}
+    else:
+        resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
+    tuner = Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, sources=list(sources)), resources),
+        tune_config=TuneConfig(
+            search_alg=searcher,
+            scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs),
+            num_samples=missing,
+            max_concurrent_trials=plan.max_concurrent_trials,
+            time_budget_s=plan.profile.time_budget_s,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:04d}",
+        ),
+        run_config=RunConfig(
+            name="tune",
+            storage_path=plan.tune_directory,
+            callbacks=[LedgerCallback(ledger, on_change=on_change, on_finished=on_finished)],
+            failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
+            verbose=0,
+        ),
+    )
+    started = time.monotonic()
+    tuner.fit()
+    budget = plan.profile.time_budget_s
+    out_of_time = budget is not None and time.monotonic() - started >= budget
+    left = [record for record in ledger.records() if record.state == "running"]
+    if out_of_time:
+        for record in left:
+            ledger.prune(record.number, f"time budget of {budget:g} s used up")
+            on_change(ledger.record(record.number))
+            on_finished(ledger.record(record.number))
+        left = []
+    cut = bool(left) or len(ledger.records()) < plan.profile.num_samples
+    return SearchOutcome(interrupted=cut and not out_of_time, out_of_time=out_of_time)
+
+
+def choose_winner(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The trial with the highest objective after all its epochs; of equals, the earlier one.
+
+    Only the source-validation objective decides. Trials stopped early don't take part: their values belong to
+    shorter trainings.
+    """
+    complete = [r for r in records if r.state == "complete" and r.value is not None and math.isfinite(r.value)]
+    return max(complete, key=lambda record: (record.value, -record.number), default=None)

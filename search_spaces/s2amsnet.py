@@ -1,0 +1,128 @@
+"""Search space of S2AMSnet.
+
+Edit it, or copy it and hand the copy's path to your own script: it is plain Python, read on the driver alone; a hash
+of this text is tagged on every run. ``space`` may branch (define by run). A parameter's random draw depends on its
+own name, so adding one leaves the others' draws as they were.
+
+Each parameter is marked as one would for an honest comparison: *scientific* (the study is about it), *nuisance* (it
+must be tuned for the comparison to be fair), or *fixed*.
+"""
+
+from typing import Any
+
+from sceneshift.search.profile import Profile
+from sceneshift.search.space import Suggests
+
+#: The paper's values, by suggested name: the first trial of every search, clipped to the profile.
+DEFAULTS: dict[str, Any] = {
+    "patch_size": 13,
+    "batch_size": 256,
+    "lr": 1e-3,
+    "width": 128,
+    "generator_channels": 24,
+    "noise_dim": 2,
+    "init_std": 1.0,
+    "renormalize": False,
+    "beta_alpha": 0.6,
+    "temperature": 0.07,
+    "lambda_kl_on": True,
+    "lambda_kl": 1.0,
+    "lambda_mi_on": True,
+    "lambda_mi": 1.0,
+    "lambda_src_on": False,
+    "lambda_src": 1.0,
+    "flips": True,
+    "noise_scale": 0.28,
+}
+
+PROFILES = (
+    Profile(
+        name="laptop",
+        description="two CPU cores, eight minutes: small patches, narrow widths, few pixels, few epochs",
+        epochs=12,
+        num_samples=14,
+        time_budget_s=330,
+        pixels_per_class=60,
+        limits={
+            "patch_size": (5, 7),
+            "batch_size": (16, 64),
+            "width": (32, 64),
+            "generator_channels": (8, 16),
+        },
+        startup_trials=5,
+        grace_epochs=3,
+        reduction_factor=2,
+    ),
+    Profile(
+        name="paper",
+        description="the published setting: every patch size and width, all source pixels, 400 epochs",
+        epochs=400,
+        num_samples=60,
+        limits={"batch_size": (64, 512), "width": (64, 256), "generator_channels": (8, 64)},
+        startup_trials=10,
+        grace_epochs=25,
+        reduction_factor=3,
+    ),
+    Profile(
+        name="smoke-test",
+        description="a minute: every part runs, no figure means anything",
+        epochs=2,
+        num_samples=3,
+        time_budget_s=60,
+        pixels_per_class=12,
+        limits={
+            "patch_size": (5, 7),
+            "batch_size": (16, 32),
+            "width": (32, 32),
+            "generator_channels": (8, 8),
+        },
+        startup_trials=2,
+    ),
+)
+
+
+def space(trial: Suggests) -> dict[str, Any]:
+    """Suggest one configuration of :class:`sceneshift.methods.s2amsnet.S2AMSnetConfig`."""
+    config: dict[str, Any] = {
+        # Side of the patch in pixels: how much of a pixel's surroundings is seen. Scientific.
+        "patch_size": trial.suggest_categorical("patch_size", [5, 7, 9, 11, 13, 15]),
+        # Patches a step; batch statistics and the contrast's negatives hang on it. Nuisance.
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128, 256, 512]),
+        # Adam's learning rate, for discriminator, generators and encoder alike. Nuisance.
+        "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
+        # d, the discriminator's width: capacity, and most of the cost. Nuisance.
+        "width": trial.suggest_categorical("width", [32, 64, 128, 256]),
+        # ch, the width of a generator's blocks. Scientific.
+        "generator_channels": trial.suggest_categorical("generator_channels", [8, 16, 24, 32, 64]),
+        # Length of the noise behind each AdaIN: how many ways a generated domain can differ. Scientific.
+        "noise_dim": trial.suggest_int("noise_dim", 1, 16, log=True),
+        # Spread of the generators' initial weights: how far an untrained generator moves the data. Scientific.
+        "init_std": trial.suggest_float("init_std", 0.02, 1.0, log=True),
+        # Whether generated pixels are scaled back to the source pixel's L2 norm. Scientific.
+        "renormalize": trial.suggest_categorical("renormalize", [False, True]),
+        # Beta(a, a) of the mixing: below 1 mixes are near one end, above 1 near the middle. Scientific.
+        "beta_alpha": trial.suggest_float("beta_alpha", 0.2, 2.0),
+        # tau of the contrast: low looks at the hardest negatives only. Nuisance.
+        "temperature": trial.suggest_float("temperature", 0.03, 0.5, log=True),
+        # Weight of the agreement between domains in the discriminator's step. Scientific.
+        "lambda_kl": _zero_or_log(trial, "lambda_kl", 1e-2, 10.0),
+        # Weight of the mutual information that keeps generated patches' meaning. Scientific.
+        "lambda_mi": _zero_or_log(trial, "lambda_mi", 1e-2, 10.0),
+        # Weight of the plain cross-entropy on source patches; the paper has none. Scientific.
+        "lambda_src": _zero_or_log(trial, "lambda_src", 1e-2, 10.0),
+        # Flips of training patches. Nuisance.
+        "flips": trial.suggest_categorical("flips", [False, True]),
+        # Radiation noise, as a multiple of the data's rms. Nuisance.
+        "noise_scale": trial.suggest_float("noise_scale", 0.0, 1.0),
+        # Fixed: lambda_ce = lambda_adv = 1. Under Adam only ratios of weights count.
+        "lambda_ce": 1.0,
+        "lambda_adv": 1.0,
+    }
+    return config
+
+
+def _zero_or_log(trial: Suggests, name: str, low: float, high: float) -> float:
+    # A weight that may be off altogether, which no logarithmic range contains.
+    if not trial.suggest_categorical(f"{name}_on", [False, True]):
+        return 0.0
+    return trial.suggest_float(name, low, high, log=True)
