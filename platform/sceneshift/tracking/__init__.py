@@ -1,0 +1,1 @@
+"""What MLflow is told: runs, metrics, models. Nothing else in the package writes to MLflow."""

@@ -1,0 +1,108 @@
+"""Where MLflow keeps its records: the server ``MLFLOW_TRACKING_URI`` names, or a SQLite file of our own."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sceneshift.errors import InvalidInputError, StudyError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+#: Read by MLflow when it is imported; what a user has set stays.
+MLFLOW_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # A server that is away must not hold a search up for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+#: The port of ``mlflow ui`` in the links that are printed.
+UI_PORT = 5000
+
+
+def apply_mlflow_settings() -> None:
+    """Put :data:`MLFLOW_SETTINGS` into the environment; to be called before mlflow is imported."""
+    for name, value in MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingBackend:
+    """A place for MLflow's records.
+
+    Args:
+        uri: The tracking URI.
+        artifact_root: Directory for artifacts of new experiments, or None to leave it to the server.
+    """
+
+    uri: str
+    artifact_root: Path | None
+
+    @classmethod
+    def resolve(cls, directory: Path) -> "TrackingBackend":
+        """The backend ``MLFLOW_TRACKING_URI`` names, or ``mlflow.db`` in a directory.
+
+        Raises:
+            InvalidInputError: The variable names a plain directory, which MLflow 3 no longer writes to.
+        """
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if not uri:
+            return cls(uri=f"sqlite:///{directory / 'mlflow.db'}", artifact_root=directory / "mlartifacts")
+        if "://" not in uri or uri.startswith("file:"):
+            raise InvalidInputError(
+                f"MLFLOW_TRACKING_URI={uri!r} names a directory; MLflow 3 keeps records in a database. "
+                "Use sqlite:////absolute/path/mlflow.db or the address of a server (http://…)."
+            )
+        if uri.startswith("sqlite:///"):
+            path = Path(uri.removeprefix("sqlite:///")).resolve()
+            return cls(uri=f"sqlite:///{path}", artifact_root=path.parent / "mlartifacts")
+        return cls(uri=uri, artifact_root=None)
+
+    def connect(self) -> "MlflowClient":
+        """Open the backend; a new SQLite file is created here, by one process, before anyone else touches it.
+
+        Raises:
+            StudyError: It can't be reached.
+        """
+        apply_mlflow_settings()
+        import logging
+
+        # The making of the tables is logged line by line.
+        for name in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        if self.artifact_root is not None:
+            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(self.uri)
+        client = mlflow.MlflowClient(tracking_uri=self.uri)
+        try:
+            client.search_experiments(max_results=1)
+        except MlflowException as error:
+            raise StudyError(
+                f"no MLflow at {self.uri} ({str(error).splitlines()[0]}). Start it, correct MLFLOW_TRACKING_URI, "
+                "or unset that variable to write to a file of the study's own."
+            ) from error
+        return client
+
+    def ui_command(self) -> str:
+        """The command that opens the MLflow UI on this backend."""
+        if self.artifact_root is None:
+            return f"(the MLflow server at {self.uri} is the UI)"
+        return f"mlflow ui --backend-store-uri {self.uri} --port {UI_PORT}"
+
+    def study_link(self, experiment_id: str, run_id: str) -> str:
+        """A link straight to a study's run."""
+        base = f"http://127.0.0.1:{UI_PORT}" if self.artifact_root is not None else self.uri.rstrip("/")
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def trials_link(self, experiment_id: str) -> str:
+        """A link to the table of a study's trials."""
+        base = f"http://127.0.0.1:{UI_PORT}" if self.artifact_root is not None else self.uri.rstrip("/")
+        return f"{base}/#/experiments/{experiment_id}/runs"

@@ -1,0 +1,211 @@
+"""A study in MLflow: the parent run is the study, its children are the trials.
+
+MLflow mirrors the ledger. Writing happens in one background thread; when MLflow fails, the search goes on, one
+warning is given, and :meth:`StudyMirror.catch_up` writes what is missing when the study closes.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sceneshift.errors import StudyError
+from sceneshift.search.ledger import TrialRecord
+from sceneshift.tracking.backend import TrackingBackend
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+_LOG = logging.getLogger(__name__)
+
+TRIAL_TAG, STUDY_TAG, STATE_TAG, REASON_TAG = (
+    "sceneshift.trial",
+    "sceneshift.study",
+    "sceneshift.state",
+    "sceneshift.reason",
+)
+_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
+
+
+@dataclass
+class _Child:
+    run_id: str
+    logged_epochs: int = 0
+    closed: bool = False
+    state: str = field(default="")
+
+
+class StudyMirror:
+    """The MLflow runs of one study.
+
+    Args:
+        backend: Where MLflow keeps its records.
+        study_name: Experiment and parent run carry this name.
+        tags: On the parent and on every child.
+        params: On the parent.
+        resuming: Whether the study is expected to exist.
+
+    Raises:
+        StudyError: MLflow can't be reached; or the study's experiment exists and is not being resumed.
+    """
+
+    def __init__(
+        self,
+        backend: TrackingBackend,
+        *,
+        study_name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        resuming: bool,
+    ) -> None:
+        self.backend = backend
+        self._client: MlflowClient = backend.connect()
+        self._tags = dict(tags)
+        self.experiment_id = self._open_experiment(study_name, resuming=resuming)
+        self.run_id = self._open_parent(study_name, params)
+        self._children = self._find_children()
+        self._broken = False
+        self._queue: queue.Queue[TrialRecord | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
+        self._thread.start()
+
+    def push(self, record: TrialRecord) -> None:
+        """Have a trial's record written, in the background."""
+        self._queue.put(record)
+
+    def catch_up(self, records: Sequence[TrialRecord]) -> None:
+        """Wait for the background thread, then write whatever of the records is still missing.
+
+        A fault of MLflow is told, not raised: the ledger has everything.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        self._broken = False
+        for record in records:
+            self._write_or_warn(record)
+
+    def child_run_id(self, number: int) -> str:
+        """The run of a trial.
+
+        Raises:
+            StudyError: MLflow has none (it was out of reach all the time).
+        """
+        if number not in self._children:
+            raise StudyError(f"MLflow at {self.backend.uri} has no run for trial {number}; resume to write it.")
+        return self._children[number].run_id
+
+    @property
+    def client(self) -> "MlflowClient":
+        """The client, for pictures and summaries on the parent run."""
+        return self._client
+
+    def close(self, status: str) -> None:
+        """End the parent run with an MLflow status such as ``FINISHED`` or ``KILLED``."""
+        self._client.set_terminated(self.run_id, status)
+
+    def _open_experiment(self, name: str, *, resuming: bool) -> str:
+        existing = self._client.get_experiment_by_name(name)
+        if existing is not None:
+            if existing.lifecycle_stage == "deleted":
+                raise StudyError(f"the MLflow experiment {name!r} was deleted; restore it or choose another name.")
+            if not resuming:
+                raise StudyError(
+                    f"an MLflow experiment {name!r} exists at {self.backend.uri}; go on with --resume or choose "
+                    "another --experiment-name."
+                )
+            return str(existing.experiment_id)
+        root = self.backend.artifact_root
+        location = None if root is None else str(root / name)
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+    def _open_parent(self, name: str, params: Mapping[str, Any]) -> str:
+        found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")
+        if found:
+            run_id = str(found[0].info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        tags = {**self._tags, STUDY_TAG: "parent"}
+        run = self._client.create_run(self.experiment_id, run_name=name, tags=tags)
+        run_id = str(run.info.run_id)
+        for key, value in params.items():
+            self._client.log_param(run_id, key, value)
+        return run_id
+
+    def _find_children(self) -> dict[int, _Child]:
+        children = {}
+        for run in self._search(f"tags.`{STUDY_TAG}` = 'trial'"):
+            number = int(run.data.tags[TRIAL_TAG])
+            logged = int(run.data.metrics.get("epoch", 0))
+            closed = run.data.tags.get(STATE_TAG) in _STATUS
+            children[number] = _Child(run_id=run.info.run_id, logged_epochs=logged, closed=closed)
+        return children
+
+    def _search(self, query: str) -> "list[Run]":
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id], filter_string=query, max_results=500, page_token=token
+            )
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def _work(self) -> None:
+        while (record := self._queue.get()) is not None:
+            if not self._broken:
+                self._write_or_warn(record)
+
+    def _write_or_warn(self, record: TrialRecord) -> None:
+        try:
+            self._write(record)
+        except Exception as error:
+            if not self._broken:
+                _LOG.warning(
+                    "MLflow at %s failed (%s); the search goes on, and MLflow is brought up to date when it ends.",
+                    self.backend.uri,
+                    str(error).splitlines()[0] if str(error) else type(error).__name__,
+                )
+            self._broken = True
+
+    def _write(self, record: TrialRecord) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        child = self._children.get(record.number)
+        if child is None:
+            child = self._create_child(record)
+            params = [Param(key, str(value)) for key, value in record.config.items()]
+            self._client.log_batch(child.run_id, params=params)
+        for epoch, metrics in record.epochs.items():
+            if epoch > child.logged_epochs:
+                at_ms = int(metrics["time/recorded_unix_s"] * 1000)
+                rows = {k: v for k, v in metrics.items() if k != "time/recorded_unix_s"} | {"epoch": epoch}
+                self._client.log_batch(
+                    child.run_id, metrics=[Metric(key, value, at_ms, epoch) for key, value in rows.items()]
+                )
+                child.logged_epochs = epoch
+        if record.is_finished and not child.closed:
+            tags = {STATE_TAG: record.state, REASON_TAG: record.reason} | {
+                f"weights.{pair}": digest for pair, digest in record.weights.items()
+            }
+            self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
+            self._client.set_terminated(child.run_id, _STATUS[record.state])
+            child.closed = True
+
+    def _create_child(self, record: TrialRecord) -> _Child:
+        tags = {
+            **self._tags,
+            STUDY_TAG: "trial",
+            TRIAL_TAG: str(record.number),
+            STATE_TAG: "running",
+            "mlflow.parentRunId": self.run_id,
+        }
+        name = "trial-0000-defaults" if record.is_reference else f"trial-{record.number:04d}"
+        run = self._client.create_run(self.experiment_id, run_name=name, tags=tags, start_time=record.started_ms)
+        child = _Child(run_id=run.info.run_id)
+        self._children[record.number] = child
+        return child

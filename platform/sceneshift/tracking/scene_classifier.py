@@ -1,0 +1,64 @@
+"""The model MLflow keeps: one trained classifier with all it needs to look at a scene.
+
+MLflow runs this file when the model is loaded ("models from code"); the package's own sources travel beside it, so
+no class of ours is pickled. Ray is not needed to load or use it.
+
+Shape letters: B batch, C bands, P patch size, K classes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import torch
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.scene import normalize_l2_per_pixel
+
+_BATCH = 256
+
+
+class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow's base is untyped
+    """Classifies patches of a scene.
+
+    ``predict`` takes (B, C, P, P) numbers, reflectance or radiance in any unit (each pixel is divided by its L2
+    norm, as in training), for any B, and gives (B,) class ids 1..K.
+    """
+
+    def load_context(self, context: Any) -> None:  # noqa: ANN401
+        """Rebuild the classifier from description and weights."""
+        self.description = json.loads(Path(context.artifacts["description"]).read_text())
+        method = find_method(self.description["method"])
+        config = method.config_type.from_mapping(self.description["config"])
+        self._classifier = method.build_classifier(
+            config, bands=self.description["bands"], classes=len(self.description["class_names"])
+        )
+        weights = torch.load(context.artifacts["weights"], map_location="cpu", weights_only=True)
+        self._classifier.load_state_dict(weights)
+        self._classifier.eval()
+
+    # MLflow reads type hints of predict as a schema and warns of all but its own, hence none.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Class ids of patches.
+
+        Raises:
+            InvalidInputError: The patches have another shape than the model was trained on.
+        """
+        patches = np.asarray(model_input)
+        bands, side = self.description["bands"], self.description["config"]["patch_size"]
+        if patches.ndim != 4 or patches.shape[1:] != (bands, side, side):
+            raise InvalidInputError(
+                f"patches of shape {patches.shape}; this model takes (B, {bands}, {side}, {side}): "
+                f"{bands} bands, {side} x {side} pixels."
+            )
+        normalized = normalize_l2_per_pixel(patches.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        with torch.inference_mode():
+            batches = torch.split(torch.from_numpy(np.ascontiguousarray(normalized)), _BATCH)
+            ids = torch.cat([self._classifier(batch).argmax(dim=1) for batch in batches]) + 1
+        return np.asarray(ids.numpy(), dtype=np.int64)
+
+
+mlflow.models.set_model(SceneClassifier())
