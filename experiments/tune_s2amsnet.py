@@ -1,0 +1,16 @@
+"""Search S2AMSnet's hyperparameters across source -> unseen-target scene pairs.
+
+python experiments/tune_s2amsnet.py                 # embedded Indian Pines pairs, a laptop, eight minutes
+python experiments/tune_s2amsnet.py --smoke-test    # every part once, a minute
+RAY_ADDRESS=auto python experiments/tune_s2amsnet.py --profile paper --gpus-per-trial 0.5
+"""
+
+import sys
+from pathlib import Path
+
+from sceneshift.study.tune import main
+
+SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
+
+if __name__ == "__main__":
+    sys.exit(main("s2amsnet", SPACE, description=__doc__))

@@ -1,0 +1,140 @@
+"""Pictures of a study.
+
+Shape letters: H rows, W columns, K classes.
+"""
+
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import optuna
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from sceneshift.scores import Scores
+
+_DPI = 120
+_UNLABELLED = "#ffffff"
+
+#: Okabe and Ito's eight colours, told apart by colour-blind readers too, then matplotlib's tab20 for more classes.
+_COLOURS = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+    "#555555",
+)
+
+
+def class_colours(num_classes: int) -> list[str]:
+    """One colour a class, the same for a class in every picture."""
+    more = [mpl.colors.to_hex(c) for c in mpl.colormaps["tab20"].colors]  # type: ignore[attr-defined]
+    return [*_COLOURS, *more][:num_classes]
+
+
+def draw_class_map(
+    path: Path,
+    class_map: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    *,
+    class_names: Sequence[str],
+    title: str,
+) -> None:
+    """Draw ground truth, class map, and the class map on labelled pixels, side by side.
+
+    Args:
+        path: PNG to write.
+        class_map: (H, W) class ids 1..K.
+        truth: (H, W) class ids, 0 = unlabelled.
+        class_names: K names.
+        title: Above the picture.
+    """
+    colours = class_colours(len(class_names))
+    colour_map = ListedColormap([_UNLABELLED, *colours])
+    norm = BoundaryNorm(np.arange(len(class_names) + 2) - 0.5, colour_map.N)
+    height, width = truth.shape
+    figure = Figure(figsize=(10.5, 1.6 + 3.1 * height / width), dpi=_DPI, layout="constrained")
+    axes: Sequence[Axes] = figure.subplots(1, 3)
+    panels = (
+        ("ground truth (white: unlabelled)", truth),
+        ("class map, every pixel", class_map),
+        ("class map, labelled pixels", np.where(truth > 0, class_map, 0)),
+    )
+    for ax, (name, image) in zip(axes, panels, strict=True):
+        ax.imshow(image, cmap=colour_map, norm=norm, interpolation="nearest")
+        ax.set_title(name, fontsize=10)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    figure.legend(
+        handles=[Patch(facecolor=c, label=n) for c, n in zip(colours, class_names, strict=True)],
+        loc="outside lower center",
+        ncols=min(len(class_names), 5),
+        frameon=False,
+        fontsize=9,
+    )
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path)
+
+
+def draw_confusion(path: Path, scores: Scores, *, class_names: Sequence[str], title: str) -> None:
+    """Draw a confusion matrix: shares of each true class as colour, counts as numbers."""
+    size = 3.2 + 0.75 * len(class_names)
+    figure = Figure(figsize=(size + 0.8, size), dpi=_DPI, layout="constrained")
+    ax = figure.subplots()
+    counts = scores.confusion
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    shown = ConfusionMatrixDisplay(shares, display_labels=list(class_names))
+    shown.plot(ax=ax, cmap="Blues", include_values=False, xticks_rotation=35, im_kw={"vmin": 0, "vmax": 1})
+    for (row, column), count in np.ndenumerate(counts):
+        ax.text(
+            column,
+            row,
+            str(count),
+            ha="center",
+            va="center",
+            color="white" if shares[row, column] > 0.55 else "black",
+        )
+    for label in ax.get_xticklabels():
+        label.set_horizontalalignment("right")
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("ground truth")
+    ax.set_title("\n".join(textwrap.wrap(title, 62)), fontsize=10)
+    figure.savefig(path)
+
+
+def draw_optimization_history(path: Path, study: optuna.Study) -> bool:
+    """Draw the objective over trials; False where no trial is complete."""
+    return _draw_optuna(path, study, "plot_optimization_history", "Optimization history", least_trials=1)
+
+
+def draw_parameter_importances(path: Path, study: optuna.Study) -> bool:
+    """Draw how much each parameter mattered to the objective; False where fewer than four trials are complete."""
+    return _draw_optuna(path, study, "plot_param_importances", "Parameter importances", least_trials=4)
+
+
+def _draw_optuna(path: Path, study: optuna.Study, plot: str, title: str, *, least_trials: int) -> bool:
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if len(complete) < least_trials:
+        return False
+    import matplotlib.pyplot as plt
+
+    with warnings.catch_warnings(), mpl.rc_context({"figure.dpi": _DPI}), plt.style.context("default"):
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        axes = getattr(optuna.visualization.matplotlib, plot)(study)
+        axes.set_title(f"{title} ({len(complete)} complete trials)", fontsize=11)
+        figure = axes.get_figure()
+        figure.set_size_inches(8.5, 4.6)
+        figure.savefig(path, dpi=_DPI, bbox_inches="tight")
+        plt.close(figure)
+    return True

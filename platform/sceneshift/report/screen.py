@@ -1,0 +1,71 @@
+"""The last screen of a search, and its table as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.models import LoggedModel
+
+_HEADINGS = ("OA", "AA", "kappa")
+
+
+def render_table(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
+    """Scores on validation and target as a Markdown table; OA and AA in per cent.
+
+    Args:
+        rows: ``pair``, ``role``, ``validation`` and ``target`` with ``oa``, ``aa``, ``kappa``.
+        profile: The profile's name, for the heading.
+    """
+    header = [
+        "pair",
+        f"profile {profile}",
+        *(f"val {f}" for f in _HEADINGS),
+        *(f"target {f}" for f in _HEADINGS),
+    ]
+    body = [[row["pair"], row["role"], *_figures(row["validation"]), *_figures(row["target"])] for row in rows]
+    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
+    lines = [_line(header, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
+    return "\n".join([*lines, *(_line(line, widths) for line in body)]) + "\n"
+
+
+def render_screen(
+    summary: Mapping[str, Any], *, models: Sequence[LoggedModel], mirror: StudyMirror, folder: Path
+) -> str:
+    """Everything a user wants to know when a search has ended."""
+    trials, best = summary["trials"], summary["best"]
+    ended = ", ended by the time budget" if trials["ended by time budget"] else ""
+    config = "\n".join(f"  {name:<20} {value}" for name, value in best["config"].items())
+    largest = ", ".join(f"{pair} {100 * share:.1f}" for pair, share in summary["largest target class"].items())
+    backend = mirror.backend
+    parts = [
+        f"\nStudy {summary['study']} (profile {summary['profile']}): {trials['complete']} trials complete, "
+        f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
+        f"\nBest configuration: trial {best['trial'] + 1}, chosen by {summary['selection']}.\n{config}",
+        f"\n{render_table(summary['scores'], profile=summary['profile'])}",
+        f"'majority class' always answers the source's largest class. Share of the target's own largest class "
+        f"(OA): {largest}.",
+        *(
+            f"Registered {model.uri} (version {model.version}"
+            + (f"; version {model.replaced} is now @previous-champion)" if model.replaced else ")")
+            for model in models
+        ),
+        f"\nPictures, tables   {folder}",
+        f"Trials             {folder.parent / 'optuna.db'}",
+        f"Open the MLflow UI {backend.ui_command()}",
+        f"This study         {backend.study_link(mirror.experiment_id, mirror.run_id)}",
+        f"Its trials         {backend.trials_link(mirror.experiment_id)}",
+    ]
+    return "\n".join(parts)
+
+
+def _figures(scores: Mapping[str, float]) -> list[str]:
+    return [f"{100 * scores['oa']:.1f}", f"{100 * scores['aa']:.1f}", f"{scores['kappa']:.3f}"]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.ljust(width) if i < 2 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "| " + " | ".join(padded) + " |"

@@ -1,0 +1,1 @@
+"""Studies: a search from its arguments to its last screen."""

@@ -1,0 +1,99 @@
+"""The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sceneshift.errors import InvalidInputError
+
+#: Disjoint sources and targets, and enough pixels of every class for a split by blocks.
+DEFAULT_PAIRS = ("west-east", "sw-se")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneArgs:
+    """Search a method's hyperparameters across source -> unseen-target scene pairs.
+
+    RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a Ray of its own and a SQLite file are used.
+    """
+
+    pairs: tuple[str, ...] = DEFAULT_PAIRS
+    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target."""
+
+    profile: str | None = None
+    """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""
+
+    num_samples: int | None = None
+    """Trials in all. Default: the profile's."""
+
+    max_concurrent_trials: int | None = None
+    """Trials at once. Default: as many as fit, at most 4 without GPUs."""
+
+    epochs: int | None = None
+    """Epochs of a trial that is not stopped early. Default: the profile's."""
+
+    cpus_per_trial: float | None = None
+    """CPUs of a trial, also its threads. Default: the machine's, shared among the trials at once."""
+
+    gpus_per_trial: float | None = None
+    """GPUs of a trial; 0.5 puts two trials on one. Default: 0 for laptop, 1 for paper where there is a GPU."""
+
+    trainer: Literal["auto", "actor", "train"] = "auto"
+    """Train in the trial's actor, or inside Ray Train's TorchTrainer; auto: train with a GPU, else actor."""
+
+    time_budget_s: float | None = None
+    """Seconds after which the search stops and closes. Default: the profile's."""
+
+    seed: int = 0
+    """Seed of splits, suggestions and trials."""
+
+    storage_path: str = "results"
+    """Where studies are kept: a directory, or a URI such as s3://bucket/path for the checkpoints."""
+
+    experiment_name: str | None = None
+    """Name of the study and its MLflow experiment. Default: method and time."""
+
+    smoke_test: bool = False
+    """A search just long enough to see every part work: the profile smoke-test."""
+
+    resume: bool = False
+    """Go on with the study of that --experiment-name."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        for name in ("num_samples", "max_concurrent_trials", "epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least 1.")
+        if self.cpus_per_trial is not None and self.cpus_per_trial <= 0:
+            raise InvalidInputError(f"--cpus-per-trial {self.cpus_per_trial}: expected more than 0.")
+        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
+            raise InvalidInputError(f"--gpus-per-trial {self.gpus_per_trial}: expected 0 or more.")
+        if self.time_budget_s is not None and self.time_budget_s <= 0:
+            raise InvalidInputError(f"--time-budget-s {self.time_budget_s}: expected more than 0.")
+        if self.resume and self.experiment_name is None:
+            raise InvalidInputError("--resume needs --experiment-name: the name of the study to go on with.")
+        if self.smoke_test and self.profile not in (None, "smoke-test"):
+            raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
+        if not self.pairs or len(set(self.pairs)) != len(self.pairs):
+            raise InvalidInputError(f"--pairs {' '.join(self.pairs)}: expected at least one pair, each once.")
+        study = self.experiment_name
+        if study is not None and (not study or study != study.strip() or "/" in study or study.startswith(".")):
+            raise InvalidInputError(
+                f"--experiment-name {study!r}: expected a name without '/', leading dot or surrounding spaces."
+            )
+
+
+def read_command_line(description: str) -> TuneArgs:
+    """Read a search script's command line; prints help or a clear error and exits where that is due."""
+    import sys
+
+    import tyro
+
+    try:
+        return tyro.cli(TuneArgs, description=description)
+    except InvalidInputError as error:
+        sys.exit(f"error: {error}")

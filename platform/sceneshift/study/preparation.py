@@ -1,0 +1,249 @@
+"""Everything a search needs that can be checked before any compute is spent."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.catalogue import load_pair
+from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.scenes.split import block_split
+from sceneshift.search.cluster import ClusterSize, check_room
+from sceneshift.search.profile import Profile
+from sceneshift.search.space import FixedTrial, SearchSpace, load_space
+from sceneshift.seeding import derive_seed
+from sceneshift.study.arguments import TuneArgs
+
+if TYPE_CHECKING:
+    from sceneshift.search.tuner import SearchPlan
+
+#: Trials at once on a machine without GPUs: more would leave TPE little to learn from before it suggests.
+MOST_AT_ONCE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStudy:
+    """A search that has been checked and may begin.
+
+    Args:
+        name: The study's name.
+        method: Name of the method.
+        arguments: The command line.
+        space: The search space.
+        profile: Its size, with what the command line changed.
+        default_trial: The published values, clipped to the profile.
+        pairs: Source and unlabelled target of each pair.
+        sources: What workers are handed: source and split, nothing of the target.
+        directory: The study's local directory.
+        checkpoint_location: Directory or URI of the trials' checkpoints.
+    """
+
+    name: str
+    method: str
+    arguments: TuneArgs
+    space: SearchSpace
+    profile: Profile
+    default_trial: FixedTrial
+    pairs: Sequence[ScenePair]
+    sources: Sequence[SourceDomain]
+    directory: Path
+    checkpoint_location: str
+
+    @property
+    def ledger_path(self) -> Path:
+        """The study's Optuna database."""
+        return self.directory / "optuna.db"
+
+    def settings(self) -> dict[str, Any]:
+        """What a resumed search must agree with."""
+        return {
+            "method": self.method,
+            "pairs": list(self.arguments.pairs),
+            "profile": self.profile.name,
+            "epochs": self.profile.epochs,
+            "seed": self.arguments.seed,
+            "search-space hash": self.space.source_hash,
+            **{f"split hash of {s.pair_name}": s.split.content_hash for s in self.sources},
+            **{f"data hash of {s.pair_name}": s.scene.content_hash for s in self.sources},
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Where every run of the study comes from."""
+        from sceneshift.tracking.provenance import code_tags
+
+        return {
+            **code_tags(),
+            "method": self.method,
+            "profile": self.profile.name,
+            "seed": str(self.arguments.seed),
+            "pairs": " ".join(self.arguments.pairs),
+            "search_space.hash": self.space.source_hash,
+            **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
+            **{f"data.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
+        }
+
+    def announcement(self) -> list[str]:
+        """What is about to happen, for the first lines a user sees."""
+        profile = self.profile
+        per_class = profile.pixels_per_class
+        lines = [
+            f"study                {self.name}",
+            f"kept in              {self.directory}",
+            f"profile              {profile.name}: {profile.description}",
+            f"                     {profile.num_samples} trials of at most {profile.epochs} epochs, "
+            + ("all training pixels" if per_class is None else f"at most {per_class} training pixels a class")
+            + f", patch <= {self.space.largest_patch(profile)}"
+            + ("" if profile.time_budget_s is None else f", search ends after {profile.time_budget_s:g} s"),
+        ]
+        for source in self.sources:
+            split, names = source.split, source.scene.class_names
+            near = split.separation()
+            lines.append(
+                f"pair {source.pair_name:<15} {len(split.train)} training and {len(split.validation)} validation "
+                f"pixels by blocks, guard {split.guard} (patch {split.patch_size}: "
+                f"{near.num_inside_training_patch} validation pixels inside a training patch, "
+                f"{near.num_overlapping_patches} with an overlapping patch)"
+            )
+            left_out = [names[k] for k in range(len(names)) if k not in split.scored_classes]
+            if left_out:
+                lines.append(
+                    f"                     NOT in the validation score, no block layout has it on both sides: "
+                    f"{', '.join(left_out)}"
+                )
+        return lines
+
+    def refuse_wrong_name(self) -> None:
+        """Refuse a known name without ``--resume`` and an unknown one with it.
+
+        Raises:
+            StudyError: Saying which.
+        """
+        if self.arguments.resume and not self.ledger_path.exists():
+            known = sorted(path.parent.name for path in self.directory.parent.glob("*/optuna.db"))
+            raise StudyError(
+                f"no study {self.name!r} in {self.directory.parent} to resume. "
+                + (f"There are: {', '.join(known)}." if known else "There is none at all.")
+            )
+        if not self.arguments.resume and self.directory.exists():
+            raise StudyError(
+                f"a study {self.name!r} exists at {self.directory}; go on with it by --resume, or choose another "
+                "--experiment-name. Nothing was changed."
+            )
+
+    def plan(self, cluster: ClusterSize) -> "SearchPlan":
+        """Fit the search to a cluster.
+
+        Raises:
+            ResourceError: It doesn't fit.
+        """
+        from sceneshift.search.tuner import SearchPlan
+
+        arguments = self.arguments
+        gpus = arguments.gpus_per_trial
+        if gpus is None:
+            gpus = 1.0 if self.profile.name == "paper" and cluster.gpus >= 1 else 0.0
+        cpus = arguments.cpus_per_trial
+        at_once = arguments.max_concurrent_trials
+        if at_once is None:
+            if gpus > 0:
+                at_once = max(1, int(cluster.gpus // gpus))
+            elif cpus is not None:
+                at_once = max(1, min(MOST_AT_ONCE, int(cluster.cpus // cpus)))
+            else:
+                at_once = max(1, min(MOST_AT_ONCE, int(cluster.cpus)))
+            at_once = min(at_once, self.profile.num_samples)
+        if cpus is None:
+            cpus = 1.0 if gpus > 0 else max(1.0, float(cluster.cpus // at_once))
+        check_room(cluster, trials_at_once=at_once, cpus_per_trial=cpus, gpus_per_trial=gpus)
+        trainer = arguments.trainer
+        return SearchPlan(
+            method=self.method,
+            space=self.space,
+            profile=self.profile,
+            seed=arguments.seed,
+            max_concurrent_trials=at_once,
+            cpus_per_trial=cpus,
+            gpus_per_trial=gpus,
+            in_ray_train=trainer == "train" or (trainer == "auto" and gpus > 0),
+            checkpoint_location=self.checkpoint_location,
+            tune_directory=str(self.directory),
+        )
+
+
+def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedStudy:
+    """Read and check everything a search needs.
+
+    Raises:
+        InvalidInputError: An argument, the space or the pairs don't allow the search.
+        MissingDataError: A pair's data isn't there.
+    """
+    space = load_space(space_path)
+    profile = choose_profile(arguments, space)
+    default_trial = space.default_trial(profile)
+    config_type = find_method(method).config_type
+    config_type.from_mapping(space.config(FixedTrial(default_trial.params), profile))
+
+    pairs = [load_pair(name) for name in arguments.pairs]
+    refuse_shared_pixels(pairs)
+    patch_size = space.largest_patch(profile)
+    sources = []
+    for pair in pairs:
+        split = block_split(pair.source, patch_size=patch_size, seed=derive_seed(arguments.seed, "split", pair.name))
+        if profile.pixels_per_class is not None:
+            split = split.thinned(pair.source, pixels_per_class=profile.pixels_per_class)
+        sources.append(SourceDomain(pair_name=pair.name, scene=pair.source, split=split))
+
+    name = arguments.experiment_name or f"{method}-{datetime.now():%Y%m%d-%H%M%S}"
+    is_uri = "://" in arguments.storage_path
+    directory = local_root(arguments) / name
+    return PreparedStudy(
+        name=name,
+        method=method,
+        arguments=arguments,
+        space=space,
+        profile=profile,
+        default_trial=default_trial,
+        pairs=pairs,
+        sources=sources,
+        directory=directory,
+        checkpoint_location=(
+            f"{arguments.storage_path.rstrip('/')}/{name}" if is_uri else str(directory / "checkpoints")
+        ),
+    )
+
+
+def local_root(arguments: TuneArgs) -> Path:
+    """The local directory of all studies.
+
+    Raises:
+        InvalidInputError: It can't be written.
+    """
+    root = Path("results" if "://" in arguments.storage_path else arguments.storage_path).resolve()
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")
+    return root
+
+
+def choose_profile(arguments: TuneArgs, space: SearchSpace) -> Profile:
+    """The profile the arguments name, or the one that suits the machine, with the arguments' changes."""
+    import torch
+
+    if arguments.smoke_test:
+        name = "smoke-test"
+    elif arguments.profile is not None:
+        name = arguments.profile
+    else:
+        name = "paper" if torch.cuda.is_available() or arguments.gpus_per_trial else "laptop"
+    profile = space.profile(name)
+    changes = {
+        key: value
+        for key in ("num_samples", "epochs", "time_budget_s")
+        if (value := getattr(arguments, key)) is not None
+    }
+    return replace(profile, **changes)

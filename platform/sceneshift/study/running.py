@@ -1,0 +1,105 @@
+"""Runs a prepared search: opens ledger and MLflow, searches, closes."""
+
+import shlex
+import sys
+
+from sceneshift.errors import StudyError
+from sceneshift.search.ledger import Ledger, TrialRecord
+from sceneshift.search.progress import progress_line
+from sceneshift.search.tuner import SearchPlan, choose_winner, run_search
+from sceneshift.study.closing import close_study
+from sceneshift.study.preparation import PreparedStudy
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.mirror import StudyMirror
+
+
+def run_and_close(study: PreparedStudy, plan: SearchPlan, backend: TrackingBackend, *, started: float) -> int:
+    """Search until there are enough trials, then score the target once and tell.
+
+    Args:
+        study: What was checked.
+        plan: The search, fitted to the connected cluster.
+        backend: MLflow's.
+        started: When the command began (``time.monotonic``).
+
+    Returns:
+        0 when closed, 130 when interrupted.
+
+    Raises:
+        StudyError: The study can't be opened, or no trial ran to its end.
+    """
+    profile, arguments = study.profile, study.arguments
+    mirror = StudyMirror(
+        backend,
+        study_name=study.name,
+        tags=study.tags(),
+        params={
+            "method": study.method,
+            "pairs": " ".join(arguments.pairs),
+            "profile": profile.name,
+            "epochs": profile.epochs,
+            "num_samples": profile.num_samples,
+            "pixels_per_class": profile.pixels_per_class,
+            "seed": arguments.seed,
+            "trainer": "train" if plan.in_ray_train else "actor",
+            "max_concurrent_trials": plan.max_concurrent_trials,
+            "cpus_per_trial": plan.cpus_per_trial,
+            "gpus_per_trial": plan.gpus_per_trial,
+        },
+        resuming=arguments.resume,
+    )
+    ledger = open_ledger(study)
+    where = "Ray Train" if plan.in_ray_train else "the trial's actor"
+    print(
+        f"search               {plan.max_concurrent_trials} trials at once, {plan.cpus_per_trial:g} CPU"
+        + (f" and {plan.gpus_per_trial:g} GPU" if plan.gpus_per_trial else "")
+        + f" each, training in {where}\n",
+        flush=True,
+    )
+
+    def tell(record: TrialRecord) -> None:
+        line = progress_line(record, num_samples=profile.num_samples, epochs=profile.epochs)
+        print(line, flush=True)
+
+    outcome = run_search(plan, ledger, study.sources, on_change=mirror.push, on_finished=tell)
+    records = ledger.records()
+    mirror.catch_up(records)
+    if outcome.interrupted:
+        mirror.close("KILLED")
+        done = sum(record.is_finished for record in records)
+        print(f"\nInterrupted with {done} of {profile.num_samples} trials done. Go on with:\n  {resume_command(study)}")
+        return 130
+    winner = choose_winner(records)
+    if winner is None:
+        mirror.close("FAILED")
+        raise StudyError(
+            f"no trial ran all its {profile.epochs} epochs"
+            + (" within the time budget; raise --time-budget-s or lower --epochs." if outcome.out_of_time else ".")
+            + f" What failed is told above; what there is lies in {study.directory}. "
+            f"Go on with:\n  {resume_command(study)}"
+        )
+    close_study(study, plan, ledger, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
+    return 0
+
+
+def open_ledger(study: PreparedStudy) -> Ledger:
+    """Create the study's ledger, or reopen it when resuming."""
+    path, seed, settings = study.ledger_path, study.arguments.seed, study.settings()
+    if study.arguments.resume:
+        return Ledger.reopen(path, name=study.name, seed=seed, profile=study.profile, settings=settings)
+    return Ledger.create(
+        path,
+        name=study.name,
+        seed=seed,
+        profile=study.profile,
+        settings=settings,
+        default_params=study.default_trial.params,
+    )
+
+
+def resume_command(study: PreparedStudy) -> str:
+    """The command that goes on with a study."""
+    words = [word for word in sys.argv if word != "--resume"]
+    if "--experiment-name" not in words:
+        words += ["--experiment-name", study.name]
+    return shlex.join(["python", *words, "--resume"])
