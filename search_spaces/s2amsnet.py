@@ -40,7 +40,7 @@ PROFILES = (
         name="laptop",
         description="two CPU cores, eight minutes: small patches, narrow widths, few pixels, few epochs",
         epochs=12,
-        num_samples=14,
+        num_samples=12,
         time_budget_s=330,
         pixels_per_class=60,
         limits={
@@ -51,7 +51,7 @@ PROFILES = (
         },
         startup_trials=5,
         grace_epochs=3,
-        reduction_factor=2,
+        reduction_factor=3,
     ),
     Profile(
         name="paper",

@@ -105,6 +105,9 @@ class ContentEncoder(nn.Module):
         Returns:
             Five tensors (B, n_l), flattened a patch: the reflect-padded input, the output of each of the two
             stage convolutions before its norm, the output of residual block 1 and that of residual block 5.
+            The first stands for the padded input by having the same inner products, which are all that InfoNCE
+            looks at: each pixel of x times the square root of how often padding repeats it. At patch 7 it is a
+            third as long.
 
         Raises:
             InvalidInputError: x has another number of bands, or patches below 5.
@@ -120,7 +123,7 @@ class ContentEncoder(nn.Module):
                 f"below which reflect padding has nothing to reflect; use patch_size={_MIN_PATCH} or more"
             )
         padded = self.pad(x)
-        features = [padded]
+        features = [x * _padding_weights(x).sqrt()]
         h = F.relu(F.instance_norm(self.stem(padded)))
         for stage, pool in zip(self.stages, self.pools, strict=True):
             h = stage(h)
@@ -131,3 +134,12 @@ class ContentEncoder(nn.Module):
             if index in (0, _NUM_RESIDUAL - 1):
                 features.append(h)
         return [feature.flatten(1) for feature in features]
+
+
+def _padding_weights(x: Tensor) -> Tensor:
+    """(H, W): how often reflect padding by 3 shows each pixel of a map."""
+    rows, columns = (
+        F.pad(torch.arange(side, dtype=x.dtype)[None], (_PAD, _PAD), mode="reflect")[0].long().bincount().to(x)
+        for side in x.shape[2:]
+    )
+    return torch.outer(rows, columns)

@@ -79,16 +79,23 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
     if not temperature > 0:
         raise InvalidInputError(f"got temperature={temperature}; expected a number above 0; try the release's 0.07")
     batch = query.shape[0]
-    z = _at_least_float32(torch.cat((query, key)))
-    with torch.autocast(z.device.type, enabled=False):
-        products = z @ z.T
+    query, key = _at_least_float32(query), _at_least_float32(key)
+    with torch.autocast(query.device.type, enabled=False):
+        # Block by block: where the key needs no gradient (the raw input) none is computed for its block.
+        across = query @ key.T
+        products = torch.cat(
+            (
+                torch.cat((query @ query.T, across), dim=1),
+                torch.cat((across.T, key @ key.T), dim=1),
+            )
+        )
     if normalize:
         # The (2B, 2B) products are scaled, not the rows: at the first depth these hold C(P+6)² numbers each.
         norms = products.diagonal().clamp_min(_SMALLEST_SQUARED_NORM).sqrt()
         products = products / (norms[:, None] * norms[None, :])
     similarity = products / temperature
-    itself = torch.eye(2 * batch, dtype=torch.bool, device=z.device)
-    partner = torch.arange(2 * batch, device=z.device).roll(batch)
+    itself = torch.eye(2 * batch, dtype=torch.bool, device=products.device)
+    partner = torch.arange(2 * batch, device=products.device).roll(batch)
     return F.cross_entropy(similarity.masked_fill(itself, float("-inf")), partner)
 
 

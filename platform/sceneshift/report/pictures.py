@@ -118,9 +118,27 @@ def draw_optimization_history(path: Path, study: optuna.Study) -> bool:
     return _draw_optuna(path, study, "plot_optimization_history", "Optimization history", least_trials=1)
 
 
-def draw_parameter_importances(path: Path, study: optuna.Study) -> bool:
-    """Draw how much each parameter mattered to the objective; False where fewer than four trials are complete."""
-    return _draw_optuna(path, study, "plot_param_importances", "Parameter importances", least_trials=4)
+def draw_parameter_importances(path: Path, study: optuna.Study, *, epoch: int) -> bool:
+    """Draw how much each parameter mattered to the objective at one epoch; False for fewer than four trials.
+
+    Few trials run to their end, and those are the good ones. Before ``epoch`` none is stopped: compared there, all
+    trials count, and at equal cost.
+
+    Args:
+        path: PNG to write.
+        study: The study.
+        epoch: 1-based; the last one that every trial runs.
+    """
+    compared = optuna.create_study(direction="maximize")
+    for trial in study.get_trials(deepcopy=False):
+        if epoch in trial.intermediate_values:
+            compared.add_trial(
+                optuna.trial.create_trial(
+                    params=trial.params, distributions=trial.distributions, value=trial.intermediate_values[epoch]
+                )
+            )
+    title = f"Parameter importances at epoch {epoch}"
+    return _draw_optuna(path, compared, "plot_param_importances", title, least_trials=4)
 
 
 def _draw_optuna(path: Path, study: optuna.Study, plot: str, title: str, *, least_trials: int) -> bool:

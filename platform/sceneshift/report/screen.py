@@ -43,6 +43,8 @@ def render_screen(
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
         f"\nBest configuration: trial {best['trial'] + 1}, chosen by {summary['selection']}.\n{config}",
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
+        f"Target labels were opened {_times(summary['times the target was scored'])}, when the study closed; nothing "
+        "that trained or chose could reach them.",
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
         *(
@@ -57,6 +59,10 @@ def render_screen(
         f"Its trials         {backend.trials_link(mirror.experiment_id)}",
     ]
     return "\n".join(parts)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _figures(scores: Mapping[str, float]) -> list[str]:

@@ -26,6 +26,7 @@ _CONFIG = "config"
 _REASON = "reason"
 _WEIGHTS = "weights"
 _SETTINGS = "settings"
+_TIMES_CLOSED = "times closed"
 
 #: The trial that holds the published defaults.
 REFERENCE_TRIAL = 0
@@ -215,6 +216,16 @@ class Ledger:
         stops = self._trial(number).should_prune()
         return stops and number != REFERENCE_TRIAL and epoch < self._profile.epochs
 
+    @property
+    def times_closed(self) -> int:
+        """How often the study was closed, that is, how often target labels were looked at."""
+        return int(self.study.user_attrs.get(_TIMES_CLOSED, 0))
+
+    def count_closing(self) -> int:
+        """Count a closing, before the target is looked at; returns how many there have been."""
+        self.study.set_user_attr(_TIMES_CLOSED, self.times_closed + 1)
+        return self.times_closed
+
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""
         value = self.record(number).value
@@ -224,13 +235,17 @@ class Ledger:
 
     def prune(self, number: int, reason: str) -> None:
         """Close a trial that was stopped early."""
-        self._trial(number).set_user_attr(_REASON, reason)
-        self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+        self._close(number, TrialState.PRUNED, reason)
 
     def fail(self, number: int, reason: str) -> None:
         """Close a trial that broke."""
+        self._close(number, TrialState.FAIL, reason)
+
+    def _close(self, number: int, state: TrialState, reason: str) -> None:
+        if self.record(number).is_finished:
+            return
         self._trial(number).set_user_attr(_REASON, reason)
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        self.study.tell(number, state=state)
 
     def _trial(self, number: int) -> optuna.Trial:
         if number not in self._live:

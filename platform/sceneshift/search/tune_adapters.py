@@ -4,6 +4,7 @@ Neither keeps a state of its own, so nothing of theirs has to be saved or restor
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -43,7 +44,6 @@ class LedgerSearcher(RestsOnLedger, Searcher):  # type: ignore[misc]  # Ray's cl
         self._num_samples = num_samples
         self._ask = ask
         self._order = order
-        self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's order, or that there is none left."""
@@ -53,19 +53,10 @@ class LedgerSearcher(RestsOnLedger, Searcher):  # type: ignore[misc]  # Ray's cl
             record = self._ask()
         else:
             return str(Searcher.FINISHED)
-        self._numbers[trial_id] = record.number
         return self._order(record).as_config()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Close the trial in the ledger, if the scheduler has not already done so."""
-        number = self._numbers[trial_id]
-        record = self._ledger.record(number)
-        if record.is_finished:
-            return
-        if error:
-            self._ledger.fail(number, "the trial's process failed; see its error file")
-        elif record.value is not None:
-            self._ledger.complete(number)
+        """Nothing to do: :class:`LedgerScheduler` has closed the trial, or it goes on in a resumed search."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is the state."""
@@ -88,6 +79,12 @@ class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._ledger = ledger
         self._epochs = epochs
+
+    def on_trial_error(self, tune_controller: object, trial: Trial) -> None:
+        """Close a trial whose process failed more often than it is retried, with the last line of its error."""
+        lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "its process failed")
+        self._ledger.fail(trial.config["number"], last)
 
     def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, Any]) -> str:
         """Record the epoch and decide."""

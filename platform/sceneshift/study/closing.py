@@ -59,7 +59,9 @@ def close_study(
         out_of_time: Whether the time budget ended the search.
         started: When the command began (``time.monotonic``).
     """
-    print("\nClosing the study: target scenes are scored now, for the first time.", flush=True)
+    times = ledger.count_closing()
+    first = "for the first time" if times == 1 else f"for the {times}th time: trials were added since the last"
+    print(f"\nClosing the study: target scenes are scored now, {first}.", flush=True)
     folder = study.directory / "report"
     folder.mkdir(parents=True, exist_ok=True)
     records = ledger.records()
@@ -83,7 +85,7 @@ def close_study(
                 models.append(_log_model(study, mirror, record, run, source, scores))
         rows.append(_majority_row(pair, source, door))
     draw_optimization_history(folder / "optimization_history.png", ledger.study)
-    draw_parameter_importances(folder / "parameter_importances.png", ledger.study)
+    draw_parameter_importances(folder / "parameter_importances.png", ledger.study, epoch=study.profile.grace_epochs)
 
     states = {state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")}
     summary = {
@@ -95,6 +97,7 @@ def close_study(
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
         "defaults": {"trial": reference.number, "state": reference.state, "config": dict(reference.config)},
         "largest target class": {pair.name: open_target(pair.name).largest_class_share() for pair in study.pairs},
+        "times the target was scored": times,
         "scores": rows,
         "models": [{"name": model.name, "version": model.version} for model in models],
         "tags": study.tags(),
@@ -130,7 +133,7 @@ def trained_run(plan: SearchPlan, record: TrialRecord, source: SourceDomain) -> 
             + ("no checkpoint." if found is None else f"epoch {found[0]}.")
         )
     run = PairRun(plan.order(record).plan(), source, torch.device("cpu"))
-    run.load_state_dict(found[1][source.pair_name])
+    run.load_state_dict(found[1]["pairs"][source.pair_name])
     if (got := weights_hash(run.classifier)) != record.weights[source.pair_name]:
         raise StudyError(
             f"the checkpoint of trial {record.number} for {source.pair_name} has weights {got}, "

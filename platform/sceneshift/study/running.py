@@ -49,6 +49,14 @@ def run_and_close(study: PreparedStudy, plan: SearchPlan, backend: TrackingBacke
         resuming=arguments.resume,
     )
     ledger = open_ledger(study)
+    finished = [record for record in ledger.records() if record.is_finished]
+    if ledger.times_closed and len(finished) >= profile.num_samples:
+        mirror.close("FINISHED")
+        folder = study.directory / "report"
+        print(f"\nThis study is closed: {len(finished)} trials are done, and the target is not looked at again.")
+        print(f"\n{(folder / 'scores.md').read_text()}\nPictures, tables   {folder}")
+        print("Give a larger --num-samples to go on.")
+        return 0
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
     print(
         f"search               {plan.max_concurrent_trials} trials at once, {plan.cpus_per_trial:g} CPU"

@@ -16,6 +16,9 @@ def main(method: str, space_path: Path, description: str) -> int:
     except SceneshiftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nStopped. If a study had begun, --resume with its --experiment-name goes on with it.", file=sys.stderr)
+        return 130
 
 
 def tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:

@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import StudyError
@@ -33,9 +33,9 @@ _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 @dataclass
 class _Child:
     run_id: str
+    has_params: bool = False
     logged_epochs: int = 0
     closed: bool = False
-    state: str = field(default="")
 
 
 class StudyMirror:
@@ -103,7 +103,14 @@ class StudyMirror:
         return self._client
 
     def close(self, status: str) -> None:
-        """End the parent run with an MLflow status such as ``FINISHED`` or ``KILLED``."""
+        """End the parent run with an MLflow status such as ``FINISHED`` or ``KILLED``.
+
+        Trials that have not ended are marked as interrupted; a resumed search finds them.
+        """
+        for child in self._children.values():
+            if not child.closed:
+                self._client.set_tag(child.run_id, STATE_TAG, "interrupted")
+                self._client.set_terminated(child.run_id, "KILLED")
         self._client.set_terminated(self.run_id, status)
 
     def _open_experiment(self, name: str, *, resuming: bool) -> str:
@@ -140,7 +147,11 @@ class StudyMirror:
             number = int(run.data.tags[TRIAL_TAG])
             logged = int(run.data.metrics.get("epoch", 0))
             closed = run.data.tags.get(STATE_TAG) in _STATUS
-            children[number] = _Child(run_id=run.info.run_id, logged_epochs=logged, closed=closed)
+            if not closed:
+                self._client.update_run(run.info.run_id, status="RUNNING")
+            children[number] = _Child(
+                run_id=run.info.run_id, has_params=bool(run.data.params), logged_epochs=logged, closed=closed
+            )
         return children
 
     def _search(self, query: str) -> "list[Run]":
@@ -178,8 +189,10 @@ class StudyMirror:
         child = self._children.get(record.number)
         if child is None:
             child = self._create_child(record)
+        if not child.has_params:
             params = [Param(key, str(value)) for key, value in record.config.items()]
             self._client.log_batch(child.run_id, params=params)
+            child.has_params = True
         for epoch, metrics in record.epochs.items():
             if epoch > child.logged_epochs:
                 at_ms = int(metrics["time/recorded_unix_s"] * 1000)

@@ -40,8 +40,12 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
         self._classifier.load_state_dict(weights)
         self._classifier.eval()
 
-    # MLflow reads type hints of predict as a schema and warns of all but its own, hence none.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def predict(
+        self,
+        context: Any,  # noqa: ANN401
+        model_input: np.ndarray,  # the one array hint MLflow takes without a warning
+        params: dict[str, Any] | None = None,
+    ) -> np.ndarray:
         """Class ids of patches.
 
         Raises:

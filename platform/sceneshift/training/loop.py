@@ -180,12 +180,13 @@ def train(
 ) -> list[PairRun]:
     """Train one network per source scene, all pairs through epoch 1, then all through epoch 2, and so on.
 
-    With checkpoints, a run that was cut goes on after its last whole epoch, as if it had not been cut.
+    With checkpoints, a run that was cut goes on after its last whole epoch, as if it had not been cut; that epoch is
+    reported once more.
 
     Args:
         plan: What is trained, how long, from which seed.
         sources: One source a pair.
-        report: Called after every epoch.
+        report: Called after every epoch, and with the last whole epoch of a run that goes on.
         checkpoints: Where the state is kept after every epoch; None keeps nothing.
         device: Where everything lives.
 
@@ -201,7 +202,9 @@ def train(
     if checkpoints is not None and (latest := checkpoints.load_latest()) is not None:
         done, state = latest
         for run in runs:
-            run.load_state_dict(state[run.source.pair_name])
+            run.load_state_dict(state["pairs"][run.source.pair_name])
+        # Told again: whoever was cut between writing this checkpoint and telling has not heard of its epoch.
+        report(EpochReport(epoch=done, **state["report"]))
     for epoch in range(done + 1, plan.epochs + 1):
         started = time.perf_counter()
         outcome = run_epoch(runs)
@@ -209,9 +212,10 @@ def train(
         if broken:
             raise TrainingDiverged(epoch, broken)
         outcome["time/epoch_s"] = time.perf_counter() - started
-        if checkpoints is not None:
-            checkpoints.save(epoch, {run.source.pair_name: run.state_dict() for run in runs})
         weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
+        if checkpoints is not None:
+            pairs = {run.source.pair_name: run.state_dict() for run in runs}
+            checkpoints.save(epoch, {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}})
         report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))
     return runs
 

@@ -1,0 +1,43 @@
+import pytest
+
+from sceneshift.errors import ResourceError
+from sceneshift.search.cluster import ClusterSize, check_room, resolved_ray_address
+
+
+def size(**changes):
+    return ClusterSize(**{"cpus": 2.0, "gpus": 0.0, "is_own": True, "address": "here", **changes})
+
+
+@pytest.mark.parametrize(("at_once", "cpus"), [(1, 2), (2, 1), (4, 0.5)])
+def test_what_fits_passes(at_once, cpus):
+    assert check_room(size(), trials_at_once=at_once, cpus_per_trial=cpus, gpus_per_trial=0) is None
+
+
+def test_too_many_at_once_names_the_numbers_and_what_fits():
+    with pytest.raises(ResourceError, match=r"3 trials at once with 1 CPU each need 3 CPU; there are 2.*trials 2"):
+        check_room(size(), trials_at_once=3, cpus_per_trial=1, gpus_per_trial=0)
+
+
+def test_a_trial_larger_than_the_machine_names_its_size():
+    with pytest.raises(ResourceError, match=r"need 8 CPU; there are 2.*--cpus-per-trial 2"):
+        check_room(size(), trials_at_once=1, cpus_per_trial=8, gpus_per_trial=0)
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ResourceError, match=r"0.5 GPU each need 1 GPU; there are 0"):
+        check_room(size(), trials_at_once=2, cpus_per_trial=1, gpus_per_trial=0.5)
+
+
+def test_fractions_of_a_gpu_fit():
+    assert check_room(size(gpus=1.0), trials_at_once=2, cpus_per_trial=1, gpus_per_trial=0.5) is None
+
+
+def test_a_cluster_that_may_grow_is_not_refused():
+    assert check_room(size(is_own=False), trials_at_once=9, cpus_per_trial=1, gpus_per_trial=1) is None
+
+
+def test_the_address_is_told(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert resolved_ray_address() == "10.0.0.1:6379"
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert "not set" in resolved_ray_address()

@@ -1,0 +1,157 @@
+import optuna
+import pytest
+
+from sceneshift.errors import StudyError
+from sceneshift.search.ledger import Ledger
+from sceneshift.search.profile import Profile
+from sceneshift.search.tuner import choose_winner
+
+PROFILE = Profile(
+    name="p", description="", epochs=9, num_samples=4, grace_epochs=1, reduction_factor=3, startup_trials=2
+)
+
+
+def create(path, **changes):
+    arguments = {
+        "name": "study",
+        "seed": 0,
+        "profile": PROFILE,
+        "settings": {"pairs": ["a", "b"], "seed": 0},
+        "default_params": {"x": 0.5},
+    }
+    return Ledger.create(path, **{**arguments, **changes})
+
+
+def reopen(path, **changes):
+    arguments = {"name": "study", "seed": 0, "profile": PROFILE, "settings": {"pairs": ["a", "b"], "seed": 0}}
+    return Ledger.reopen(path, **{**arguments, **changes})
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return create(tmp_path / "deep" / "optuna.db")
+
+
+def ask(ledger):
+    return ledger.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
+
+
+def metrics(value):
+    return {"val/aa": value, "time/epoch_s": 2.0}
+
+
+def run(ledger, values):
+    record = ask(ledger)
+    for epoch, value in enumerate(values, start=1):
+        ledger.report(record.number, epoch, metrics(value), {"pair": f"w{epoch}"})
+    return record.number
+
+
+def test_the_first_trial_is_the_defaults(ledger):
+    first, second = ask(ledger), ask(ledger)
+    assert first.is_reference
+    assert first.params == first.config == {"x": 0.5}
+    assert not second.is_reference
+    assert second.params["x"] != 0.5
+
+
+def test_an_epoch_is_kept_with_metrics_and_weights(ledger):
+    number = run(ledger, [0.1, 0.4])
+    record = ledger.record(number)
+    assert record.state == "running"
+    assert not record.is_finished
+    assert {e: m["val/aa"] for e, m in record.epochs.items()} == {1: 0.1, 2: 0.4}
+    assert (record.value, record.last_epoch, record.weights, record.seconds) == (0.4, 2, {"pair": "w2"}, 4.0)
+
+
+def test_an_epoch_told_twice_stands_as_first_told(ledger):
+    number = run(ledger, [0.1])
+    ledger.report(number, 1, metrics(0.9), {"pair": "other"})
+    assert ledger.record(number).value == 0.1
+    assert ledger.record(number).weights == {"pair": "w1"}
+
+
+def test_states_are_stored_as_such(ledger):
+    done, stopped, broken = run(ledger, [0.3]), run(ledger, [0.2]), run(ledger, [])
+    ledger.complete(done)
+    ledger.prune(stopped, "too low")
+    ledger.fail(broken, "loss is NaN")
+    records = ledger.records()
+    assert [r.state for r in records] == ["complete", "pruned", "fail"]
+    assert [r.reason for r in records] == ["", "too low", "loss is NaN"]
+    assert ledger.study.trials[done].value == 0.3
+    assert ledger.study.trials[stopped].state == optuna.trial.TrialState.PRUNED
+
+
+def test_a_trial_is_closed_once(ledger):
+    number = run(ledger, [0.3])
+    ledger.complete(number)
+    ledger.prune(number, "late")
+    assert ledger.record(number).state == "complete"
+
+
+def test_asha_stops_the_worse_but_never_the_defaults(ledger):
+    reference = run(ledger, [0.1])
+    good = run(ledger, [0.9])
+    bad = run(ledger, [0.2])
+    assert not ledger.should_stop(good, 1)
+    assert ledger.should_stop(bad, 1)
+    assert not ledger.should_stop(reference, 1)
+
+
+def test_a_trial_that_has_run_its_epochs_is_not_stopped(ledger):
+    run(ledger, [0.9])
+    good = run(ledger, [0.9] * 9)
+    ledger.should_stop(good, 9)
+    bad = run(ledger, [0.1] * 9)
+    assert not ledger.should_stop(bad, 9)
+
+
+def test_a_reopened_ledger_knows_everything_and_goes_on(tmp_path):
+    path = tmp_path / "optuna.db"
+    before = create(path)
+    number = run(before, [0.1, 0.2])
+    after = reopen(path)
+    assert [r.state for r in after.records()] == ["running"]
+    after.report(number, 3, metrics(0.3), {"pair": "w3"})
+    after.complete(number)
+    assert reopen(path).record(number).value == 0.3
+
+
+def test_a_name_that_exists_is_refused(tmp_path):
+    create(tmp_path / "optuna.db")
+    with pytest.raises(StudyError, match=r"exists at .*optuna.db; go on with --resume"):
+        create(tmp_path / "optuna.db")
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(StudyError, match="no study to resume at"):
+        reopen(tmp_path / "optuna.db")
+
+
+def test_resuming_with_other_settings_lists_what_differs(tmp_path):
+    create(tmp_path / "optuna.db")
+    with pytest.raises(StudyError) as error:
+        reopen(tmp_path / "optuna.db", settings={"pairs": ["a"], "seed": 0, "epochs": 3})
+    message = str(error.value)
+    assert "pairs: was ['a', 'b'], is ['a']" in message
+    assert "epochs: was None, is 3" in message
+    assert "seed:" not in message
+
+
+def test_the_winner_is_the_best_complete_trial_and_of_equals_the_earlier(ledger):
+    assert choose_winner(ledger.records()) is None
+    for values, close in ([0.3], "complete"), ([0.7], "complete"), ([0.9], "prune"), ([0.7], "complete"):
+        number = run(ledger, values)
+        if close == "complete":
+            ledger.complete(number)
+        else:
+            ledger.prune(number, "")
+    assert choose_winner(ledger.records()).number == 1
+
+
+def test_closings_are_counted_across_reopening(tmp_path):
+    first = create(tmp_path / "optuna.db")
+    assert first.times_closed == 0
+    assert first.count_closing() == 1
+    assert reopen(tmp_path / "optuna.db").count_closing() == 2

@@ -1,0 +1,149 @@
+import optuna
+import pytest
+
+from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.search.profile import Profile
+from sceneshift.search.space import ClippedTrial, FixedTrial, load_space
+
+SHIPPED = "search_spaces/s2amsnet.py"
+
+
+@pytest.fixture
+def shipped(request):
+    return load_space(request.config.rootpath / SHIPPED)
+
+
+def profile(**changes):
+    return Profile(**{"name": "p", "description": "", "epochs": 3, "num_samples": 2, **changes})
+
+
+def write_space(path, body, defaults="{'patch_size': 9}"):
+    path.write_text(
+        "from sceneshift.search.profile import Profile\n"
+        f"DEFAULTS = {defaults}\n"
+        "PROFILES = (Profile(name='p', description='', epochs=1, num_samples=1),)\n"
+        f"def space(trial):\n    return {body}\n"
+    )
+    return load_space(path)
+
+
+def test_the_first_trial_of_the_paper_profile_is_the_paper(shipped):
+    paper = shipped.profile("paper")
+    config = shipped.config(shipped.default_trial(paper), paper)
+    built = S2AMSnetConfig.from_mapping(config)
+    assert built == S2AMSnetConfig()
+    assert shipped.largest_patch(paper) == 15
+
+
+def test_the_first_trial_of_the_laptop_profile_is_the_paper_clipped(shipped):
+    laptop = shipped.profile("laptop")
+    built = S2AMSnetConfig.from_mapping(shipped.config(shipped.default_trial(laptop), laptop))
+    assert built == S2AMSnetConfig(patch_size=7, batch_size=64, width=64, generator_channels=16)
+    assert shipped.largest_patch(laptop) == 7
+
+
+def test_what_the_space_suggests_fits_the_method_and_the_profile(shipped):
+    laptop = shipped.profile("laptop")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    configs = [shipped.config(study.ask(), laptop) for _ in range(60)]
+    built = [S2AMSnetConfig.from_mapping(config) for config in configs]
+    assert {b.patch_size for b in built} == {5, 7}
+    assert {b.width for b in built} == {32, 64}
+    assert {b.lambda_kl == 0 for b in built} == {True, False}
+    assert all(1e-4 <= b.lr <= 1e-2 and b.lambda_adv == 1 for b in built)
+
+
+def test_ranges_are_cut_to_the_limits_before_they_are_asked_for():
+    asked = {}
+
+    class Recorder:
+        def suggest_int(self, name, low, high, *, step=1, log=False):
+            asked[name] = (low, high)
+            return low
+
+        def suggest_float(self, name, low, high, *, step=None, log=False):
+            asked[name] = (low, high, log)
+            return high
+
+        def suggest_categorical(self, name, choices):
+            asked[name] = list(choices)
+            return choices[0]
+
+    trial = ClippedTrial(Recorder(), {"a": (2, 6), "b": (0.5, 9.0), "c": (5, 8)})
+    assert trial.suggest_int("a", 1, 4) == 2
+    assert trial.suggest_float("b", 0.1, 2.0, log=True) == 2.0
+    assert trial.suggest_categorical("c", [4, 5, 8, 9]) == 5
+    assert trial.suggest_categorical("free", ["x", "y"]) == "x"
+    assert asked == {"a": (2, 4), "b": (0.5, 2.0, True), "c": [5, 8], "free": ["x", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda t: t.suggest_categorical("c", [1, 2]), r"no choice of \[1, 2\] lies within the profile's 5 to 8"),
+        (lambda t: t.suggest_float("c", 0.1, 2.0), "0.1 to 2.0 does not meet the profile's 5 to 8"),
+    ],
+)
+def test_limits_that_leave_nothing_are_told(ask, message):
+    with pytest.raises(InvalidInputError, match=message):
+        ask(ClippedTrial(FixedTrial({"c": 1}), {"c": (5, 8)}))
+
+
+def test_a_default_outside_the_space_moves_to_the_nearest_value():
+    trial = FixedTrial({"side": 13, "rate": 5.0, "kind": "z"})
+    assert trial.suggest_categorical("side", [5, 7]) == 7
+    assert trial.suggest_float("rate", 0.0, 1.0) == 1.0
+    assert trial.params == {"side": 7, "rate": 1.0}
+    with pytest.raises(InvalidInputError, match="kind = 'z' is none of the choices"):
+        trial.suggest_categorical("kind", ["x", "y"])
+
+
+def test_a_suggested_name_without_default_is_told(tmp_path):
+    space = write_space(tmp_path / "s.py", "{'lr': trial.suggest_float('patch_sise', 0, 1)}")
+    with pytest.raises(InvalidInputError, match="no value; did you mean 'patch_size'"):
+        space.default_trial(space.profile("p"))
+
+
+def test_a_limit_on_an_unknown_parameter_is_told(tmp_path):
+    space = write_space(tmp_path / "s.py", "{'patch_size': trial.suggest_categorical('patch_size', [9])}")
+    with pytest.raises(InvalidInputError, match="limits 'patch_sizes'.*did you mean 'patch_size'"):
+        space.default_trial(profile(limits={"patch_sizes": (5, 7)}))
+
+
+def test_a_space_without_patch_size_is_refused(tmp_path):
+    space = write_space(tmp_path / "s.py", "{}")
+    with pytest.raises(InvalidInputError, match="doesn't suggest patch_size"):
+        space.largest_patch(space.profile("p"))
+
+
+def test_unknown_profile_missing_file_and_incomplete_file(tmp_path, shipped):
+    with pytest.raises(InvalidInputError, match="no profile 'labtop'; did you mean 'laptop'"):
+        shipped.profile("labtop")
+    with pytest.raises(MissingDataError, match="no search space at"):
+        load_space(tmp_path / "absent.py")
+    (tmp_path / "half.py").write_text("DEFAULTS = {}\n")
+    with pytest.raises(InvalidInputError, match="does not define PROFILES, space"):
+        load_space(tmp_path / "half.py")
+
+
+def test_the_hash_is_of_the_text(tmp_path):
+    first = write_space(tmp_path / "a.py", "{}")
+    same = write_space(tmp_path / "b.py", "{}")
+    other = write_space(tmp_path / "c.py", "{'x': 1}")
+    assert first.source_hash == same.source_hash != other.source_hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs = 0"),
+        ({"num_samples": 0}, "num_samples = 0"),
+        ({"reduction_factor": 1}, "reduction_factor = 1"),
+        ({"time_budget_s": 0.0}, "time_budget_s = 0.0"),
+        ({"limits": {"lr": (2, 1)}}, "limits of lr run from 2 to 1"),
+    ],
+)
+def test_a_profile_cannot_be_built_wrong(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        profile(**changes)

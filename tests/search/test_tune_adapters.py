@@ -1,0 +1,146 @@
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from sceneshift.search.ledger import Ledger
+from sceneshift.search.profile import Profile
+from sceneshift.search.progress import LedgerCallback, progress_line, short_params
+from sceneshift.search.trial import TrialOrder
+from sceneshift.search.tune_adapters import LedgerScheduler, LedgerSearcher
+
+PROFILE = Profile(name="p", description="", epochs=3, num_samples=3, reduction_factor=2)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger.create(
+        tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, default_params={"x": 0.5}
+    )
+
+
+def ask(ledger):
+    return ledger.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
+
+
+def order(record):
+    return TrialOrder(
+        number=record.number,
+        method="s2amsnet",
+        config=dict(record.config),
+        epochs=3,
+        seed=7,
+        checkpoint_location="/nowhere",
+        in_ray_train=False,
+        cpus=1,
+        gpus=0,
+    )
+
+
+def searcher(ledger, *, unfinished=(), num_samples=3):
+    return LedgerSearcher(
+        ledger, unfinished=list(unfinished), num_samples=num_samples, ask=lambda: ask(ledger), order=order
+    )
+
+
+def trial_of(record):
+    return SimpleNamespace(config=order(record).as_config(), error_file=None)
+
+
+def row(epoch, value):
+    return {"epoch": epoch, "val/aa": value, "train/a/ce": 1.0, "weights/a": "beef", "pid": 7, "done": False}
+
+
+def test_trials_are_asked_for_until_there_are_enough(ledger):
+    searching = searcher(ledger, num_samples=2)
+    first, second = searching.suggest("t1"), searching.suggest("t2")
+    assert (first["number"], second["number"]) == (0, 1)
+    assert first["config"] == {"x": 0.5}
+    assert searching.suggest("t3") == Searcher.FINISHED
+
+
+def test_unfinished_trials_go_on_before_new_ones(ledger):
+    cut = ask(ledger)
+    suggested = [searcher(ledger, unfinished=[cut], num_samples=2).suggest("t1")]
+    assert suggested[0]["number"] == cut.number
+    assert len(ledger.records()) == 1
+
+
+def test_an_epoch_is_recorded_without_what_tune_adds(ledger):
+    record = ask(ledger)
+    scheduler = LedgerScheduler(ledger, epochs=3)
+    assert scheduler.on_trial_result(None, trial_of(record), row(1, 0.4)) == TrialScheduler.CONTINUE
+    kept = ledger.record(record.number)
+    assert set(kept.epochs[1]) == {"val/aa", "train/a/ce", "time/recorded_unix_s"}
+    assert kept.weights == {"a": "beef"}
+
+
+def test_the_last_epoch_completes_the_trial(ledger):
+    record = ask(ledger)
+    scheduler = LedgerScheduler(ledger, epochs=3)
+    decisions = [scheduler.on_trial_result(None, trial_of(record), row(e, 0.4)) for e in (1, 2, 3)]
+    assert decisions == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
+    assert ledger.record(record.number).state == "complete"
+
+
+def test_asha_stops_and_stores_pruned(ledger):
+    scheduler = LedgerScheduler(ledger, epochs=3)
+    records = [ask(ledger) for _ in range(3)]
+    decisions = [
+        scheduler.on_trial_result(None, trial_of(r), row(1, v)) for r, v in zip(records, (0.5, 0.9, 0.1), strict=True)
+    ]
+    assert decisions == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
+    assert ledger.record(2).state == "pruned"
+    assert ledger.record(2).reason == "stopped by ASHA after epoch 1"
+
+
+def test_a_diverged_trial_fails(ledger):
+    record = ask(ledger)
+    told = {"epoch": 1, "diverged": "training diverged in epoch 1: ce not finite"}
+    assert LedgerScheduler(ledger, epochs=3).on_trial_result(None, trial_of(record), told) == TrialScheduler.STOP
+    kept = ledger.record(record.number)
+    assert (kept.state, kept.reason) == ("fail", told["diverged"])
+
+
+def test_a_broken_trial_fails_with_the_last_line_of_its_error(ledger, tmp_path):
+    record = ask(ledger)
+    (tmp_path / "error.txt").write_text("Traceback\n  somewhere\nMemoryError: 3 GiB\n\n")
+    trial = trial_of(record)
+    trial.error_file = str(tmp_path / "error.txt")
+    LedgerScheduler(ledger, epochs=3).on_trial_error(None, trial)
+    kept = ledger.record(record.number)
+    assert (kept.state, kept.reason) == ("fail", "MemoryError: 3 GiB")
+
+
+def test_every_change_is_passed_on_and_every_end_once(ledger):
+    changes, ends = [], []
+    callback = LedgerCallback(
+        ledger, on_change=lambda r: changes.append(r.last_epoch), on_finished=lambda r: ends.append(r.state)
+    )
+    record = ask(ledger)
+    trial, scheduler = trial_of(record), LedgerScheduler(ledger, epochs=2)
+    callback.on_trial_start(0, [], trial)
+    for epoch in (1, 2):
+        scheduler.on_trial_result(None, trial, row(epoch, 0.4))
+        callback.on_trial_result(0, [], trial, row(epoch, 0.4))
+    callback.on_trial_complete(0, [], trial)
+    assert changes == [0, 1, 2, 2]
+    assert ends == ["complete"]
+
+
+def test_a_progress_line_tells_what_a_trial_came_to(ledger):
+    first, second = ask(ledger), ask(ledger)
+    ledger.report(0, 1, {"val/aa": 0.51234, "time/epoch_s": 12.0}, {})
+    ledger.complete(0)
+    line = progress_line(ledger.record(first.number), num_samples=3, epochs=1)
+    assert "trial   1/3  complete  epoch   1/1  val/aa 0.5123     12 s  defaults" in line
+    ledger.fail(1, "out of memory")
+    failed = progress_line(ledger.record(second.number), num_samples=3, epochs=1)
+    assert failed.endswith("[out of memory]")
+    assert "x=0." in failed
+
+
+def test_short_params_leave_out_what_is_off():
+    params = {"lr": 0.00123456, "n": 3, "flips": True, "renormalize": False, "lambda_on": True}
+    assert short_params(params) == "lr=0.00123 n=3 flips"

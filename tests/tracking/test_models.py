@@ -1,0 +1,105 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sceneshift.methods.batch_norm import calibrate_batch_norm
+from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.models import log_champion, registered_name
+
+CONFIG = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
+BANDS, NAMES = 6, ["soil", "tree", "water"]
+
+LOAD_WITHOUT_RAY = """
+import json, sys
+import numpy as np
+sys.modules["ray"] = None  # any import of it fails
+sys.modules["optuna"] = None
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+patches = np.load(sys.argv[3])
+print(json.dumps([model.predict(patches[:n]).tolist() for n in (1, 7, len(patches))]))
+"""
+
+
+def describe():
+    return {
+        "method": "s2amsnet",
+        "config": {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__},
+        "bands": BANDS,
+        "class_names": NAMES,
+        "source_scene": "park/west",
+        "normalization": ["l2-per-pixel"],
+    }
+
+
+def classifier(seed):
+    torch.manual_seed(seed)
+    network = S2AMSnet.build_classifier(CONFIG, bands=BANDS, classes=3)
+    # Statistics of such patches and wide weights, so that an untrained network tells them apart.
+    calibrate_batch_norm(network, [torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)])
+    torch.nn.init.normal_(network.head[-1].weight)
+    return network
+
+
+@pytest.mark.slow
+def test_a_logged_model_predicts_in_a_process_without_ray(backend, tmp_path):
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={}, resuming=False)
+    network = classifier(0)
+    logged = log_champion(
+        mirror, run_id=mirror.run_id, classifier=network, description=describe(), tags={"profile": "p"}
+    )
+    patches = np.random.default_rng(0).random((12, BANDS, 5, 5), dtype=np.float32) * 1000
+    np.save(tmp_path / "patches.npy", patches)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_WITHOUT_RAY, backend.uri, logged.uri, str(tmp_path / "patches.npy")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Add type hints" not in done.stderr
+    alone, seven, all_of_them = json.loads(done.stdout.splitlines()[-1])
+    normalized = torch.nn.functional.normalize(torch.from_numpy(patches), dim=1)
+    expected = (network.eval()(normalized).argmax(1) + 1).tolist()
+    assert all_of_them == expected
+    assert (alone, seven) == (expected[:1], expected[:7])
+    assert len(set(expected)) > 1
+
+
+@pytest.mark.slow
+def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={}, resuming=False)
+    first, second = (
+        log_champion(
+            mirror, run_id=mirror.run_id, classifier=classifier(i), description=describe(), tags={"profile": "p"}
+        )
+        for i in (0, 1)
+    )
+    assert (first.version, first.replaced) == ("1", None)
+    assert (second.version, second.replaced) == ("2", "1")
+    client = mirror.client
+    assert str(client.get_model_version_by_alias(second.name, "champion").version) == second.version
+    assert str(client.get_model_version_by_alias(second.name, "previous-champion").version) == first.version
+    assert client.get_model_version(second.name, "2").tags == {"profile": "p"}
+
+
+@pytest.mark.slow
+def test_patches_of_another_shape_are_refused_with_words(backend):
+    import mlflow
+
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={}, resuming=False)
+    logged = log_champion(mirror, run_id=mirror.run_id, classifier=classifier(0), description=describe(), tags={})
+    model = mlflow.pyfunc.load_model(logged.uri).unwrap_python_model()
+    with pytest.raises(ValueError, match=r"\(2, 7, 5, 5\); this model takes \(B, 6, 5, 5\): 6 bands, 5 x 5"):
+        model.predict(None, np.zeros((2, 7, 5, 5), dtype=np.float32))
+
+
+def test_a_models_name_says_method_and_source():
+    assert registered_name("s2amsnet", "indian_pines/west") == "s2amsnet-indian_pines-west"
