@@ -41,9 +41,11 @@ def describe():
 def classifier(seed):
     torch.manual_seed(seed)
     network = S2AMSnet.build_classifier(CONFIG, bands=BANDS, classes=3)
-    # Statistics of such patches and wide weights, so that an untrained network tells them apart.
-    calibrate_batch_norm(network, [torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)])
-    torch.nn.init.normal_(network.head[-1].weight)
+    # Statistics of such patches and no class preferred, so that an untrained network tells them apart.
+    patches = torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)
+    calibrate_batch_norm(network, [patches])
+    with torch.no_grad():
+        network.head[-1].bias -= network(patches).mean(dim=0)
     return network
 
 
