@@ -5,9 +5,7 @@ from sceneshift.search.sampler import NameSeededTPESampler
 
 
 def search(space, *, seed=0, trials=12, startup=4):
-    study = optuna.create_study(
-        direction="maximize", sampler=NameSeededTPESampler(seed=seed, startup_trials=startup)
-    )
+    study = optuna.create_study(direction="maximize", sampler=NameSeededTPESampler(seed=seed, startup_trials=startup))
     for _ in range(trials):
         trial = study.ask()
         space(trial)

@@ -107,7 +107,7 @@ def test_a_suggested_name_without_default_is_told(tmp_path):
 
 def test_a_limit_on_an_unknown_parameter_is_told(tmp_path):
     space = write_space(tmp_path / "s.py", "{'patch_size': trial.suggest_categorical('patch_size', [9])}")
-    with pytest.raises(InvalidInputError, match="limits 'patch_sizes'.*did you mean 'patch_size'"):
+    with pytest.raises(InvalidInputError, match=r"limits 'patch_sizes'.*did you mean 'patch_size'"):
         space.default_trial(profile(limits={"patch_sizes": (5, 7)}))
 
 

@@ -68,7 +68,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
     import ray
 
     given = os.environ.get("RAY_ADDRESS")
-    worker_environment = {**ALLOCATOR, "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+    worker_environment = {**ALLOCATOR, **RAY_SETTINGS}
     if given:
         ray.init(
             address=given,

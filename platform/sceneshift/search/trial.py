@@ -68,7 +68,8 @@ def run_trial(config: dict[str, Any], sources: Sequence[SourceDomain]) -> None:
             {"order": config},
             sources,
             worker=WorkerShape(cpus=order.cpus, gpus=order.gpus),
-            name=f"trial-{order.number:04d}",
+            storage_path=order.checkpoint_location,
+            report_to_tune=True,
         )
     else:
         _train_and_report({"order": config}, sources, tune.report)

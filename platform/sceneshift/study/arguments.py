@@ -88,12 +88,7 @@ class TuneArgs:
 
 
 def read_command_line(description: str) -> TuneArgs:
-    """Read a search script's command line; prints help or a clear error and exits where that is due."""
-    import sys
-
+    """Read a search script's command line; tyro prints help or the error and exits where that is due."""
     import tyro
 
-    try:
-        return tyro.cli(TuneArgs, description=description)
-    except InvalidInputError as error:
-        sys.exit(f"error: {error}")
+    return tyro.cli(TuneArgs, description=description)

@@ -13,13 +13,21 @@ from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.mirror import StudyMirror
 
 
-def run_and_close(study: PreparedStudy, plan: SearchPlan, backend: TrackingBackend, *, started: float) -> int:
+def run_and_close(
+    study: PreparedStudy,
+    plan: SearchPlan,
+    backend: TrackingBackend,
+    *,
+    reopened: Ledger | None,
+    started: float,
+) -> int:
     """Search until there are enough trials, then score the target once and tell.
 
     Args:
         study: What was checked.
         plan: The search, fitted to the connected cluster.
         backend: MLflow's.
+        reopened: The ledger of a study that is resumed; None creates one.
         started: When the command began (``time.monotonic``).
 
     Returns:
@@ -48,15 +56,7 @@ def run_and_close(study: PreparedStudy, plan: SearchPlan, backend: TrackingBacke
         },
         resuming=arguments.resume,
     )
-    ledger = open_ledger(study)
-    finished = [record for record in ledger.records() if record.is_finished]
-    if ledger.times_closed and len(finished) >= profile.num_samples:
-        mirror.close("FINISHED")
-        folder = study.directory / "report"
-        print(f"\nThis study is closed: {len(finished)} trials are done, and the target is not looked at again.")
-        print(f"\n{(folder / 'scores.md').read_text()}\nPictures, tables   {folder}")
-        print("Give a larger --num-samples to go on.")
-        return 0
+    ledger = reopened or create_ledger(study)
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
     print(
         f"search               {plan.max_concurrent_trials} trials at once, {plan.cpus_per_trial:g} CPU"
@@ -90,19 +90,43 @@ def run_and_close(study: PreparedStudy, plan: SearchPlan, backend: TrackingBacke
     return 0
 
 
-def open_ledger(study: PreparedStudy) -> Ledger:
-    """Create the study's ledger, or reopen it when resuming."""
-    path, seed, settings = study.ledger_path, study.arguments.seed, study.settings()
-    if study.arguments.resume:
-        return Ledger.reopen(path, name=study.name, seed=seed, profile=study.profile, settings=settings)
+def create_ledger(study: PreparedStudy) -> Ledger:
+    """Create the ledger of a new study."""
     return Ledger.create(
-        path,
+        study.ledger_path,
         name=study.name,
-        seed=seed,
+        seed=study.arguments.seed,
         profile=study.profile,
-        settings=settings,
+        settings=study.settings(),
         default_params=study.default_trial.params,
     )
+
+
+def reopen_ledger(study: PreparedStudy) -> Ledger:
+    """Reopen the ledger of a study that is resumed.
+
+    Raises:
+        StudyError: The arguments, the space or the data differ from those the study began with.
+    """
+    return Ledger.reopen(
+        study.ledger_path,
+        name=study.name,
+        seed=study.arguments.seed,
+        profile=study.profile,
+        settings=study.settings(),
+    )
+
+
+def tell_if_closed(study: PreparedStudy, ledger: Ledger) -> bool:
+    """Show what a closed study came to, without looking at the target again; False where there is work to do."""
+    finished = sum(record.is_finished for record in ledger.records())
+    if not ledger.times_closed or finished < study.profile.num_samples:
+        return False
+    folder = study.directory / "report"
+    print(f"\nThis study is closed: {finished} trials are done, and the target is not looked at again.")
+    print(f"\n{(folder / 'scores.md').read_text()}\nPictures, tables   {folder}")
+    print("Give a larger --num-samples to go on.")
+    return True
 
 
 def resume_command(study: PreparedStudy) -> str:

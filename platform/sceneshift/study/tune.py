@@ -52,8 +52,11 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
     study.refuse_wrong_name()
     print("\n".join(study.announcement()), flush=True)
 
-    from sceneshift.study.running import run_and_close
+    from sceneshift.study.running import reopen_ledger, run_and_close, tell_if_closed
 
+    reopened = reopen_ledger(study) if arguments.resume else None
+    if reopened is not None and tell_if_closed(study, reopened):
+        return 0
     backend.connect()
     with ray_cluster() as cluster:
-        return run_and_close(study, study.plan(cluster), backend, started=started)
+        return run_and_close(study, study.plan(cluster), backend, reopened=reopened, started=started)

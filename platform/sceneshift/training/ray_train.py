@@ -3,7 +3,6 @@
 Ray Train starts the worker processes, places them on GPUs, and passes what they report on to Ray Tune.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,6 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from sceneshift.scenes.source import SourceDomain
-
-#: Settings of Ray Train that make a small run start and end quickly (11 s instead of 25 on two cores).
-FAST_START = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-}
 
 TrainFunction = Callable[[dict[str, Any], Sequence[SourceDomain], Callable[[dict[str, Any]], None]], None]
 
@@ -43,23 +36,28 @@ def train_with_ray(
     sources: Sequence[SourceDomain],
     *,
     worker: WorkerShape,
-    name: str,
-) -> None:
-    """Run a training function in a Ray Train worker; inside a Tune trial its reports reach Tune.
+    storage_path: str,
+    report_to_tune: bool,
+) -> ray.train.Result:
+    """Run a training function in a Ray Train worker.
 
     Args:
         function: Called in the worker with the settings, the sources and a function that reports one row.
         settings: Plain values.
         sources: Put into the object store once and mapped by the worker.
         worker: What the worker takes.
-        name: The run's name, stable, so that a restarted trial is the same run.
+        storage_path: Directory or URI for Ray Train's own files, in reach of every node. The run's name below it is
+            stable, so that a restarted trial is the same run.
+        report_to_tune: Pass every row on to Ray Tune; only inside a Tune trial.
+
+    Returns:
+        Ray Train's result; its ``metrics`` are the last row.
     """
     sources_ref = ray.put(sources)
 
     def train_loop(worker_settings: dict[str, Any]) -> None:
         function(worker_settings, ray.get(sources_ref), ray.train.report)
 
-    inside_tune = ray.tune.is_session_enabled() if hasattr(ray.tune, "is_session_enabled") else True
     trainer = TorchTrainer(
         train_loop,
         train_loop_config=settings,
@@ -69,10 +67,9 @@ def train_with_ray(
             resources_per_worker={"CPU": worker.cpus, **({"GPU": worker.gpus} if worker.gpus > 0 else {})},
         ),
         run_config=ray.train.RunConfig(
-            name=name,
-            # Nothing of ours is kept here: checkpoints go where the trial's order says.
-            storage_path=tempfile.mkdtemp(prefix="sceneshift-ray-train-"),
-            callbacks=[TuneReportCallback()] if inside_tune else [],
+            name="ray_train",
+            storage_path=storage_path,
+            callbacks=[TuneReportCallback()] if report_to_tune else [],
         ),
     )
-    trainer.fit()
+    return trainer.fit()

@@ -1,0 +1,145 @@
+import pytest
+
+from sceneshift.errors import InvalidInputError, ResourceError, StudyError
+from sceneshift.scenes.scene import Scene
+from sceneshift.search.cluster import ClusterSize
+from sceneshift.study.arguments import TuneArgs
+from sceneshift.study.preparation import choose_profile, local_root, prepare
+
+
+@pytest.fixture
+def prepared(request, tmp_path):
+    def build(**changes):
+        arguments = TuneArgs(**{"storage_path": str(tmp_path), "experiment_name": "s", "profile": "laptop", **changes})
+        return prepare(
+            arguments, method="s2amsnet", space_path=request.config.rootpath / "search_spaces" / "s2amsnet.py"
+        )
+
+    return build
+
+
+def cluster(**changes):
+    return ClusterSize(**{"cpus": 2.0, "gpus": 0.0, "is_own": True, "address": "here", **changes})
+
+
+def test_one_split_a_pair_made_for_the_largest_patch(prepared):
+    study = prepared()
+    assert [s.pair_name for s in study.sources] == ["west-east", "sw-se"]
+    for source in study.sources:
+        assert (source.split.patch_size, source.split.guard) == (7, 3)
+        assert source.split.separation().num_inside_training_patch == 0
+        assert source.split.scored_classes == (0, 1, 2, 3, 4)
+
+
+def test_the_split_follows_the_seed_and_nothing_else(prepared):
+    def hashes(**changes):
+        return [s.split.content_hash for s in prepared(**changes).sources]
+
+    assert hashes() == hashes(num_samples=3, epochs=2, experiment_name="other")
+    assert hashes()[0] != hashes(seed=1)[0]
+    assert hashes()[0] == hashes(pairs=("west-east",))[0]
+
+
+def test_the_profile_limits_the_training_pixels(prepared):
+    for source in prepared().sources:
+        labels = source.labels_of(source.split.train)
+        assert all((labels == k).sum() <= 60 for k in range(5))
+
+
+def test_workers_are_handed_no_target(prepared):
+    study = prepared()
+    for pair, source in zip(study.pairs, study.sources, strict=True):
+        assert not isinstance(pair.target, Scene)
+        assert vars(source).keys() == {"pair_name", "scene", "split"}
+        assert not source.scene.footprint.overlaps(pair.target.footprint)
+
+
+def test_pairs_that_share_a_pixel_are_refused(prepared):
+    with pytest.raises(InvalidInputError, match="source of pair 'west-east' and the target of pair 'east-west'"):
+        prepared(pairs=("west-east", "east-west"))
+
+
+def test_settings_and_tags_carry_what_a_result_came_from(prepared):
+    study = prepared()
+    settings, tags = study.settings(), study.tags()
+    split = study.sources[0].split.content_hash
+    assert settings["split hash of west-east"] == tags["split.hash.west-east"] == split
+    assert tags["data.hash.sw-se"] == study.sources[1].scene.content_hash
+    assert tags["search_space.hash"] == study.space.source_hash
+    assert (tags["profile"], tags["seed"]) == ("laptop", "0")
+    assert {"git.commit", "version.torch", "version.ray"} <= tags.keys()
+
+
+def test_the_announcement_names_profile_guard_and_separation(prepared):
+    text = "\n".join(prepared().announcement())
+    assert "profile              laptop" in text
+    assert "12 trials of at most 12 epochs, at most 60 training pixels a class, patch <= 7" in text
+    assert "guard 3 (patch 7: 0 validation pixels inside a training patch" in text
+
+
+def test_the_command_line_changes_the_profile(prepared):
+    profile = prepared(num_samples=3, epochs=2, time_budget_s=9).profile
+    assert (profile.name, profile.num_samples, profile.epochs, profile.time_budget_s) == ("laptop", 3, 2, 9)
+
+
+def test_the_profile_is_chosen_by_the_machine(prepared, monkeypatch):
+    space = prepared().space
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert choose_profile(TuneArgs(), space).name == "laptop"
+    assert choose_profile(TuneArgs(gpus_per_trial=0.5), space).name == "paper"
+    assert choose_profile(TuneArgs(smoke_test=True), space).name == "smoke-test"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose_profile(TuneArgs(), space).name == "paper"
+    assert choose_profile(TuneArgs(profile="laptop"), space).name == "laptop"
+
+
+def test_trials_are_fitted_to_the_cluster(prepared):
+    two_cores = prepared().plan(cluster())
+    assert (two_cores.max_concurrent_trials, two_cores.cpus_per_trial, two_cores.in_ray_train) == (2, 1.0, False)
+    sixteen = prepared().plan(cluster(cpus=16.0))
+    assert (sixteen.max_concurrent_trials, sixteen.cpus_per_trial) == (4, 4.0)
+    asked = prepared(cpus_per_trial=2.0, trainer="train").plan(cluster())
+    assert (asked.max_concurrent_trials, asked.cpus_per_trial, asked.in_ray_train) == (1, 2.0, True)
+
+
+def test_gpus_are_shared_by_fractions_and_train_with_ray_train(prepared):
+    plan = prepared(gpus_per_trial=0.5).plan(cluster(cpus=16.0, gpus=2.0))
+    assert (plan.max_concurrent_trials, plan.gpus_per_trial, plan.in_ray_train) == (4, 0.5, True)
+    assert not prepared(gpus_per_trial=0.5, trainer="actor").plan(cluster(cpus=16.0, gpus=2.0)).in_ray_train
+
+
+def test_a_search_that_does_not_fit_is_refused(prepared):
+    with pytest.raises(ResourceError, match="3 trials at once with 1 CPU each"):
+        prepared(max_concurrent_trials=3, cpus_per_trial=1.0).plan(cluster())
+
+
+def test_a_trials_seed_follows_from_study_seed_and_number(prepared):
+    plan, other = prepared().plan(cluster()), prepared(seed=1).plan(cluster())
+    assert plan.trial_seed(0) != plan.trial_seed(1)
+    assert plan.trial_seed(1) != other.trial_seed(1)
+    assert plan.trial_seed(1) == prepared(num_samples=3).plan(cluster()).trial_seed(1)
+
+
+def test_a_known_name_is_refused_and_an_unknown_one_cannot_be_resumed(prepared, tmp_path):
+    prepared().refuse_wrong_name()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "optuna.db").touch()
+    with pytest.raises(StudyError, match=r"a study 's' exists at .*--resume.*Nothing was changed"):
+        prepared().refuse_wrong_name()
+    prepared(resume=True).refuse_wrong_name()
+    with pytest.raises(StudyError, match=r"no study 'other' in .* to resume. There are: s\."):
+        prepared(resume=True, experiment_name="other").refuse_wrong_name()
+
+
+def test_a_storage_path_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInputError, match="is no directory that can be written"):
+        local_root(TuneArgs(storage_path=str(tmp_path / "file")))
+
+
+def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = prepared(storage_path="s3://bucket/path/")
+    assert study.checkpoint_location == "s3://bucket/path/s"
+    assert study.directory == tmp_path / "results" / "s"
+    assert study.plan(cluster()).checkpoint_of(3) == "s3://bucket/path/s/trial_0003"

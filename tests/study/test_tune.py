@@ -1,0 +1,289 @@
+"""The whole search, as a user starts it: in a process of its own, on the embedded pairs.
+
+All searches here run one trial at a time on one thread, where suggestions, weights and scores are reproducible.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from matplotlib import image
+
+pytestmark = pytest.mark.slow
+
+NAME = "study"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ["experiments/tune_s2amsnet.py"]
+ARGUMENTS = [
+    "--smoke-test",
+    "--max-concurrent-trials",
+    "1",
+    "--cpus-per-trial",
+    "1",
+    "--time-budget-s",
+    "600",
+    "--experiment-name",
+    NAME,
+]
+
+#: The same script with all labels of the target halves permuted among their pixels.
+PERMUTED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from sceneshift.scenes import indian_pines
+from sceneshift.study.tune import main
+
+scene = indian_pines.load_indian_pines()
+labels = scene.labels.copy()
+east = labels[:, 72:]
+east[east > 0] = np.random.default_rng(0).permutation(east[east > 0])
+shuffled = replace(scene, labels=labels)
+assert (shuffled.labels != scene.labels).sum() > 2000
+indian_pines.load_indian_pines = lambda: shuffled
+sys.exit(main("s2amsnet", Path("search_spaces/s2amsnet.py"), description="permuted"))
+"""
+
+
+def environment():
+    kept = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")}
+    return {**kept, "OMP_NUM_THREADS": "1"}
+
+
+def search(storage, *extra, program=SCRIPT):
+    return subprocess.run(
+        [sys.executable, *program, *ARGUMENTS, "--storage-path", str(storage), *extra],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+
+
+def trials(storage):
+    storage_url = f"sqlite:///{storage / NAME / 'optuna.db'}"
+    return optuna.load_study(study_name=NAME, storage=storage_url).trials
+
+
+def essence(storage):
+    """What must not change between two runs of one search."""
+    told = []
+    for trial in trials(storage):
+        epochs = {
+            key: {name: value for name, value in metrics.items() if name.startswith(("val/", "train/"))}
+            for key, metrics in trial.user_attrs.items()
+            if key.startswith("epoch:")
+        }
+        told.append((trial.number, trial.state.name, trial.params, epochs, trial.user_attrs["weights"]))
+    return told
+
+
+def summary(storage):
+    return json.loads((storage / NAME / "report" / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def uncut(tmp_path_factory):
+    storage = tmp_path_factory.mktemp("uncut")
+    return storage, search(storage)
+
+
+@pytest.fixture(scope="module")
+def client(uncut):
+    import mlflow
+
+    storage, _ = uncut
+    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{storage}/mlflow.db")
+
+
+def test_the_search_ends_well_and_says_little(uncut):
+    _, done = uncut
+    assert done.returncode == 0, done.stderr
+    finished = [line for line in done.stdout.splitlines() if line.startswith("trial ")]
+    assert len(finished) == 3
+    assert len(done.stdout.splitlines()) < 60
+    assert len(done.stderr.splitlines()) < 5
+
+
+def test_resolved_addresses_are_the_first_lines(uncut):
+    storage, done = uncut
+    first, second = done.stdout.splitlines()[:2]
+    assert first.startswith("RAY_ADDRESS          a Ray of its own")
+    assert second == f"MLFLOW_TRACKING_URI  sqlite:///{storage}/mlflow.db"
+
+
+def test_the_last_screen_tells_what_a_user_wants_to_know(uncut, client):
+    storage, done = uncut
+    experiment = client.get_experiment_by_name(NAME)
+    for told in (
+        "Best configuration: trial",
+        "| west-east | majority class",
+        "| sw-se     | best",
+        "profile smoke-test",
+        "Target labels were opened once",
+        f"mlflow ui --backend-store-uri sqlite:///{storage}/mlflow.db",
+        f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs/",
+        str(storage / NAME / "report"),
+    ):
+        assert told in done.stdout
+
+
+def test_scores_stand_beside_defaults_and_majority_class(uncut):
+    storage, _ = uncut
+    told = summary(storage)
+    rows = {(row["pair"], row["role"]): row for row in told["scores"]}
+    assert {pair for pair, _ in rows} == {"west-east", "sw-se"}
+    assert {role for _, role in rows} == {"best", "defaults", "majority class"}
+    # Always Soybean-mintill, the sources' largest class: 564 of 2199 and 60 of 977 target pixels.
+    assert rows["west-east", "majority class"]["target"]["oa"] == pytest.approx(564 / 2199)
+    assert rows["sw-se", "majority class"]["target"]["oa"] == pytest.approx(60 / 977)
+    assert told["largest target class"] == pytest.approx({"west-east": 807 / 2199, "sw-se": 381 / 977})
+    best = rows["west-east", "best"]
+    assert set(best["validation"]) == set(best["target"]) == {"oa", "aa", "kappa"}
+    assert told["times the target was scored"] == 1
+
+
+def test_pictures_are_drawn_and_logged(uncut, client):
+    storage, _ = uncut
+    folder = storage / NAME / "report"
+    names = {"map_west-east.png", "map_sw-se.png", "confusion_west-east.png", "confusion_sw-se.png"}
+    names |= {"optimization_history.png", "summary.json", "scores.md"}
+    assert {path.name for path in folder.iterdir()} == names
+    for name in names:
+        if name.endswith(".png"):
+            pixels = image.imread(folder / name)
+            assert pixels.shape[0] > 300
+            assert pixels.std() > 0.05
+    parent = client.search_runs(
+        [client.get_experiment_by_name(NAME).experiment_id], "tags.`sceneshift.study` = 'parent'"
+    )
+    logged = client.list_artifacts(parent[0].info.run_id, "report")
+    assert {Path(artifact.path).name for artifact in logged} == names
+
+
+def test_mlflow_has_the_study_and_its_trials(uncut, client):
+    storage, _ = uncut
+    runs = client.search_runs([client.get_experiment_by_name(NAME).experiment_id])
+    (parent,) = [run for run in runs if run.data.tags["sceneshift.study"] == "parent"]
+    children = {int(run.data.tags["sceneshift.trial"]): run for run in runs if run is not parent}
+    assert parent.info.status == "FINISHED"
+    recorded = trials(storage)
+    assert sorted(children) == [trial.number for trial in recorded]
+    for trial in recorded:
+        run = children[trial.number]
+        assert run.data.tags["sceneshift.state"] == trial.state.name.lower()
+        assert run.data.params == {key: str(value) for key, value in trial.user_attrs["config"].items()}
+        history = client.get_metric_history(run.info.run_id, "val/aa")
+        assert {m.step: m.value for m in history} == pytest.approx(trial.intermediate_values)
+        for tag in ("git.commit", "seed", "profile", "version.torch", "data.hash.sw-se", "split.hash.sw-se"):
+            assert run.data.tags[tag] == parent.data.tags[tag]
+        assert len(run.data.tags["search_space.hash"]) == 16
+    winner = children[summary(storage)["best"]["trial"]]
+    assert {"target/west-east/oa", "target/sw-se/kappa"} <= winner.data.metrics.keys()
+    reference = children[0]
+    others = [run for run in children.values() if run not in (winner, reference)]
+    assert all(not key.startswith("target/") for run in others for key in run.data.metrics)
+
+
+def test_the_winners_models_are_champions_with_the_weights_the_trial_reported(uncut, client):
+    import torch
+
+    from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+    from sceneshift.training.checkpoint import weights_hash
+
+    storage, _ = uncut
+    best = summary(storage)["best"]
+    for pair, name in (("west-east", "s2amsnet-indian_pines-west"), ("sw-se", "s2amsnet-indian_pines-sw")):
+        version = client.get_model_version_by_alias(name, "champion")
+        assert version.tags["profile"] == "smoke-test"
+        (weights,) = (storage / "mlartifacts").rglob(
+            f"*{version.source.rsplit('/', 1)[1]}*/artifacts/artifacts/weights.pt"
+        )
+        network = S2AMSnet.build_classifier(S2AMSnetConfig.from_mapping(best["config"]), bands=200, classes=5)
+        network.load_state_dict(torch.load(weights, weights_only=True))
+        assert weights_hash(network) == best["weights"][pair]
+
+
+def test_a_name_that_exists_is_refused_and_nothing_changes(uncut):
+    storage, _ = uncut
+    before = essence(storage)
+    again = search(storage)
+    assert again.returncode == 2
+    assert f"error: a study '{NAME}' exists at {storage / NAME}" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert essence(storage) == before
+
+
+def test_resuming_a_closed_study_does_not_look_at_the_target_again(uncut):
+    storage, _ = uncut
+    again = search(storage, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "This study is closed: 3 trials are done, and the target is not looked at again" in again.stdout
+    assert "| west-east | best" in again.stdout
+    assert summary(storage)["times the target was scored"] == 1
+
+
+def test_resuming_with_other_arguments_lists_them(uncut):
+    storage, _ = uncut
+    again = search(storage, "--resume", "--seed", "5")
+    assert again.returncode == 2
+    assert "seed: was 0, is 5" in again.stderr
+
+
+def test_target_labels_steer_nothing(uncut, tmp_path):
+    storage, _ = uncut
+    permuted = search(tmp_path, program=["-c", PERMUTED])
+    assert permuted.returncode == 0, permuted.stderr
+    assert essence(tmp_path) == essence(storage)
+    real, shuffled = summary(storage), summary(tmp_path)
+    assert shuffled["best"] == real["best"]
+    scores = [
+        {(r["pair"], r["role"]): r["target"] for r in told["scores"] if r["role"] == "best"}
+        for told in (real, shuffled)
+    ]
+    assert scores[0] != scores[1]
+
+
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(uncut, tmp_path):
+    storage, _ = uncut
+    process = subprocess.Popen(
+        [sys.executable, *SCRIPT, *ARGUMENTS, "--storage-path", str(tmp_path)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    first_epoch = tmp_path / NAME / "checkpoints" / "trial_0000" / "epoch_00001.ckpt"
+    waited_until = time.monotonic() + 200
+    while not first_epoch.exists() and time.monotonic() < waited_until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, printed
+    assert "Interrupted with 0 of 3 trials done. Go on with:" in printed
+    command = printed.strip().splitlines()[-1]
+    assert command.endswith("--resume")
+    assert [trial.state.name for trial in trials(tmp_path)] == ["RUNNING"]
+
+    resumed = search(tmp_path, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert essence(tmp_path) == essence(storage)
+    assert summary(tmp_path)["best"] == summary(storage)["best"]
+
+
+def test_in_ray_train_a_trial_comes_to_the_same_weights(uncut, tmp_path):
+    storage, _ = uncut
+    done = search(tmp_path, "--trainer", "train", "--num-samples", "1")
+    assert done.returncode == 0, done.stderr
+    assert "training in Ray Train" in done.stdout
+    assert essence(tmp_path) == essence(storage)[:1]
