@@ -3,7 +3,6 @@
 Shape letters: K classes, N samples. OA overall accuracy, AA average (per-class) accuracy, kappa Cohen's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,16 +23,30 @@ class Scores:
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.confusion)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.min() < 0 or matrix.sum() == 0:
+        is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size > 0
+        if not is_square or matrix.dtype.kind not in "iu" or matrix.min() < 0 or matrix.sum() == 0:
             raise InvalidInputError(
-                f"expected a square confusion matrix with at least one sample, got shape {matrix.shape} with "
-                f"{matrix.sum()} samples."
+                f"expected a square confusion matrix of counts with at least one sample, got shape {matrix.shape} of "
+                f"{matrix.dtype} with {matrix.sum()} samples."
             )
         object.__setattr__(self, "confusion", matrix.astype(np.int64))
 
     @classmethod
     def from_labels(cls, truth: NDArray[np.integer], predicted: NDArray[np.integer], *, num_classes: int) -> "Scores":
-        """Count a confusion matrix from two (N,) arrays of class indices 0..K-1."""
+        """Count a confusion matrix from two (N,) arrays of class indices 0..K-1.
+
+        Raises:
+            InvalidInputError: The arrays differ in length, are empty, or hold an index outside 0..K-1.
+        """
+        for name, indices in (("truth", truth), ("predicted", predicted)):
+            if indices.shape != truth.shape or indices.ndim != 1 or indices.size == 0:
+                raise InvalidInputError(
+                    f"truth of shape {truth.shape} and predicted of shape {predicted.shape}; expected one (N,), N >= 1."
+                )
+            if indices.min() < 0 or indices.max() >= num_classes:
+                raise InvalidInputError(
+                    f"{name}: class indices {indices.min()}..{indices.max()}; expected 0..{num_classes - 1}."
+                )
         index = truth.astype(np.int64) * num_classes + predicted.astype(np.int64)
         return cls(np.bincount(index, minlength=num_classes**2).reshape(num_classes, num_classes))
 
@@ -61,12 +74,6 @@ class Scores:
         total = self.confusion.sum()
         chance = float((self.confusion.sum(axis=0) / total) @ (self.confusion.sum(axis=1) / total))
         return 0.0 if chance == 1.0 else (self.oa - chance) / (1.0 - chance)
-
-    def restricted_to(self, classes: Sequence[int]) -> "Scores":
-        """The figures over samples of the given true classes alone (indices 0..K-1), predictions unrestricted."""
-        kept = np.zeros_like(self.confusion)
-        kept[list(classes)] = self.confusion[list(classes)]
-        return Scores(kept)
 
     def as_dict(self) -> dict[str, float]:
         """``{"oa": …, "aa": …, "kappa": …}``."""

@@ -3,6 +3,7 @@
 Shape letters: B batch, C bands, P patch size, K classes.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -47,7 +48,7 @@ class MethodConfig:
         self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
-        if not holds:
+        if not (holds and math.isfinite(getattr(self, name))):
             raise InvalidInputError(f"{name} = {getattr(self, name)!r}; expected {expected}.")
 
     @classmethod
@@ -97,7 +98,8 @@ class Method(ABC):
         self.device = device
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "draws"))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "initial values"))
+            # The CPU's generator alone: torch.manual_seed would seed every GPU's as well.
+            torch.default_generator.manual_seed(derive_seed(seed, "initial values"))
             self.build()
 
     @classmethod

@@ -275,10 +275,19 @@ class S2AMSnet(Method):
         return float(self._mixing.beta(self.config.beta_alpha, self.config.beta_alpha))
 
     def state_dict(self) -> dict[str, Any]:
-        """Modules, optimizers, and both streams of draws."""
-        return super().state_dict() | {"mixing": self._mixing.bit_generator.state}
+        """Modules, optimizers, both streams of draws, and the gradients a released encoder has piled up."""
+        gradients = {
+            name: parameter.grad for name, parameter in self.encoder.named_parameters() if parameter.grad is not None
+        }
+        return super().state_dict() | {
+            "mixing": self._mixing.bit_generator.state,
+            "encoder_gradients": gradients if self.config.encoder_accumulates else {},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
         super().load_state_dict(state)
         self._mixing.bit_generator.state = state["mixing"]
+        for name, parameter in self.encoder.named_parameters():
+            gradient = state["encoder_gradients"].get(name)
+            parameter.grad = None if gradient is None else gradient.to(self.device)

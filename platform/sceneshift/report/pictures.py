@@ -148,7 +148,8 @@ def _draw_optuna(path: Path, study: optuna.Study, plot: str, title: str, *, leas
     import matplotlib.pyplot as plt
 
     with warnings.catch_warnings(), mpl.rc_context({"figure.dpi": _DPI}), plt.style.context("default"):
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Experimental plots; and the importances warn of parameters that only some trials have.
+        warnings.simplefilter("ignore", UserWarning)
         axes = getattr(optuna.visualization.matplotlib, plot)(study)
         axes.set_title(f"{title} ({len(complete)} complete trials)", fontsize=11)
         figure = axes.get_figure()

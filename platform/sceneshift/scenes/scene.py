@@ -49,7 +49,7 @@ class UnlabelledScene:
 
     Args:
         name: The scene's name.
-        cube: (H, W, C) float32, finite, read-only once the scene holds it.
+        cube: (H, W, C) float32, finite. The scene holds a read-only view, no copy: a cube may be larger than memory.
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
         footprint: Where the pixels come from; by default an acquisition of its own.
         normalization: Names of the steps the cube has been through, in order.
@@ -191,7 +191,7 @@ def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
     """
     spectra = cube.astype(np.float32)
     norms = np.linalg.norm(spectra, axis=-1, keepdims=True)
-    normalized: NDArray[np.float32] = np.divide(spectra, norms, out=np.zeros_like(spectra), where=norms > 0)
+    normalized: NDArray[np.float32] = np.divide(spectra, norms, out=np.zeros_like(spectra), where=norms != 0)
     return normalized
 
 

@@ -58,6 +58,10 @@ class Split:
 
     def __post_init__(self) -> None:
         num_pixels = self.shape[0] * self.shape[1]
+        if self.guard < 0 or self.patch_size < 1 or self.patch_size % 2 == 0:
+            raise InvalidInputError(
+                f"split: guard {self.guard}, patch size {self.patch_size}; expected a guard >= 0 and an odd patch size."
+            )
         for side, indices in (("training", self.train), ("validation", self.validation)):
             if indices.ndim != 1 or len(indices) == 0:
                 raise InvalidInputError(f"split: no {side} pixels.")
@@ -65,8 +69,8 @@ class Split:
                 raise InvalidInputError(
                     f"split: {side} pixels must be distinct, ascending and within 0..{num_pixels - 1}."
                 )
-        if not self.scored_classes:
-            raise InvalidInputError("split: no class is scored.")
+        if not self.scored_classes or min(self.scored_classes) < 0:
+            raise InvalidInputError(f"split: scored classes {self.scored_classes}; expected indices from 0 on.")
         near = self._near_training(self.guard)
         if near.any():
             raise InvalidInputError(
@@ -122,7 +126,7 @@ def block_split(
     validation_fraction: float = 0.2,
     guard: int | None = None,
     min_pixels: int = 10,
-    num_candidates: int = 64,
+    num_candidates: int = 512,
 ) -> Split:
     """Split a scene's labelled pixels by blocks, with a guard band of ``patch_size // 2`` between the sides.
 
@@ -149,6 +153,18 @@ def block_split(
     if not 0 < validation_fraction < 1:
         raise InvalidInputError(f"validation_fraction = {validation_fraction}; expected a share between 0 and 1.")
     guard = patch_size // 2 if guard is None else guard
+    for name, value, least in (
+        ("guard", guard, 0),
+        ("min_pixels", min_pixels, 1),
+        ("num_candidates", num_candidates, 1),
+    ):
+        if value < least:
+            raise InvalidInputError(f"{name} = {value}; expected at least {least}.")
+    empty = [name for name, count in zip(scene.class_names, scene.class_counts, strict=True) if count == 0]
+    if empty:
+        raise InvalidInputError(
+            f"scene {scene.name!r} has no labelled pixel of {', '.join(empty)}; leave the class out of the pair."
+        )
     best: tuple[tuple[float, ...], Split] | None = None
     for candidate in range(num_candidates):
         rng = np.random.default_rng(derive_seed(seed, "blocks", candidate))

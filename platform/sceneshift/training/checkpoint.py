@@ -13,7 +13,7 @@ from torch import nn
 from sceneshift.errors import StudyError
 
 _LOG = logging.getLogger(__name__)
-_NAME = re.compile(r"epoch_(\d{5})\.ckpt$")
+_NAME = re.compile(r"(?:^|/)epoch_(\d{5})\.ckpt$")
 _DIGEST_BYTES = 32
 
 
@@ -50,23 +50,32 @@ class CheckpointFolder:
                 stream.write(hashlib.sha256(payload).digest())
                 stream.write(payload)
             self._fs.move(f"{final}.part", final)
+            for old in self._epochs()[:-2]:
+                self._fs.delete_file(f"{self._path}/epoch_{old:05d}.ckpt")
         except OSError as error:
             raise StudyError(
                 f"the checkpoint {final} can't be written ({error}); nothing was overwritten. "
                 "Make room or give another --storage-path, then go on with --resume."
             ) from error
-        for old in self._epochs()[:-2]:
-            self._fs.delete_file(f"{self._path}/epoch_{old:05d}.ckpt")
 
     def load_latest(self) -> tuple[int, dict[str, Any]] | None:
         """Read the newest whole checkpoint as (epoch, state); None where there is none.
 
         A damaged file is named in a warning and the one before it is used.
+
+        Raises:
+            StudyError: The location can't be read.
         """
-        for epoch in reversed(self._epochs()):
-            state = self._read(epoch)
-            if state is not None:
-                return epoch, state
+        try:
+            epochs = self._epochs()
+            for epoch in reversed(epochs):
+                state = self._read(epoch)
+                if state is not None:
+                    return epoch, state
+        except OSError as error:
+            raise StudyError(f"checkpoints at {self._path} can't be read ({error}).") from error
+        if epochs:
+            _LOG.warning("no whole checkpoint at %s: the training begins again", self._path)
         return None
 
     def _epochs(self) -> list[int]:
@@ -80,7 +89,7 @@ class CheckpointFolder:
             content = stream.read()
         digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() != digest:
-            _LOG.warning("checkpoint %s is damaged; the one before it is used", path)
+            _LOG.warning("checkpoint %s is damaged and left aside", path)
             return None
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         return state

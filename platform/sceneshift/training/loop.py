@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sceneshift.errors import InvalidInputError, SceneshiftError
+from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.methods.registry import find_method
@@ -89,7 +89,11 @@ class TrainingDiverged(SceneshiftError):
 
     def __init__(self, epoch: int, terms: Sequence[str]) -> None:
         super().__init__(f"training diverged in epoch {epoch}: {', '.join(terms)} not finite")
-        self.epoch = epoch
+        self.epoch, self.terms = epoch, tuple(terms)
+
+    def __reduce__(self) -> tuple[type, tuple[int, tuple[str, ...]]]:
+        """Pickled by its arguments, so that it crosses a process."""
+        return type(self), (self.epoch, self.terms)
 
 
 class PairRun:
@@ -194,13 +198,23 @@ def train(
         The pairs' runs, their classifiers ready for prediction.
 
     Raises:
+        InvalidInputError: There is no source, or two of one pair.
+        StudyError: The checkpoints belong to other pairs or to a longer training.
         TrainingDiverged: A loss became NaN or infinite.
     """
+    names = [source.pair_name for source in sources]
+    if not names or len(set(names)) != len(names):
+        raise InvalidInputError(f"sources of pairs {names}; expected at least one, each pair once.")
     device = torch.device(device)
     runs = [PairRun(plan, source, device) for source in sources]
     done = 0
     if checkpoints is not None and (latest := checkpoints.load_latest()) is not None:
         done, state = latest
+        if done > plan.epochs or set(state["pairs"]) != set(names):
+            raise StudyError(
+                f"the checkpoint at {checkpoints.location} is of epoch {done} of pairs {sorted(state['pairs'])}; this "
+                f"training has {plan.epochs} epochs of {names}. Give it another location."
+            )
         for run in runs:
             run.load_state_dict(state["pairs"][run.source.pair_name])
         # Told again: whoever was cut between writing this checkpoint and telling has not heard of its epoch.
@@ -217,6 +231,8 @@ def train(
             pairs = {run.source.pair_name: run.state_dict() for run in runs}
             checkpoints.save(epoch, {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}})
         report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))
+    for run in runs:
+        run.classifier.eval()
     return runs
 
 

@@ -38,8 +38,11 @@ def train_with_ray(
     worker: WorkerShape,
     storage_path: str,
     report_to_tune: bool,
-) -> ray.train.Result:
-    """Run a training function in a Ray Train worker.
+) -> None:
+    """Run a training function in a Ray Train worker and wait for its end.
+
+    Ray Train keeps only rows that come with a checkpoint of its own kind, and ours go elsewhere: rows are for Ray Tune,
+    or for what the function itself does with them.
 
     Args:
         function: Called in the worker with the settings, the sources and a function that reports one row.
@@ -49,9 +52,6 @@ def train_with_ray(
         storage_path: Directory or URI for Ray Train's own files, in reach of every node. The run's name below it is
             stable, so that a restarted trial is the same run.
         report_to_tune: Pass every row on to Ray Tune; only inside a Tune trial.
-
-    Returns:
-        Ray Train's result; its ``metrics`` are the last row.
     """
     sources_ref = ray.put(sources)
 
@@ -72,4 +72,4 @@ def train_with_ray(
             callbacks=[TuneReportCallback()] if report_to_tune else [],
         ),
     )
-    return trainer.fit()
+    trainer.fit()

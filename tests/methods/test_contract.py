@@ -1,0 +1,270 @@
+"""What every registered method must do, whatever it is: a method added to METHODS is tested here at once."""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, asdict, fields
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.registry import METHODS, find_method
+
+BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
+CPU = torch.device("cpu")
+
+#: Small values of whatever parameters a method has of these.
+SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 7, "generator_channels": 6, "lr": 0.01}
+
+every_method = pytest.mark.parametrize("method_type", METHODS.values(), ids=METHODS)
+
+
+def small_config(method_type: type[Method], **changes: Any) -> MethodConfig:
+    known = {f.name for f in fields(method_type.config_type)}
+    return method_type.config_type.from_mapping({k: v for k, v in SMALL.items() if k in known} | changes)
+
+
+def build(method_type: type[Method], seed: int = 0, **changes: Any) -> Method:
+    config = small_config(method_type, **changes)
+    return method_type(config, bands=BANDS, classes=CLASSES, seed=seed, device=CPU)
+
+
+def batch_of(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    patches = torch.randn(BATCH, BANDS, PATCH, PATCH, generator=generator)
+    return patches, torch.randint(0, CLASSES, (BATCH,), generator=generator)
+
+
+def train(method: Method, seeds: range) -> Method:
+    for seed in seeds:
+        method.training_step(*batch_of(seed))
+    return method
+
+
+def flat(state: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested state as one level, tensors cloned."""
+    leaves: dict[str, Any] = {}
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}/")
+        else:
+            leaves[f"{prefix}{key}"] = value.clone() if isinstance(value, Tensor) else value
+    return leaves
+
+
+def assert_same_state(one: Method, other: Method) -> None:
+    first, second = flat(one.state_dict()), flat(other.state_dict())
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        same = torch.equal(value, second[name]) if isinstance(value, Tensor) else value == second[name]
+        assert same, name
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+
+
+@every_method
+class TestConfiguration:
+    def test_defaults_are_valid_and_nothing_named_gives_them(self, method_type: type[Method]) -> None:
+        defaults = method_type.config_type()
+        assert method_type.config_type.from_mapping({}) == defaults
+        assert method_type.config_type.from_mapping(asdict(defaults)) == defaults
+
+    def test_named_values_are_taken(self, method_type: type[Method]) -> None:
+        config = method_type.config_type.from_mapping({"patch_size": 7, "lr": 1, "flips": False})
+        assert (config.patch_size, config.lr, config.flips) == (7, 1, False)
+        assert config.batch_size == method_type.config_type().batch_size
+
+    def test_it_is_frozen(self, method_type: type[Method]) -> None:
+        with pytest.raises(FrozenInstanceError):
+            method_type.config_type().lr = 1.0
+
+    def test_every_parameter_is_documented(self, method_type: type[Method]) -> None:
+        documented = method_type.config_type.__doc__ + MethodConfig.__doc__
+        assert [f.name for f in fields(method_type.config_type) if f"    {f.name}: " not in documented] == []
+
+    def test_an_unknown_key_is_refused_with_the_nearest_name(self, method_type: type[Method]) -> None:
+        message = f"{method_type.config_type.__name__} has no parameter 'patchsize'; did you mean 'patch_size'"
+        with pytest.raises(InvalidInputError, match=message) as error:
+            method_type.config_type.from_mapping({"patchsize": 7})
+        assert all(f.name in str(error.value) for f in fields(method_type.config_type))
+
+    def test_a_text_is_refused_for_every_parameter(self, method_type: type[Method]) -> None:
+        for f in fields(method_type.config_type):
+            if f.type is not str:
+                with pytest.raises(InvalidInputError, match=f"{f.name} = 'x' is str; expected {f.type.__name__}"):
+                    method_type.config_type.from_mapping({f.name: "x"})
+
+    def test_a_truth_value_is_no_number_and_a_number_no_truth_value(self, method_type: type[Method]) -> None:
+        for name, value, message in [
+            ("lr", True, "lr = True is bool; expected float"),
+            ("batch_size", True, "batch_size = True is bool; expected int"),
+            ("batch_size", 8.0, "batch_size = 8.0 is float; expected int"),
+            ("flips", 1, "flips = 1 is int; expected bool"),
+        ]:
+            with pytest.raises(InvalidInputError, match=message):
+                method_type.config_type.from_mapping({name: value})
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("patch_size", 4, "an odd number >= 5"),
+            ("patch_size", 3, "an odd number >= 5"),
+            ("batch_size", 1, "at least 2"),
+            ("lr", 0.0, "a positive number"),
+            ("lr", -1e-3, "a positive number"),
+            ("lr", float("nan"), "a positive number"),
+            ("noise_scale", -0.1, "zero or a positive number"),
+        ],
+    )
+    def test_a_value_out_of_range_is_refused(
+        self, method_type: type[Method], name: str, value: float, expected: str
+    ) -> None:
+        with pytest.raises(InvalidInputError, match=f"{name} = {value!r}; expected {expected}"):
+            method_type.config_type.from_mapping({name: value})
+        with pytest.raises(InvalidInputError, match=f"{name} = "):
+            method_type.config_type(**{name: value})
+
+
+@every_method
+class TestTraining:
+    def test_a_step_returns_finite_detached_scalars(self, method_type: type[Method]) -> None:
+        method = build(method_type)
+        terms = [method.training_step(*batch_of(seed)) for seed in range(3)]
+        assert terms[0]
+        for outcome in terms:
+            assert outcome.keys() == terms[0].keys()
+            for name, value in outcome.items():
+                assert (value.shape, value.requires_grad) == ((), False), name
+                assert torch.isfinite(value), name
+
+    def test_a_step_changes_the_classifier_s_weights(self, method_type: type[Method]) -> None:
+        method = build(method_type)
+        before = {name: p.detach().clone() for name, p in method.classifier.named_parameters()}
+        method.training_step(*batch_of(0))
+        moved = [n for n, p in method.classifier.named_parameters() if not torch.equal(p, before[n])]
+        assert len(moved) > 0.8 * len(before)
+
+    def test_a_step_leaves_the_batch_as_it_was(self, method_type: type[Method]) -> None:
+        (patches, labels), (same_patches, same_labels) = batch_of(0), batch_of(0)
+        build(method_type).training_step(patches, labels)
+        assert torch.equal(patches, same_patches)
+        assert torch.equal(labels, same_labels)
+
+    def test_labels_matter(self, method_type: type[Method]) -> None:
+        patches, labels = batch_of(0)
+        one, other = build(method_type), build(method_type)
+        one.training_step(patches, labels)
+        other.training_step(patches, (labels + 1) % CLASSES)
+        head = [list(m.classifier.parameters())[-1] for m in (one, other)]
+        assert not torch.equal(*head)
+
+    def test_same_seed_and_batches_give_the_same_state_bit_for_bit(self, method_type: type[Method]) -> None:
+        one, other = train(build(method_type, seed=5), range(3)), train(build(method_type, seed=5), range(3))
+        assert_same_state(one, other)
+
+    def test_another_seed_gives_other_weights_from_the_start(self, method_type: type[Method]) -> None:
+        one, other = build(method_type, seed=5), build(method_type, seed=6)
+        weights = [torch.cat([p.detach().flatten() for p in m.classifier.parameters()]) for m in (one, other)]
+        assert not torch.equal(*weights)
+
+    def test_draws_come_from_the_method_alone(self, method_type: type[Method]) -> None:
+        torch.manual_seed(1)
+        one = train(build(method_type), range(2))
+        torch.manual_seed(2)
+        torch.rand(7)
+        assert_same_state(one, train(build(method_type), range(2)))
+
+    def test_torch_s_own_generator_is_left_alone(self, method_type: type[Method]) -> None:
+        torch.manual_seed(42)
+        before = torch.random.get_rng_state()
+        train(build(method_type), range(2))
+        assert torch.equal(torch.random.get_rng_state(), before)
+
+    def test_every_module_but_its_buffers_is_in_an_optimizer(self, method_type: type[Method]) -> None:
+        method = build(method_type)
+        ours = {id(p) for module in method.modules().values() for p in module.parameters()}
+        moved = [id(p) for o in method.optimizers().values() for group in o.param_groups for p in group["params"]]
+        assert len(moved) == len(set(moved))
+        assert set(moved) == ours
+        assert all(group["lr"] == 0.01 for o in method.optimizers().values() for group in o.param_groups)
+
+
+@every_method
+class TestState:
+    def test_a_restored_method_goes_on_bit_for_bit(self, method_type: type[Method]) -> None:
+        uninterrupted = train(build(method_type), range(2))
+        state = through_a_file(uninterrupted.state_dict())
+        train(uninterrupted, range(2, 5))
+        restored = build(method_type, seed=77)
+        restored.load_state_dict(state)
+        train(restored, range(2, 5))
+        assert_same_state(restored, uninterrupted)
+
+    def test_what_is_loaded_is_what_was_saved(self, method_type: type[Method]) -> None:
+        trained = train(build(method_type), range(2))
+        restored = build(method_type, seed=77)
+        restored.load_state_dict(through_a_file(trained.state_dict()))
+        assert_same_state(restored, trained)
+
+
+@every_method
+class TestClassifier:
+    def test_logits_have_a_column_a_class(self, method_type: type[Method]) -> None:
+        method = build(method_type)
+        with torch.no_grad():
+            logits = method.classifier(batch_of(0)[0])
+        assert logits.shape == (BATCH, CLASSES)
+        assert torch.isfinite(logits).all()
+        assert logits.std(dim=0).min() > 0
+
+    def test_it_is_one_of_the_modules_that_are_saved(self, method_type: type[Method]) -> None:
+        method = build(method_type)
+        assert any(module is method.classifier for module in method.modules().values())
+
+    def test_a_built_classifier_takes_the_trained_weights(self, method_type: type[Method]) -> None:
+        method = train(build(method_type), range(3))
+        built = method_type.build_classifier(method.config, bands=BANDS, classes=CLASSES)
+        built.load_state_dict(method.classifier.state_dict())
+        patches = batch_of(9)[0]
+        with torch.no_grad():
+            expected = method.classifier.eval()(patches)
+            assert torch.equal(built.eval()(patches), expected)
+        assert expected.std() > 0
+
+    def test_in_eval_mode_a_patch_is_classified_alone(self, method_type: type[Method]) -> None:
+        classifier = train(build(method_type), range(3)).classifier.eval().double()
+        patches = batch_of(9)[0].double()
+        with torch.no_grad():
+            together = classifier(patches)
+            alone = torch.cat([classifier(patch[None]) for patch in patches])
+            among_giants = classifier(torch.cat([patches[:1], 1e6 * patches[1:]]))[:1]
+        torch.testing.assert_close(alone, together, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(among_giants, together[:1], rtol=1e-10, atol=1e-10)
+
+
+@every_method
+def test_a_method_is_found_by_its_name(method_type: type[Method]) -> None:
+    assert find_method(method_type.name) is method_type
+    assert METHODS[method_type.name] is method_type
+
+
+def test_an_unknown_method_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidInputError, match="no method is called 's2amsnt'; did you mean 's2amsnet'") as error:
+        find_method("s2amsnt")
+    assert all(name in str(error.value) for name in METHODS)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+@pytest.mark.parametrize("name", ["lr", "noise_scale"])
+@every_method
+def test_a_number_that_is_not_finite_is_refused(method_type: type[Method], name: str, value: float) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
+        method_type.config_type(**{name: value})

@@ -1,0 +1,353 @@
+"""S2AMSnet's two steps, term by term, and what each departure of the release does."""
+
+import io
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.methods.s2amsnet import Domains, S2AMSnet, S2AMSnetConfig
+from sceneshift.networks.losses import mutual_information
+
+SMALL = S2AMSnetConfig(patch_size=5, batch_size=8, width=8, generator_channels=6)
+BANDS, CLASSES = 6, 3
+
+
+def build(**changes: Any) -> S2AMSnet:
+    return S2AMSnet(replace(SMALL, **changes), bands=BANDS, classes=CLASSES, seed=0, device=torch.device("cpu"))
+
+
+def batch_of(seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(8, BANDS, 5, 5, generator=generator), torch.randint(0, CLASSES, (8,), generator=generator)
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+
+def moved(module: nn.Module, before: dict[str, Tensor]) -> list[str]:
+    return [name for name, p in module.named_parameters() if not torch.equal(p, before[name])]
+
+
+def all_weights(method: S2AMSnet) -> dict[str, dict[str, Tensor]]:
+    return {name: weights(module) for name, module in method.modules().items()}
+
+
+def all_moved(method: S2AMSnet, before: dict[str, dict[str, Tensor]]) -> set[str]:
+    return {name for name, module in method.modules().items() if moved(module, before[name])}
+
+
+def kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
+    """KL(p || q), torch's own: the input is q."""
+    return functional.kl_div(q_logits.log_softmax(1), p_logits.log_softmax(1), reduction="batchmean", log_target=True)
+
+
+def logits_of(method: S2AMSnet, domains: Domains) -> dict[str, Tensor]:
+    with torch.no_grad():
+        return {name: method.discriminator(getattr(domains, name)) for name in ("a", "b", "mix_a", "mix_b")}
+
+
+class TestMixing:
+    def test_a_mixed_patch_lies_between_source_and_generated(self) -> None:
+        method = build()
+        x, _ = batch_of()
+        betas = []
+        for _ in range(2):
+            domains = method.synthesize(x)
+            for generated, mixed in ((domains.a, domains.mix_a), (domains.b, domains.mix_b)):
+                beta = ((mixed - x) * (generated - x)).sum() / (generated - x).square().sum()
+                torch.testing.assert_close(mixed, beta * generated + (1 - beta) * x, rtol=1e-4, atol=1e-4)
+                betas.append(beta.item())
+        assert all(0 <= beta <= 1 for beta in betas)
+        assert len({round(min(beta, 1 - beta), 4) for beta in betas}) == 4  # one draw a domain and step
+
+    @pytest.mark.parametrize(("alpha", "least", "most"), [(0.02, 0.15, 0.25), (0.6, 0.05, 0.2), (200.0, 0.0, 0.01)])
+    def test_beta_alpha_spreads_the_draws(self, alpha: float, least: float, most: float) -> None:
+        method = build(beta_alpha=alpha)
+        x = batch_of()[0][:2]
+        betas = []
+        with torch.no_grad():
+            for _ in range(40):
+                domains = method.synthesize(x)
+                for generated, mixed in ((domains.a, domains.mix_a), (domains.b, domains.mix_b)):
+                    betas.append(((mixed - x).norm() / (generated - x).norm()).item())
+        # Beta(alpha, alpha): mean 1/2, variance 1 / (4 (2 alpha + 1)).
+        assert np.mean(betas) == pytest.approx(0.5, abs=0.12)
+        assert least <= np.var(betas) <= most
+
+    def test_the_two_generators_have_weights_and_noise_of_their_own(self) -> None:
+        method = build()
+        x, _ = batch_of()
+        first, second = method.synthesize(x), method.synthesize(x)
+        assert not torch.allclose(first.a, first.b)
+        assert not torch.allclose(first.a, second.a)  # noise is drawn anew
+        assert not torch.allclose(first.b, second.b)
+
+    def test_detached_patches_are_the_same_without_a_way_back(self) -> None:
+        domains = build().synthesize(batch_of()[0])
+        assert domains.mix_a.requires_grad
+        for name in ("a", "b", "mix_a", "mix_b"):
+            cut = getattr(domains.detached(), name)
+            assert torch.equal(cut, getattr(domains, name))
+            assert not cut.requires_grad
+
+
+class TestMinStep:
+    def test_only_the_discriminator_moves(self) -> None:
+        method = build()
+        x, y = batch_of()
+        domains = method.synthesize(x)
+        before = all_weights(method)
+        buffers = {n: b.clone() for m in (method.generators, method.encoder) for n, b in m.named_buffers()}
+        method.min_step(x, y, domains)
+        assert all_moved(method, before) == {"discriminator"}
+        assert len(moved(method.discriminator, before["discriminator"])) > 0.8 * len(before["discriminator"])
+        for module in (method.generators, method.encoder):
+            assert all(p.grad is None for p in module.parameters())
+            assert all(torch.equal(b, buffers[n]) for n, b in module.named_buffers())
+
+    def test_its_loss_is_the_formula(self) -> None:
+        method = build(lambda_ce=0.7, lambda_kl=1.3)
+        x, y = batch_of()
+        domains = method.synthesize(x)
+        logits = logits_of(method, domains)
+        terms = method.min_step(x, y, domains)
+        ce = sum(functional.cross_entropy(each, y) for each in logits.values())
+        divergence = kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"])
+        torch.testing.assert_close(terms["ce"], ce)
+        torch.testing.assert_close(terms["kl"], divergence)
+        torch.testing.assert_close(terms["min"], 0.7 * ce + 1.3 * divergence)
+        assert divergence > 1e-3
+
+    def test_lambda_src_adds_the_cross_entropy_of_the_raw_source(self) -> None:
+        x, y = batch_of()
+        without, with_source = build(), build(lambda_src=2.0)
+        with torch.no_grad():
+            expected = 2 * functional.cross_entropy(build().discriminator(x), y)
+        least = without.min_step(x, y, without.synthesize(x))["min"]
+        more = with_source.min_step(x, y, with_source.synthesize(x))["min"]
+        torch.testing.assert_close(more - least, expected)
+        assert moved(with_source.discriminator, weights(without.discriminator))
+
+    def test_gradients_of_the_step_before_are_forgotten(self) -> None:
+        x, y = batch_of()
+        plain, stale = build(), build()
+        for p in stale.discriminator.parameters():
+            p.grad = torch.full_like(p, 1e3)
+        for method in (plain, stale):
+            method.min_step(x, y, method.synthesize(x))
+        assert moved(stale.discriminator, weights(plain.discriminator)) == []
+
+
+class TestMaxStep:
+    def test_only_generators_and_encoder_move(self) -> None:
+        method = build()
+        x, y = batch_of()
+        domains = method.synthesize(x)
+        method.min_step(x, y, domains)
+        before = all_weights(method)
+        gradients = {name: p.grad.clone() for name, p in method.discriminator.named_parameters()}
+        method.max_step(x, domains)
+        assert all_moved(method, before) == {"generators", "encoder"}
+        for index in (0, 1):
+            assert any(name.startswith(f"{index}.") for name in moved(method.generators, before["generators"]))
+        for name, p in method.discriminator.named_parameters():
+            assert p.requires_grad
+            assert torch.equal(p.grad, gradients[name]), name
+
+    def test_its_loss_is_the_formula(self) -> None:
+        method = build(lambda_adv=0.7, lambda_mi=1.3, temperature=0.2)
+        x, _ = batch_of()
+        domains = method.synthesize(x)
+        logits = logits_of(method, domains)
+        divergence = kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"])
+        with torch.no_grad():
+            information = sum(
+                mutual_information(method.encoder(x), method.encoder(g), temperature=0.2, normalize=True)
+                for g in (domains.a, domains.b)
+            )
+        terms = method.max_step(x, domains)
+        torch.testing.assert_close(terms["adversarial_kl"], divergence)
+        torch.testing.assert_close(terms["mi"], information)
+        torch.testing.assert_close(terms["max"], 1.3 * information - 0.7 * divergence)
+
+    def test_mutual_information_falls_where_it_is_all_that_counts(self) -> None:
+        method = build(lambda_adv=0.0, lr=0.01)
+        x, _ = batch_of()
+        information = [method.max_step(x, method.synthesize(x))["mi"].item() for _ in range(30)]
+        assert np.mean(information[-5:]) < 0.8 * np.mean(information[:5])
+
+    def test_divergence_rises_where_it_is_all_that_counts(self) -> None:
+        method = build(lambda_mi=0.0, lr=0.01, init_std=0.1)
+        x, y = batch_of()
+        for _ in range(10):  # a discriminator that tells classes apart
+            method.min_step(x, y, method.synthesize(x))
+        before = weights(method.encoder)
+        divergence = [method.max_step(x, method.synthesize(x))["adversarial_kl"].item() for _ in range(50)]
+        assert np.mean(divergence[-20:]) > 1.5 * np.mean(divergence[:20])
+        assert moved(method.encoder, before) == []
+
+    def test_without_both_terms_the_generators_rest(self) -> None:
+        method = build(lambda_adv=0.0, lambda_mi=0.0)
+        before = all_weights(method)
+        terms = method.training_step(*batch_of())
+        assert all_moved(method, before) == {"discriminator"}
+        assert [terms[name].item() for name in ("max", "adversarial_kl", "mi")] == [0.0, 0.0, 0.0]
+
+    def test_a_step_is_min_then_max_on_the_same_patches(self) -> None:
+        whole, parts = build(), build()
+        x, y = batch_of()
+        terms = whole.training_step(x, y)
+        domains = parts.synthesize(x)
+        expected = parts.min_step(x, y, domains) | parts.max_step(x, domains)
+        assert terms == expected
+        assert list(terms) == ["min", "ce", "kl", "max", "adversarial_kl", "mi"]
+        for name, module in whole.modules().items():
+            assert moved(module, weights(parts.modules()[name])) == []
+
+    def test_a_step_after_an_evaluation_is_in_train_mode_again(self) -> None:
+        method = build()
+        for module in method.modules().values():
+            module.eval()
+        method.training_step(*batch_of())
+        assert all(module.training for module in method.modules().values())
+        assert all(m.training for m in method.discriminator.modules())
+
+
+def same_everywhere(x: Tensor) -> Domains:
+    return Domains(a=x, b=x, mix_a=x, mix_b=x)
+
+
+RELEASED = {
+    "mi_normalize": False,
+    "kl_of_probabilities": True,
+    "discriminator_steps_twice": True,
+    "encoder_accumulates": True,
+    "generator_shares_norm": True,
+}
+
+
+class TestRelease:
+    def test_the_preset_has_the_switches_of_the_specification(self) -> None:
+        released, defaults = asdict(S2AMSnetConfig.released(bands=48)), asdict(S2AMSnetConfig())
+        assert {name: value for name, value in released.items() if value != defaults[name]} == {
+            "noise_scale": pytest.approx(0.04 * 48**0.5),
+            "calibrate_bn": False,
+            "mi_normalize": False,
+            "kl_of_probabilities": True,
+            "discriminator_steps_twice": True,
+            "encoder_accumulates": True,
+            "generator_shares_norm": True,
+        }
+
+    @pytest.mark.parametrize(("bands", "scale"), [(48, 0.28), (200, 0.57)])
+    def test_its_noise_is_the_multiple_of_the_rms_the_specification_names(self, bands: int, scale: float) -> None:
+        assert S2AMSnetConfig.released(bands=bands).noise_scale == pytest.approx(scale, abs=0.005)
+
+    def test_equal_inputs_have_no_divergence_but_a_negative_one_in_the_release(self) -> None:
+        x, y = batch_of()
+        assert build().min_step(x, y, same_everywhere(x))["kl"].item() == pytest.approx(0.0, abs=1e-6)
+        method = build(kl_of_probabilities=True)
+        with torch.no_grad():
+            p = method.discriminator(x).softmax(1)
+        released = method.min_step(x, y, same_everywhere(x))["kl"]
+        torch.testing.assert_close(released, 2 * (p * (p.log() - p)).mean())
+        assert released < 0
+
+    def test_rows_that_are_not_normalized_weigh_by_their_length(self) -> None:
+        x, _ = batch_of()
+        method = build(mi_normalize=False)
+        domains = method.synthesize(x)
+        with torch.no_grad():
+            expected = sum(
+                mutual_information(method.encoder(x), method.encoder(g), temperature=0.07, normalize=False)
+                for g in (domains.a, domains.b)
+            )
+        torch.testing.assert_close(method.max_step(x, domains)["mi"], expected)
+        normalized = build()
+        assert expected > 100 * normalized.max_step(x, normalized.synthesize(x))["mi"]
+
+    def test_the_discriminator_steps_again_on_the_min_step_s_gradients(self) -> None:
+        x, y = batch_of()
+        once, twice = build(), build(discriminator_steps_twice=True)
+        for method in (once, twice):
+            method.training_step(x, y)
+        assert len(moved(twice.discriminator, weights(once.discriminator))) > 0.8 * len(weights(once.discriminator))
+        once.optimizers()["discriminator"].step()
+        assert moved(twice.discriminator, weights(once.discriminator)) == []
+        assert moved(twice.generators, weights(once.generators)) == []
+
+    def test_the_encoder_s_gradients_pile_up(self) -> None:
+        x, y = batch_of()
+        zeroed, piled = build(), build(encoder_accumulates=True)
+        gradients: dict[str, list[dict[str, Tensor]]] = {"zeroed": [], "piled": []}
+        for _ in range(2):  # the first step is the same in both, so the second starts from the same weights
+            for name, method in (("zeroed", zeroed), ("piled", piled)):
+                method.training_step(x, y)
+                gradients[name].append({n: p.grad.clone() for n, p in method.encoder.named_parameters()})
+        for name, first in gradients["zeroed"][0].items():
+            torch.testing.assert_close(gradients["piled"][0][name], first)
+            torch.testing.assert_close(gradients["piled"][1][name], first + gradients["zeroed"][1][name])
+        assert moved(piled.encoder, weights(zeroed.encoder))
+        assert moved(piled.generators, weights(zeroed.generators)) == []
+
+    @pytest.mark.parametrize(("shared", "expected"), [(False, 36_852), (True, 36_468)])
+    def test_a_generator_s_blocks_share_a_norm(self, shared: bool, expected: int) -> None:
+        config = S2AMSnetConfig(patch_size=5, width=8, generator_shares_norm=shared)
+        method = S2AMSnet(config, bands=48, classes=7, seed=0, device=torch.device("cpu"))
+        assert [sum(p.numel() for p in g.parameters()) for g in method.generators] == [expected, expected]
+        assert sum(p.numel() for p in method.encoder.parameters()) == 117_112
+
+    def test_it_trains(self) -> None:
+        method = build(**RELEASED)
+        for seed in range(3):
+            assert all(torch.isfinite(v) for v in method.training_step(*batch_of(seed)).values())
+
+    def test_a_restored_run_goes_on_bit_for_bit(self) -> None:
+        uninterrupted, restored = build(**RELEASED), build(**RELEASED)
+        for seed in range(2):
+            uninterrupted.training_step(*batch_of(seed))
+        buffer = io.BytesIO()
+        torch.save(uninterrupted.state_dict(), buffer)
+        restored.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+        for method in (uninterrupted, restored):
+            method.training_step(*batch_of(2))
+        assert all_moved(restored, all_weights(uninterrupted)) == set()
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("width", 0, "at least 1"),
+            ("generator_channels", 0, "at least 1"),
+            ("noise_dim", 0, "at least 1"),
+            ("beta_alpha", 0.0, "a positive number"),
+            ("temperature", 0.0, "a positive number"),
+            ("init_std", -1.0, "a positive number"),
+            *((f"lambda_{name}", -0.1, "zero or a positive number") for name in ("ce", "kl", "adv", "mi", "src")),
+        ],
+    )
+    def test_a_value_out_of_range_is_refused(self, name: str, value: float, expected: str) -> None:
+        with pytest.raises(InvalidInputError, match=f"{name} = {value}; expected {expected}"):
+            S2AMSnetConfig(**{name: value})
+
+    def test_what_may_be_zero_may_be_zero(self) -> None:
+        config = S2AMSnetConfig(lambda_ce=0, lambda_kl=0, lambda_adv=0, lambda_mi=0, lambda_src=0, noise_scale=0)
+        assert config.lambda_kl == 0
+
+    def test_settings_reach_the_networks(self) -> None:
+        method = build(noise_dim=5, init_std=0.02, renormalize=True)
+        x, _ = batch_of()
+        domains = method.synthesize(x)
+        torch.testing.assert_close(domains.a.norm(dim=1), x.norm(dim=1))
+        assert method.generators[0].adains[0].linear.in_features == 5
+        assert method.generators[1].decoder.weight.std().item() == pytest.approx(0.02, rel=0.2)
+        assert method.generators[0].blocks[0].spectral.out_channels == 6
+        assert method.discriminator.head[-1].in_features == 8

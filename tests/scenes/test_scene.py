@@ -1,0 +1,178 @@
+"""Scenes: they can't be built wrong, can't be changed by accident, and lose their labels for good."""
+
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields, replace
+
+import numpy as np
+import pytest
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene, normalize_l2_per_pixel
+
+
+def cube_of(height: int = 4, width: int = 3, bands: int = 2) -> np.ndarray:
+    return np.random.default_rng(0).random((height, width, bands)).astype(np.float32)
+
+
+def build(**changes: object) -> Scene:
+    arguments = {
+        "name": "s",
+        "cube": cube_of(),
+        "labels": np.array([[0, 1, 2]] * 4),
+        "class_names": ("soil", "tree"),
+    }
+    return Scene(**(arguments | changes))
+
+
+def with_value(value: float) -> np.ndarray:
+    cube = cube_of(bands=5)
+    cube[1, 2, 3] = value
+    return cube
+
+
+def test_a_scene_knows_its_sizes() -> None:
+    scene = build(labels=np.array([[0, 1, 2], [1, 1, 0], [0, 0, 0], [1, 2, 1]], dtype=np.uint8))
+    assert (scene.shape, scene.num_bands, scene.num_classes) == ((4, 3), 2, 2)
+    assert scene.class_counts.tolist() == [5, 2]
+    assert scene.labels.dtype == np.int64
+    assert scene.footprint == Footprint(parent="s", rows=(0, 4), columns=(0, 3))
+
+
+def test_counts_name_every_class_also_one_without_pixels() -> None:
+    assert build(class_names=("soil", "tree", "water")).class_counts.tolist() == [4, 4, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"cube": cube_of()[0]},
+            r"scene 's': expected a cube \(rows, columns, bands\), got an array of shape \(3, 2\)",
+        ),
+        ({"cube": cube_of()[:, :, :0]}, r"got an array of shape \(4, 3, 0\)"),
+        ({"cube": [[[1.0]]]}, r"got list"),
+        ({"cube": cube_of().astype(np.float64)}, r"float32 cube, got float64; convert it with cube.astype"),
+        ({"cube": with_value(np.nan)}, r"NaN or infinity in 1 of 5 bands \(the first: 3\); mask those pixels"),
+        ({"cube": with_value(-np.inf)}, r"NaN or infinity in 1 of 5 bands \(the first: 3\)"),
+        ({"wavelengths_nm": np.arange(3.0)}, r"3 wavelengths for 2 bands"),
+        ({"footprint": Footprint(parent="p", rows=(0, 4), columns=(5, 9))}, r"does not have the cube's 4 x 3 pixels"),
+        ({"labels": np.zeros((3, 4), dtype=int)}, r"label map of shape \(3, 4\) for a cube of \(4, 3\) pixels"),
+        ({"labels": np.zeros((4, 3))}, r"expected integer labels, got float64"),
+        ({"labels": np.zeros((4, 3), dtype=bool)}, r"expected integer labels, got bool"),
+        ({"labels": np.full((4, 3), 3)}, r"labels run from 3 to 3; expected 0 \(unlabelled\) to 2"),
+        ({"labels": np.full((4, 3), -1)}, r"labels run from -1 to -1"),
+        ({"class_names": ("soil",)}, r"expected at least two distinct class names, got \('soil',\)"),
+        ({"class_names": ("soil", "soil")}, r"expected at least two distinct class names"),
+    ],
+)
+def test_a_scene_cannot_be_built_wrong(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        build(**changes)
+
+
+def test_arrays_of_a_scene_are_read_only() -> None:
+    scene = build(wavelengths_nm=np.array([400.0, 500.0]))
+    for name in ("cube", "labels", "wavelengths_nm"):
+        array = getattr(scene, name)
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    with pytest.raises(FrozenInstanceError):
+        scene.labels = np.zeros((4, 3), dtype=int)
+
+
+def test_the_label_map_is_the_scene_s_own() -> None:
+    labels = np.array([[0, 1, 2]] * 4)
+    scene = build(labels=labels)
+    labels[:] = 0
+    assert scene.class_counts.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("field", ["cube", "labels"])
+def test_the_hash_changes_with_any_pixel(field: str) -> None:
+    scene = build()
+    original = getattr(scene, field)
+    hashes = {scene.content_hash}
+    for position in np.ndindex(original.shape):
+        changed = original.copy()
+        changed[position] = 1 if original[position] != 1 else 2
+        hashes.add(replace(scene, **{field: changed}).content_hash)
+    assert len(hashes) == original.size + 1
+
+
+def test_the_hash_is_of_the_content_alone() -> None:
+    scene = build()
+    assert build(cube=np.asfortranarray(scene.cube), name="other").content_hash == scene.content_hash
+    assert replace(scene, class_names=("tree", "soil")).content_hash != scene.content_hash
+    assert replace(scene, normalization=("l2-per-pixel",)).content_hash != scene.content_hash
+    assert len(scene.content_hash) == 16
+
+
+def test_two_shapes_of_the_same_bytes_hash_differently() -> None:
+    tall = build(cube=np.zeros((4, 3, 2), np.float32), labels=np.ones((4, 3), int))
+    wide = build(cube=np.zeros((3, 4, 2), np.float32), labels=np.ones((3, 4), int))
+    assert tall.content_hash != wide.content_hash
+
+
+def test_without_labels_no_label_is_left(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene()
+    bare = scene.without_labels()
+    assert type(bare) is UnlabelledScene
+    assert not isinstance(bare, Scene)
+    for name in ("labels", "class_names", "class_counts", "num_classes"):
+        assert not hasattr(bare, name)
+    assert {f.name for f in fields(bare)} == set(vars(bare))
+    assert not any(isinstance(v, np.ndarray) and v.dtype.kind in "iu" for v in vars(bare).values())
+    np.testing.assert_array_equal(bare.cube, scene.cube)
+    assert (bare.name, bare.footprint, bare.normalization) == (scene.name, scene.footprint, scene.normalization)
+
+
+def footprint(rows: tuple[int, int], columns: tuple[int, int], parent: str = "p") -> Footprint:
+    return Footprint(parent=parent, rows=rows, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (footprint((10, 20), (10, 20)), True),
+        (footprint((19, 30), (19, 30)), True),  # one corner pixel
+        (footprint((0, 11), (0, 11)), True),
+        (footprint((0, 99), (0, 99)), True),
+        (footprint((12, 13), (12, 13)), True),
+        (footprint((20, 30), (10, 20)), False),  # edges meet, half open
+        (footprint((0, 10), (10, 20)), False),
+        (footprint((10, 20), (20, 30)), False),
+        (footprint((10, 20), (0, 10)), False),
+        (footprint((10, 20), (10, 20), parent="q"), False),
+    ],
+)
+def test_footprints_overlap_where_they_share_a_pixel(other: Footprint, expected: bool) -> None:
+    one = footprint((10, 20), (10, 20))
+    assert one.overlaps(other) is expected
+    assert other.overlaps(one) is expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        ((0, 0), (0, 1), r"footprint of 'p': rows = \(0, 0\); expected 0 <= start < stop"),
+        ((0, 1), (5, 3), r"columns = \(5, 3\)"),
+        ((-1, 1), (0, 1), r"rows = \(-1, 1\)"),
+    ],
+)
+def test_a_footprint_cannot_be_empty(rows: tuple[int, int], columns: tuple[int, int], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        footprint(rows, columns)
+
+
+def test_normalization_gives_unit_spectra_and_leaves_zeros() -> None:
+    cube = np.array([[[3, 4], [0, 0]], [[0, 9], [60000, 0]]], dtype=np.uint16)
+    normalized = normalize_l2_per_pixel(cube)
+    assert normalized.dtype == np.float32
+    np.testing.assert_allclose(normalized, [[[0.6, 0.8], [0, 0]], [[0, 1], [1, 0]]], rtol=1e-6)
+
+
+def test_normalizing_does_not_hide_a_nan() -> None:
+    cube = np.ones((2, 2, 3))
+    cube[0, 0, 1] = np.nan
+    assert np.isnan(normalize_l2_per_pixel(cube)[0, 0]).all()
+    assert np.isfinite(normalize_l2_per_pixel(cube)[1, 1]).all()

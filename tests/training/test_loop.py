@@ -1,0 +1,368 @@
+"""The plain loop: what it reports, that it can be cut anywhere, and that nothing leaks between its parts."""
+
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
+from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.scenes.split import Split
+from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
+from sceneshift.training.loop import OBJECTIVE, EpochReport, PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
+
+CONFIG = CrossEntropyConfig(patch_size=5, batch_size=40, width=8, lr=0.01)
+ADVERSARIAL = S2AMSnetConfig(patch_size=5, batch_size=40, width=8, generator_channels=6)
+CPU = torch.device("cpu")
+
+
+def plan_of(epochs: int = 2, seed: int = 0, **changes: Any) -> TrainingPlan:
+    return TrainingPlan(method="cross_entropy", config=replace(CONFIG, **changes), epochs=epochs, seed=seed)
+
+
+ADVERSARIAL_PLAN = TrainingPlan(method="s2amsnet", config=ADVERSARIAL, epochs=2, seed=0)
+
+
+def reports_of(plan: TrainingPlan, sources: list[SourceDomain], **arguments: Any) -> list[EpochReport]:
+    reports: list[EpochReport] = []
+    train(plan, sources, report=reports.append, **arguments)
+    return reports
+
+
+def without_time(report: EpochReport) -> EpochReport:
+    metrics = {name: value for name, value in report.metrics.items() if not name.startswith("time/")}
+    return replace(report, metrics=metrics)
+
+
+def parameters(run: PairRun) -> list[Tensor]:
+    return [p.detach().clone() for p in run.classifier.parameters()]
+
+
+def assert_equal(first: list[Tensor], second: list[Tensor]) -> None:
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+class TestPlan:
+    def test_it_trains_for_at_least_one_epoch(self) -> None:
+        with pytest.raises(InvalidInputError, match="epochs = 0; expected at least 1"):
+            plan_of(epochs=0)
+
+    def test_its_method_is_known(self) -> None:
+        with pytest.raises(InvalidInputError, match="no method is called 'crossentropy'; did you mean 'cross_entropy'"):
+            TrainingPlan(method="crossentropy", config=CONFIG, epochs=1, seed=0)
+
+    def test_its_configuration_is_the_method_s(self) -> None:
+        with pytest.raises(InvalidInputError, match="'s2amsnet' takes a S2AMSnetConfig, got CrossEntropyConfig"):
+            TrainingPlan(method="s2amsnet", config=CONFIG, epochs=1, seed=0)
+
+
+class TestReports:
+    def test_every_epoch_is_reported_once_with_all_figures(self, make_source: Callable[..., SourceDomain]) -> None:
+        sources = [make_source("first", 0), make_source("second", 1)]
+        reports = reports_of(plan_of(epochs=3), sources)
+        assert [report.epoch for report in reports] == [1, 2, 3]
+        expected = {"val/oa", "val/aa", "val/kappa", "time/epoch_s"}
+        for pair in ("first", "second"):
+            expected |= {f"val/{pair}/oa", f"val/{pair}/aa", f"val/{pair}/kappa", f"train/{pair}/ce"}
+        for report in reports:
+            assert set(report.metrics) == expected
+            assert all(type(value) is float and math.isfinite(value) for value in report.metrics.values())
+            assert set(report.weights) == {"first", "second"}
+            for name in ("oa", "aa", "kappa"):
+                pairs = [report.metrics[f"val/{pair}/{name}"] for pair in ("first", "second")]
+                assert report.metrics[f"val/{name}"] == pytest.approx(sum(pairs) / 2)
+        assert OBJECTIVE in reports[0].metrics
+        assert len({report.weights["first"] for report in reports}) == 3
+
+    def test_the_network_learns(self, tiny_source: SourceDomain) -> None:
+        reports = reports_of(plan_of(epochs=6), [tiny_source])
+        losses = [report.metrics["train/tiny-pair/ce"] for report in reports]
+        assert losses[-1] < 0.5 * losses[0]
+        assert reports[-1].metrics["val/aa"] > 0.9
+
+    def test_a_loss_is_the_mean_over_the_epoch_s_batches(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        values = iter([1.0, 2.0, 6.0])
+        monkeypatch.setattr(CrossEntropy, "training_step", lambda *_: {"ce": torch.tensor(next(values))})
+        metrics = reports_of(plan_of(epochs=1), [tiny_source])[0].metrics  # 90 pixels, batches up to 40
+        assert metrics["train/tiny-pair/ce"] == 3.0
+
+    def test_returned_runs_have_the_reported_weights_and_scores(self, tiny_source: SourceDomain) -> None:
+        reports: list[EpochReport] = []
+        (run,) = train(plan_of(), [tiny_source], report=reports.append)
+        assert weights_hash(run.classifier) == reports[-1].weights["tiny-pair"]
+        assert run.validate().aa == reports[-1].metrics["val/tiny-pair/aa"]
+        assert not run.classifier.training
+
+    @pytest.mark.parametrize("plan", [plan_of(), replace(ADVERSARIAL_PLAN, epochs=1)], ids=lambda plan: plan.method)
+    def test_twice_the_same_numbers(self, tiny_source: SourceDomain, plan: TrainingPlan) -> None:
+        once, again = reports_of(plan, [tiny_source]), reports_of(plan, [tiny_source])
+        assert [without_time(r) for r in once] == [without_time(r) for r in again]
+
+    def test_another_seed_gives_another_run(self, tiny_source: SourceDomain) -> None:
+        one, other = reports_of(plan_of(seed=0), [tiny_source]), reports_of(plan_of(seed=1), [tiny_source])
+        assert one[0].weights != other[0].weights
+
+
+class Cut(Exception):
+    pass
+
+
+def cut_after(epoch: int, kept: list[EpochReport]) -> Callable[[EpochReport], None]:
+    def report(done: EpochReport) -> None:
+        kept.append(done)
+        if done.epoch == epoch:
+            raise Cut
+
+    return report
+
+
+class TestCutAndResumed:
+    @pytest.mark.parametrize(
+        ("plan", "epoch"),
+        [(plan_of(epochs=3), 1), (plan_of(epochs=3), 2), (ADVERSARIAL_PLAN, 1)],
+        ids=["cross_entropy-1", "cross_entropy-2", "s2amsnet-1"],
+    )
+    def test_it_goes_on_as_if_it_had_not_been_cut(
+        self, make_source: Callable[..., SourceDomain], tmp_path: Path, plan: TrainingPlan, epoch: int
+    ) -> None:
+        num_pairs = 2 if plan.method == "cross_entropy" else 1
+        sources = [make_source(name, seed) for seed, name in enumerate(("first", "second"))][:num_pairs]
+        whole = reports_of(plan, sources)
+        kept: list[EpochReport] = []
+        with pytest.raises(Cut):
+            train(plan, sources, report=cut_after(epoch, kept), checkpoints=CheckpointFolder(str(tmp_path)))
+        torch.manual_seed(99)  # another process has another global state
+        resumed = reports_of(plan, sources, checkpoints=CheckpointFolder(str(tmp_path)))
+        # The last whole epoch is told again: whoever was cut may not have heard of it.
+        assert resumed[0] == kept[-1]
+        assert [without_time(r) for r in kept + resumed[1:]] == [without_time(r) for r in whole]
+
+    def test_keeping_checkpoints_changes_nothing(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
+        kept = reports_of(plan_of(), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
+        assert [r.weights for r in kept] == [r.weights for r in reports_of(plan_of(), [tiny_source])]
+
+    def test_a_finished_run_is_told_and_given_back_without_training(
+        self, tiny_source: SourceDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = CheckpointFolder(str(tmp_path))
+        first: list[EpochReport] = []
+        (finished,) = train(plan_of(), [tiny_source], report=first.append, checkpoints=folder)
+        monkeypatch.setattr(CrossEntropy, "training_step", lambda *_: pytest.fail("nothing is left to train"))
+        second: list[EpochReport] = []
+        (again,) = train(plan_of(), [tiny_source], report=second.append, checkpoints=folder)
+        assert second == first[-1:]
+        assert weights_hash(again.classifier) == weights_hash(finished.classifier)
+        assert again.validate().confusion.tolist() == finished.validate().confusion.tolist()
+
+    def test_a_finished_run_is_given_back_ready_for_prediction(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
+        folder = CheckpointFolder(str(tmp_path))
+        for _ in range(2):
+            (run,) = train(plan_of(), [tiny_source], report=lambda _: None, checkpoints=folder)
+        assert not run.classifier.training
+
+
+class TestPairsBesideEachOther:
+    def test_a_pair_s_result_does_not_depend_on_its_company(self, make_source: Callable[..., SourceDomain]) -> None:
+        first, second = make_source("first", 0), make_source("second", 1)
+        alone = reports_of(plan_of(), [first])[-1]
+        for company in ([first, second], [second, first]):
+            report = reports_of(plan_of(), company)[-1]
+            assert report.weights["first"] == alone.weights["first"]
+            for name in ("train/first/ce", "val/first/oa", "val/first/aa", "val/first/kappa"):
+                assert report.metrics[name] == alone.metrics[name]
+
+    def test_pairs_draw_by_their_names(self, make_source: Callable[..., SourceDomain]) -> None:
+        sources = [make_source("first", 0), make_source("second", 0)]
+        report = reports_of(plan_of(epochs=1, calibrate_bn=False), sources)[0]
+        assert report.weights["first"] != report.weights["second"]
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_it_stops_the_run_and_names_the_term(
+        self, tiny_source: SourceDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+    ) -> None:
+        steps = 0
+
+        def step(*_: object) -> dict[str, Tensor]:
+            nonlocal steps
+            steps += 1  # three batches an epoch; one of the second epoch's goes wrong
+            return {"ce": torch.tensor(value if steps == 5 else 1.0), "kl": torch.tensor(0.5)}
+
+        monkeypatch.setattr(CrossEntropy, "training_step", step)
+        reports: list[EpochReport] = []
+        folder = CheckpointFolder(str(tmp_path))
+        message = r"^training diverged in epoch 2: train/tiny-pair/ce not finite$"
+        with pytest.raises(TrainingDiverged, match=message) as error:
+            train(plan_of(epochs=3), [tiny_source], report=reports.append, checkpoints=folder)
+        assert error.value.epoch == 2
+        assert isinstance(error.value, SceneshiftError)
+        assert [report.epoch for report in reports] == [1]
+        assert folder.load_latest()[0] == 1  # nothing broken was kept
+
+
+def record_steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
+    batches: list[tuple[Tensor, Tensor]] = []
+
+    def step(_: object, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        batches.append((patches, labels))
+        return {"ce": torch.zeros(())}
+
+    monkeypatch.setattr(CrossEntropy, "training_step", step)
+    return batches
+
+
+class TestBatches:
+    @pytest.mark.parametrize(("batch_size", "sizes"), [(40, [30, 30, 30]), (45, [45, 45]), (90, [90]), (256, [90])])
+    def test_an_epoch_is_cut_into_equal_batches(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, batch_size: int, sizes: list[int]
+    ) -> None:
+        batches = record_steps(monkeypatch)
+        PairRun(plan_of(batch_size=batch_size), tiny_source, CPU).train_epoch()
+        assert [len(labels) for _, labels in batches] == sizes
+
+    def test_batches_that_do_not_divide_differ_by_one_at_most(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batches = record_steps(monkeypatch)
+        PairRun(plan_of(batch_size=12), tiny_source, CPU).train_epoch()
+        assert sorted(len(labels) for _, labels in batches) == [11] * 6 + [12] * 2
+
+    def test_every_training_pixel_comes_once_an_epoch_with_its_label(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batches = record_steps(monkeypatch)
+        run = PairRun(plan_of(flips=True, noise_scale=0.0), tiny_source, CPU)
+        seen = []
+        for epoch in range(2):
+            run.train_epoch()
+            new = batches[3 * epoch :]
+            seen.append([(*p[:, 2, 2].tolist(), int(y)) for ps, ys in new for p, y in zip(ps, ys, strict=True)])
+        train_pixels = tiny_source.split.train
+        spectra = tiny_source.scene.cube.reshape(-1, 8)[train_pixels].tolist()
+        expected = sorted((*s, int(y)) for s, y in zip(spectra, tiny_source.labels_of(train_pixels), strict=True))
+        assert sorted(seen[0]) == sorted(seen[1]) == expected
+        assert seen[0] != seen[1]  # in another order
+        assert seen[0] != expected
+
+    def test_augmentation_is_scaled_by_the_data(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def residuals(scale: float, noise_scale: float) -> Tensor:
+            scene = replace(tiny_source.scene, cube=np.array(scale * tiny_source.scene.cube, dtype=np.float32))
+            batches = record_steps(monkeypatch)
+            config = {"flips": False, "noise_scale": noise_scale}
+            PairRun(plan_of(**config), replace(tiny_source, scene=scene), CPU).train_epoch()
+            return torch.cat([patches for patches, _ in batches]) / scale
+
+        plain, one, other = residuals(1.0, 0.0), residuals(1.0, 0.5), residuals(4.0, 0.5)
+        torch.testing.assert_close(one, other)
+        changed = (one != plain).flatten(1).any(dim=1)
+        rms = tiny_source.scene.cube.std() ** 2 + tiny_source.scene.cube.mean() ** 2
+        assert (one - plain)[changed].std().item() == pytest.approx(0.5 * rms**0.5, rel=0.05)
+
+
+def with_planted_validation(source: SourceDomain) -> SourceDomain:
+    cube = np.array(source.scene.cube)
+    cube.reshape(-1, cube.shape[2])[source.split.validation] = 1e3
+    return replace(source, scene=replace(source.scene, cube=cube))
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize("plan", [plan_of(), ADVERSARIAL_PLAN], ids=lambda plan: plan.method)
+    def test_evaluating_more_or_less_often_does_not_shift_the_training(
+        self, tiny_source: SourceDomain, plan: TrainingPlan
+    ) -> None:
+        weights = []
+        for times in (0, 2):
+            run = PairRun(plan, tiny_source, CPU)
+            for _ in range(2):
+                run.train_epoch()
+                for _ in range(times):
+                    run.prepare_evaluation()
+                    run.validate()
+            run.prepare_evaluation()
+            weights.append(weights_hash(run.classifier))
+        assert weights[0] == weights[1]
+
+    @pytest.mark.parametrize("calibrate", [True, False])
+    def test_statistics_are_re_estimated_where_the_configuration_says_so(
+        self, tiny_source: SourceDomain, calibrate: bool
+    ) -> None:
+        run = PairRun(plan_of(calibrate_bn=calibrate), tiny_source, CPU)
+        run.train_epoch()
+        before = parameters(run), weights_hash(run.classifier)
+        run.prepare_evaluation()
+        assert_equal(parameters(run), before[0])
+        assert (weights_hash(run.classifier) != before[1]) is calibrate
+
+    def test_statistics_are_of_unaugmented_training_patches(self, tiny_source: SourceDomain) -> None:
+        run = PairRun(plan_of(noise_scale=5.0, batch_size=256), tiny_source, CPU)
+        run.prepare_evaluation()
+        whole = PairRun(plan_of(noise_scale=0.0, batch_size=256), tiny_source, CPU)
+        whole.prepare_evaluation()
+        assert weights_hash(run.classifier) == weights_hash(whole.classifier)
+
+    def test_neither_training_nor_statistics_see_a_validation_pixel(self, tiny_source: SourceDomain) -> None:
+        assert tiny_source.split.separation(5).num_inside_training_patch == 0
+        hashes, scores = [], []
+        for source in (tiny_source, with_planted_validation(tiny_source)):
+            run = PairRun(plan_of(noise_scale=0.0), source, CPU)
+            run.train_epoch()
+            run.prepare_evaluation()
+            hashes.append(weights_hash(run.classifier))
+            scores.append(run.validate().confusion.tolist())
+        assert hashes[0] == hashes[1]
+        assert scores[0] != scores[1]  # the planted pixels were looked at in validation, and there alone
+
+    def test_scores_count_the_validation_pixels_and_no_others(self, tiny_source: SourceDomain) -> None:
+        run = PairRun(plan_of(), tiny_source, CPU)
+        counts = run.validate().confusion.sum(axis=1)
+        validation = tiny_source.labels_of(tiny_source.split.validation)
+        assert counts.tolist() == np.bincount(validation, minlength=3).tolist()
+        assert counts.sum() == len(tiny_source.split.validation)
+
+    def test_a_class_that_is_not_scored_does_not_weigh_in_the_average(self, tiny_source: SourceDomain) -> None:
+        split = tiny_source.split
+        kept = split.validation[tiny_source.labels_of(split.validation) != 2]
+        partial: Split = replace(split, validation=kept, scored_classes=(0, 1))
+        run = PairRun(plan_of(), replace(tiny_source, split=partial), CPU)
+        metrics = run_epoch([run])
+        scores = run.validate()
+        assert scores.confusion[2].sum() == 0
+        assert scores.confusion.shape == (3, 3)
+        assert metrics["val/tiny-pair/aa"] == pytest.approx((scores.recall[0] + scores.recall[1]) / 2)
+
+
+class TestWhatCannotBeTrained:
+    def test_no_source_or_one_pair_twice_is_refused(self, tiny_source: SourceDomain) -> None:
+        for sources in ([], [tiny_source, tiny_source]):
+            with pytest.raises(InvalidInputError, match="expected at least one, each pair once"):
+                reports_of(plan_of(), sources)
+
+    def test_checkpoints_of_a_longer_training_are_refused(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
+        reports_of(plan_of(epochs=2), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
+        with pytest.raises(StudyError, match=r"is of epoch 2 .* this training has 1 epochs"):
+            reports_of(plan_of(epochs=1), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
+
+    def test_checkpoints_of_other_pairs_are_refused(
+        self, make_source: Callable[..., SourceDomain], tmp_path: Path
+    ) -> None:
+        reports_of(plan_of(epochs=1), [make_source("one")], checkpoints=CheckpointFolder(str(tmp_path)))
+        with pytest.raises(StudyError, match=r"of pairs \['one'\].*Give it another location"):
+            reports_of(plan_of(epochs=2), [make_source("other")], checkpoints=CheckpointFolder(str(tmp_path)))
+
+    def test_divergence_crosses_a_process(self) -> None:
+        error = pickle.loads(pickle.dumps(TrainingDiverged(3, ["ce", "kl"])))
+        assert (error.epoch, str(error)) == (3, "training diverged in epoch 3: ce, kl not finite")
