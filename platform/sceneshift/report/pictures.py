@@ -5,7 +5,7 @@ Shape letters: H rows, W columns, K classes.
 
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -115,14 +115,23 @@ def draw_confusion(path: Path, scores: Scores, *, class_names: Sequence[str], ti
 
 def draw_optimization_history(path: Path, study: optuna.Study) -> bool:
     """Draw the objective over trials; False where no trial is complete."""
-    return _draw_optuna(path, study, "plot_optimization_history", "Optimization history", least_trials=1)
+    complete = _complete(study)
+    if not complete:
+        return False
+    _draw_optuna(
+        path,
+        lambda: optuna.visualization.matplotlib.plot_optimization_history(study),
+        title=f"Optimization history ({len(complete)} trials ran all their epochs)",
+    )
+    return True
 
 
 def draw_parameter_importances(path: Path, study: optuna.Study, *, epoch: int) -> bool:
     """Draw how much each parameter mattered to the objective at one epoch; False for fewer than four trials.
 
     Few trials run to their end, and those are the good ones. Before ``epoch`` none is stopped: compared there, all
-    trials count, and at equal cost.
+    trials count, and at equal cost. Parameters that only some trials have are left out: importances of different sets
+    of trials can't stand side by side.
 
     Args:
         path: PNG to write.
@@ -137,23 +146,32 @@ def draw_parameter_importances(path: Path, study: optuna.Study, *, epoch: int) -
                     params=trial.params, distributions=trial.distributions, value=trial.intermediate_values[epoch]
                 )
             )
-    title = f"Parameter importances at epoch {epoch}"
-    return _draw_optuna(path, compared, "plot_param_importances", title, least_trials=4)
-
-
-def _draw_optuna(path: Path, study: optuna.Study, plot: str, title: str, *, least_trials: int) -> bool:
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    if len(complete) < least_trials:
+    trials = _complete(compared)
+    if len(trials) < 4:
         return False
+    shared = sorted(set.intersection(*(set(trial.params) for trial in trials)))
+    _draw_optuna(
+        path,
+        lambda: optuna.visualization.matplotlib.plot_param_importances(compared, params=shared),
+        title=f"Parameter importances at epoch {epoch} ({len(trials)} trials: a lead, not a finding)",
+    )
+    return True
+
+
+def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+
+
+def _draw_optuna(path: Path, plot: Callable[[], Axes], *, title: str) -> None:
     import matplotlib.pyplot as plt
 
     with warnings.catch_warnings(), mpl.rc_context({"figure.dpi": _DPI}), plt.style.context("default"):
-        # Experimental plots; and the importances warn of parameters that only some trials have.
-        warnings.simplefilter("ignore", UserWarning)
-        axes = getattr(optuna.visualization.matplotlib, plot)(study)
-        axes.set_title(f"{title} ({len(complete)} complete trials)", fontsize=11)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        axes = plot()
+        # Optuna puts its own title on the left.
+        axes.set_title(title, loc="left", fontsize=11)
         figure = axes.get_figure()
+        assert isinstance(figure, Figure)
         figure.set_size_inches(8.5, 4.6)
         figure.savefig(path, dpi=_DPI, bbox_inches="tight")
         plt.close(figure)
-    return True

@@ -31,8 +31,8 @@ class ClusterSize:
     """What a cluster has.
 
     Args:
-        cpus: CPUs.
-        gpus: GPUs.
+        cpus: CPUs, those its autoscaler may add included.
+        gpus: GPUs, likewise.
         is_own: Whether it was started for this search; otherwise it may grow by itself.
         address: Where it answers.
     """
@@ -99,7 +99,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
             else:
                 os.environ["RAY_GCS_SERVER_PORT"] = before
     try:
-        resources = ray.cluster_resources()
+        resources = _resources(may_grow=bool(given))
         yield ClusterSize(
             cpus=resources.get("CPU", 0.0),
             gpus=resources.get("GPU", 0.0),
@@ -110,11 +110,22 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         ray.shutdown()
 
 
+def _resources(*, may_grow: bool) -> dict[str, float]:
+    """What the cluster has, or, where an autoscaler can tell, what it can grow to."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()
+    if may_grow:
+        # No public call tells this. It is None without an autoscaler.
+        largest = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+        resources = {name: max(resources.get(name, 0.0), largest.get(name, 0.0)) for name in {*resources, *largest}}
+    return resources
+
+
 def check_room(cluster: ClusterSize, *, trials_at_once: int, cpus_per_trial: float, gpus_per_trial: float) -> None:
     """Refuse a search that could never run all the trials it wants at once, before any compute.
 
-    A cluster that was connected to may grow; there, only a trial that asks for a GPU where none can be seen is let
-    through in the hope of the autoscaler.
+    A cluster that was connected to may grow, and not every autoscaler tells how far: there nothing is refused.
 
     Raises:
         ResourceError: With the numbers and the nearest setting that fits.
