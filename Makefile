@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast test-cluster lint types format ui clean
+.PHONY: help env tune smoke test test-fast lint types format ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -30,14 +30,11 @@ tune: $(READY)  ## the main job: search S2AMSnet on real data (ARGS="--smoke-tes
 smoke: $(READY)  ## every part of the main job once, a minute
 	$(BIN)/python experiments/tune_s2amsnet.py --smoke-test
 
-test: $(READY)  ## all tests but those marked cluster
-	$(BIN)/python -m pytest -m "not cluster"
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
 
 test-fast: $(READY)  ## the unit tests alone
-	$(BIN)/python -m pytest -m "not slow and not cluster"
-
-test-cluster: $(READY)  ## tests that need root and network namespaces
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(READY)  ## ruff, and the direction of imports
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 import pytest
 
 from sceneshift.errors import ResourceError
-from sceneshift.search.cluster import ClusterSize, check_room, resolved_ray_address
+from sceneshift.search.cluster import ClusterSize, check_room, ray_cluster, resolved_ray_address
 
 
 def size(**changes):
@@ -41,3 +41,9 @@ def test_the_address_is_told(monkeypatch):
     assert resolved_ray_address() == "10.0.0.1:6379"
     monkeypatch.delenv("RAY_ADDRESS")
     assert "not set" in resolved_ray_address()
+
+
+def test_a_cluster_that_does_not_answer_is_told(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ResourceError, match=r"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
+        pass

@@ -63,6 +63,9 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
 
     Args:
         num_cpus: CPUs of a cluster of our own; by default those of the machine.
+
+    Raises:
+        ResourceError: No cluster answers at ``RAY_ADDRESS``.
     """
     apply_ray_settings()
     import ray
@@ -70,12 +73,19 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
     given = os.environ.get("RAY_ADDRESS")
     worker_environment = {**ALLOCATOR, **RAY_SETTINGS}
     if given:
-        ray.init(
-            address=given,
-            runtime_env={"env_vars": {**worker_environment, "RAY_ADDRESS": given}},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        try:
+            _knock(given)
+            ray.init(
+                address=given,
+                runtime_env={"env_vars": {**worker_environment, "RAY_ADDRESS": given}},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (OSError, ValueError) as error:  # ConnectionError is an OSError
+            raise ResourceError(
+                f"no Ray cluster answers at RAY_ADDRESS={given} ({str(error).splitlines()[0]}). Start it, correct the "
+                "variable, or unset it to run on a Ray of its own on this machine."
+            ) from error
         address = given
     else:
         port = _free_port()
@@ -145,6 +155,13 @@ def check_room(cluster: ClusterSize, *, trials_at_once: int, cpus_per_trial: flo
                 f"{trials_at_once} trials at once with {each:g} {resource} each need {each * trials_at_once:g} "
                 f"{resource}; there are {have:g}. Nothing was started; {advice}."
             )
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens at host:port; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _free_port() -> int:
