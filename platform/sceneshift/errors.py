@@ -27,6 +27,12 @@ class StudyError(SceneshiftError):
     """A study can't be opened, resumed or closed in the state it is in."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)

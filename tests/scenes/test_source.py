@@ -33,3 +33,12 @@ def test_a_split_with_unlabelled_pixels_is_refused(tiny_scene: Scene, side: str)
     labels.ravel()[getattr(split, side)[0]] = 0
     with pytest.raises(InvalidInputError, match="pair 'p': the split holds pixels without a label"):
         SourceDomain(pair_name="p", scene=replace(tiny_scene, labels=labels), split=split)
+
+
+@pytest.mark.parametrize("scored", [(0, 1), (0, 1, 99)])
+def test_a_split_that_scores_other_classes_than_it_validates_is_refused(
+    tiny_scene: Scene, scored: tuple[int, ...]
+) -> None:
+    split = replace(block_split(tiny_scene, patch_size=5, seed=0), scored_classes=scored)
+    with pytest.raises(InvalidInputError, match=r"validation pixels are of classes \[0, 1, 2\], the split scores"):
+        SourceDomain(pair_name="p", scene=tiny_scene, split=split)

@@ -150,8 +150,62 @@ def test_the_winner_is_the_best_complete_trial_and_of_equals_the_earlier(ledger)
     assert choose_winner(ledger.records()).number == 1
 
 
-def test_closings_are_counted_across_reopening(tmp_path):
+def test_openings_of_the_target_are_counted_across_reopening(tmp_path):
+    assert create(tmp_path / "optuna.db").count_opening() == 1
+    assert reopen(tmp_path / "optuna.db").count_opening() == 2
+
+
+def test_a_study_is_closed_until_a_trial_is_added(tmp_path):
     first = create(tmp_path / "optuna.db")
-    assert first.times_closed == 0
-    assert first.count_closing() == 1
-    assert reopen(tmp_path / "optuna.db").count_closing() == 2
+    first.complete(run(first, [0.3]))
+    assert not first.is_closed
+    first.mark_closed()
+    again = reopen(tmp_path / "optuna.db")
+    assert again.is_closed
+    ask(again)
+    assert not again.is_closed
+
+
+def test_a_configuration_that_was_cut_is_drawn_again_as_it_was(tmp_path):
+    def two(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "y": trial.suggest_float("y", 0, 1)}
+
+    def cut(trial):
+        trial.suggest_float("x", 0, 1)
+        raise KeyboardInterrupt
+
+    whole = create(tmp_path / "whole.db")
+    whole.ask(two)
+    wanted = whole.ask(two)
+    ledger = create(tmp_path / "optuna.db")
+    ledger.ask(two)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.ask(cut)
+    again = reopen(tmp_path / "optuna.db")
+    (left,) = [record for record in again.records() if not record.config]
+    assert again.draw(left.number, two).config == wanted.config
+
+
+def test_weights_follow_an_epoch_that_is_told_again_because_it_was_cut(ledger, monkeypatch):
+    number = run(ledger, [0.1])
+    trial = ledger._trial(number)
+    real = type(trial).set_user_attr
+
+    def cut(self, key, value):
+        if key == "epoch:2":
+            raise KeyboardInterrupt
+        real(self, key, value)
+
+    monkeypatch.setattr(type(trial), "set_user_attr", cut)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.report(number, 2, metrics(0.2), {"pair": "w2"})
+    monkeypatch.undo()
+    assert ledger.record(number).last_epoch == 1
+    ledger.report(number, 2, metrics(0.2), {"pair": "w2"})
+    assert (ledger.record(number).last_epoch, ledger.record(number).weights) == (2, {"pair": "w2"})
+
+
+def test_a_damaged_ledger_is_told(tmp_path):
+    (tmp_path / "optuna.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StudyError, match="is damaged or no ledger of study 'study'"):
+        reopen(tmp_path / "optuna.db")

@@ -32,14 +32,16 @@ def test_the_first_trial_of_the_paper_profile_is_the_paper(shipped):
     paper = shipped.profile("paper")
     config = shipped.config(shipped.default_trial(paper), paper)
     built = S2AMSnetConfig.from_mapping(config)
-    assert built == S2AMSnetConfig()
+    # n/25, the paper's noise, is 0.57 of the rms of L2-normalized pixels of 200 bands.
+    assert built == S2AMSnetConfig(noise_scale=0.57)
+    assert built.noise_scale == pytest.approx(0.04 * 200**0.5, abs=0.005)
     assert shipped.largest_patch(paper) == 15
 
 
 def test_the_first_trial_of_the_laptop_profile_is_the_paper_clipped(shipped):
     laptop = shipped.profile("laptop")
     built = S2AMSnetConfig.from_mapping(shipped.config(shipped.default_trial(laptop), laptop))
-    assert built == S2AMSnetConfig(patch_size=7, batch_size=64, width=64, generator_channels=16)
+    assert built == S2AMSnetConfig(patch_size=7, batch_size=64, width=64, generator_channels=16, noise_scale=0.57)
     assert shipped.largest_patch(laptop) == 7
 
 

@@ -20,8 +20,12 @@ def ledger(tmp_path):
     )
 
 
+def draw(trial):
+    return {"x": trial.suggest_float("x", 0, 1)}
+
+
 def ask(ledger):
-    return ledger.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
+    return ledger.ask(draw)
 
 
 def order(record):
@@ -39,13 +43,11 @@ def order(record):
 
 
 def searcher(ledger, *, unfinished=(), num_samples=3):
-    return LedgerSearcher(
-        ledger, unfinished=list(unfinished), num_samples=num_samples, ask=lambda: ask(ledger), order=order
-    )
+    return LedgerSearcher(ledger, unfinished=list(unfinished), num_samples=num_samples, make_config=draw, order=order)
 
 
 def trial_of(record):
-    return SimpleNamespace(config=order(record).as_config(), error_file=None)
+    return SimpleNamespace(config=order(record).as_config(), error_file=None, status="RUNNING")
 
 
 def row(epoch, value):
@@ -111,6 +113,14 @@ def test_a_broken_trial_fails_with_the_last_line_of_its_error(ledger, tmp_path):
     LedgerScheduler(ledger, epochs=3).on_trial_error(None, trial)
     kept = ledger.record(record.number)
     assert (kept.state, kept.reason) == ("fail", "MemoryError: 3 GiB")
+
+
+def test_a_trial_that_is_put_on_another_worker_stays_open(ledger):
+    record = ask(ledger)
+    trial = trial_of(record)
+    trial.status = "ERROR"  # as Tune has it when it requeues
+    LedgerScheduler(ledger, epochs=3).on_trial_error(None, trial)
+    assert ledger.record(record.number).state == "running"
 
 
 def test_every_change_is_passed_on_and_every_end_once(ledger):

@@ -19,7 +19,9 @@ def prepared(request, tmp_path):
 
 
 def cluster(**changes):
-    return ClusterSize(**{"cpus": 2.0, "gpus": 0.0, "is_own": True, "address": "here", **changes})
+    return ClusterSize(
+        **{"cpus": 2.0, "gpus": 0.0, "largest_node": None, "num_nodes": 1, "is_own": True, "address": "here", **changes}
+    )
 
 
 def test_one_split_a_pair_made_for_the_largest_patch(prepared):
@@ -64,7 +66,8 @@ def test_settings_and_tags_carry_what_a_result_came_from(prepared):
     settings, tags = study.settings(), study.tags()
     split = study.sources[0].split.content_hash
     assert settings["split hash of west-east"] == tags["split.hash.west-east"] == split
-    assert tags["data.hash.sw-se"] == study.sources[1].scene.content_hash
+    assert tags["source.hash.sw-se"] == study.sources[1].scene.content_hash
+    assert settings["target hash of sw-se"] == tags["target.hash.sw-se"] == study.pairs[1].target.cube_hash
     assert tags["search_space.hash"] == study.space.source_hash
     assert (tags["profile"], tags["seed"]) == ("laptop", "0")
     assert {"git.commit", "version.torch", "version.ray"} <= tags.keys()
@@ -139,7 +142,23 @@ def test_a_storage_path_that_is_a_file_is_refused(tmp_path):
 
 def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = prepared(storage_path="s3://bucket/path/")
-    assert study.checkpoint_location == "s3://bucket/path/s"
+    study = prepared(storage_path=f"file://{tmp_path}/bucket/")
+    assert study.checkpoint_location == f"file://{tmp_path}/bucket/s"
     assert study.directory == tmp_path / "results" / "s"
-    assert study.plan(cluster()).checkpoint_of(3) == "s3://bucket/path/s/trial_0003"
+    assert study.plan(cluster()).checkpoint_of(3) == f"file://{tmp_path}/bucket/s/trial_0003"
+    assert study.settings()["storage"] != prepared().settings()["storage"]
+
+
+def test_a_storage_uri_that_cannot_be_used_is_told(prepared, tmp_path):
+    with pytest.raises(InvalidInputError, match="expected a directory or a URI such as s3://"):
+        prepared(storage_path="foo://bucket")
+    (tmp_path / "file").touch()
+    with pytest.raises(StudyError, match="can't be written"):
+        prepared(storage_path=f"file://{tmp_path}/file/below")
+
+
+def test_several_nodes_are_told_to_share_a_local_directory(prepared, capsys):
+    prepared().plan(cluster(is_own=False, num_nodes=3))
+    assert "NOTE: the cluster has 3 nodes" in capsys.readouterr().out
+    prepared().plan(cluster())
+    assert capsys.readouterr().out == ""

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from sceneshift.errors import InvalidInputError, StudyError
@@ -9,7 +11,8 @@ def test_without_the_variable_a_database_beside_the_studies(monkeypatch, tmp_pat
     backend = TrackingBackend.resolve(tmp_path)
     assert backend.uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert backend.artifact_root == tmp_path / "mlartifacts"
-    assert backend.ui_command() == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --port 5000"
+    command = f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --port 5000"
+    assert backend.ui_command() == command
     assert backend.study_link("3", "abc") == "http://127.0.0.1:5000/#/experiments/3/runs/abc"
 
 
@@ -40,3 +43,9 @@ def test_a_server_that_is_away_is_told(monkeypatch):
     backend = TrackingBackend(uri="http://127.0.0.1:9", artifact_root=None)
     with pytest.raises(StudyError, match=r"no MLflow at http://127.0.0.1:9 .* correct MLFLOW_TRACKING_URI"):
         backend.connect()
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/nope/mlflow.db", "nosuchdb://host/base"])
+def test_a_database_that_cannot_be_opened_is_told(uri, tmp_path):
+    with pytest.raises(StudyError, match=f"no MLflow at {uri} "):
+        TrackingBackend(uri=uri, artifact_root=tmp_path if uri.startswith("sqlite") else None).connect()

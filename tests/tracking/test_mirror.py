@@ -3,11 +3,11 @@ import logging
 import pytest
 
 from sceneshift.errors import StudyError
-from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.mirror import StudyMirror, refuse_known_experiment
 
 
-def open_mirror(backend, *, resuming=False, name="study"):
-    return StudyMirror(backend, study_name=name, tags={"seed": "0"}, params={"epochs": 3}, resuming=resuming)
+def open_mirror(backend):
+    return StudyMirror(backend, study_name="study", tags={"seed": "0"}, params={"epochs": 3})
 
 
 def runs(mirror):
@@ -62,9 +62,10 @@ def test_an_existing_name_is_refused_and_a_resumed_one_found_again(backend, make
     first.close("KILLED")
     interrupted = first.client.get_run(first.child_run_id(1))
     assert (interrupted.info.status, interrupted.data.tags["sceneshift.state"]) == ("KILLED", "interrupted")
-    with pytest.raises(StudyError, match="an MLflow experiment 'study' exists"):
-        open_mirror(backend)
-    second = open_mirror(backend, resuming=True)
+    with pytest.raises(StudyError, match="knows an experiment 'study', of which there is no study"):
+        refuse_known_experiment(backend.connect(), "study")
+    refuse_known_experiment(backend.connect(), "another")
+    second = open_mirror(backend)
     assert second.run_id == first.run_id
     assert second.client.get_run(second.child_run_id(1)).info.status == "RUNNING"
     second.catch_up([make_record(1, epochs=3, state="complete")])
@@ -87,8 +88,8 @@ def test_a_fault_of_mlflow_is_told_once_and_made_good_at_the_end(backend, make_r
         mirror._queue.put(None)
         mirror._thread.join()
     assert [r.message for r in caplog.records if "server went away" in r.message] == [
-        f"MLflow at {backend.uri} failed (server went away); the search goes on, and MLflow is brought up to date "
-        "when it ends."
+        f"MLflow at {backend.uri} failed (server went away); the search goes on and tells MLflow the rest "
+        "when it ends or is resumed."
     ]
     monkeypatch.setattr(mirror.client, "log_batch", real)
     mirror.catch_up([make_record(0, epochs=3, state="complete")])
@@ -99,3 +100,18 @@ def test_a_fault_of_mlflow_is_told_once_and_made_good_at_the_end(backend, make_r
 def test_a_trial_mlflow_has_not_heard_of_is_told(backend):
     with pytest.raises(StudyError, match="has no run for trial 5"):
         open_mirror(backend).child_run_id(5)
+
+
+def test_ending_a_study_while_mlflow_is_away_is_no_error(backend, make_record, monkeypatch, caplog):
+    mirror = open_mirror(backend)
+    mirror.catch_up([make_record(0)])
+
+    def away(*_, **__):
+        raise ConnectionError("server went away")
+
+    monkeypatch.setattr(mirror.client, "set_terminated", away)
+    mirror.close("FINISHED")
+    assert "server went away" in caplog.text
+    monkeypatch.undo()
+    mirror.close("FINISHED")
+    assert mirror.client.get_run(mirror.run_id).info.status == "FINISHED"

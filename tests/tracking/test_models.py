@@ -9,7 +9,8 @@ import torch
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.tracking.mirror import StudyMirror
-from sceneshift.tracking.models import log_champion, registered_name
+from sceneshift.tracking.models import log_and_register, registered_name
+from sceneshift.training.checkpoint import weights_hash
 
 CONFIG = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
 BANDS, NAMES = 6, ["soil", "tree", "water"]
@@ -51,10 +52,15 @@ def classifier(seed):
 
 @pytest.mark.slow
 def test_a_logged_model_predicts_in_a_process_without_ray(backend, tmp_path):
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={}, resuming=False)
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     network = classifier(0)
-    logged = log_champion(
-        mirror, run_id=mirror.run_id, classifier=network, description=describe(), tags={"profile": "p"}
+    logged = log_and_register(
+        mirror,
+        run_id=mirror.run_id,
+        alias="champion",
+        classifier=network,
+        description=describe(),
+        tags={"profile": "p"},
     )
     patches = np.random.default_rng(0).random((12, BANDS, 5, 5), dtype=np.float32) * 1000
     np.save(tmp_path / "patches.npy", patches)
@@ -77,10 +83,15 @@ def test_a_logged_model_predicts_in_a_process_without_ray(backend, tmp_path):
 
 @pytest.mark.slow
 def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={}, resuming=False)
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     first, second = (
-        log_champion(
-            mirror, run_id=mirror.run_id, classifier=classifier(i), description=describe(), tags={"profile": "p"}
+        log_and_register(
+            mirror,
+            run_id=mirror.run_id,
+            alias="champion",
+            classifier=classifier(i),
+            description=describe(),
+            tags={"profile": "p"},
         )
         for i in (0, 1)
     )
@@ -89,15 +100,50 @@ def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
     client = mirror.client
     assert str(client.get_model_version_by_alias(second.name, "champion").version) == second.version
     assert str(client.get_model_version_by_alias(second.name, "previous-champion").version) == first.version
-    assert client.get_model_version(second.name, "2").tags == {"profile": "p"}
+    assert client.get_model_version(second.name, "2").tags == {
+        "profile": "p",
+        "weights": weights_hash(classifier(1)),
+    }
+
+
+@pytest.mark.slow
+def test_the_same_weights_are_registered_once_and_other_aliases_leave_the_champion_alone(backend):
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+
+    def log(seed, alias):
+        return log_and_register(
+            mirror,
+            run_id=mirror.run_id,
+            alias=alias,
+            classifier=classifier(seed),
+            description=describe(),
+            tags={},
+        )
+
+    first, again, other = log(0, "champion"), log(0, "champion"), log(1, "smoke-test")
+    assert (again.version, again.replaced) == (first.version, None)
+    assert other.uri == f"models:/{first.name}@smoke-test"
+    assert str(mirror.client.get_model_version_by_alias(first.name, "champion").version) == first.version
+    assert len(mirror.client.search_model_versions(f"name='{first.name}'")) == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_has_ended_keeps_its_end(backend):
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    mirror.client.set_terminated(mirror.run_id, "FINISHED", end_time=12345)
+    log_and_register(mirror, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={})
+    info = mirror.client.get_run(mirror.run_id).info
+    assert (info.status, info.end_time) == ("FINISHED", 12345)
 
 
 @pytest.mark.slow
 def test_patches_of_another_shape_are_refused_with_words(backend):
     import mlflow
 
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={}, resuming=False)
-    logged = log_champion(mirror, run_id=mirror.run_id, classifier=classifier(0), description=describe(), tags={})
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    logged = log_and_register(
+        mirror, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={}
+    )
     model = mlflow.pyfunc.load_model(logged.uri).unwrap_python_model()
     with pytest.raises(ValueError, match=r"\(2, 7, 5, 5\); this model takes \(B, 6, 5, 5\): 6 bands, 5 x 5"):
         model.predict(None, np.zeros((2, 7, 5, 5), dtype=np.float32))

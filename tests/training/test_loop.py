@@ -366,3 +366,8 @@ class TestWhatCannotBeTrained:
     def test_divergence_crosses_a_process(self) -> None:
         error = pickle.loads(pickle.dumps(TrainingDiverged(3, ["ce", "kl"])))
         assert (error.epoch, str(error)) == (3, "training diverged in epoch 3: ce, kl not finite")
+
+    def test_a_patch_larger_than_the_splits_is_refused(self, tiny_source: SourceDomain) -> None:
+        assert tiny_source.split.patch_size == 5
+        with pytest.raises(InvalidInputError, match=r"patch_size = 7 with a split .* made for patches up to 5"):
+            PairRun(plan_of(patch_size=7), tiny_source, CPU)

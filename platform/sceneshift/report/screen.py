@@ -43,13 +43,14 @@ def render_screen(
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
         f"\nBest configuration: trial {best['trial'] + 1}, chosen by {summary['selection']}.\n{config}",
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
-        f"Target labels were opened {_times(summary['times the target was scored'])}, when the study closed; nothing "
+        *_missing_defaults(summary["defaults"]),
+        f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "
         "that trained or chose could reach them.",
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
         *(
             f"Registered {model.uri} (version {model.version}"
-            + (f"; version {model.replaced} is now @previous-champion)" if model.replaced else ")")
+            + (f"; before it: version {model.replaced})" if model.replaced else ")")
             for model in models
         ),
         f"\nPictures, tables   {folder}",
@@ -59,6 +60,13 @@ def render_screen(
         f"Its trials         {backend.trials_link(mirror.experiment_id)}",
     ]
     return "\n".join(parts)
+
+
+def _missing_defaults(reference: Mapping[str, Any]) -> list[str]:
+    if reference["state"] == "complete":
+        return []
+    why = reference["reason"] or "no reason was recorded"
+    return [f"The defaults are not in the table: their trial did not run to its end ({reference['state']}: {why})."]
 
 
 def _times(count: int) -> str:

@@ -109,6 +109,13 @@ class UnlabelledScene:
         """C."""
         return int(self.cube.shape[2])
 
+    @property
+    def cube_hash(self) -> str:
+        """SHA-256 over the cube and its normalization, as 16 hexadecimal digits."""
+        digest = hashlib.sha256(repr((self.cube.shape, self.normalization)).encode())
+        digest.update(self.cube.tobytes())
+        return digest.hexdigest()[:16]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene(UnlabelledScene):

@@ -20,7 +20,8 @@ class SourceDomain:
         split: Which of its pixels train and which validate.
 
     Raises:
-        InvalidInputError: The split belongs to another scene: another shape, or pixels without a label.
+        InvalidInputError: The split belongs to another scene: another shape, pixels without a label, or
+            validation pixels of other classes than it scores.
     """
 
     pair_name: str
@@ -35,6 +36,12 @@ class SourceDomain:
         labels = self.scene.labels.ravel()
         if (labels[self.split.train] == 0).any() or (labels[self.split.validation] == 0).any():
             raise InvalidInputError(f"pair {self.pair_name!r}: the split holds pixels without a label.")
+        validated = {int(k) for k in np.unique(labels[self.split.validation]) - 1}
+        if validated != set(self.split.scored_classes):
+            raise InvalidInputError(
+                f"pair {self.pair_name!r}: validation pixels are of classes {sorted(validated)}, the split scores "
+                f"{sorted(self.split.scored_classes)}."
+            )
 
     def labels_of(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Class indices 0..K-1 of labelled pixels, given as flat indices."""

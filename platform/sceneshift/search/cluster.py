@@ -4,10 +4,10 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sceneshift.errors import ResourceError
+from sceneshift.errors import ResourceError, first_line
 
 #: glibc would give large blocks back to the system and fault them in again at every step (a third of a step).
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
@@ -33,12 +33,16 @@ class ClusterSize:
     Args:
         cpus: CPUs, those its autoscaler may add included.
         gpus: GPUs, likewise.
+        largest_node: The most of "CPU" and "GPU" a single node has; None where an autoscaler may add nodes of any size.
+        num_nodes: Nodes there are now.
         is_own: Whether it was started for this search; otherwise it may grow by itself.
         address: Where it answers.
     """
 
     cpus: float
     gpus: float
+    largest_node: Mapping[str, float] | None
+    num_nodes: int
     is_own: bool
     address: str
 
@@ -51,7 +55,8 @@ def apply_ray_settings() -> None:
 
 def resolved_ray_address() -> str:
     """What ``RAY_ADDRESS`` says, in words for the first lines a user sees."""
-    return os.environ.get("RAY_ADDRESS") or "a Ray of its own on this machine (RAY_ADDRESS is not set)"
+    given = os.environ.get("RAY_ADDRESS", "")
+    return given if given not in ("", "local") else "a Ray of its own on this machine (RAY_ADDRESS names no other)"
 
 
 @contextlib.contextmanager
@@ -70,7 +75,14 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
     apply_ray_settings()
     import ray
 
-    given = os.environ.get("RAY_ADDRESS")
+    given = os.environ.get("RAY_ADDRESS", "")
+    if given.startswith("ray://"):
+        raise ResourceError(
+            f"RAY_ADDRESS={given}: a search runs on a node of the cluster, not through the Ray client. Start it there "
+            "(`ray exec cluster.yaml '…'`) with RAY_ADDRESS=auto."
+        )
+    if given == "local":
+        given = ""
     worker_environment = {**ALLOCATOR, **RAY_SETTINGS}
     if given:
         try:
@@ -83,7 +95,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
             )
         except (OSError, ValueError) as error:  # ConnectionError is an OSError
             raise ResourceError(
-                f"no Ray cluster answers at RAY_ADDRESS={given} ({str(error).splitlines()[0]}). Start it, correct the "
+                f"no Ray cluster answers at RAY_ADDRESS={given} ({first_line(error)}). Start it, correct the "
                 "variable, or unset it to run on a Ray of its own on this machine."
             ) from error
         address = given
@@ -109,10 +121,17 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
             else:
                 os.environ["RAY_GCS_SERVER_PORT"] = before
     try:
-        resources = _resources(may_grow=bool(given))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        resources: dict[str, float] = ray.cluster_resources()
+        # No public call tells how far a cluster can grow. It is None without an autoscaler.
+        limits = ray._private.state.state.get_max_resources_from_cluster_config() if given else None
+        most = {name: max(resources.get(name, 0.0), (limits or {}).get(name, 0.0)) for name in ("CPU", "GPU")}
+        largest = {name: max(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
         yield ClusterSize(
-            cpus=resources.get("CPU", 0.0),
-            gpus=resources.get("GPU", 0.0),
+            cpus=most["CPU"],
+            gpus=most["GPU"],
+            largest_node=largest if limits is None else None,
+            num_nodes=len(nodes),
             is_own=not given,
             address=address,
         )
@@ -120,40 +139,26 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         ray.shutdown()
 
 
-def _resources(*, may_grow: bool) -> dict[str, float]:
-    """What the cluster has, or, where an autoscaler can tell, what it can grow to."""
-    import ray
-
-    resources: dict[str, float] = ray.cluster_resources()
-    if may_grow:
-        # No public call tells this. It is None without an autoscaler.
-        largest = ray._private.state.state.get_max_resources_from_cluster_config() or {}
-        resources = {name: max(resources.get(name, 0.0), largest.get(name, 0.0)) for name in {*resources, *largest}}
-    return resources
-
-
 def check_room(cluster: ClusterSize, *, trials_at_once: int, cpus_per_trial: float, gpus_per_trial: float) -> None:
-    """Refuse a search that could never run all the trials it wants at once, before any compute.
+    """Refuse a search that could never run the trials it wants, before any compute.
 
-    A cluster that was connected to may grow, and not every autoscaler tells how far: there nothing is refused.
+    On a Ray of its own all trials at once must fit. On a cluster, which other people may fill and an autoscaler may
+    enlarge, a single trial must fit on some node; trials beyond what there is wait their turn.
 
     Raises:
         ResourceError: With the numbers and the nearest setting that fits.
     """
-    if not cluster.is_own:
-        return
-    wants = {"CPU": (cpus_per_trial, cluster.cpus), "GPU": (gpus_per_trial, cluster.gpus)}
-    for resource, (each, have) in wants.items():
-        if each * trials_at_once > have + 1e-9:
-            fitting = int(have // each)
-            advice = (
-                f"use --max-concurrent-trials {fitting}"
-                if fitting >= 1
-                else f"use --{resource.lower()}s-per-trial {have:g} or a larger machine"
+    for resource, each, have in (("CPU", cpus_per_trial, cluster.cpus), ("GPU", gpus_per_trial, cluster.gpus)):
+        largest = have if cluster.largest_node is None else cluster.largest_node[resource]
+        if each > largest + 1e-9:
+            raise ResourceError(
+                f"a trial with {each:g} {resource} fits on no node; the largest has {largest:g}. Nothing was started; "
+                f"use --{resource.lower()}s-per-trial {largest:g} or a larger machine."
             )
+        if cluster.is_own and each * trials_at_once > have + 1e-9:
             raise ResourceError(
                 f"{trials_at_once} trials at once with {each:g} {resource} each need {each * trials_at_once:g} "
-                f"{resource}; there are {have:g}. Nothing was started; {advice}."
+                f"{resource}; there are {have:g}. Nothing was started; use --max-concurrent-trials {int(have // each)}."
             )
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
-from sceneshift.errors import StudyError
+from sceneshift.errors import StudyError, first_line
 from sceneshift.search.profile import Profile
 from sceneshift.search.sampler import NameSeededTPESampler
 from sceneshift.training.loop import OBJECTIVE
@@ -26,7 +27,8 @@ _CONFIG = "config"
 _REASON = "reason"
 _WEIGHTS = "weights"
 _SETTINGS = "settings"
-_TIMES_CLOSED = "times closed"
+_OPENINGS = "times the target was opened"
+_CLOSED_WITH = "closed with so many trials"
 
 #: The trial that holds the published defaults.
 REFERENCE_TRIAL = 0
@@ -46,7 +48,7 @@ class TrialRecord:
         reason: Why it was stopped or failed; empty otherwise.
         weights: Hash of each pair's classifier after the last epoch.
         started_ms: Unix time in milliseconds, or None.
-        seconds: From start to the last record, or None.
+        seconds: Spent in its epochs, waiting and closing not counted; None before the first.
     """
 
     number: int
@@ -169,9 +171,16 @@ class Ledger:
         """
         if not path.exists():
             raise StudyError(f"no study to resume at {path}; leave --resume out to begin one.")
-        study = optuna.load_study(
-            study_name=name, storage=_storage(path), sampler=_sampler(seed, profile), pruner=_asha(profile)
-        )
+        try:
+            study = optuna.load_study(
+                study_name=name, storage=_storage(path), sampler=_sampler(seed, profile), pruner=_asha(profile)
+            )
+            study.get_trials(deepcopy=False)
+        except (sqlalchemy.exc.SQLAlchemyError, KeyError) as error:
+            raise StudyError(
+                f"{path} is damaged or no ledger of study {name!r} ({first_line(error)}). Put a copy back, or "
+                "begin a study of another name."
+            ) from error
         before, now = study.user_attrs[_SETTINGS], json.loads(json.dumps(settings))
         differing = [
             f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
@@ -198,33 +207,45 @@ class Ledger:
     def ask(self, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
         """Begin a new trial with a configuration drawn from the space."""
         trial = self.study.ask()
-        trial.set_user_attr(_CONFIG, dict(make_config(trial)))
         self._live[trial.number] = trial
-        return self.record(trial.number)
+        return self.draw(trial.number, make_config)
+
+    def draw(self, number: int, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
+        """Draw the configuration of a trial that has begun; drawn again, it comes out the same."""
+        trial = self._trial(number)
+        trial.set_user_attr(_CONFIG, dict(make_config(trial)))
+        return self.record(number)
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float], weights: Mapping[str, str]) -> None:
         """Record an epoch. Recorded twice (a trial that fell back to its checkpoint), the first stands."""
         trial = self._trial(number)
         if f"{_EPOCH}{epoch}" in trial.user_attrs:
             return
-        trial.report(metrics[OBJECTIVE], step=epoch)
-        trial.set_user_attr(f"{_EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
+        # The epoch last: cut before it, all three are written again.
         trial.set_user_attr(_WEIGHTS, dict(weights))
+        if epoch not in self.study.get_trials(deepcopy=False)[number].intermediate_values:
+            trial.report(metrics[OBJECTIVE], step=epoch)
+        trial.set_user_attr(f"{_EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
 
     def should_stop(self, number: int, epoch: int) -> bool:
         """Whether ASHA stops the trial after this epoch. The reference trial always runs to its end."""
         stops = self._trial(number).should_prune()
         return stops and number != REFERENCE_TRIAL and epoch < self._profile.epochs
 
-    @property
-    def times_closed(self) -> int:
-        """How often the study was closed, that is, how often target labels were looked at."""
-        return int(self.study.user_attrs.get(_TIMES_CLOSED, 0))
+    def count_opening(self) -> int:
+        """Count, before it happens, that target labels are looked at; returns how often that has been."""
+        times = int(self.study.user_attrs.get(_OPENINGS, 0)) + 1
+        self.study.set_user_attr(_OPENINGS, times)
+        return times
 
-    def count_closing(self) -> int:
-        """Count a closing, before the target is looked at; returns how many there have been."""
-        self.study.set_user_attr(_TIMES_CLOSED, self.times_closed + 1)
-        return self.times_closed
+    def mark_closed(self) -> None:
+        """Note that the study was closed whole, with the trials it has now."""
+        self.study.set_user_attr(_CLOSED_WITH, sum(record.is_finished for record in self.records()))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the study was closed whole and no trial has been added since."""
+        return bool(self.study.user_attrs.get(_CLOSED_WITH) == len(self.records()))
 
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""

@@ -42,7 +42,6 @@ class ClippedTrial:
     def __init__(self, trial: Suggests, limits: Mapping[str, tuple[float, float]]) -> None:
         self._trial = trial
         self._limits = limits
-        self.asked: set[str] = set()
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
         """Suggest among the choices within the limits.
@@ -50,7 +49,6 @@ class ClippedTrial:
         Raises:
             InvalidInputError: None is.
         """
-        self.asked.add(name)
         if name in self._limits:
             low, high = self._limits[name]
             within = [choice for choice in choices if low <= choice <= high]
@@ -74,7 +72,6 @@ class ClippedTrial:
         return self._trial.suggest_float(name, first, last, step=step, log=log)
 
     def _clip(self, name: str, low: float, high: float) -> tuple[float, float]:
-        self.asked.add(name)
         limit_low, limit_high = self._limits.get(name, (low, high))
         first, last = max(low, limit_low), min(high, limit_high)
         if first > last:
@@ -167,7 +164,7 @@ class SearchSpace:
         """Ask a trial for a configuration within a profile.
 
         Raises:
-            InvalidInputError: The profile limits a parameter the space does not have, or leaves nothing of it.
+            InvalidInputError: The profile's limits leave nothing of a range.
         """
         return self.sample(ClippedTrial(trial, profile.limits))
 

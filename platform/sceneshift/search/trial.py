@@ -11,7 +11,7 @@ from ray import tune
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
-from sceneshift.training.loop import EpochReport, TrainingDiverged, TrainingPlan, train
+from sceneshift.training.loop import OBJECTIVE, EpochReport, TrainingDiverged, TrainingPlan, train
 from sceneshift.training.ray_train import WorkerShape, train_with_ray
 
 #: Keys of a result row that are not metrics.
@@ -96,4 +96,5 @@ def _train_and_report(
             device="cuda" if order.gpus > 0 else "cpu",
         )
     except TrainingDiverged as error:
-        report_row({"epoch": error.epoch, DIVERGED_KEY: str(error)})
+        # Tune takes no row without the objective.
+        report_row({"epoch": error.epoch, OBJECTIVE: math.nan, DIVERGED_KEY: str(error)})

@@ -3,16 +3,18 @@
 Neither keeps a state of its own, so nothing of theirs has to be saved or restored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sceneshift.search.ledger import Ledger, RestsOnLedger, TrialRecord
 from sceneshift.search.trial import DIVERGED_KEY, WEIGHTS_KEY, TrialOrder
+from sceneshift.training.loop import OBJECTIVE
 
 _STOP: str = TrialScheduler.STOP
 _CONTINUE: str = TrialScheduler.CONTINUE
@@ -25,7 +27,7 @@ class LedgerSearcher(RestsOnLedger, Searcher):  # type: ignore[misc]  # Ray's cl
         ledger: The study's ledger.
         unfinished: Trials of a search that was cut, to go on with before any new one.
         num_samples: Trials of the study in all.
-        ask: Begins a new trial.
+        make_config: Draws a trial's configuration from the space.
         order: What a worker is told for a trial.
     """
 
@@ -35,22 +37,24 @@ class LedgerSearcher(RestsOnLedger, Searcher):  # type: ignore[misc]  # Ray's cl
         *,
         unfinished: list[TrialRecord],
         num_samples: int,
-        ask: Callable[[], TrialRecord],
+        make_config: Callable[[optuna.Trial], Mapping[str, Any]],
         order: Callable[[TrialRecord], TrialOrder],
     ) -> None:
-        super().__init__(metric="val/aa", mode="max")
+        super().__init__(metric=OBJECTIVE, mode="max")
         self._ledger = ledger
         self._unfinished = list(unfinished)
         self._num_samples = num_samples
-        self._ask = ask
+        self._make_config = make_config
         self._order = order
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's order, or that there is none left."""
         if self._unfinished:
             record = self._unfinished.pop(0)
+            # A search that was killed while it drew a configuration draws the same one again.
+            record = record if record.config else self._ledger.draw(record.number, self._make_config)
         elif len(self._ledger.records()) < self._num_samples:
-            record = self._ask()
+            record = self._ledger.ask(self._make_config)
         else:
             return str(Searcher.FINISHED)
         return self._order(record).as_config()
@@ -81,7 +85,12 @@ class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
         self._epochs = epochs
 
     def on_trial_error(self, tune_controller: object, trial: Trial) -> None:
-        """Close a trial whose process failed more often than it is retried, with the last line of its error."""
+        """Close a trial whose process failed more often than it is retried, with the last line of its error.
+
+        Tune calls this as well for a trial it is about to put on another worker; that one goes on, and is left open.
+        """
+        if trial.status == Trial.ERROR:
+            return
         lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "its process failed")
         self._ledger.fail(trial.config["number"], last)

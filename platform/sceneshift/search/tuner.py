@@ -79,7 +79,8 @@ class SearchOutcome:
 
     Args:
         interrupted: It was interrupted and can be resumed.
-        out_of_time: The time budget ended it.
+        out_of_time: The time budget ended it. Trials that were running are closed as stopped early, unless no trial at
+            all ran to its end: then they stay open, to go on when the search is resumed.
     """
 
     interrupted: bool
@@ -114,7 +115,7 @@ def run_search(
         ledger,
         unfinished=unfinished,
         num_samples=plan.profile.num_samples,
-        ask=lambda: ledger.ask(lambda trial: plan.space.config(trial, plan.profile)),
+        make_config=lambda trial: plan.space.config(trial, plan.profile),
         order=plan.order,
     )
     if plan.in_ray_train:
@@ -146,7 +147,7 @@ def run_search(
     budget = plan.profile.time_budget_s
     out_of_time = budget is not None and time.monotonic() - started >= budget
     left = [record for record in ledger.records() if record.state == "running"]
-    if out_of_time:
+    if out_of_time and choose_winner(ledger.records()) is not None:
         for record in left:
             ledger.prune(record.number, f"time budget of {budget:g} s used up")
             on_change(ledger.record(record.number))

@@ -5,14 +5,15 @@ This is the only module that opens the door to target labels (a test holds that)
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from sceneshift.errors import StudyError
+from sceneshift.errors import StudyError, first_line
 from sceneshift.methods.registry import find_method
 from sceneshift.report.pictures import (
     draw_class_map,
@@ -27,15 +28,14 @@ from sceneshift.scenes.target import TargetScorer, open_target
 from sceneshift.scores import Scores
 from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
 from sceneshift.search.tuner import SearchPlan
-from sceneshift.study.preparation import PreparedStudy
+from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
 from sceneshift.tracking.mirror import StudyMirror
-from sceneshift.tracking.models import LoggedModel, log_champion
+from sceneshift.tracking.models import CHAMPION, LoggedModel, log_and_register
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import PairRun
 
 _FIGURES = ("oa", "aa", "kappa")
-WINNER, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
+BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
 
 
 def close_study(
@@ -58,69 +58,91 @@ def close_study(
         winner: The trial chosen on source validation.
         out_of_time: Whether the time budget ended the search.
         started: When the command began (``time.monotonic``).
+
+    Raises:
+        StudyError: A checkpoint is missing or damaged, or MLflow can't be told; the study can be resumed.
     """
-    times = ledger.count_closing()
-    first = "for the first time" if times == 1 else f"for the {times}th time: trials were added since the last"
-    print(f"\nClosing the study: target scenes are scored now, {first}.", flush=True)
-    folder = study.directory / "report"
-    folder.mkdir(parents=True, exist_ok=True)
     records = ledger.records()
     reference = records[REFERENCE_TRIAL]
-    shown = {WINNER: winner}
-    if reference.state == "complete":
-        shown[DEFAULTS] = reference
+    shown = {BEST: winner} | ({DEFAULTS: reference} if reference.state == "complete" else {})
+    # Rebuilt and verified before any target is opened.
+    trained = {
+        (pair.name, role): trained_classifier(plan, record, source)
+        for pair, source in zip(study.pairs, study.sources, strict=True)
+        for role, record in shown.items()
+    }
+    times = ledger.count_opening()
+    again = "" if times == 1 else f" They have been before: this is closing number {times}."
+    print(f"\nClosing the study: target scenes are scored now.{again}", flush=True)
+
+    folder = study.directory / "report"
+    folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    models: list[LoggedModel] = []
+    largest: dict[str, float] = {}
     for pair, source in zip(study.pairs, study.sources, strict=True):
         door = open_target(pair.name)
+        largest[pair.name] = door.largest_class_share()
         for role, record in shown.items():
-            run = trained_run(plan, record, source)
-            class_map = map_scene(run.classifier, pair.target.cube, patch_size=run.config.patch_size, device="cpu")
+            class_map = map_scene(
+                trained[pair.name, role],
+                pair.target.cube,
+                patch_size=record.config["patch_size"],
+                device="cpu",
+            )
             scores = door.score(class_map)
             rows.append(_row(pair, role, _validation(record, pair.name), scores.as_dict()))
-            for figure, value in scores.as_dict().items():
-                mirror.client.log_metric(mirror.child_run_id(record.number), f"target/{pair.name}/{figure}", value)
-            if role == WINNER:
+            if role == BEST:
                 _draw_pair(folder, study, pair, door, scores, class_map)
-                models.append(_log_model(study, mirror, record, run, source, scores))
         rows.append(_majority_row(pair, source, door))
     draw_optimization_history(folder / "optimization_history.png", ledger.study)
-    draw_parameter_importances(folder / "parameter_importances.png", ledger.study, epoch=study.profile.grace_epochs)
+    if not draw_parameter_importances(
+        folder / "parameter_importances.png",
+        ledger.study,
+        epoch=min(study.profile.grace_epochs, study.profile.epochs),
+    ):
+        print("Too few trials for a picture of parameter importances (at least 4).")
 
     states = {state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")}
     summary = {
         "study": study.name,
         "method": study.method,
         "profile": study.profile.name,
+        "epochs": study.profile.epochs,
         "selection": "highest mean validation AA on the sources, last epoch; target labels never read",
         "trials": {**states, "asked for": study.profile.num_samples, "ended by time budget": out_of_time},
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
-        "defaults": {"trial": reference.number, "state": reference.state, "config": dict(reference.config)},
-        "largest target class": {pair.name: open_target(pair.name).largest_class_share() for pair in study.pairs},
-        "times the target was scored": times,
+        "defaults": {
+            "trial": reference.number,
+            "state": reference.state,
+            "reason": reference.reason,
+            "config": dict(reference.config),
+        },
+        "largest target class": largest,
+        "times the target was opened": times,
         "scores": rows,
-        "models": [{"name": model.name, "version": model.version} for model in models],
         "tags": study.tags(),
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     (folder / "scores.md").write_text(render_table(rows, profile=study.profile.name))
-    mirror.client.log_artifacts(mirror.run_id, str(folder), "report")
-    for pair_row in rows:
-        if pair_row["role"] == WINNER:
-            for figure in _FIGURES:
-                mirror.client.log_metric(
-                    mirror.run_id, f"target/{pair_row['pair']}/{figure}", pair_row["target"][figure]
-                )
-    assert winner.value is not None
-    mirror.client.log_metric(mirror.run_id, "val/aa", winner.value)
-    mirror.client.set_tag(mirror.run_id, "best.trial", str(winner.number))
+    try:
+        models = [
+            _log_model(study, mirror, winner, trained[pair.name, BEST], source)
+            for pair, source in zip(study.pairs, study.sources, strict=True)
+        ]
+        _log_results(mirror, shown, rows, folder)
+    except Exception as error:  # whatever MLflow or its server raises: the results are on disk
+        raise StudyError(
+            f"the study's results lie in {folder}, but MLflow at {mirror.backend.uri} could not be told "
+            f"({first_line(error)}). When it is back, --resume tells it."
+        ) from error
     mirror.close("FINISHED")
+    ledger.mark_closed()
     print(render_screen(summary, models=models, mirror=mirror, folder=folder))
 
 
-def trained_run(plan: SearchPlan, record: TrialRecord, source: SourceDomain) -> PairRun:
-    """Rebuild one trained network of a finished trial from its last checkpoint, on the CPU.
+def trained_classifier(plan: SearchPlan, record: TrialRecord, source: SourceDomain) -> torch.nn.Module:
+    """Rebuild one trained classifier of a finished trial from its last checkpoint, on the CPU.
 
     Raises:
         StudyError: The checkpoint is missing, or does not hold the weights the trial reported.
@@ -130,16 +152,39 @@ def trained_run(plan: SearchPlan, record: TrialRecord, source: SourceDomain) -> 
     if found is None or found[0] != record.last_epoch:
         raise StudyError(
             f"trial {record.number} ended at epoch {record.last_epoch}, but {location} holds "
-            + ("no checkpoint." if found is None else f"epoch {found[0]}.")
+            + ("no checkpoint" if found is None else f"epoch {found[0]}")
+            + ". On several machines --storage-path must be a directory all of them share, or a URI such as s3://…"
         )
-    run = PairRun(plan.order(record).plan(), source, torch.device("cpu"))
-    run.load_state_dict(found[1]["pairs"][source.pair_name])
-    if (got := weights_hash(run.classifier)) != record.weights[source.pair_name]:
+    method = find_method(plan.method)
+    classifier = method.build_classifier(
+        method.config_type.from_mapping(record.config),
+        bands=source.scene.num_bands,
+        classes=source.scene.num_classes,
+    )
+    classifier.load_state_dict(found[1]["pairs"][source.pair_name]["classifier"])
+    if (got := weights_hash(classifier)) != record.weights[source.pair_name]:
         raise StudyError(
             f"the checkpoint of trial {record.number} for {source.pair_name} has weights {got}, "
             f"the trial reported {record.weights[source.pair_name]}; the study can't be closed on it."
         )
-    return run
+    return classifier
+
+
+def _log_results(
+    mirror: StudyMirror, shown: Mapping[str, TrialRecord], rows: Sequence[Mapping[str, Any]], folder: Path
+) -> None:
+    winner = shown[BEST]
+    assert winner.value is not None
+    for row in rows:
+        if row["role"] in shown:
+            runs = [mirror.child_run_id(shown[row["role"]].number)]
+            runs += [mirror.run_id] if row["role"] == BEST else []
+            for run_id in runs:
+                for figure in _FIGURES:
+                    mirror.client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
+    mirror.client.log_metric(mirror.run_id, "val/aa", winner.value)
+    mirror.client.set_tag(mirror.run_id, "best.trial", str(winner.number))
+    mirror.client.log_artifacts(mirror.run_id, str(folder), "report")
 
 
 def _row(pair: ScenePair, role: str, validation: Mapping[str, float], target: Mapping[str, float]) -> dict[str, Any]:
@@ -186,14 +231,13 @@ def _log_model(
     study: PreparedStudy,
     mirror: StudyMirror,
     record: TrialRecord,
-    run: PairRun,
+    classifier: torch.nn.Module,
     source: SourceDomain,
-    scores: Scores,
 ) -> LoggedModel:
     config = find_method(study.method).config_type.from_mapping(record.config)
     description = {
         "method": study.method,
-        "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
+        "config": asdict(config),
         "bands": source.scene.num_bands,
         "class_names": list(source.scene.class_names),
         "source_scene": source.scene.name,
@@ -206,12 +250,13 @@ def _log_model(
         "profile": study.profile.name,
         "selection": "source validation, target never read",
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
-        "target.oa": f"{scores.oa:.4f}",
     }
-    return log_champion(
+    return log_and_register(
         mirror,
         run_id=mirror.child_run_id(record.number),
-        classifier=run.classifier,
+        # A smoke test's model means nothing and takes nobody's place.
+        alias=SMOKE_TEST if study.profile.name == SMOKE_TEST else CHAMPION,
+        classifier=classifier,
         description=description,
         tags=tags,
     )

@@ -18,12 +18,16 @@ from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import TuneArgs
+from sceneshift.training.checkpoint import CheckpointFolder
 
 if TYPE_CHECKING:
     from sceneshift.search.tuner import SearchPlan
 
 #: Trials at once on a machine without GPUs: more would leave TPE little to learn from before it suggests.
 MOST_AT_ONCE = 4
+
+#: The profile of ``--smoke-test``.
+SMOKE_TEST = "smoke-test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,9 @@ class PreparedStudy:
             "seed": self.arguments.seed,
             "search-space hash": self.space.source_hash,
             **{f"split hash of {s.pair_name}": s.split.content_hash for s in self.sources},
-            **{f"data hash of {s.pair_name}": s.scene.content_hash for s in self.sources},
+            **{f"source hash of {s.pair_name}": s.scene.content_hash for s in self.sources},
+            **{f"target hash of {pair.name}": pair.target.cube_hash for pair in self.pairs},
+            "storage": self.checkpoint_location if "://" in self.checkpoint_location else "beside the ledger",
         }
 
     def tags(self) -> dict[str, str]:
@@ -84,7 +90,8 @@ class PreparedStudy:
             "pairs": " ".join(self.arguments.pairs),
             "search_space.hash": self.space.source_hash,
             **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
-            **{f"data.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
+            **{f"source.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
+            **{f"target.hash.{pair.name}": pair.target.cube_hash for pair in self.pairs},
         }
 
     def announcement(self) -> list[str]:
@@ -159,6 +166,11 @@ class PreparedStudy:
             at_once = min(at_once, self.profile.num_samples)
         if cpus is None:
             cpus = 1.0 if gpus > 0 else max(1.0, float(cluster.cpus // at_once))
+        if cluster.num_nodes > 1 and "://" not in self.checkpoint_location:
+            print(
+                f"NOTE: the cluster has {cluster.num_nodes} nodes and checkpoints go to {self.checkpoint_location}, "
+                "which all of them must share. If they don't, give --storage-path a URI such as s3://bucket/path.\n"
+            )
         check_room(cluster, trials_at_once=at_once, cpus_per_trial=cpus, gpus_per_trial=gpus)
         trainer = arguments.trainer
         return SearchPlan(
@@ -198,8 +210,9 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
             split = split.thinned(pair.source, pixels_per_class=profile.pixels_per_class)
         sources.append(SourceDomain(pair_name=pair.name, scene=pair.source, split=split))
 
+    if is_uri := "://" in arguments.storage_path:
+        CheckpointFolder.check(arguments.storage_path)
     name = arguments.experiment_name or f"{method}-{datetime.now():%Y%m%d-%H%M%S}"
-    is_uri = "://" in arguments.storage_path
     directory = local_root(arguments) / name
     return PreparedStudy(
         name=name,
@@ -235,7 +248,7 @@ def choose_profile(arguments: TuneArgs, space: SearchSpace) -> Profile:
     import torch
 
     if arguments.smoke_test:
-        name = "smoke-test"
+        name = SMOKE_TEST
     elif arguments.profile is not None:
         name = arguments.profile
     else:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 
 from sceneshift.errors import StudyError
 from sceneshift.search.ledger import Ledger, TrialRecord
@@ -37,6 +38,7 @@ def run_and_close(
         StudyError: The study can't be opened, or no trial ran to its end.
     """
     profile, arguments = study.profile, study.arguments
+    ledger = reopened or create_ledger(study)
     mirror = StudyMirror(
         backend,
         study_name=study.name,
@@ -54,9 +56,7 @@ def run_and_close(
             "cpus_per_trial": plan.cpus_per_trial,
             "gpus_per_trial": plan.gpus_per_trial,
         },
-        resuming=arguments.resume,
     )
-    ledger = reopened or create_ledger(study)
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
     print(
         f"search               {plan.max_concurrent_trials} trials at once, {plan.cpus_per_trial:g} CPU"
@@ -69,25 +69,41 @@ def run_and_close(
         line = progress_line(record, num_samples=profile.num_samples, epochs=profile.epochs)
         print(line, flush=True)
 
-    outcome = run_search(plan, ledger, study.sources, on_change=mirror.push, on_finished=tell)
-    records = ledger.records()
-    mirror.catch_up(records)
-    if outcome.interrupted:
-        mirror.close("KILLED")
-        done = sum(record.is_finished for record in records)
-        print(f"\nInterrupted with {done} of {profile.num_samples} trials done. Go on with:\n  {resume_command(study)}")
-        return 130
-    winner = choose_winner(records)
-    if winner is None:
+    try:
+        outcome = run_search(plan, ledger, study.sources, on_change=mirror.push, on_finished=tell)
+        records = ledger.records()
+        if outcome.interrupted:
+            done = sum(record.is_finished for record in records)
+            print(f"\nInterrupted with {done} of {profile.num_samples} trials done. Go on with:")
+            print(f"  {resume_command(study)}", flush=True)
+        mirror.catch_up(records)
+        if outcome.interrupted:
+            mirror.close("KILLED")
+            return 130
+        winner = choose_winner(records)
+        if winner is None:
+            raise StudyError(_no_winner(study, records, out_of_time=outcome.out_of_time))
+        close_study(study, plan, ledger, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
+    except BaseException:
+        # Nothing is left RUNNING in MLflow; the ledger has what there is, and --resume goes on.
         mirror.close("FAILED")
-        raise StudyError(
-            f"no trial ran all its {profile.epochs} epochs"
-            + (" within the time budget; raise --time-budget-s or lower --epochs." if outcome.out_of_time else ".")
-            + f" What failed is told above; what there is lies in {study.directory}. "
-            f"Go on with:\n  {resume_command(study)}"
-        )
-    close_study(study, plan, ledger, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
+        raise
     return 0
+
+
+def _no_winner(study: PreparedStudy, records: Sequence[TrialRecord], *, out_of_time: bool) -> str:
+    """Why there is no winner, and what to do."""
+    told = f"no trial ran all its {study.profile.epochs} epochs"
+    if out_of_time:
+        return (
+            f"{told} within the time budget of {study.profile.time_budget_s:g} s. Trials that were running go on "
+            f"with:\n  {resume_command(study)}\nand more time by --time-budget-s."
+        )
+    failed = sum(record.state == "fail" for record in records)
+    return (
+        f"{told}: {failed} of {len(records)} failed, for the reasons told above. When they are mended, try more with:\n"
+        f"  {resume_command(study)} --num-samples {len(records) + study.profile.num_samples}"
+    )
 
 
 def create_ledger(study: PreparedStudy) -> Ledger:
@@ -120,7 +136,7 @@ def reopen_ledger(study: PreparedStudy) -> Ledger:
 def tell_if_closed(study: PreparedStudy, ledger: Ledger) -> bool:
     """Show what a closed study came to, without looking at the target again; False where there is work to do."""
     finished = sum(record.is_finished for record in ledger.records())
-    if not ledger.times_closed or finished < study.profile.num_samples:
+    if not ledger.is_closed or finished < study.profile.num_samples:
         return False
     folder = study.directory / "report"
     print(f"\nThis study is closed: {finished} trials are done, and the target is not looked at again.")
@@ -132,6 +148,6 @@ def tell_if_closed(study: PreparedStudy, ledger: Ledger) -> bool:
 def resume_command(study: PreparedStudy) -> str:
     """The command that goes on with a study."""
     words = [word for word in sys.argv if word != "--resume"]
-    if "--experiment-name" not in words:
+    if not any(word.split("=")[0] == "--experiment-name" for word in words):
         words += ["--experiment-name", study.name]
-    return shlex.join(["python", *words, "--resume"])
+    return shlex.join([sys.executable, *words, "--resume"])

@@ -53,10 +53,13 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
     print("\n".join(study.announcement()), flush=True)
 
     from sceneshift.study.running import reopen_ledger, run_and_close, tell_if_closed
+    from sceneshift.tracking.mirror import refuse_known_experiment
 
     reopened = reopen_ledger(study) if arguments.resume else None
     if reopened is not None and tell_if_closed(study, reopened):
         return 0
-    backend.connect()
+    client = backend.connect()
+    if reopened is None:
+        refuse_known_experiment(client, study.name)
     with ray_cluster() as cluster:
         return run_and_close(study, study.plan(cluster), backend, reopened=reopened, started=started)

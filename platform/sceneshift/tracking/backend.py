@@ -1,11 +1,12 @@
 """Where MLflow keeps its records: the server ``MLFLOW_TRACKING_URI`` names, or a SQLite file of our own."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.errors import InvalidInputError, StudyError, first_line
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -76,17 +77,16 @@ class TrackingBackend:
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
         import mlflow
-        from mlflow.exceptions import MlflowException
 
-        if self.artifact_root is not None:
-            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(self.uri)
-        client = mlflow.MlflowClient(tracking_uri=self.uri)
         try:
+            if self.artifact_root is not None:
+                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            mlflow.set_tracking_uri(self.uri)
+            client = mlflow.MlflowClient(tracking_uri=self.uri)
             client.search_experiments(max_results=1)
-        except MlflowException as error:
+        except Exception as error:  # a database's driver, a server, a path: each has errors of its own
             raise StudyError(
-                f"no MLflow at {self.uri} ({str(error).splitlines()[0]}). Start it, correct MLFLOW_TRACKING_URI, "
+                f"no MLflow at {self.uri} ({first_line(error)}). Start it, correct MLFLOW_TRACKING_URI, "
                 "or unset that variable to write to a file of the study's own."
             ) from error
         return client
@@ -95,7 +95,7 @@ class TrackingBackend:
         """The command that opens the MLflow UI on this backend."""
         if self.artifact_root is None:
             return f"(the MLflow server at {self.uri} is the UI)"
-        return f"mlflow ui --backend-store-uri {self.uri} --port {UI_PORT}"
+        return f"{sys.executable} -m mlflow ui --backend-store-uri {self.uri} --port {UI_PORT}"
 
     def study_link(self, experiment_id: str, run_id: str) -> str:
         """A link straight to a study's run."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sceneshift.errors import StudyError
+from sceneshift.errors import StudyError, first_line
 from sceneshift.search.ledger import TrialRecord
 from sceneshift.tracking.backend import TrackingBackend
 
@@ -38,6 +38,19 @@ class _Child:
     closed: bool = False
 
 
+def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
+    """Refuse a name that MLflow already has an experiment of.
+
+    Raises:
+        StudyError: It has.
+    """
+    if client.get_experiment_by_name(name) is not None:
+        raise StudyError(
+            f"MLflow at {client.tracking_uri} knows an experiment {name!r}, of which there is no study in this "
+            "--storage-path. Give the storage path it was made with and --resume, or another --experiment-name."
+        )
+
+
 class StudyMirror:
     """The MLflow runs of one study.
 
@@ -46,10 +59,9 @@ class StudyMirror:
         study_name: Experiment and parent run carry this name.
         tags: On the parent and on every child.
         params: On the parent.
-        resuming: Whether the study is expected to exist.
 
     Raises:
-        StudyError: MLflow can't be reached; or the study's experiment exists and is not being resumed.
+        StudyError: MLflow can't be reached, or the study's experiment was deleted there.
     """
 
     def __init__(
@@ -59,12 +71,11 @@ class StudyMirror:
         study_name: str,
         tags: Mapping[str, str],
         params: Mapping[str, Any],
-        resuming: bool,
     ) -> None:
         self.backend = backend
         self._client: MlflowClient = backend.connect()
         self._tags = dict(tags)
-        self.experiment_id = self._open_experiment(study_name, resuming=resuming)
+        self.experiment_id = self._open_experiment(study_name)
         self.run_id = self._open_parent(study_name, params)
         self._children = self._find_children()
         self._broken = False
@@ -105,28 +116,28 @@ class StudyMirror:
     def close(self, status: str) -> None:
         """End the parent run with an MLflow status such as ``FINISHED`` or ``KILLED``.
 
-        Trials that have not ended are marked as interrupted; a resumed search finds them.
+        Trials that have not ended are marked as interrupted; a resumed search finds them. A fault of MLflow is told,
+        not raised.
         """
-        for child in self._children.values():
-            if not child.closed:
-                self._client.set_tag(child.run_id, STATE_TAG, "interrupted")
-                self._client.set_terminated(child.run_id, "KILLED")
-        self._client.set_terminated(self.run_id, status)
+        try:
+            for child in self._children.values():
+                if not child.closed:
+                    self._client.set_tag(child.run_id, STATE_TAG, "interrupted")
+                    self._client.set_terminated(child.run_id, "KILLED")
+            self._client.set_terminated(self.run_id, status)
+        except Exception as error:
+            self._warn(error)
 
-    def _open_experiment(self, name: str, *, resuming: bool) -> str:
+    def _open_experiment(self, name: str) -> str:
         existing = self._client.get_experiment_by_name(name)
         if existing is not None:
             if existing.lifecycle_stage == "deleted":
                 raise StudyError(f"the MLflow experiment {name!r} was deleted; restore it or choose another name.")
-            if not resuming:
-                raise StudyError(
-                    f"an MLflow experiment {name!r} exists at {self.backend.uri}; go on with --resume or choose "
-                    "another --experiment-name."
-                )
             return str(existing.experiment_id)
         root = self.backend.artifact_root
         location = None if root is None else str(root / name)
-        return str(self._client.create_experiment(name, artifact_location=location))
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
 
     def _open_parent(self, name: str, params: Mapping[str, Any]) -> str:
         found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")
@@ -146,7 +157,7 @@ class StudyMirror:
         for run in self._search(f"tags.`{STUDY_TAG}` = 'trial'"):
             number = int(run.data.tags[TRIAL_TAG])
             logged = int(run.data.metrics.get("epoch", 0))
-            closed = run.data.tags.get(STATE_TAG) in _STATUS
+            closed = run.data.tags.get(STATE_TAG) in _STATUS and run.info.status in _STATUS.values()
             if not closed:
                 self._client.update_run(run.info.run_id, status="RUNNING")
             children[number] = _Child(
@@ -175,13 +186,16 @@ class StudyMirror:
         try:
             self._write(record)
         except Exception as error:
-            if not self._broken:
-                _LOG.warning(
-                    "MLflow at %s failed (%s); the search goes on, and MLflow is brought up to date when it ends.",
-                    self.backend.uri,
-                    str(error).splitlines()[0] if str(error) else type(error).__name__,
-                )
-            self._broken = True
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        if not self._broken:
+            _LOG.warning(
+                "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it ends or is resumed.",
+                self.backend.uri,
+                first_line(error),
+            )
+        self._broken = True
 
     def _write(self, record: TrialRecord) -> None:
         from mlflow.entities import Metric, Param, RunTag

@@ -16,9 +16,10 @@ import torch
 
 import sceneshift
 from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.training.checkpoint import weights_hash
 
 #: What a process needs to load and use a model; Ray, Optuna and the rest are not among it.
-_REQUIREMENTS = ("mlflow", "torch", "numpy", "scipy", "pyarrow", "tensorly")
+_REQUIREMENTS = ("mlflow", "torch", "numpy")
 
 CHAMPION, PREVIOUS_CHAMPION = "champion", "previous-champion"
 
@@ -30,17 +31,19 @@ class LoggedModel:
     Args:
         name: Registered name.
         version: Version number.
-        replaced: The version that was champion before, or None.
+        alias: The alias it was given.
+        replaced: The version that had the alias before, or None.
     """
 
     name: str
     version: str
+    alias: str
     replaced: str | None
 
     @property
     def uri(self) -> str:
-        """``models:/<name>@champion``."""
-        return f"models:/{self.name}@{CHAMPION}"
+        """``models:/<name>@<alias>``."""
+        return f"models:/{self.name}@{self.alias}"
 
 
 def registered_name(method: str, source_scene: str) -> str:
@@ -48,19 +51,23 @@ def registered_name(method: str, source_scene: str) -> str:
     return f"{method}-{source_scene.replace('/', '-')}"
 
 
-def log_champion(
+def log_and_register(
     mirror: StudyMirror,
     *,
     run_id: str,
+    alias: str,
     classifier: torch.nn.Module,
     description: Mapping[str, Any],
     tags: Mapping[str, str],
 ) -> LoggedModel:
-    """Log a classifier on a run, register it, and give it the alias ``champion``.
+    """Log a classifier on a run, register it, and give it an alias.
+
+    The same weights are registered once: where they already bear the alias, nothing is added.
 
     Args:
         mirror: The study's MLflow runs.
         run_id: The run the model belongs to.
+        alias: Such as ``champion``, whose previous bearer becomes ``previous-champion``.
         classifier: The module kept for prediction.
         description: ``method``, ``config``, ``bands``, ``class_names``, ``source_scene``, ``normalization``.
         tags: On the model version.
@@ -77,10 +84,14 @@ def log_champion(
         outputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
     )
     client = mirror.client
-    try:
-        replaced: str | None = str(client.get_model_version_by_alias(name, CHAMPION).version)
-    except MlflowException:
-        replaced = None
+    digest = weights_hash(classifier)
+    replaced: str | None = None
+    with contextlib.suppress(MlflowException):  # there is none yet
+        bearer = client.get_model_version_by_alias(name, alias)
+        if bearer.tags.get("weights") == digest:
+            return LoggedModel(name=name, version=str(bearer.version), alias=alias, replaced=None)
+        replaced = str(bearer.version)
+    before = client.get_run(run_id).info
     with tempfile.TemporaryDirectory() as directory, _quiet():
         weights, text = Path(directory) / "weights.pt", Path(directory) / "description.json"
         torch.save(classifier.state_dict(), weights)
@@ -97,12 +108,15 @@ def log_champion(
         with contextlib.suppress(MlflowException):  # it exists
             client.create_registered_model(name)
         number = str(client.create_model_version(name, source=info.model_uri, run_id=run_id).version)
-    for key, value in tags.items():
+    # Logging on a run opens it again; it ended when it ended.
+    if before.status != "RUNNING":
+        client.set_terminated(run_id, before.status, before.end_time)
+    for key, value in {**tags, "weights": digest}.items():
         client.set_model_version_tag(name, number, key, value)
-    client.set_registered_model_alias(name, CHAMPION, number)
-    if replaced is not None:
+    client.set_registered_model_alias(name, alias, number)
+    if replaced is not None and alias == CHAMPION:
         client.set_registered_model_alias(name, PREVIOUS_CHAMPION, replaced)
-    return LoggedModel(name=name, version=number, replaced=replaced)
+    return LoggedModel(name=name, version=number, alias=alias, replaced=replaced)
 
 
 @contextlib.contextmanager

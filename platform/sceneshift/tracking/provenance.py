@@ -18,7 +18,7 @@ def code_tags() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     tags["git.commit"] = commit or "unknown"
     if commit:
-        tags["git.dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+        tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
 
 

@@ -31,6 +31,8 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
     def load_context(self, context: Any) -> None:  # noqa: ANN401
         """Rebuild the classifier from description and weights."""
         self.description = json.loads(Path(context.artifacts["description"]).read_text())
+        if self.description["normalization"] != ["l2-per-pixel"]:
+            raise InvalidInputError(f"the model wants pixels normalized by {self.description['normalization']}.")
         method = find_method(self.description["method"])
         config = method.config_type.from_mapping(self.description["config"])
         self._classifier = method.build_classifier(

@@ -10,7 +10,7 @@ import torch
 from pyarrow import fs
 from torch import nn
 
-from sceneshift.errors import StudyError
+from sceneshift.errors import InvalidInputError, StudyError, first_line
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:^|/)epoch_(\d{5})\.ckpt$")
@@ -25,14 +25,40 @@ class CheckpointFolder:
 
     Args:
         location: A directory, or a URI pyarrow understands (``s3://bucket/path``).
+
+    Raises:
+        InvalidInputError: The URI is none that pyarrow understands.
     """
 
     def __init__(self, location: str) -> None:
         if "://" in location:
-            self._fs, self._path = fs.FileSystem.from_uri(location)
+            try:
+                self._fs, self._path = fs.FileSystem.from_uri(location)
+            except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+                raise InvalidInputError(
+                    f"storage path {location!r}: {first_line(error)}; expected a directory or a URI such as "
+                    "s3://bucket/path or gs://bucket/path."
+                ) from error
         else:
             self._fs, self._path = fs.LocalFileSystem(), location
         self.location = location
+
+    @classmethod
+    def check(cls, location: str) -> None:
+        """Write and delete a small file at a location, before any compute depends on it.
+
+        Raises:
+            InvalidInputError: The location is no path or URI that pyarrow understands.
+            StudyError: It can't be written.
+        """
+        folder = cls(location)
+        probe = f"{folder._path}/.write-probe"
+        try:
+            folder._fs.create_dir(folder._path, recursive=True)
+            folder._fs.open_output_stream(probe).close()
+            folder._fs.delete_file(probe)
+        except OSError as error:
+            raise StudyError(f"storage path {location} can't be written ({first_line(error)}).") from error
 
     def save(self, epoch: int, state: dict[str, Any]) -> None:
         """Write the state after an epoch and drop all but the last two.

@@ -103,10 +103,19 @@ class PairRun:
         plan: What is trained.
         source: The scene and its split.
         device: Where everything lives.
+
+    Raises:
+        InvalidInputError: The patch is larger than the split was made for.
     """
 
     def __init__(self, plan: TrainingPlan, source: SourceDomain, device: torch.device) -> None:
         config = plan.config
+        if config.patch_size > source.split.patch_size:
+            raise InvalidInputError(
+                f"patch_size = {config.patch_size} with a split of {source.pair_name!r} made for patches up to "
+                f"{source.split.patch_size}: training patches would hold validation pixels. Make the split for the "
+                "largest patch."
+            )
         seed = derive_seed(plan.seed, source.pair_name)
         self.source = source
         self.config = config
@@ -151,8 +160,12 @@ class PairRun:
         return Scores.from_labels(self.source.labels_of(pixels), predicted, num_classes=self.source.scene.num_classes)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next epoch depends on."""
-        return {"method": self.method.state_dict(), "draws": self._draws.get_state()}
+        """Everything the next epoch depends on, and the classifier by itself."""
+        return {
+            "method": self.method.state_dict(),
+            "draws": self._draws.get_state(),
+            "classifier": self.classifier.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
