@@ -1,14 +1,17 @@
-"""What the adversarial training buys: a study's S2AMSnet against its discriminator with plain cross-entropy.
+"""What the adversarial training buys: S2AMSnet against its discriminator with plain cross-entropy.
 
     python benchmarks/against_cross_entropy.py --study results/NAME --seeds 3
 
-For the study's best and default configurations, the same discriminator (patch, width, batch, learning rate,
-augmentation, calibrated batch norm, same split and training pixels) is trained by cross-entropy on the sources, once
-for as many epochs as the study's trials and once for as many seconds as the trial took. Both are scored on the
-targets, which are looked at for this comparison only: nothing is chosen by it.
+For the best and the default configuration of a closed study, three things are trained per seed, one after the other in
+one process: S2AMSnet for the study's epochs; the same discriminator (patch, width, batch, learning rate, augmentation,
+calibrated batch norm, same split and training pixels) by cross-entropy for as many epochs; and again for as many
+seconds of training as S2AMSnet took. All are scored on the targets after the last epoch. Nothing is chosen by these
+scores; the study's own count of openings of the target does not include them.
 """
 
 import json
+import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -19,9 +22,11 @@ import torch
 import tyro
 
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
+from sceneshift.methods.registry import find_method
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.target import open_target
+from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.space import load_space
 from sceneshift.seeding import derive_seed
@@ -44,20 +49,23 @@ class Args:
     """Trainings of each kind."""
 
     threads: int = 1
-    """Threads of torch; those of the study's trials make seconds comparable."""
+    """Threads of torch."""
 
 
-def train_cross_entropy(
-    config: CrossEntropyConfig, sources: Sequence[SourceDomain], *, seed: int, epochs: int | None, seconds: float | None
-) -> tuple[list[PairRun], int]:
-    """Train for a number of epochs, or for as many whole epochs as fit into a number of seconds."""
-    plan = TrainingPlan(method="cross_entropy", config=config, epochs=epochs or 1, seed=seed)
+def train_for(
+    plan: TrainingPlan, sources: Sequence[SourceDomain], *, seconds: float | None = None
+) -> tuple[list[PairRun], int, float]:
+    """Train for the plan's epochs, or for as many whole epochs as begin within some seconds of training.
+
+    Returns:
+        The runs, the epochs, and the seconds spent in them (training and validation, as a trial counts them).
+    """
     runs = [PairRun(plan, source, torch.device("cpu")) for source in sources]
-    done, started = 0, time.perf_counter()
-    while done < epochs if epochs is not None else time.perf_counter() - started < seconds:
+    epochs, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds if seconds is not None else epochs < plan.epochs:
         run_epoch(runs)
-        done += 1
-    return runs, done
+        epochs += 1
+    return runs, epochs, time.perf_counter() - started
 
 
 def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
@@ -85,6 +93,7 @@ def main(args: Args) -> None:
     arguments = TuneArgs(
         pairs=tuple(tags["pairs"].split()),
         profile=summary["profile"],
+        epochs=summary["epochs"],
         seed=int(tags["seed"]),
         storage_path=str(args.study.parent),
         experiment_name=args.study.name,
@@ -99,30 +108,27 @@ def main(args: Args) -> None:
         profile=prepared.profile,
         settings=prepared.settings(),
     )
-    rows = {(row["pair"], row["role"]): row["target"] for row in summary["scores"]}
-    print(
-        "| configuration | method | epochs | s | " + " | ".join(f"{p} OA / AA / kappa" for p in arguments.pairs) + " |"
-    )
-    print("|---|---|---|---|" + "---|" * len(arguments.pairs))
+    headings = (f"{pair} OA / AA / kappa" for pair in arguments.pairs)
+    print("| configuration | method | epochs | s | " + " | ".join(headings) + " |")
+    print("|---|---|---|---|" + "---|" * len(arguments.pairs), flush=True)
     for role in ("best", "defaults"):
         record = ledger.record(summary[role]["trial"])
-        adversarial = [[rows[pair, role]] for pair in arguments.pairs]
-        print_row(role, summary["method"], f"{record.last_epoch}", f"{record.seconds:.0f}", adversarial)
-        for kind, epochs, seconds in (("same epochs", record.last_epoch, None), ("same seconds", None, record.seconds)):
-            told, counts, started = [], [], time.perf_counter()
-            for seed in range(args.seeds):
-                runs, done = train_cross_entropy(
-                    shared_config(record),
-                    prepared.sources,
-                    seed=derive_seed(seed, "cross-entropy", role),
-                    epochs=epochs,
-                    seconds=seconds,
-                )
-                told.append(target_scores(runs))
-                counts.append(done)
-            wall = (time.perf_counter() - started) / args.seeds
-            figures = [[scores[pair] for scores in told] for pair in arguments.pairs]
-            print_row(role, f"cross-entropy, {kind}", f"{np.mean(counts):.0f}", f"{wall:.0f}", figures)
+        adversarial = find_method(summary["method"]).config_type.from_mapping(record.config)
+        told: dict[str, list[tuple[int, float, dict[str, dict[str, float]]]]] = {}
+        for seed in range(args.seeds):
+            common = {"epochs": prepared.profile.epochs, "seed": derive_seed(seed, "comparison", role)}
+            runs, epochs, seconds = train_for(
+                TrainingPlan(method=summary["method"], config=adversarial, **common), prepared.sources
+            )
+            told.setdefault(summary["method"], []).append((epochs, seconds, target_scores(runs)))
+            plain = TrainingPlan(method="cross_entropy", config=shared_config(record), **common)
+            for kind, limit in (("same epochs", None), ("same seconds", seconds)):
+                runs, epochs, spent = train_for(plain, prepared.sources, seconds=limit)
+                told.setdefault(f"cross-entropy, {kind}", []).append((epochs, spent, target_scores(runs)))
+        for method, trainings in told.items():
+            epochs, seconds = (float(np.mean([training[i] for training in trainings])) for i in (0, 1))
+            figures = [[scores[pair] for _, _, scores in trainings] for pair in arguments.pairs]
+            print_row(role, method, f"{epochs:.0f}", f"{seconds:.0f}", figures)
 
 
 def print_row(role: str, method: str, epochs: str, seconds: str, pairs: list[list[dict[str, float]]]) -> None:
@@ -139,4 +145,7 @@ def print_row(role: str, method: str, epochs: str, seconds: str, pairs: list[lis
 
 
 if __name__ == "__main__":
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
+        # Read by glibc before Python starts: the allocator that trials have, for both methods.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
     main(tyro.cli(Args, description=__doc__))
