@@ -126,9 +126,9 @@ def main(args: Args) -> None:
                 runs, epochs, spent = train_for(plain, prepared.sources, seconds=limit)
                 told.setdefault(f"cross-entropy, {kind}", []).append((epochs, spent, target_scores(runs)))
         for method, trainings in told.items():
-            epochs, seconds = (float(np.mean([training[i] for training in trainings])) for i in (0, 1))
+            mean_epochs, mean_seconds = (np.mean([training[i] for training in trainings]) for i in (0, 1))
             figures = [[scores[pair] for _, _, scores in trainings] for pair in arguments.pairs]
-            print_row(role, method, f"{epochs:.0f}", f"{seconds:.0f}", figures)
+            print_row(role, method, f"{mean_epochs:.0f}", f"{mean_seconds:.0f}", figures)
 
 
 def print_row(role: str, method: str, epochs: str, seconds: str, pairs: list[list[dict[str, float]]]) -> None:
