@@ -234,7 +234,7 @@ RELEASED = {
 
 
 class TestRelease:
-    def test_the_preset_has_the_switches_of_the_specification(self) -> None:
+    def test_the_preset_has_the_switches_of_the_release(self) -> None:
         released, defaults = asdict(S2AMSnetConfig.released(bands=48)), asdict(S2AMSnetConfig())
         assert {name: value for name, value in released.items() if value != defaults[name]} == {
             "noise_scale": pytest.approx(0.04 * 48**0.5),
@@ -247,7 +247,7 @@ class TestRelease:
         }
 
     @pytest.mark.parametrize(("bands", "scale"), [(48, 0.28), (200, 0.57)])
-    def test_its_noise_is_the_multiple_of_the_rms_the_specification_names(self, bands: int, scale: float) -> None:
+    def test_its_noise_is_the_multiple_of_the_rms_that_is_0_04(self, bands: int, scale: float) -> None:
         assert S2AMSnetConfig.released(bands=bands).noise_scale == pytest.approx(scale, abs=0.005)
 
     def test_equal_inputs_have_no_divergence_but_a_negative_one_in_the_release(self) -> None:

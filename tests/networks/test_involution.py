@@ -12,7 +12,7 @@ LEFTOVER_AND_NOT = [1, 2, 4, 6, 7, 8, 11, 16]
 
 
 def _by_definition(layer: Involution, x: Tensor) -> Tensor:
-    """The spec's sum, pixel by pixel, with the kernel generator taken apart."""
+    """The definition's sum, pixel by pixel, with the kernel generator taken apart."""
     batch, channels, height, width = x.shape
     hidden = torch.relu(layer.norm(layer.reduce(x)))
     groups = max(1, channels // 3)

@@ -1,4 +1,4 @@
-"""Patches: what numpy would have cut, changed as the specification says, and never across a cut."""
+"""Patches: what numpy would have cut, changed as the paper says, and never across a cut."""
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_without_flips_and_noise_nothing_changes_and_nothing_is_drawn() -> None:
     assert torch.equal(before, generator.get_state())
 
 
-def test_flips_come_as_often_as_the_specification_says() -> None:
+def test_flips_come_as_often_as_the_paper_says() -> None:
     sampler = sampler_of(numbered_cube(), 3)
     num = 8000
     patches = draw(sampler, torch.full((num,), 9), Augmentation(flips=True, noise_std=0.0), 0)

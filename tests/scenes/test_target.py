@@ -60,7 +60,7 @@ def test_ids_outside_the_classes_are_refused_even_on_unlabelled_pixels(
         TargetScorer(tiny_scene).score(class_map)
 
 
-# "largest target class" of the specification's table.
+# Shares of the largest target class, counted from the label map.
 @pytest.mark.parametrize(
     ("name", "share"), [("west-east", 36.7), ("east-west", 48.9), ("sw-se", 39.0), ("se-sw", 64.8), ("nw-ne", 45.2)]
 )

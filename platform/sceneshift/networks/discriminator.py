@@ -16,7 +16,7 @@ _NUM_BLOCKS = 3
 class DiscriminatorBlock(nn.Module):
     """`w0 * ReLU(BN(Conv1x1(Involution(h)))) + w1 * ReLU(BN(Conv3x3(h)))`, convolutions without bias.
 
-    Spec: "Semantic consistency discriminator F".
+    Chen et al., TGRS 2024.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -82,7 +82,7 @@ class Discriminator(nn.Module):
     """Patch classifier: spectral-spatial features, then `flatten -> Linear -> ReLU -> Linear`.
 
     `features` maps (B, C, P, P) to (B, d, P // 2, P // 2), `head` maps that to the logits (B, K). In eval
-    mode a patch's logits depend on that patch alone. Spec: "Semantic consistency discriminator F".
+    mode a patch's logits depend on that patch alone. Chen et al., TGRS 2024.
     """
 
     def __init__(self, bands: int, classes: int, *, patch_size: int, width: int = 128) -> None:

@@ -20,7 +20,7 @@ _NUM_RESIDUAL = 5
 class BlurPool(nn.Module):
     """Anti-aliased halving: reflect pad 1, then the fixed filter [1,2,1] x [1,2,1] / 16 a channel, stride 2.
 
-    Spec: "Multiscale mutual-information regularizer".
+    Part of MMIRN (Chen et al., TGRS 2024).
     """
 
     kernel: Tensor
@@ -44,7 +44,7 @@ class BlurPool(nn.Module):
 class ResidualBlock(nn.Module):
     """`h + IN(Conv3x3(ReLU(IN(Conv3x3(h)))))`, each convolution reflect-padded by 1.
 
-    Spec: "Multiscale mutual-information regularizer".
+    Part of MMIRN (Chen et al., TGRS 2024).
     """
 
     def __init__(self, channels: int) -> None:
@@ -74,7 +74,7 @@ class ContentEncoder(nn.Module):
     """A small convolutional encoder read at five depths, trained jointly with the generators.
 
     Every norm is an InstanceNorm without parameters, so a patch's features depend on that patch alone.
-    Spec: "Multiscale mutual-information regularizer (MMIRN)".
+    The encoder of MMIRN (Chen et al., TGRS 2024).
     """
 
     def __init__(self, bands: int) -> None:

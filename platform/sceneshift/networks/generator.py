@@ -19,7 +19,7 @@ _TINY = 1e-12
 class AdaptiveInstanceNorm(nn.Module):
     """`(1 + gamma) * InstanceNorm(h) + beta`, with (gamma, beta) a linear map of noise.
 
-    Spec: "Generator S2DGN". Draws nothing itself.
+    Part of S2DGN (Chen et al., TGRS 2024). Draws nothing itself.
     """
 
     def __init__(self, channels: int, noise_dim: int) -> None:
@@ -50,7 +50,7 @@ class AdaptiveInstanceNorm(nn.Module):
 class GeneratorBlock(nn.Module):
     """`Conv1x1(Involution(h)) + Conv3x3(h)`, convolutions without bias; norms belong to the generator.
 
-    Spec: "Generator S2DGN".
+    Part of S2DGN (Chen et al., TGRS 2024).
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -75,7 +75,7 @@ class DomainGenerator(nn.Module):
     """Three spectral-spatial blocks with noise-driven norms, a decoder, and a learned blend with the input.
 
     `x_hat = w0 * x + w1 * decoder(h)`, (w0, w1) = softmax of two learned scalars that start equal. All
-    convolution and linear weights start as N(0, init_std). Spec: "Generator S2DGN" and "Initial values".
+    convolution and linear weights start as N(0, init_std). S2DGN of Chen et al., TGRS 2024.
     """
 
     def __init__(

@@ -178,7 +178,7 @@ class Involution(nn.Module):
     The kernel generator is `Conv1x1(C -> C // 5, no bias) -> BN -> ReLU -> Conv1x1(-> 9 * G) -> ReLU`.
     Channel c uses group min(c // (C // G), G - 1): where C is no multiple of 3, the last group serves the
     channels left over. Weights start Kaiming-normal (fan-out), the bias 0.
-    Spec: "Involution"; Li et al., "Involution", CVPR 2021.
+    Li et al., "Involution: Inverting the Inherence of Convolution", CVPR 2021.
     """
 
     def __init__(self, channels: int) -> None:

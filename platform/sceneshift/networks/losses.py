@@ -21,7 +21,7 @@ _SMALLEST_SQUARED_NORM = 1e-16
 def kl_divergence(p_logits: Tensor, q_logits: Tensor) -> Tensor:
     """`KL(p || q)` between two softmax outputs, mean over the batch.
 
-    Spec: "Two-step min-max" and the paper's column of "Where the release departs".
+    Chen et al., TGRS 2024: the term of both steps, as the paper means it.
 
     Args:
         p_logits: (B, K).
@@ -40,7 +40,7 @@ def kl_divergence(p_logits: Tensor, q_logits: Tensor) -> Tensor:
 def released_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
     """The release's form: mean over elements of `q * (log q - p)`, probabilities where log p belongs.
 
-    Negative for equal inputs, and no divergence; kept to measure what it costs. Spec: "Two-step min-max".
+    Negative for equal inputs, and no divergence; kept to measure what it costs.
 
     Args:
         p_logits: (B, K), of the generated patches.
@@ -61,7 +61,7 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
 
     With `S = z z^T / temperature`, a row's loss is the cross-entropy of picking its partner among it
     and the other 2B - 2 rows (itself is left out); the result is the mean over the 2B rows.
-    Spec: "Multiscale mutual-information regularizer".
+    MMIRN (Chen et al., TGRS 2024).
 
     Args:
         query: (B, n), from the generated patches.
@@ -104,7 +104,7 @@ def mutual_information(
 ) -> Tensor:
     """`MI(x, x_hat)`: InfoNCE between the two patches' features, mean over depths.
 
-    Lower means that more of x can be told from x_hat. Spec: "Multiscale mutual-information regularizer".
+    Lower means that more of x can be told from x_hat. MMIRN (Chen et al., TGRS 2024).
 
     Args:
         features_x: one (B, n_l) a depth, of the source patches (keys).

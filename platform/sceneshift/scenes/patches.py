@@ -15,7 +15,7 @@ from sceneshift.errors import InvalidInputError
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random changes to training patches (specification of S2AMSnet, "Two-step min-max").
+    """Random changes to training patches (Chen et al., TGRS 2024).
 
     Args:
         flips: With probability 1/2 a patch is considered for flips; each axis is then flipped with 1/2.
