@@ -41,7 +41,7 @@ PROFILES = (
         description="two CPU cores, eight minutes: small patches, narrow widths, few pixels, few epochs",
         epochs=12,
         num_samples=12,
-        time_budget_s=330,
+        time_budget_s=390,
         pixels_per_class=60,
         limits={
             "patch_size": (5, 7),
