@@ -12,7 +12,7 @@ def test_without_the_variable_a_database_beside_the_studies(monkeypatch, tmp_pat
     assert backend.uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert backend.artifact_root == tmp_path / "mlartifacts"
     command = f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --port 5000"
-    assert backend.ui_command() == command
+    assert backend.ui_command() == f"MLFLOW_DISABLE_TELEMETRY=true {command}"
     assert backend.study_link("3", "abc") == "http://127.0.0.1:5000/#/experiments/3/runs/abc"
 
 

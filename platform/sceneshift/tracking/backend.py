@@ -95,7 +95,8 @@ class TrackingBackend:
         """The command that opens the MLflow UI on this backend."""
         if self.artifact_root is None:
             return f"(the MLflow server at {self.uri} is the UI)"
-        return f"{sys.executable} -m mlflow ui --backend-store-uri {self.uri} --port {UI_PORT}"
+        mlflow_ui = f"{sys.executable} -m mlflow ui --backend-store-uri {self.uri} --port {UI_PORT}"
+        return f"MLFLOW_DISABLE_TELEMETRY=true {mlflow_ui}"
 
     def study_link(self, experiment_id: str, run_id: str) -> str:
         """A link straight to a study's run."""
