@@ -1,5 +1,6 @@
 """Ray Tune around the ledger, with a worker that dies and a loss that is no number."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -48,16 +49,19 @@ def accident_prone():
     return run_trial
 
 
-@pytest.mark.slow
-def test_a_dead_worker_and_a_nan_end_one_trial_at_most(tiny_source, tmp_path, monkeypatch):
-    ledger = Ledger.create(
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger.create(
         tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, default_params={"lr": 1e-3}
     )
 
+
+@pytest.fixture
+def plan(tmp_path):
     def config(trial, profile):
         return {**CONFIG, "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}
 
-    plan = SearchPlan(
+    return SearchPlan(
         method="s2amsnet",
         space=SimpleNamespace(config=config),
         profile=PROFILE,
@@ -69,14 +73,33 @@ def test_a_dead_worker_and_a_nan_end_one_trial_at_most(tiny_source, tmp_path, mo
         checkpoint_location=str(tmp_path / "checkpoints"),
         tune_directory=str(tmp_path),
     )
-    monkeypatch.setattr(tuner, "run_trial", accident_prone())
+
+
+def search(plan, ledger, source):
     finished = []
     with ray_cluster(num_cpus=1):
-        outcome = run_search(plan, ledger, [tiny_source], on_change=lambda record: None, on_finished=finished.append)
-    assert (tmp_path / "checkpoints" / "died").exists()
+        outcome = run_search(plan, ledger, [source], on_change=lambda record: None, on_finished=finished.append)
     assert not outcome.interrupted
-    whole, survivor, diverged = ledger.records()
+    assert [record.number for record in finished] == [0, 1, 2]
+    return ledger.records()
+
+
+@pytest.mark.slow
+def test_a_dead_worker_and_a_nan_end_one_trial_at_most(plan, ledger, tiny_source, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuner, "run_trial", accident_prone())
+    whole, survivor, diverged = search(plan, ledger, tiny_source)
+    assert (tmp_path / "checkpoints" / "died").exists()
     assert (whole.state, survivor.state, diverged.state) == ("complete", "complete", "fail")
     assert list(survivor.epochs) == [1, 2, 3]
     assert diverged.reason == "training diverged in epoch 2: train/tiny-pair/ce not finite"
-    assert [record.number for record in finished] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_after_a_trial_that_was_stopped_in_ray_train_the_next_runs_whole(plan, ledger, tiny_source, monkeypatch):
+    monkeypatch.setattr(ledger, "should_stop", lambda number, epoch: number == 1)
+    records = search(replace(plan, in_ray_train=True), ledger, tiny_source)
+    assert [(record.state, record.last_epoch) for record in records] == [
+        ("complete", 3),
+        ("pruned", 1),
+        ("complete", 3),
+    ]

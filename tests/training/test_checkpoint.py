@@ -214,3 +214,9 @@ def test_a_location_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StudyError, match="can't be read"):
         CheckpointFolder(str(tmp_path / "file")).load_latest()
+
+
+def test_the_latest_epoch_is_told_without_reading_it(tmp_path: Path) -> None:
+    assert CheckpointFolder(str(tmp_path / "none")).latest_epoch() == 0
+    folder = folder_with(tmp_path, 1, 2, 3)
+    assert folder.latest_epoch() == 3

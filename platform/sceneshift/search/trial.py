@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from sceneshift.errors import StudyError
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
@@ -60,6 +61,9 @@ def run_trial(config: dict[str, Any], sources: Sequence[SourceDomain]) -> None:
     Args:
         config: A :class:`TrialOrder` as plain values.
         sources: One source a pair.
+
+    Raises:
+        StudyError: Ray Train came back before the last epoch.
     """
     order = TrialOrder(**config)
     if order.in_ray_train:
@@ -71,6 +75,10 @@ def run_trial(config: dict[str, Any], sources: Sequence[SourceDomain]) -> None:
             storage_path=order.checkpoint_location,
             report_to_tune=True,
         )
+        done = CheckpointFolder(order.checkpoint_location).latest_epoch()
+        if done < order.epochs:
+            # Tune would take it for a trial that has ended. Raised, it is tried again, from its last epoch.
+            raise StudyError(f"Ray Train ended trial {order.number} after epoch {done} of {order.epochs}")
     else:
         _train_and_report({"order": config}, sources, tune.report)
 

@@ -131,7 +131,9 @@ def run_search(
             num_samples=missing,
             max_concurrent_trials=plan.max_concurrent_trials,
             time_budget_s=plan.profile.time_budget_s,
-            reuse_actors=True,
+            # An actor that Ray Train ran in may still be busy ending the trial that ASHA stopped; the next trial in it
+            # came back at once, without an epoch.
+            reuse_actors=not plan.in_ray_train,
             trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:04d}",
         ),
         run_config=RunConfig(

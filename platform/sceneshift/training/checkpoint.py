@@ -104,6 +104,10 @@ class CheckpointFolder:
             _LOG.warning("no whole checkpoint at %s: the training begins again", self._path)
         return None
 
+    def latest_epoch(self) -> int:
+        """The epoch of the newest checkpoint, unread; 0 where there is none."""
+        return max(self._epochs(), default=0)
+
     def _epochs(self) -> list[int]:
         listing = self._fs.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
         found = (_NAME.search(info.path) for info in listing)
