@@ -63,7 +63,7 @@ def only(commands_, part):
 
 
 def test_ray_accepts_the_file(config):
-    validate_config(config)
+    assert validate_config(config) is None
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_one_pair_s_source_may_not_be_another_s_target(first: str, second: str) 
     "names", [("west-east", "sw-se"), ("west-east", "sw-se", "nw-ne"), ("east-west", "se-sw"), ("se-sw",)]
 )
 def test_pairs_that_look_the_same_way_go_together(names: tuple[str, ...]) -> None:
-    refuse_shared_pixels([load_pair(name) for name in names])
+    assert refuse_shared_pixels([load_pair(name) for name in names]) is None
 
 
 def test_the_offending_pair_is_found_wherever_it_stands() -> None:
