@@ -87,3 +87,21 @@ def test_nothing_is_drawn_of_nothing(study, tmp_path):
     assert not draw_optimization_history(tmp_path / "h.png", empty)
     assert not draw_parameter_importances(tmp_path / "i.png", study, epoch=9)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("plot", ["plot_optimization_history", "plot_param_importances"])
+def test_a_picture_of_optuna_has_one_title_and_it_is_ours(study, tmp_path, monkeypatch, plot):
+    drawn = []
+    real = getattr(optuna.visualization.matplotlib, plot)
+
+    def remember(*args, **kwargs):
+        drawn.append(real(*args, **kwargs))
+        return drawn[-1]
+
+    monkeypatch.setattr(optuna.visualization.matplotlib, plot, remember)
+    draw_optimization_history(tmp_path / "h.png", study)
+    draw_parameter_importances(tmp_path / "i.png", study, epoch=2)
+    (axes,) = drawn
+    titles = [axes.get_title(loc=side) for side in ("left", "center", "right")]
+    assert titles[0].startswith(("Optimization history (", "Parameter importances at epoch 2 ("))
+    assert titles[1:] == ["", ""]

@@ -168,7 +168,8 @@ def _draw_optuna(path: Path, plot: Callable[[], Axes], *, title: str) -> None:
     with warnings.catch_warnings(), mpl.rc_context({"figure.dpi": _DPI}), plt.style.context("default"):
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         axes = plot()
-        # Optuna puts its own title on the left.
+        # Optuna titles some plots on the left and some in the middle; ours takes the place of either.
+        axes.set_title("")
         axes.set_title(title, loc="left", fontsize=11)
         figure = axes.get_figure()
         assert isinstance(figure, Figure)
