@@ -51,7 +51,7 @@ def test_the_first_depth_has_the_inner_products_of_the_padded_input(patch_size: 
 
 
 def test_blur_keeps_a_constant_and_flattens_a_checkerboard() -> None:
-    pool = BlurPool(2)
+    pool = BlurPool()
     constant = torch.full((1, 2, 6, 6), 3.0)
     torch.testing.assert_close(pool(constant), torch.full((1, 2, 3, 3), 3.0))
     board = (torch.arange(6)[:, None] + torch.arange(6)) % 2 * 2.0 - 1

@@ -35,7 +35,7 @@ def test_every_patch_is_a_slice_of_the_reflected_cube(patch_size: int) -> None:
     patches = sampler_of(cube, patch_size).patches(torch.arange(HEIGHT * WIDTH))
     assert patches.shape == (HEIGHT * WIDTH, BANDS, patch_size, patch_size)
     assert patches.dtype == torch.float32
-    assert patches.is_contiguous()
+    assert patches.is_contiguous(memory_format=torch.channels_last)
     for pixel in range(HEIGHT * WIDTH):
         np.testing.assert_array_equal(patches[pixel].numpy(), cut_with_numpy(cube, pixel, patch_size))
         centre = patches[pixel, :, patch_size // 2, patch_size // 2]

@@ -112,9 +112,27 @@ class Domains:
     mix_a: Tensor
     mix_b: Tensor
 
+    def pairs(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """What the KL terms compare: each generated domain with the other one's mix."""
+        return (self.a, self.mix_b), (self.b, self.mix_a)
+
     def detached(self) -> "Domains":
         """The same patches, cut off from the generators."""
         return Domains(a=self.a.detach(), b=self.b.detach(), mix_a=self.mix_a.detach(), mix_b=self.mix_b.detach())
+
+    def cut(self) -> "Domains":
+        """The same patches as leaves that gather gradients."""
+        return Domains(**{name: getattr(self, name).detach().requires_grad_() for name in _DOMAINS})
+
+    def run_back(self, cut: "Domains") -> None:
+        """Run the gradients that gathered at the leaves back into the generators."""
+        reached = [name for name in _DOMAINS if getattr(cut, name).grad is not None]
+        torch.autograd.backward(
+            [getattr(self, name) for name in reached], [getattr(cut, name).grad for name in reached]
+        )
+
+
+_DOMAINS = ("a", "b", "mix_a", "mix_b")
 
 
 class S2AMSnet(Method):
@@ -200,51 +218,62 @@ class S2AMSnet(Method):
         )
 
     def min_step(self, patches: Tensor, labels: Tensor, domains: Domains) -> dict[str, Tensor]:
-        """Move the discriminator alone: right classes on every domain, like outputs across them."""
+        """Move the discriminator alone: right classes on every domain, like outputs across them.
+
+        A KL term ties a domain to the other's mix, and nothing ties these two pairs: each is run back before the next
+        is run forward, so that the activations of two inputs are held at a time and not of four.
+        """
         config = self.config
-        fixed = domains.detached()
-        logits_a, logits_b = self.discriminator(fixed.a), self.discriminator(fixed.b)
-        logits_mix_a, logits_mix_b = self.discriminator(fixed.mix_a), self.discriminator(fixed.mix_b)
-        cross_entropy = torch.stack(
-            [functional.cross_entropy(x, labels) for x in (logits_a, logits_b, logits_mix_a, logits_mix_b)]
-        ).sum()
-        divergence = self._divergence(logits_a, logits_mix_b) + self._divergence(logits_b, logits_mix_a)
-        loss = config.lambda_ce * cross_entropy + config.lambda_kl * divergence
-        if config.lambda_src > 0:
-            loss = loss + config.lambda_src * functional.cross_entropy(self.discriminator(patches), labels)
         self._discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        terms: list[tuple[Tensor, Tensor, Tensor]] = []
+        for generated, mixed in domains.detached().pairs():
+            logits, mixed_logits = self.discriminator(generated), self.discriminator(mixed)
+            cross_entropy = functional.cross_entropy(logits, labels) + functional.cross_entropy(mixed_logits, labels)
+            divergence = self._divergence(logits, mixed_logits)
+            loss = config.lambda_ce * cross_entropy + config.lambda_kl * divergence
+            loss.backward()
+            terms.append((loss.detach(), cross_entropy.detach(), divergence.detach()))
+        loss, cross_entropy, divergence = (first + second for first, second in zip(*terms, strict=True))
+        if config.lambda_src > 0:
+            source_loss = config.lambda_src * functional.cross_entropy(self.discriminator(patches), labels)
+            source_loss.backward()
+            loss = loss + source_loss.detach()
         self._discriminator_optimizer.step()
-        return {"min": loss.detach(), "ce": cross_entropy.detach(), "kl": divergence.detach()}
+        return {"min": loss, "ce": cross_entropy, "kl": divergence}
 
     def max_step(self, patches: Tensor, domains: Domains) -> dict[str, Tensor]:
         """Move both generators and the encoder: raise the divergence, keep the patches' meaning.
 
         The discriminator, which has just moved, looks at the same generated patches again; its weights are
-        frozen, its batch statistics are those of each input.
+        frozen, its batch statistics are those of each input. As in the min step, what need not be held at the same
+        time is run back at once, down to the generated patches; the generators are run back at the end.
         """
         config = self.config
         zero = patches.new_zeros(())
         divergence, information = zero, zero
+        if not config.encoder_accumulates:
+            self._encoder_optimizer.zero_grad(set_to_none=True)
+        cut = domains.cut()
         if config.lambda_adv > 0:
             self.discriminator.requires_grad_(False)
-            logits_a, logits_mix_b = self.discriminator(domains.a), self.discriminator(domains.mix_b)
-            logits_b, logits_mix_a = self.discriminator(domains.b), self.discriminator(domains.mix_a)
+            for generated, mixed in cut.pairs():
+                term = self._divergence(self.discriminator(generated), self.discriminator(mixed))
+                (-config.lambda_adv * term).backward()
+                divergence = divergence + term.detach()
             self.discriminator.requires_grad_(True)
-            divergence = self._divergence(logits_a, logits_mix_b) + self._divergence(logits_b, logits_mix_a)
         if config.lambda_mi > 0:
-            information = self._information(patches, domains)
-        loss = config.lambda_mi * information - config.lambda_adv * divergence
-        if loss.requires_grad:
+            term = self._information(patches, cut)
+            (config.lambda_mi * term).backward()
+            information = term.detach()
+        if config.lambda_adv > 0 or config.lambda_mi > 0:
             self._generator_optimizer.zero_grad(set_to_none=True)
-            if not config.encoder_accumulates:
-                self._encoder_optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            domains.run_back(cut)
             self._generator_optimizer.step()
             self._encoder_optimizer.step()
         if config.discriminator_steps_twice:
             self._discriminator_optimizer.step()
-        return {"max": loss.detach(), "adversarial_kl": divergence.detach(), "mi": information.detach()}
+        loss = config.lambda_mi * information - config.lambda_adv * divergence
+        return {"max": loss, "adversarial_kl": divergence, "mi": information}
 
     def _information(self, patches: Tensor, domains: Domains) -> Tensor:
         # Instance norm treats each patch by itself, so the three inputs can share one pass.

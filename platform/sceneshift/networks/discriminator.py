@@ -4,11 +4,11 @@ Shape letters: B batch, C bands, P patch, K classes, d projection width.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.involution import Involution
+from sceneshift.networks.branches import blend_branches, max_pool
+from sceneshift.networks.involution import Involution, computed_in
 
 _NUM_BLOCKS = 3
 
@@ -43,9 +43,8 @@ class DiscriminatorBlock(nn.Module):
         Returns:
             (B, out_channels, P, P).
         """
-        spectral = F.relu(self.spectral_norm(self.spectral(self.involution(h))))
-        spatial = F.relu(self.spatial_norm(self.spatial(h)))
-        return weights[0] * spectral + weights[1] * spatial
+        spectral = self.spectral(self.involution(h))
+        return blend_branches(spectral, self.spectral_norm, self.spatial(h), self.spatial_norm, weights)
 
 
 class SpectralSpatialFeatures(nn.Module):
@@ -66,16 +65,14 @@ class SpectralSpatialFeatures(nn.Module):
             DiscriminatorBlock(bands if index == 0 else width, width) for index in range(_NUM_BLOCKS)
         )
         self.blend = nn.Parameter(torch.zeros(2))
-        self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, P, P) to (B, d, P // 2, P // 2)."""
         weights = self.blend.softmax(0)
-        h = x
+        h = computed_in(x)
         for block in self.blocks:
             h = block(h, weights)
-        pooled: Tensor = self.pool(h)
-        return pooled
+        return max_pool(h)
 
 
 class Discriminator(nn.Module):

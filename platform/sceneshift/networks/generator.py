@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.involution import Involution
+from sceneshift.networks.involution import Involution, computed_in
 
 _NUM_BLOCKS = 3
 _TINY = 1e-12
@@ -152,7 +152,7 @@ class DomainGenerator(nn.Module):
                 f"pass torch.randn{noise_shape}, or None to have it drawn"
             )
         noise = noise.to(self.blend.dtype)
-        h = x
+        h = computed_in(x)
         for index, block in enumerate(self.blocks):
             adain, norm = self.adains[index % len(self.adains)], self.norms[index % len(self.norms)]
             h = F.leaky_relu(norm(adain(block(h), noise[index])), 0.01)

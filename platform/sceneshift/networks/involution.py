@@ -25,9 +25,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.branches import rectified_norm
+from sceneshift.networks.cpu_kernels.involve import involve, involve_backward
 
 _TAPS = 9
 _CENTRE = 4
+_LANES = 16
+#: Kernel values of the patches worked on at a time, where kernels are generated anew for the backward pass.
+_CHUNK_VALUES = 2_000_000
 # Values in a plane buffer. On a CPU 1 MiB in float32, ten patches of 13 x 13 with 128 channels: fastest of
 # 2**16 ... 2**22 there, and as fast as any at 7 x 7 with 64. Elsewhere launches cost more than cache misses.
 _CPU_VALUES = 2**18
@@ -172,6 +177,92 @@ def _backward(
     return grad_x, grad_logits
 
 
+def generated_involution(x: Tensor, hidden: Tensor, weight: Tensor, channels_per_group: int) -> Tensor:
+    """The kernel generator's last convolution, and the involution with what it gives; on a CPU, channels last.
+
+    The kernels of a map are three times as large as the map. They are generated for a few patches at a time, used while
+    they lie in the cache, and generated again in the backward pass.
+
+    Args:
+        x: (B, C, H, W).
+        hidden: (B, M, H, W): the kernel generator's hidden map; for a bias, with a channel of ones.
+        weight: (9 * G, M, 1, 1), tap by tap: row k * G + g gives tap k of group g.
+        channels_per_group: D; channels from G * D on share the last group's kernel.
+
+    Returns:
+        (B, C, H, W), channels last, in hidden's dtype.
+    """
+    x = x.to(hidden.dtype).contiguous(memory_format=torch.channels_last)
+    hidden = hidden.contiguous(memory_format=torch.channels_last)
+    out: Tensor = _GeneratedInvolution.apply(x, hidden, weight.to(hidden.dtype), channels_per_group)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _GeneratedInvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, hidden: Tensor, weight: Tensor, channels_per_group: int) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x, hidden, weight)
+        ctx.channels_per_group = channels_per_group
+        out = torch.empty_like(x)
+        for chunk in _chunks(x, weight):
+            logits = _generate(hidden[chunk], weight)
+            involve(x[chunk], logits, channels_per_group, out=out[chunk])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, hidden, weight = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grad_x, grad_hidden = torch.empty_like(x), torch.empty_like(hidden)
+        # The sum over chunks is taken in float32 at least.
+        grad_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
+        for chunk in _chunks(x, weight):
+            logits = _generate(hidden[chunk], weight)
+            grad_logits = involve_backward(x[chunk], logits, grad[chunk], ctx.channels_per_group, grad_x=grad_x[chunk])
+            for_hidden, for_weight, _ = torch.ops.aten.convolution_backward(
+                _rows(grad_logits),
+                _rows(hidden[chunk]),
+                weight,
+                None,
+                stride=[1, 1],
+                padding=[0, 0],
+                dilation=[1, 1],
+                transposed=False,
+                output_padding=[0, 0],
+                groups=1,
+                output_mask=[True, bool(ctx.needs_input_grad[2]), False],
+            )
+            _rows(grad_hidden[chunk]).copy_(for_hidden)
+            if for_weight is not None:
+                grad_weight += for_weight
+        return grad_x, grad_hidden, grad_weight.to(weight.dtype), None
+
+
+def _generate(hidden: Tensor, weight: Tensor) -> Tensor:
+    batch, _, height, width = hidden.shape
+    logits = F.conv2d(_rows(hidden), weight)
+    return logits.permute(0, 2, 3, 1).view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, C, H, W), channels last, as (B * H, C, 1, W): with fewer than 16 maps torch takes a slower convolution."""
+    batch, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).view(batch * height, 1, width, channels).permute(0, 3, 1, 2)
+
+
+def _chunks(x: Tensor, weight: Tensor) -> list[slice]:
+    """Slices of so many patches that the kernels of each are some _CHUNK_VALUES numbers."""
+    patches = max(1, _CHUNK_VALUES // (weight.shape[0] * x.shape[2] * x.shape[3]))
+    return [slice(start, start + patches) for start in range(0, x.shape[0], patches)]
+
+
+def computed_in(x: Tensor) -> Tensor:
+    """The map as its network computes with it: channels last, and under autocast cast once for all layers."""
+    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    return x.to(dtype, memory_format=torch.channels_last)
+
+
 class Involution(nn.Module):
     """3x3 involution, stride 1, zero padding 1, with G = max(1, C // 3) groups.
 
@@ -216,6 +307,14 @@ class Involution(nn.Module):
         """
         weight, bias = self.expand.weight, self.expand.bias
         assert bias is not None
+        if x.device.type == "cpu":
+            # Tap by tap, so that a tap's kernels of all groups lie side by side. The bias becomes a channel of ones,
+            # one of those that fill up to a multiple of _LANES: oneDNN is slower on other counts, and on a bias.
+            ones = _LANES - self.reduce.out_channels % _LANES
+            hidden = rectified_norm(self.reduce(x), self.norm, num_ones=ones)
+            weight = F.pad(torch.cat((weight, bias[:, None, None, None]), dim=1), (0, 0, 0, 0, 0, ones - 1))
+            weight = weight.view(self.groups, _TAPS, -1, 1, 1).transpose(0, 1).reshape(weight.shape)
+            return generated_involution(x, hidden, weight, self.channels_per_group)
         if self.groups * self.channels_per_group < self.channels:
             # Channels left over: one more group that repeats the last.
             weight = torch.cat((weight, weight[-_TAPS:]))

@@ -66,13 +66,13 @@ class PatchSampler:
             flips: (B,) int64 in 0..3: none, rows, columns, both.
 
         Returns:
-            (B, C, P, P) float32, contiguous.
+            (B, C, P, P) float32, channels last in memory, as they are read.
         """
         corners = (pixels // self._width) * self._padded_width + pixels % self._width
         offsets = self._offsets[0] if flips is None else self._offsets[flips]
         side = self.patch_size
         flat = self._rows[corners[:, None] + offsets]
-        return flat.view(len(pixels), side, side, -1).permute(0, 3, 1, 2).contiguous()
+        return flat.view(len(pixels), side, side, -1).permute(0, 3, 1, 2)
 
     def augmented(self, pixels: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
         """Cut patches and change them at random.

@@ -1,0 +1,205 @@
+"""Two branches of a spectral-spatial block, each batch-normalized and rectified, blended into one map.
+
+Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from sceneshift.networks.cpu_kernels import pool, rectify
+
+
+def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.BatchNorm2d, weights: Tensor) -> Tensor:
+    """`w0 * ReLU(BN_x(x)) + w1 * ReLU(BN_y(y))`.
+
+    In training mode each norm uses the batch's own statistics and moves its running ones, as `nn.BatchNorm2d` does. On
+    a CPU only x and y are kept for the backward pass, and each pass reads them once or twice.
+
+    Args:
+        x: (B, C, H, W).
+        x_norm: Its norm.
+        y: (B, C, H, W).
+        y_norm: Its norm.
+        weights: (2,), w0 and w1, non-negative.
+
+    Returns:
+        (B, C, H, W).
+    """
+    if x.device.type != "cpu":
+        return weights[0] * F.relu(x_norm(x)) + weights[1] * F.relu(y_norm(y))
+    x, y = (branch.contiguous(memory_format=torch.channels_last) for branch in (x, y))
+    x_mean, x_rstd = _statistics(x, x_norm)
+    y_mean, y_rstd = _statistics(y, y_norm)
+    out: Tensor = _BlendedBranches.apply(  # type: ignore[no-untyped-call]
+        x,
+        x_norm.weight,
+        x_norm.bias,
+        x_mean,
+        x_rstd,
+        y,
+        y_norm.weight,
+        y_norm.bias,
+        y_mean,
+        y_rstd,
+        weights,
+        x_norm.training,
+    )
+    return out
+
+
+@torch.no_grad()
+def _statistics(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Mean and reciprocal standard deviation a channel, (C,) float64; in training mode the running ones are moved."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    if not norm.training:
+        mean, variance = norm.running_mean.double(), norm.running_var.double()
+    else:
+        count = x.numel() // x.shape[1]
+        first, second = rectify.moments(x)
+        mean = first / count
+        variance = (second / count - mean**2).clamp_min(0)
+        assert norm.momentum is not None
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
+        norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var), norm.momentum)
+    return mean, (variance + norm.eps).rsqrt()
+
+
+def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
+    """`ReLU(BN(x))` on a CPU, followed by channels of ones.
+
+    Args:
+        x: (B, C, H, W).
+        norm: Used as in :func:`blend_branches`.
+        num_ones: So many channels of ones.
+
+    Returns:
+        (B, C + num_ones, H, W), channels last.
+    """
+    x = x.contiguous(memory_format=torch.channels_last)
+    mean, rstd = _statistics(x, norm)
+    out: Tensor = _RectifiedNorm.apply(  # type: ignore[no-untyped-call]
+        x, norm.weight, norm.bias, mean, rstd, num_ones, norm.training
+    )
+    return out
+
+
+class _RectifiedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        mean: Tensor,
+        rstd: Tensor,
+        num_ones: int,
+        from_batch: bool,
+    ) -> Tensor:
+        affine = _affine(gamma, beta, mean, rstd).to(torch.promote_types(x.dtype, torch.float32))
+        ctx.save_for_backward(x, gamma, mean, rstd, affine)
+        ctx.from_batch = from_batch
+        return rectify.rectify(x, affine, num_ones)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, gamma, mean, rstd, affine = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        count = x.numel() // x.shape[1] if ctx.from_batch else None
+        open_sum, product, line = _run_back(rectify.rectify_sums(x, grad, affine), gamma, mean, rstd, count)
+        grad_x = rectify.rectify_backward(x, grad, affine, line.to(affine.dtype))
+        return grad_x, product.to(gamma.dtype), open_sum.to(gamma.dtype), None, None, None, None
+
+
+class _BlendedBranches(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:  # noqa: ANN401
+        x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, from_batch = inputs
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        # A weight is non-negative, so it moves inside its ReLU.
+        of_x, of_y = _affine(x_gamma, x_beta, x_mean, x_rstd), _affine(y_gamma, y_beta, y_mean, y_rstd)
+        affine = torch.cat([weights[0] * of_x, weights[1] * of_y]).to(dtype)
+        ctx.save_for_backward(x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, affine)
+        ctx.from_batch = from_batch
+        return rectify.blend(x, y, affine)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        *branches, weights, affine = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        x, y = branches[0], branches[5]
+        sums = rectify.open_sums(x, y, grad, affine)
+        count = x.numel() // x.shape[1] if ctx.from_batch else None
+        lines, weight_grads, parameter_grads = [], [], []
+        for index in (0, 1):
+            _, gamma, beta, mean, rstd = branches[5 * index : 5 * index + 5]
+            weight = weights[index].double()
+            open_sum, product, line = _run_back(sums[2 * index : 2 * index + 2], gamma, mean, rstd, count)
+            lines.append(weight * line)
+            parameter_grads.append(((weight * product).to(gamma.dtype), (weight * open_sum).to(gamma.dtype)))
+            weight_grads.append(gamma.double() @ product + beta.double() @ open_sum)
+        grad_x, grad_y = rectify.blend_backward(x, y, grad, affine, torch.cat(lines).to(affine.dtype))
+        (x_gamma, x_beta), (y_gamma, y_beta) = parameter_grads
+        from_x, from_y = (grad_x, x_gamma, x_beta, None, None), (grad_y, y_gamma, y_beta, None, None)
+        return *from_x, *from_y, torch.stack(weight_grads).to(weights), None
+
+
+def _affine(gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
+    """Scale and shift of `BN(x)`, (2, C) float64."""
+    scale = gamma * rstd
+    return torch.stack([scale, beta - scale * mean])
+
+
+def _run_back(
+    sums: Tensor, gamma: Tensor, mean: Tensor, rstd: Tensor, count: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What batch norm's gradient takes besides the gradient itself, from sums over the places where the ReLU is open.
+
+    Args:
+        sums: (2, C) float64, of the gradient g and of g * x.
+        gamma: (C,).
+        mean: (C,) float64.
+        rstd: (C,) float64.
+        count: N; None where the statistics were not the batch's own.
+
+    Returns:
+        (C,) sum of g; (C,) sum of g * x^, x^ = (x - mean) * rstd; and (2, C) slope and constant with which
+        `grad_x = gamma * rstd * g + slope * x + constant`.
+    """
+    open_sum, product = sums[0], rstd * (sums[1] - mean * sums[0])
+    if count is None:
+        return open_sum, product, torch.zeros_like(sums)
+    scale = gamma * rstd / count
+    slope = -scale * rstd * product
+    return open_sum, product, torch.stack([slope, -scale * open_sum - slope * mean])
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """2x2 max-pool, stride 2: (B, C, H, W) to (B, C, H // 2, W // 2)."""
+    if x.device.type != "cpu":
+        return F.max_pool2d(x, 2)
+    out: Tensor = _MaxPool.apply(x.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
+    return out
+
+
+class _MaxPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
+        out, chosen = pool.pool(x)
+        ctx.save_for_backward(chosen)
+        ctx.shape = x.shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
+        (chosen,) = ctx.saved_tensors
+        return pool.pool_backward(grad.contiguous(memory_format=torch.channels_last), chosen, ctx.shape)

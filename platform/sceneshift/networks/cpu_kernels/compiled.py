@@ -1,0 +1,58 @@
+"""How kernels are compiled, and bfloat16 in them.
+
+LLVM vectorizes a loop only while it can tell its arrays apart and sees no condition around a load; where a kernel looks
+roundabout, that is why.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+_Kernel = TypeVar("_Kernel", bound=Callable[..., None])
+
+
+def compiled(kernel: _Kernel) -> _Kernel:
+    """Compile a kernel at its first call, and keep the result on disk.
+
+    Contractions and reorderings are allowed, assumptions about NaN and infinity are not. Without Numba's reference
+    counts (_nrt) a view of a row costs nothing, and nothing can be allocated: kernels are handed what they work in.
+    """
+    options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
+    made: _Kernel = njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, **options)(kernel)
+    return made
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def widen(context: Any, value: Any) -> Any:  # noqa: ANN401
+    """A stored number as the kernels compute with it: bfloat16 bits become float32, floats stay."""
+    if value != types.uint16:
+        return value(value), lambda context, builder, signature, arguments: arguments[0]
+
+    def shift_up(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        bits = builder.shl(builder.zext(arguments[0], ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(value), shift_up
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def narrow(context: Any, value: Any, like: Any) -> Any:  # noqa: ANN401
+    """A computed number as it is stored beside `like`: float32 is rounded to bfloat16 bits (to nearest, even)."""
+    if like != types.uint16:
+        return like(value, like), lambda context, builder, signature, arguments: context.cast(
+            builder, arguments[0], signature.args[0], signature.return_type
+        )
+
+    def round_down(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        i32 = ir.IntType(32)
+        bits = builder.bitcast(arguments[0], i32)
+        last = builder.and_(builder.lshr(bits, ir.Constant(i32, 16)), ir.Constant(i32, 1))
+        rounded = builder.add(bits, builder.add(last, ir.Constant(i32, 0x7FFF)))
+        is_nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        kept = builder.select(is_nan, ir.Constant(i32, 0x7FC00000), rounded)
+        return builder.trunc(builder.lshr(kept, ir.Constant(i32, 16)), ir.IntType(16))
+
+    return types.uint16(value, like), round_down
