@@ -8,8 +8,8 @@ the scene. But batch norm in eval mode is fixed, so what layer n computes at a p
 scene and on how far the patch's four borders are, and no border further than n - 1 is felt. Along an axis that
 leaves 2n + 1 cases: 0 ... n - 1 places from the low border, INNER, and -n ... -1 from the high one. Layer n is
 therefore (2n + 1)^2 maps of the scene, 9, 25 and 49, where patches hold P * P values a pixel; and since the max-pool
-drops the last row and column of an odd patch, the last layer needs but 36. (The same sharing for plain convolutions:
-Giusti et al., "Fast image scanning with deep max-pooling convolutional neural networks", ICIP 2013.)
+drops the last row and column of an odd patch, the last layer needs but 36. (Patches without zeros around
+them share more: Giusti et al., "Fast image scanning with deep max-pooling convolutional neural networks", ICIP 2013.)
 
 How maps are kept. Every index is that of a patch, except in INNER maps, where it is that of the place; INNER maps of
 layer n start n places in. Column cases are tensors of their own, `{case: _Rows}`. Row cases lie together:
@@ -38,7 +38,7 @@ from sceneshift.networks.discriminator import Discriminator, DiscriminatorBlock
 SMALLEST_PATCH = 7
 
 #: Memory for one tile's maps. Between 128 MiB and 1 GiB speed differs little.
-TILE_BYTES = 2**28
+TILE_BYTES = 2**29
 
 # Values held at most per pixel of a tile, measured: for each of the d channels while the last layer is computed (two
 # layers' maps, strips, products, kernels), and for each band while the first is.
@@ -78,7 +78,7 @@ class DiscriminatorOverScene:
     Args:
         discriminator: The network; patches of at least :data:`SMALLEST_PATCH`. It is not changed.
         dtype: What is computed in; None is the network's own. bfloat16 is much faster where the hardware has it, and
-            rounds: pixels whose two best classes nearly tie may get the other one.
+            rounds: about one pixel in a thousand, where two classes nearly tie, gets the other one.
 
     Raises:
         InvalidInputError: The patches are too small for this, or the dtype is no floating-point type.

@@ -68,8 +68,9 @@ def map_scene(
         cube: (H, W, C) float32, normalized as the source was.
         patch_size: P.
         device: Where the classifier is.
-        precision: What is computed in; None is the classifier's own. ``torch.bfloat16`` is the faster and rounds:
-            a few pixels in a thousand may get another class. Patch by patch it means autocast.
+        precision: What is computed in; None is the classifier's own. ``torch.bfloat16`` is faster and rounds: over
+            the scene about one pixel in a thousand gets another class; patch by patch it means autocast, and one in
+            a hundred.
         progress: Called now and then with the number of pixels done and H * W.
 
     Returns:
