@@ -29,6 +29,12 @@ def cut_with_numpy(cube: np.ndarray, pixel: int, patch_size: int) -> np.ndarray:
     return padded[row : row + patch_size, column : column + patch_size].transpose(2, 0, 1)
 
 
+def test_the_reflected_cube_can_be_had_whole() -> None:
+    cube = numbered_cube()
+    expected = np.pad(cube, ((2, 2), (2, 2), (0, 0)), mode="symmetric")
+    np.testing.assert_array_equal(sampler_of(cube, 5).padded.numpy(), expected)
+
+
 @pytest.mark.parametrize("patch_size", [1, 3, 5, 13])  # 13: wider than the cube, reflected more than once
 def test_every_patch_is_a_slice_of_the_reflected_cube(patch_size: int) -> None:
     cube = numbered_cube()

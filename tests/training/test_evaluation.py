@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sceneshift.errors import InvalidInputError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.patches import PatchSampler
@@ -20,11 +21,11 @@ class CentreBand(nn.Module):
         return x[:, :, x.shape[2] // 2, x.shape[3] // 2]
 
 
-def discriminator(scene: Scene) -> Discriminator:
+def discriminator(scene: Scene, patch_size: int = 5) -> Discriminator:
     """A network that tells the scene's pixels apart: random weights, statistics of the scene's own patches."""
     torch.manual_seed(0)
-    network = Discriminator(8, 3, patch_size=5, width=8)
-    sampler = PatchSampler(scene.cube, patch_size=5, device="cpu")
+    network = Discriminator(8, 3, patch_size=patch_size, width=8)
+    sampler = PatchSampler(scene.cube, patch_size=patch_size, device="cpu")
     calibrate_batch_norm(network, [sampler.patches(torch.arange(1200))])
     with torch.no_grad():
         network.head[-1].bias -= network(sampler.patches(torch.arange(1200))).mean(dim=0)
@@ -71,3 +72,71 @@ def test_a_map_does_not_depend_on_the_batch(tiny_scene: Scene, monkeypatch: pyte
     assert max(sizes) == batch
     assert sum(sizes) == 1200
     assert len(np.unique(expected)) == 3
+
+
+@pytest.mark.parametrize("precision", [None, torch.float64])
+@pytest.mark.parametrize("patch_size", [7, 9])
+def test_a_discriminator_sees_the_scene_as_a_whole(
+    tiny_scene: Scene, patch_size: int, precision: torch.dtype | None
+) -> None:
+    network = discriminator(tiny_scene, patch_size).double().train()
+    cube = np.asarray(tiny_scene.cube, dtype=np.float64)
+    sampler = PatchSampler(cube, patch_size=patch_size, device="cpu")
+    expected = predict_pixels(network, sampler, np.arange(1200)).reshape(40, 30) + 1
+    network.train().register_forward_hook(lambda *_: pytest.fail("a patch was classified by itself"))
+    class_map = map_scene(network, cube, patch_size=patch_size, device="cpu", precision=precision)
+    assert class_map.dtype == np.int64
+    np.testing.assert_array_equal(class_map, expected)
+    assert set(np.unique(class_map)) == {1, 2, 3}
+    assert not network.training
+
+
+class OtherHead(Discriminator):
+    """A discriminator whose logits are turned around."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -super().forward(x)
+
+
+def test_a_network_derived_from_the_discriminator_is_asked_itself(tiny_scene: Scene) -> None:
+    network = discriminator(tiny_scene, 7)
+    other = OtherHead(8, 3, patch_size=7, width=8)
+    other.load_state_dict(network.state_dict())
+    cube = tiny_scene.cube[:8, :9]
+    expected = predict_pixels(other, PatchSampler(cube, patch_size=7, device="cpu"), np.arange(72)).reshape(8, 9) + 1
+    np.testing.assert_array_equal(map_scene(other, cube, patch_size=7, device="cpu"), expected)
+    assert (expected != map_scene(network, cube, patch_size=7, device="cpu")).any()
+
+
+@pytest.mark.parametrize("patch_size", [5, 7])
+def test_bfloat16_is_asked_for_and_agrees(tiny_scene: Scene, patch_size: int) -> None:
+    network = discriminator(tiny_scene, patch_size)
+    full = map_scene(network, tiny_scene.cube, patch_size=patch_size, device="cpu")
+    rounded = map_scene(network, tiny_scene.cube, patch_size=patch_size, device="cpu", precision=torch.bfloat16)
+    assert np.mean(rounded == full) > 0.9  # untrained: many pixels nearly tie
+    assert (rounded != full).any()
+
+
+@pytest.mark.parametrize("patch_size", [5, 7])
+def test_progress_counts_pixels_up_to_all(tiny_scene: Scene, patch_size: int) -> None:
+    counts: list[tuple[int, int]] = []
+    map_scene(
+        discriminator(tiny_scene, patch_size),
+        tiny_scene.cube,
+        patch_size=patch_size,
+        device="cpu",
+        progress=lambda *count: counts.append(count),
+    )
+    assert counts == sorted(counts)
+    assert counts[-1] == (1200, 1200)
+
+
+@pytest.mark.parametrize("patch_size", [5, 7, 9])
+def test_a_cube_with_other_bands_is_named(patch_size: int) -> None:
+    with pytest.raises(InvalidInputError, match="expected"):
+        map_scene(
+            Discriminator(8, 3, patch_size=patch_size, width=8),
+            np.zeros((4, 4, 7), dtype=np.float32),
+            patch_size=patch_size,
+            device="cpu",
+        )

@@ -56,6 +56,8 @@ class PatchSampler:
         offsets = torch.arange(patch_size)[:, None] * self._padded_width + torch.arange(patch_size)[None, :]
         variants = [offsets, offsets.flip(0), offsets.flip(1), offsets.flip(0, 1)]
         self._offsets = torch.stack([v.flatten() for v in variants]).to(self.device)
+        #: (H + P - 1, W + P - 1, C): the cube with its reflected borders, on the device.
+        self.padded = self._rows.view(padded.shape)
         self.rms = float(np.sqrt(np.mean(np.square(cube, dtype=np.float64))))
 
     def patches(self, pixels: Tensor, *, flips: Tensor | None = None) -> Tensor:
