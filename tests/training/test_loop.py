@@ -314,6 +314,42 @@ class TestEvaluation:
         whole.prepare_evaluation()
         assert weights_hash(run.classifier) == weights_hash(whole.classifier)
 
+    @pytest.mark.parametrize(
+        ("pixels", "batch_size", "sizes"),
+        [
+            (90, 256, {4, 5}),  # one pass in equal batches
+            (90, 2, {2}),  # as many as the batches hold
+            (7, 256, {2, 3}),  # several passes, so that no batch is a single patch
+        ],
+    )
+    def test_statistics_are_averaged_over_twenty_batches_of_training_pixels(
+        self,
+        tiny_source: SourceDomain,
+        monkeypatch: pytest.MonkeyPatch,
+        pixels: int,
+        batch_size: int,
+        sizes: set[int],
+    ) -> None:
+        train_pixels = tiny_source.split.train[:pixels]
+        source = replace(tiny_source, split=replace(tiny_source.split, train=train_pixels))
+        seen: list[list[Tensor]] = []
+        monkeypatch.setattr(
+            "sceneshift.training.loop.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
+        )
+        run = PairRun(plan_of(batch_size=batch_size), source, CPU)
+        for _ in range(2):
+            run.prepare_evaluation()
+            run.train_epoch()  # draws that calibration must not depend on
+        assert len(seen[0]) == 20
+        assert {len(batch) for batch in seen[0]} == sizes
+        assert_equal(seen[0], seen[1])
+        spectra = torch.from_numpy(tiny_source.scene.cube.reshape(-1, 8)[train_pixels])
+        centres = torch.cat(seen[0])[:, :, 2, 2]
+        times = (centres[:, None] == spectra[None]).all(dim=2).sum(dim=0)
+        assert times.sum() == len(centres)
+        assert times.max() - times.min() <= 1
+        assert times.max() == math.ceil(len(centres) / pixels)
+
     def test_neither_training_nor_statistics_see_a_validation_pixel(self, tiny_source: SourceDomain) -> None:
         assert tiny_source.split.separation(5).num_inside_training_patch == 0
         hashes, scores = [], []

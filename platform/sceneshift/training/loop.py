@@ -149,7 +149,11 @@ class PairRun:
         return {name: float(total) / len(batches) for name, total in totals.items()}
 
     def prepare_evaluation(self) -> None:
-        """Re-estimate batch-norm statistics, where the configuration asks for it."""
+        """Re-estimate batch-norm statistics, where the configuration asks for it.
+
+        They are averaged over :data:`CALIBRATION_BATCHES` equal batches of unaugmented training patches: every training
+        pixel once, or as many as such batches hold at the configuration's batch size.
+        """
         if self.config.calibrate_bn:
             calibrate_batch_norm(self.classifier, self._calibration_batches())
 
@@ -181,10 +185,13 @@ class PairRun:
     def _calibration_batches(self) -> Iterator[Tensor]:
         # A draw of its own, from the training pixels alone: how often one evaluates doesn't shift the training.
         rng = torch.Generator().manual_seed(derive_seed(self.source.pair_name, "calibration"))
-        size = min(self.config.batch_size, len(self._pixels))
-        for _ in range(CALIBRATION_BATCHES):
-            chosen = torch.randperm(len(self._pixels), generator=rng)[:size]
-            yield self._sampler.patches(self._pixels[chosen.to(self._pixels.device)])
+        num_pixels = len(self._pixels)
+        # One pass over the pixels; more only where a batch would be left with less than two of them.
+        passes = math.ceil(2 * CALIBRATION_BATCHES / num_pixels)
+        order = torch.cat([torch.randperm(num_pixels, generator=rng) for _ in range(passes)])
+        most = CALIBRATION_BATCHES * self.config.batch_size
+        for chosen in order[:most].to(self._pixels.device).tensor_split(CALIBRATION_BATCHES):
+            yield self._sampler.patches(self._pixels[chosen])
 
 
 def train(
