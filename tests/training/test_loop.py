@@ -23,6 +23,7 @@ from sceneshift.training.loop import OBJECTIVE, EpochReport, PairRun, TrainingDi
 CONFIG = CrossEntropyConfig(patch_size=5, batch_size=40, width=8, lr=0.01)
 ADVERSARIAL = S2AMSnetConfig(patch_size=5, batch_size=40, width=8, generator_channels=6)
 CPU = torch.device("cpu")
+PARTS_OF_AN_EPOCH = ("time/steps_s", "time/calibration_s", "time/validation_s")
 
 
 def plan_of(epochs: int = 2, seed: int = 0, **changes: Any) -> TrainingPlan:
@@ -70,7 +71,7 @@ class TestReports:
         sources = [make_source("first", 0), make_source("second", 1)]
         reports = reports_of(plan_of(epochs=3), sources)
         assert [report.epoch for report in reports] == [1, 2, 3]
-        expected = {"val/oa", "val/aa", "val/kappa", "time/epoch_s"}
+        expected = {"val/oa", "val/aa", "val/kappa", "time/epoch_s", *PARTS_OF_AN_EPOCH, "time/checkpoint_s"}
         for pair in ("first", "second"):
             expected |= {f"val/{pair}/oa", f"val/{pair}/aa", f"val/{pair}/kappa", f"train/{pair}/ce"}
         for report in reports:
@@ -96,6 +97,31 @@ class TestReports:
         monkeypatch.setattr(CrossEntropy, "training_step", lambda *_: {"ce": torch.tensor(next(values))})
         metrics = reports_of(plan_of(epochs=1), [tiny_source])[0].metrics  # 90 pixels, batches up to 40
         assert metrics["train/tiny-pair/ce"] == 3.0
+
+    def test_the_seconds_of_an_epoch_are_told_by_what_they_went_into(
+        self, make_source: Callable[..., SourceDomain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 0.0
+
+        def taking(seconds: float, real: Callable[..., Any]) -> Callable[..., Any]:
+            def slowed(*arguments: Any) -> Any:
+                nonlocal now
+                now += seconds
+                return real(*arguments)
+
+            return slowed
+
+        monkeypatch.setattr("sceneshift.training.loop.time.perf_counter", lambda: now)
+        monkeypatch.setattr(CrossEntropy, "training_step", taking(1, CrossEntropy.training_step))
+        monkeypatch.setattr(PairRun, "prepare_evaluation", taking(10, PairRun.prepare_evaluation))
+        monkeypatch.setattr(PairRun, "validate", taking(100, PairRun.validate))
+        folder = CheckpointFolder(str(tmp_path))
+        monkeypatch.setattr(folder, "save", taking(1000, folder.save))
+        sources = [make_source("first", 0), make_source("second", 1)]
+        told = reports_of(plan_of(), sources, checkpoints=folder)[-1].metrics
+        # Two pairs of three batches.
+        assert [told[name] for name in PARTS_OF_AN_EPOCH] == [6, 20, 200]
+        assert (told["time/epoch_s"], told["time/checkpoint_s"]) == (226, 1000)
 
     def test_returned_runs_have_the_reported_weights_and_scores(self, tiny_source: SourceDomain) -> None:
         reports: list[EpochReport] = []
@@ -145,7 +171,7 @@ class TestCutAndResumed:
         torch.manual_seed(99)  # another process has another global state
         resumed = reports_of(plan, sources, checkpoints=CheckpointFolder(str(tmp_path)))
         # The last whole epoch is told again: whoever was cut may not have heard of it.
-        assert resumed[0] == kept[-1]
+        assert without_time(resumed[0]) == without_time(kept[-1])
         assert [without_time(r) for r in kept + resumed[1:]] == [without_time(r) for r in whole]
 
     def test_keeping_checkpoints_changes_nothing(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
@@ -161,7 +187,9 @@ class TestCutAndResumed:
         monkeypatch.setattr(CrossEntropy, "training_step", lambda *_: pytest.fail("nothing is left to train"))
         second: list[EpochReport] = []
         (again,) = train(plan_of(), [tiny_source], report=second.append, checkpoints=folder)
-        assert second == first[-1:]
+        told = dict(first[-1].metrics)
+        del told["time/checkpoint_s"]  # known only when the checkpoint is written
+        assert second == [replace(first[-1], metrics=told)]
         assert weights_hash(again.classifier) == weights_hash(finished.classifier)
         assert again.validate().confusion.tolist() == finished.validate().confusion.tolist()
 
@@ -313,6 +341,42 @@ class TestEvaluation:
         whole = PairRun(plan_of(noise_scale=0.0, batch_size=256), tiny_source, CPU)
         whole.prepare_evaluation()
         assert weights_hash(run.classifier) == weights_hash(whole.classifier)
+
+    @pytest.mark.parametrize(
+        ("pixels", "batch_size", "sizes"),
+        [
+            (90, 256, {4, 5}),  # one pass in equal batches
+            (90, 2, {2}),  # as many as the batches hold
+            (7, 256, {2, 3}),  # several passes, so that no batch is a single patch
+        ],
+    )
+    def test_statistics_are_averaged_over_twenty_batches_of_training_pixels(
+        self,
+        tiny_source: SourceDomain,
+        monkeypatch: pytest.MonkeyPatch,
+        pixels: int,
+        batch_size: int,
+        sizes: set[int],
+    ) -> None:
+        train_pixels = tiny_source.split.train[:pixels]
+        source = replace(tiny_source, split=replace(tiny_source.split, train=train_pixels))
+        seen: list[list[Tensor]] = []
+        monkeypatch.setattr(
+            "sceneshift.training.loop.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
+        )
+        run = PairRun(plan_of(batch_size=batch_size), source, CPU)
+        for _ in range(2):
+            run.prepare_evaluation()
+            run.train_epoch()  # draws that calibration must not depend on
+        assert len(seen[0]) == 20
+        assert {len(batch) for batch in seen[0]} == sizes
+        assert_equal(seen[0], seen[1])
+        spectra = torch.from_numpy(tiny_source.scene.cube.reshape(-1, 8)[train_pixels])
+        centres = torch.cat(seen[0])[:, :, 2, 2]
+        times = (centres[:, None] == spectra[None]).all(dim=2).sum(dim=0)
+        assert times.sum() == len(centres)
+        assert times.max() - times.min() <= 1
+        assert times.max() == math.ceil(len(centres) / pixels)
 
     def test_neither_training_nor_statistics_see_a_validation_pixel(self, tiny_source: SourceDomain) -> None:
         assert tiny_source.split.separation(5).num_inside_training_patch == 0

@@ -5,6 +5,7 @@ It runs in any Python process; what happens after an epoch is the caller's ``rep
 Shape letters: B batch, C bands, P patch size, K classes, N pixels.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,10 @@ class EpochReport:
     Args:
         epoch: 1-based.
         metrics: ``val/aa`` (the objective) and ``val/oa``, ``val/kappa``, means over pairs;
-            ``val/<pair>/oa|aa|kappa``; ``train/<pair>/<loss term>``; ``time/epoch_s``.
+            ``val/<pair>/oa|aa|kappa``; ``train/<pair>/<loss term>``; ``time/epoch_s`` and in it, over all pairs,
+            ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
+            ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is told
+            again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
         weights: Hash of each pair's classifier.
     """
 
@@ -149,7 +153,11 @@ class PairRun:
         return {name: float(total) / len(batches) for name, total in totals.items()}
 
     def prepare_evaluation(self) -> None:
-        """Re-estimate batch-norm statistics, where the configuration asks for it."""
+        """Re-estimate batch-norm statistics, where the configuration asks for it.
+
+        They are averaged over :data:`CALIBRATION_BATCHES` equal batches of unaugmented training patches: every training
+        pixel once, or as many as such batches hold at the configuration's batch size.
+        """
         if self.config.calibrate_bn:
             calibrate_batch_norm(self.classifier, self._calibration_batches())
 
@@ -181,10 +189,13 @@ class PairRun:
     def _calibration_batches(self) -> Iterator[Tensor]:
         # A draw of its own, from the training pixels alone: how often one evaluates doesn't shift the training.
         rng = torch.Generator().manual_seed(derive_seed(self.source.pair_name, "calibration"))
-        size = min(self.config.batch_size, len(self._pixels))
-        for _ in range(CALIBRATION_BATCHES):
-            chosen = torch.randperm(len(self._pixels), generator=rng)[:size]
-            yield self._sampler.patches(self._pixels[chosen.to(self._pixels.device)])
+        num_pixels = len(self._pixels)
+        # One pass over the pixels; more only where a batch would be left with less than two of them.
+        passes = math.ceil(2 * CALIBRATION_BATCHES / num_pixels)
+        order = torch.cat([torch.randperm(num_pixels, generator=rng) for _ in range(passes)])
+        most = CALIBRATION_BATCHES * self.config.batch_size
+        for chosen in order[:most].to(self._pixels.device).tensor_split(CALIBRATION_BATCHES):
+            yield self._sampler.patches(self._pixels[chosen])
 
 
 def train(
@@ -238,11 +249,13 @@ def train(
         broken = [name for name, value in outcome.items() if not math.isfinite(value)]
         if broken:
             raise TrainingDiverged(epoch, broken)
-        outcome["time/epoch_s"] = time.perf_counter() - started
+        trained = time.perf_counter()
+        outcome["time/epoch_s"] = trained - started
         weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
         if checkpoints is not None:
             pairs = {run.source.pair_name: run.state_dict() for run in runs}
             checkpoints.save(epoch, {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}})
+        outcome["time/checkpoint_s"] = time.perf_counter() - trained
         report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))
     for run in runs:
         run.classifier.eval()
@@ -250,14 +263,21 @@ def train(
 
 
 def run_epoch(runs: Sequence[PairRun]) -> dict[str, float]:
-    """Train every pair for one epoch, validate it, and average the scores over pairs."""
+    """Train every pair for one epoch, validate it, average the scores over pairs, and sum where the seconds went."""
     metrics: dict[str, float] = {}
     scores: list[dict[str, float]] = []
+    seconds = dict.fromkeys(("time/steps_s", "time/calibration_s", "time/validation_s"), 0.0)
     for run in runs:
         pair = run.source.pair_name
+        ticks = [time.perf_counter()]
         metrics |= {f"train/{pair}/{name}": value for name, value in run.train_epoch().items()}
+        ticks.append(time.perf_counter())
         run.prepare_evaluation()
+        ticks.append(time.perf_counter())
         scores.append(run.validate().as_dict())
+        ticks.append(time.perf_counter())
         metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
+        for part, (begun, ended) in zip(seconds, itertools.pairwise(ticks), strict=True):
+            seconds[part] += ended - begun
     means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in scores[0]}
-    return means | metrics
+    return means | metrics | seconds
