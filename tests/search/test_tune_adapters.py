@@ -39,6 +39,8 @@ def order(record):
         in_ray_train=False,
         cpus=1,
         gpus=0,
+        precision="float32",
+        compile=False,
     )
 
 

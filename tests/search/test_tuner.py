@@ -70,6 +70,8 @@ def plan(tmp_path):
         cpus_per_trial=1,
         gpus_per_trial=0,
         in_ray_train=False,
+        precision="float32",
+        compile=False,
         checkpoint_location=str(tmp_path / "checkpoints"),
         tune_directory=str(tmp_path),
     )

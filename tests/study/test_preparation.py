@@ -162,3 +162,20 @@ def test_several_nodes_are_told_to_share_a_local_directory(prepared, capsys):
     assert "NOTE: the cluster has 3 nodes" in capsys.readouterr().out
     prepared().plan(cluster())
     assert capsys.readouterr().out == ""
+
+
+def test_precision_is_settled_before_the_study_begins(prepared, monkeypatch):
+    monkeypatch.setattr("sceneshift.study.preparation.fastest_precision", lambda: "bfloat16")
+    study = prepared()
+    assert study.settings()["precision"] == study.tags()["precision"] == study.plan(cluster()).precision == "bfloat16"
+    asked = prepared(precision="float32")
+    assert asked.settings()["precision"] == asked.plan(cluster()).precision == "float32"
+
+
+def test_what_a_cpu_does_not_have_is_refused_before_the_search(prepared):
+    with pytest.raises(InvalidInputError, match="precision tf32 exists on CUDA devices only"):
+        prepared(precision="tf32").plan(cluster())
+    with pytest.raises(InvalidInputError, match="--compile is for trials on GPUs"):
+        prepared(compile=True).plan(cluster())
+    plan = prepared(precision="tf32", compile=True, gpus_per_trial=0.5).plan(cluster(cpus=4.0, gpus=1.0))
+    assert (plan.precision, plan.compile) == ("tf32", True)

@@ -142,6 +142,18 @@ class Method(ABC):
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """All optimizers by name, for checkpoints."""
 
+    def compile(self) -> None:
+        """Compile all modules with `torch.compile`, in place; parameters and state stay what they are.
+
+        Raises:
+            InvalidInputError: The method is on a CPU, where Numba compiles what is worth it.
+        """
+        if self.device.type == "cpu":
+            raise InvalidInputError("torch.compile is for CUDA devices; on a CPU the hot loops are compiled as it is.")
+        for module in self.modules().values():
+            for part in module if isinstance(module, nn.ModuleList) else (module,):
+                part.compile(dynamic=False)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: modules, optimizers, the state of the draws."""
         return {

@@ -69,8 +69,12 @@ class SpectralSpatialFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, P, P) to (B, d, P // 2, P // 2)."""
         weights = self.blend.softmax(0)
-        h = computed_in(x)
-        for block in self.blocks:
+        first, *others = self.blocks
+        # What tells classes apart in a spectrum is often below bfloat16's 0.4 %: the block that reads it stays float32.
+        with torch.autocast(x.device.type, enabled=False):
+            h = first(computed_in(x), weights)
+        h = computed_in(h)
+        for block in others:
             h = block(h, weights)
         return max_pool(h)
 
@@ -123,7 +127,7 @@ class Discriminator(nn.Module):
             x: (B, C, P, P).
 
         Returns:
-            Logits, (B, K).
+            Logits, (B, K), at least float32: under autocast too, for the losses' sake.
 
         Raises:
             InvalidInputError: x has another shape.
@@ -135,4 +139,4 @@ class Discriminator(nn.Module):
                 f"cut patches of this size, or build Discriminator with the patches' bands and patch_size"
             )
         logits: Tensor = self.head(self.features(x))
-        return logits
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))

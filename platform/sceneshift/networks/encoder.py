@@ -30,10 +30,21 @@ class BlurPool(nn.Module):
     Part of MMIRN (Chen et al., TGRS 2024).
     """
 
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", torch.outer(row, row), persistent=False)
+
     def forward(self, h: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, channels, ceil(H / 2), ceil(W / 2)); H and W at least 2."""
-        # [1, 2, 1] / 4 is a mean of two followed by a mean of two.
-        return F.avg_pool2d(F.avg_pool2d(F.pad(h, (1, 1, 1, 1), mode="reflect"), 2, stride=1), 2)
+        padded = F.pad(h, (1, 1, 1, 1), mode="reflect")
+        if h.device.type == "cpu":
+            # [1, 2, 1] / 4 is a mean of two followed by a mean of two: several times faster than the convolution.
+            return F.avg_pool2d(F.avg_pool2d(padded, 2, stride=1), 2)
+        kernel = self.kernel.to(h.dtype).expand(h.shape[1], 1, 3, 3)
+        return F.conv2d(padded, kernel, stride=2, groups=h.shape[1])
 
 
 class ResidualBlock(nn.Module):

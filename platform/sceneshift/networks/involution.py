@@ -241,7 +241,9 @@ class _GeneratedInvolution(torch.autograd.Function):
 
 def _generate(hidden: Tensor, weight: Tensor) -> Tensor:
     batch, _, height, width = hidden.shape
-    logits = F.conv2d(_rows(hidden), weight)
+    # In the tensors' own dtype, whatever autocast is on around the backward pass.
+    with torch.autocast(hidden.device.type, enabled=False):
+        logits = F.conv2d(_rows(hidden), weight)
     return logits.permute(0, 2, 3, 1).view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 

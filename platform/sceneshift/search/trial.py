@@ -33,6 +33,8 @@ class TrialOrder:
         in_ray_train: Train inside Ray Train's TorchTrainer instead of the trial's actor.
         cpus: CPUs a worker may use; also its number of torch threads.
         gpus: GPUs a worker has; a fraction shares one.
+        precision: What training steps compute in.
+        compile: Compile the modules with `torch.compile`.
     """
 
     number: int
@@ -44,11 +46,20 @@ class TrialOrder:
     in_ray_train: bool
     cpus: float
     gpus: float
+    precision: str
+    compile: bool
 
     def plan(self) -> TrainingPlan:
         """The order as the plain loop takes it."""
         config = find_method(self.method).config_type.from_mapping(self.config)
-        return TrainingPlan(method=self.method, config=config, epochs=self.epochs, seed=self.seed)
+        return TrainingPlan(
+            method=self.method,
+            config=config,
+            epochs=self.epochs,
+            seed=self.seed,
+            precision=self.precision,
+            compile=self.compile,
+        )
 
     def as_config(self) -> dict[str, Any]:
         """Plain values, for Ray Tune."""

@@ -35,6 +35,8 @@ class SearchPlan:
         cpus_per_trial: CPUs a trial.
         gpus_per_trial: GPUs a trial; a fraction shares one.
         in_ray_train: Train inside Ray Train's TorchTrainer.
+        precision: What training steps compute in.
+        compile: Compile the modules with `torch.compile`.
         checkpoint_location: Directory or URI under which trials keep their checkpoints.
         tune_directory: Local directory for Ray Tune's own files.
     """
@@ -47,6 +49,8 @@ class SearchPlan:
     cpus_per_trial: float
     gpus_per_trial: float
     in_ray_train: bool
+    precision: str
+    compile: bool
     checkpoint_location: str
     tune_directory: str
 
@@ -66,6 +70,8 @@ class SearchPlan:
             in_ray_train=self.in_ray_train,
             cpus=self.cpus_per_trial,
             gpus=self.gpus_per_trial,
+            precision=self.precision,
+            compile=self.compile,
         )
 
     def checkpoint_of(self, number: int) -> str:

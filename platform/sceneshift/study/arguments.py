@@ -40,6 +40,13 @@ class TuneArgs:
     trainer: Literal["auto", "actor", "train"] = "auto"
     """Train in the trial's actor, or inside Ray Train's TorchTrainer; auto: train with a GPU, else actor."""
 
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices. auto: bfloat16
+    where this machine computes in it, else float32."""
+
+    compile: bool = False
+    """Compile the networks with torch.compile: minutes at the start of a trial, for GPUs and long trials."""
+
     time_budget_s: float | None = None
     """Seconds after which the search stops and closes. Default: the profile's."""
 

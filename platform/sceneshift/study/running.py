@@ -8,7 +8,6 @@ from sceneshift.errors import StudyError
 from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.progress import progress_line
 from sceneshift.search.tuner import SearchPlan, choose_winner, run_search
-from sceneshift.study.closing import close_study
 from sceneshift.study.preparation import PreparedStudy
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.mirror import StudyMirror
@@ -55,13 +54,15 @@ def run_and_close(
             "max_concurrent_trials": plan.max_concurrent_trials,
             "cpus_per_trial": plan.cpus_per_trial,
             "gpus_per_trial": plan.gpus_per_trial,
+            "precision": plan.precision,
+            "compile": plan.compile,
         },
     )
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
     print(
         f"search               {plan.max_concurrent_trials} trials at once, {plan.cpus_per_trial:g} CPU"
         + (f" and {plan.gpus_per_trial:g} GPU" if plan.gpus_per_trial else "")
-        + f" each, training in {where}\n",
+        + f" each, training in {where} and in {plan.precision}\n",
         flush=True,
     )
 
@@ -83,6 +84,9 @@ def run_and_close(
         winner = choose_winner(records)
         if winner is None:
             raise StudyError(_no_winner(study, records, out_of_time=outcome.out_of_time))
+        # Pictures need matplotlib and scikit-learn, which the search need not wait for.
+        from sceneshift.study.closing import close_study
+
         close_study(study, plan, ledger, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
     except BaseException:
         # Nothing is left RUNNING in MLflow; the ledger has what there is, and --resume goes on.

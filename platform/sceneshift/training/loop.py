@@ -26,6 +26,7 @@ from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
+from sceneshift.training.precision import check_precision, computing_in
 
 #: Batches the batch-norm statistics are averaged over.
 CALIBRATION_BATCHES = 20
@@ -44,19 +45,25 @@ class TrainingPlan:
         config: Its configuration.
         epochs: Passes over each source's training pixels.
         seed: The run's seed; each pair's own follows from it and the pair's name.
+        precision: What training steps compute in, one of :data:`sceneshift.training.precision.PRECISIONS`. Weights,
+            losses and evaluation are float32 in any case.
+        compile: Compile the modules with `torch.compile`: minutes at the start, for GPUs and long trainings.
 
     Raises:
-        InvalidInputError: No epoch, an unknown method, or a configuration of another method.
+        InvalidInputError: No epoch, an unknown method or precision, or a configuration of another method.
     """
 
     method: str
     config: MethodConfig
     epochs: int
     seed: int
+    precision: str = "float32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InvalidInputError(f"epochs = {self.epochs}; expected at least 1.")
+        check_precision(self.precision, on_gpu=True)
         expected = find_method(self.method).config_type
         if type(self.config) is not expected:
             raise InvalidInputError(
@@ -109,11 +116,12 @@ class PairRun:
         device: Where everything lives.
 
     Raises:
-        InvalidInputError: The patch is larger than the split was made for.
+        InvalidInputError: The patch is larger than the split was made for, or the device lacks the plan's precision.
     """
 
     def __init__(self, plan: TrainingPlan, source: SourceDomain, device: torch.device) -> None:
         config = plan.config
+        check_precision(plan.precision, on_gpu=device.type == "cuda")
         if config.patch_size > source.split.patch_size:
             raise InvalidInputError(
                 f"patch_size = {config.patch_size} with a split of {source.pair_name!r} made for patches up to "
@@ -123,6 +131,7 @@ class PairRun:
         seed = derive_seed(plan.seed, source.pair_name)
         self.source = source
         self.config = config
+        self._precision, self._device = plan.precision, device
         self.method: Method = find_method(plan.method)(
             config,
             bands=source.scene.num_bands,
@@ -130,6 +139,8 @@ class PairRun:
             seed=derive_seed(seed, "method"),
             device=device,
         )
+        if plan.compile:
+            self.method.compile()
         self._sampler = PatchSampler(source.scene.cube, patch_size=config.patch_size, device=device)
         self._augmentation = Augmentation(flips=config.flips, noise_std=config.noise_scale * self._sampler.rms)
         self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
@@ -145,10 +156,11 @@ class PairRun:
         """Pass once over the training pixels; returns the mean of each loss term."""
         totals: dict[str, Tensor] = {}
         batches = self._shuffled_batches()
-        for batch in batches:
-            patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws)
-            for name, value in self.method.training_step(patches, self._labels[batch]).items():
-                totals[name] = totals[name] + value if name in totals else value
+        with computing_in(self._precision, self._device):
+            for batch in batches:
+                patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws)
+                for name, value in self.method.training_step(patches, self._labels[batch]).items():
+                    totals[name] = totals[name] + value if name in totals else value
         # The one place an epoch's losses are read by the host.
         return {name: float(total) / len(batches) for name, total in totals.items()}
 

@@ -1,0 +1,99 @@
+"""What training in bfloat16 does to accuracy: the same trainings in float32 and in bfloat16, several seeds each.
+
+    python benchmarks/bfloat16_training.py
+
+One configuration that learns, on the laptop profile's sources and splits. The two take turns, seed by seed, in one
+process. Told are validation and target accuracy after the last epoch, mean and standard deviation over seeds, and how
+far the mean of bfloat16 lies from float32's in standard deviations of float32's seeds. Nothing is chosen by these
+scores.
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+# Beside this script.
+from against_cross_entropy import target_scores
+
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.search.cluster import ALLOCATOR
+from sceneshift.study.arguments import TuneArgs
+from sceneshift.study.preparation import prepare
+from sceneshift.training.loop import TrainingPlan, train
+
+SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
+FIGURES = ("oa", "aa", "kappa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """How long and how often."""
+
+    epochs: int = 30
+    """Epochs of each training."""
+
+    seeds: int = 3
+    """Trainings in each format."""
+
+    threads: int = 1
+    """Threads of torch."""
+
+
+def main(args: Args) -> None:
+    """Train, score, print a table."""
+    torch.set_num_threads(args.threads)
+    study = prepare(TuneArgs(profile="laptop"), method="s2amsnet", space_path=SPACE)
+    config = S2AMSnetConfig(
+        patch_size=7,
+        batch_size=32,
+        width=64,
+        generator_channels=16,
+        init_std=0.1,
+        renormalize=True,
+        lambda_src=1.0,
+        noise_scale=0.1,
+    )
+    told: dict[str, list[dict[str, float]]] = {"float32": [], "bfloat16": []}
+    seconds = dict.fromkeys(told, 0.0)
+    for seed in range(args.seeds):
+        plan = TrainingPlan(method="s2amsnet", config=config, epochs=args.epochs, seed=seed)
+        for precision, rows in told.items():
+            started = time.perf_counter()
+            epochs: list[dict[str, float]] = []
+            runs = train(
+                replace(plan, precision=precision),
+                study.sources,
+                report=lambda epoch, epochs=epochs: epochs.append(epoch.metrics),
+            )
+            seconds[precision] += time.perf_counter() - started
+            target = target_scores(runs)
+            row = {}
+            for run in runs:
+                pair = run.source.pair_name
+                row |= {f"{pair} val {figure}": epochs[-1][f"val/{pair}/{figure}"] for figure in FIGURES}
+                row |= {f"{pair} target {figure}": target[pair][figure] for figure in FIGURES}
+            rows.append(row)
+            print(f"seed {seed}, {precision}: {seconds[precision]:.0f} s so far", flush=True)
+    print(f"\n| figure | float32 | bfloat16 | apart | of which {args.seeds} seeds |\n|---|---|---|---|---|")
+    for name in told["float32"][0]:
+        full, half = (np.array([row[name] for row in rows]) for rows in told.values())
+        spread = full.std(ddof=1)
+        inside = "inside" if full.min() <= half.mean() <= full.max() else "outside"
+        print(
+            f"| {name} | {full.mean():.3f} ± {spread:.3f} | {half.mean():.3f} ± {half.std(ddof=1):.3f} | "
+            f"{(half.mean() - full.mean()) / spread:+.1f} std | mean {inside} float32's range |"
+        )
+    print(f"\nseconds of training: {', '.join(f'{name} {value:.0f}' for name, value in seconds.items())}")
+
+
+if __name__ == "__main__":
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
+        # Read by glibc before Python starts: the allocator that trials have.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
+    main(tyro.cli(Args, description=__doc__))

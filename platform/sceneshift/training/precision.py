@@ -1,0 +1,60 @@
+"""Number formats a network is trained in. Weights, losses, optimizers and evaluation are float32 in each of them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+
+from sceneshift.errors import InvalidInputError, nearest_name
+
+#: float32; float32 with products in TF32 (CUDA devices alone); or products and maps in bfloat16, by autocast.
+Precision = Literal["float32", "tf32", "bfloat16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+
+def check_precision(precision: str, *, on_gpu: bool) -> None:
+    """Refuse a format that is unknown, or that the device doesn't have.
+
+    Raises:
+        InvalidInputError: Naming those there are.
+    """
+    if precision not in PRECISIONS:
+        raise InvalidInputError(
+            f"precision {precision!r}{nearest_name(precision, PRECISIONS)}; expected one of {', '.join(PRECISIONS)}."
+        )
+    if precision == "tf32" and not on_gpu:
+        raise InvalidInputError("precision tf32 exists on CUDA devices only; on a CPU use float32 or bfloat16.")
+
+
+def fastest_precision() -> Precision:
+    """bfloat16 where this machine's GPU, or without one its processor, computes in it; else float32."""
+    if torch.cuda.is_available():
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = torch.cpu.get_capabilities()
+        has_bfloat16 = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return "bfloat16" if has_bfloat16 else "float32"
+
+
+@contextlib.contextmanager
+def computing_in(precision: str, device: torch.device) -> Iterator[None]:
+    """Compute forward and backward passes in a format.
+
+    Args:
+        precision: One of :data:`PRECISIONS`.
+        device: Where the network is.
+
+    Raises:
+        InvalidInputError: The format is unknown, or the device doesn't have it.
+    """
+    check_precision(precision, on_gpu=device.type == "cuda")
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = products.fp32_precision, convolutions.fp32_precision
+    try:
+        # Convolutions would be TF32 by PyTorch's own default.
+        products.fp32_precision = convolutions.fp32_precision = "ieee" if precision == "float32" else "tf32"
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            yield
+    finally:
+        products.fp32_precision, convolutions.fp32_precision = before

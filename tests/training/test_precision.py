@@ -1,0 +1,100 @@
+"""Number formats of training."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.training import precision as module
+from sceneshift.training.loop import PairRun, TrainingPlan, train
+from sceneshift.training.precision import check_precision, computing_in, fastest_precision
+
+CPU = torch.device("cpu")
+PLAN = TrainingPlan(
+    method="s2amsnet",
+    config=S2AMSnetConfig(patch_size=5, batch_size=30, width=8, generator_channels=6),
+    epochs=2,
+    seed=0,
+)
+
+
+def test_an_unknown_format_is_named_with_the_nearest_one():
+    with pytest.raises(InvalidInputError, match="'bfloat'.*'bfloat16'.*expected one of float32, tf32, bfloat16"):
+        check_precision("bfloat", on_gpu=True)
+    with pytest.raises(InvalidInputError, match="expected one of"):
+        replace(PLAN, precision="half")
+
+
+def test_tf32_is_refused_on_a_cpu(tiny_source):
+    with pytest.raises(InvalidInputError, match="CUDA devices only; on a CPU use float32 or bfloat16"):
+        PairRun(replace(PLAN, precision="tf32"), tiny_source, CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx2": True}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_the_fastest_format_follows_the_processor(capabilities, expected, monkeypatch):
+    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(module.torch.cpu, "get_capabilities", lambda: capabilities)
+    assert fastest_precision() == expected
+
+
+@pytest.mark.parametrize(("precision", "cuda_products"), [("float32", "ieee"), ("bfloat16", "tf32")])
+def test_products_are_taken_in_the_format_and_everything_is_put_back(precision, cuda_products):
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = products.fp32_precision, convolutions.fp32_precision
+    x = torch.rand(4, 4)
+    with computing_in(precision, CPU):
+        assert (x @ x).dtype == (torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        assert products.fp32_precision == convolutions.fp32_precision == cuda_products
+    assert (x @ x).dtype == torch.float32
+    assert (products.fp32_precision, convolutions.fp32_precision) == before
+
+
+def test_bfloat16_training_keeps_float32_weights_and_predicts_in_float32(tiny_source):
+    epochs = []
+    (run,) = train(replace(PLAN, precision="bfloat16"), [tiny_source], report=epochs.append)
+    state = run.state_dict()["method"]["modules"]
+    floats = [t for module_state in state.values() for t in module_state.values() if t.is_floating_point()]
+    assert {t.dtype for t in floats} == {torch.float32}
+    seen = []
+    run.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(torch.is_autocast_enabled("cpu")))
+    run.validate()
+    assert seen
+    assert not any(seen)
+
+
+def test_bfloat16_moves_the_losses_by_no_more_than_its_rounding(tiny_source):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        epochs = []
+        train(replace(PLAN, precision=precision, epochs=1), [tiny_source], report=epochs.append)
+        losses[precision] = {k: v for k, v in epochs[0].metrics.items() if k.startswith("train/")}
+    assert losses["float32"] != losses["bfloat16"]
+    for name, value in losses["float32"].items():
+        assert losses["bfloat16"][name] == pytest.approx(value, rel=0.15, abs=0.05), name
+
+
+def test_compiling_is_refused_on_a_cpu(tiny_source):
+    with pytest.raises(InvalidInputError, match="for CUDA devices"):
+        PairRun(replace(PLAN, compile=True), tiny_source, CPU)
+
+
+def test_every_module_is_compiled_the_generators_one_by_one(tiny_source, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self, **options: compiled.append((type(self).__name__, options))
+    )
+    run = PairRun(PLAN, tiny_source, CPU)
+    monkeypatch.setattr(run.method, "device", torch.device("cuda"))
+    run.method.compile()
+    expected = ["Discriminator", "DomainGenerator", "DomainGenerator", "ContentEncoder"]
+    assert compiled == [(name, {"dynamic": False}) for name in expected]
