@@ -76,7 +76,7 @@ def test_settings_and_tags_carry_what_a_result_came_from(prepared):
 def test_the_announcement_names_profile_guard_and_separation(prepared):
     text = "\n".join(prepared().announcement())
     assert "profile              laptop" in text
-    assert "12 trials of at most 12 epochs, at most 60 training pixels a class, patch <= 7" in text
+    assert "12 trials of at most 20 epochs, at most 60 training pixels a class, patch <= 7" in text
     assert "guard 3 (patch 7: 0 validation pixels inside a training patch" in text
 
 
@@ -164,12 +164,10 @@ def test_several_nodes_are_told_to_share_a_local_directory(prepared, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_precision_is_settled_before_the_study_begins(prepared, monkeypatch):
-    monkeypatch.setattr("sceneshift.study.preparation.fastest_precision", lambda: "bfloat16")
-    study = prepared()
-    assert study.settings()["precision"] == study.tags()["precision"] == study.plan(cluster()).precision == "bfloat16"
-    asked = prepared(precision="float32")
-    assert asked.settings()["precision"] == asked.plan(cluster()).precision == "float32"
+def test_precision_is_float32_unless_asked_and_a_resumed_study_must_agree(prepared):
+    for study, precision in ((prepared(), "float32"), (prepared(precision="bfloat16"), "bfloat16")):
+        told = study.settings()["precision"], study.tags()["precision"], study.plan(cluster()).precision
+        assert set(told) == {precision}
 
 
 def test_what_a_cpu_does_not_have_is_refused_before_the_search(prepared):

@@ -7,9 +7,8 @@ import torch
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
-from sceneshift.training import precision as module
 from sceneshift.training.loop import PairRun, TrainingPlan, train
-from sceneshift.training.precision import check_precision, computing_in, fastest_precision
+from sceneshift.training.precision import check_precision, computing_in
 
 CPU = torch.device("cpu")
 PLAN = TrainingPlan(
@@ -30,21 +29,6 @@ def test_an_unknown_format_is_named_with_the_nearest_one():
 def test_tf32_is_refused_on_a_cpu(tiny_source):
     with pytest.raises(InvalidInputError, match="CUDA devices only; on a CPU use float32 or bfloat16"):
         PairRun(replace(PLAN, precision="tf32"), tiny_source, CPU)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx512_bf16": True}, "bfloat16"),
-        ({"amx_bf16": True}, "bfloat16"),
-        ({"avx2": True}, "float32"),
-        ({}, "float32"),
-    ],
-)
-def test_the_fastest_format_follows_the_processor(capabilities, expected, monkeypatch):
-    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(module.torch.cpu, "get_capabilities", lambda: capabilities)
-    assert fastest_precision() == expected
 
 
 @pytest.mark.parametrize(("precision", "cuda_products"), [("float32", "ieee"), ("bfloat16", "tf32")])

@@ -40,9 +40,9 @@ class TuneArgs:
     trainer: Literal["auto", "actor", "train"] = "auto"
     """Train in the trial's actor, or inside Ray Train's TorchTrainer; auto: train with a GPU, else actor."""
 
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
-    """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices. auto: bfloat16
-    where this machine computes in it, else float32."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices; bfloat16 costs
+    accuracy on scenes whose classes have like spectra."""
 
     compile: bool = False
     """Compile the networks with torch.compile: minutes at the start of a trial, for GPUs and long trials."""

@@ -19,7 +19,7 @@ from sceneshift.search.space import FixedTrial, SearchSpace, load_space
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.training.checkpoint import CheckpointFolder
-from sceneshift.training.precision import check_precision, fastest_precision
+from sceneshift.training.precision import check_precision
 
 if TYPE_CHECKING:
     from sceneshift.search.tuner import SearchPlan
@@ -44,7 +44,6 @@ class PreparedStudy:
         default_trial: The published values, clipped to the profile.
         pairs: Source and unlabelled target of each pair.
         sources: What workers are handed: source and split, nothing of the target.
-        precision: What training computes in.
         directory: The study's local directory.
         checkpoint_location: Directory or URI of the trials' checkpoints.
     """
@@ -57,7 +56,6 @@ class PreparedStudy:
     default_trial: FixedTrial
     pairs: Sequence[ScenePair]
     sources: Sequence[SourceDomain]
-    precision: str
     directory: Path
     checkpoint_location: str
 
@@ -74,7 +72,7 @@ class PreparedStudy:
             "profile": self.profile.name,
             "epochs": self.profile.epochs,
             "seed": self.arguments.seed,
-            "precision": self.precision,
+            "precision": self.arguments.precision,
             "search-space hash": self.space.source_hash,
             **{f"split hash of {s.pair_name}": s.split.content_hash for s in self.sources},
             **{f"source hash of {s.pair_name}": s.scene.content_hash for s in self.sources},
@@ -91,7 +89,7 @@ class PreparedStudy:
             "method": self.method,
             "profile": self.profile.name,
             "seed": str(self.arguments.seed),
-            "precision": self.precision,
+            "precision": self.arguments.precision,
             "pairs": " ".join(self.arguments.pairs),
             "search_space.hash": self.space.source_hash,
             **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
@@ -176,7 +174,7 @@ class PreparedStudy:
                 f"NOTE: the cluster has {cluster.num_nodes} nodes and checkpoints go to {self.checkpoint_location}, "
                 "which all of them must share. If they don't, give --storage-path a URI such as s3://bucket/path.\n"
             )
-        check_precision(self.precision, on_gpu=gpus > 0)
+        check_precision(arguments.precision, on_gpu=gpus > 0)
         if arguments.compile and gpus == 0:
             raise InvalidInputError("--compile is for trials on GPUs; on a CPU the hot loops are compiled as it is.")
         check_room(cluster, trials_at_once=at_once, cpus_per_trial=cpus, gpus_per_trial=gpus)
@@ -190,7 +188,7 @@ class PreparedStudy:
             cpus_per_trial=cpus,
             gpus_per_trial=gpus,
             in_ray_train=trainer == "train" or (trainer == "auto" and gpus > 0),
-            precision=self.precision,
+            precision=arguments.precision,
             compile=arguments.compile,
             checkpoint_location=self.checkpoint_location,
             tune_directory=str(self.directory),
@@ -233,7 +231,6 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
         default_trial=default_trial,
         pairs=pairs,
         sources=sources,
-        precision=fastest_precision() if arguments.precision == "auto" else arguments.precision,
         directory=directory,
         checkpoint_location=(
             f"{arguments.storage_path.rstrip('/')}/{name}" if is_uri else str(directory / "checkpoints")

@@ -27,16 +27,6 @@ def check_precision(precision: str, *, on_gpu: bool) -> None:
         raise InvalidInputError("precision tf32 exists on CUDA devices only; on a CPU use float32 or bfloat16.")
 
 
-def fastest_precision() -> Precision:
-    """bfloat16 where this machine's GPU, or without one its processor, computes in it; else float32."""
-    if torch.cuda.is_available():
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = torch.cpu.get_capabilities()
-        has_bfloat16 = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-    return "bfloat16" if has_bfloat16 else "float32"
-
-
 @contextlib.contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     """Compute forward and backward passes in a format.
