@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
@@ -11,7 +12,7 @@ from rows import Row
 from sceneshift.report.pictures import class_colours
 
 _DPI = 120
-_ORANGE, _SKY, _GREEN, _, _BLUE, *_ = class_colours(8)
+_ORANGE, _, _GREEN, _, _BLUE = class_colours(5)
 _COLOURS = {"fp32": _BLUE, "bf16": _ORANGE, "": _GREEN}
 _LABELS = {"fp32": "float32", "bf16": "bfloat16 autocast", "": "no network"}
 
@@ -37,7 +38,7 @@ def draw_ratios(path: Path, rows: Sequence[Row], *, title: str) -> None:
             ax.barh(place, row.ratio - 1, left=1, height=0.68, color=_COLOURS[row.precision])
             ax.text(max(row.ratio, 1) * 1.03, place, f"{row.ratio:.2f}", va="center", fontsize=8.5)
         ax.axvline(1, color="black", linewidth=1)
-        ax.set_yticks(range(len(panel)), [f"{row.work} {row.precision}".strip() for row in panel], fontsize=9)
+        ax.set_yticks(range(len(panel)), [row.label for row in panel], fontsize=9)
         ax.set_ylim(len(panel) - 0.4, -0.6)
         ax.set_xscale("log")
         ax.set_xlim(min(0.8, lowest / 1.2), max(2.0, highest) * 1.35)
@@ -73,7 +74,7 @@ def draw_scaling(
     for ax, (x_label, (y_label, lines)) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
         sizes: set[float] = set()
         for precision, (x, y, slope) in lines.items():
-            label = f"{precision}: slope {slope:.2f}"
+            label = f"{precision}: " + ("no slope" if slope is None else f"slope {slope:.2f}")
             ax.loglog(x, y, marker="o", markersize=4, color=_COLOURS[precision], label=label)
             sizes |= set(x)
         ax.set_xlabel(x_label)
@@ -88,7 +89,7 @@ def draw_scaling(
     figure.savefig(path)
 
 
-def _plain_ticks(ax) -> None:  # noqa: ANN001
+def _plain_ticks(ax: Axes) -> None:
     ticks = [t for t in (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if ax.get_xlim()[0] <= t <= ax.get_xlim()[1]]
     ax.set_xticks(ticks)
     ax.set_xticks([], minor=True)

@@ -26,7 +26,7 @@ class Row:
     baseline_runs_s: Sequence[float]
     patches: int
     equal: bool | None = None
-    """Whether both sides computed the same; None where it makes no sense."""
+    """Whether both sides computed the same; None where it makes no sense or could not be decided."""
 
     agreement: Mapping[str, Any] = field(default_factory=dict)
     ours_memory: Mapping[str, int] | None = None
@@ -35,9 +35,14 @@ class Row:
     baseline_memory: Mapping[str, int] | None = None
 
     @property
+    def label(self) -> str:
+        """Work and precision."""
+        return f"{self.work} {self.precision}".strip()
+
+    @property
     def name(self) -> str:
         """Work, precision, shape and allocator."""
-        return f"{self.work} {self.precision}, {self.shape}, {self.allocator}".replace("  ", " ")
+        return f"{self.label}, {self.shape}, {self.allocator}"
 
     @property
     def ratio(self) -> float:
@@ -87,11 +92,15 @@ def table(rows: Sequence[Row]) -> str:
                 f"{m['peak'] / _MIB:.0f} ({m['growth'] / _MIB:.0f})" for m in (row.ours_memory, row.baseline_memory)
             )
         lines.append(
-            f"| {row.work} {row.precision} | {_spread(row.ours_runs_s)} | {_spread(row.baseline_runs_s)} "
+            f"| {row.label} | {_spread(row.ours_runs_s)} | {_spread(row.baseline_runs_s)} "
             f"| {row.ratio:.2f} | {equal} | {told['ours_patches_per_s']:.0f} / {told['baseline_patches_per_s']:.0f} "
             f"| {memory} |"
         )
-    notes = [f"- {row.work} {row.precision}: {_words(row.agreement)}" for row in rows if row.agreement]
+    notes = [
+        f"- {row.label}: " + "; ".join(f"{name.replace('_', ' ')}: {_words(v)}" for name, v in row.agreement.items())
+        for row in rows
+        if row.agreement
+    ]
     return "\n".join([*lines, "", *notes])
 
 
@@ -102,5 +111,7 @@ def _spread(runs: Sequence[float]) -> str:
 
 def _words(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, Mapping):
-        return "; ".join(f"{name.replace('_', ' ')} {_words(inner)}" for name, inner in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"{name} {_words(inner)}" for name, inner in value.items())
+    if isinstance(value, float):
+        return f"{value:.2e}" if value < 1e-3 else f"{value:.5g}"
+    return str(value)
