@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from machine import settle
 from plain_s2amsnet import PlainS2AMSnet
 from sceneshift.methods.s2amsnet import S2AMSnet
 from sides import Batch, Shape, build_ours, build_plain, rounded_to
@@ -103,8 +104,7 @@ def compare(shape: Shape, size: int, *, device: torch.device, threads: int, trut
     Returns:
         ``equal``, ``how`` it was decided, and distances.
     """
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # rounds to 10 bits; off here alone, for this process is thrown away
+    settle(threads)
     exact, exact_reference = both_steps(
         shape, Batch.draw(shape, FP64_BATCH, device=device, seed=1), dtype=torch.float64
     )

@@ -47,6 +47,13 @@ def resolve_device(name: DeviceName) -> torch.device:
     return torch.device(name)
 
 
+def settle(threads: int) -> None:
+    """Settings of a process that measures: torch's threads, and on CUDA no TF32 where float32 is asked for."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def has_bf16(device: torch.device) -> bool:
     """Whether the hardware computes in bfloat16, rather than torch emulating it."""
     if device.type == "cuda":
@@ -72,8 +79,7 @@ def environment(device: torch.device, threads: int | None) -> dict[str, Any]:
         told |= {
             "gpu": torch.cuda.get_device_name(device),
             "cuda": torch.version.cuda,
-            "tf32_convolutions_when_timed": torch.backends.cudnn.allow_tf32,
-            "tf32_matmul_when_timed": torch.backends.cuda.matmul.allow_tf32,
+            "tf32": False,
         }
     return told
 

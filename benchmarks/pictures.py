@@ -6,13 +6,14 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from rows import Row
 from sceneshift.report.pictures import class_colours
 
 _DPI = 120
 _ORANGE, _, _GREEN, _, _BLUE = class_colours(5)
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 _COLOURS = {"fp32": _BLUE, "bf16": _ORANGE, "": _GREEN}
 _LABELS = {"fp32": "float32", "bf16": "bfloat16 autocast", "": "no network"}
 
@@ -82,6 +83,9 @@ def draw_scaling(
         if max(sizes) < 1000:
             ax.set_xticks(sorted(sizes), [f"{size:g}" for size in sorted(sizes)])
             ax.set_xticks([], minor=True)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        ax.yaxis.set_major_formatter(_PLAIN)
+        ax.set_yticks([], minor=True)
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize=9)
@@ -93,4 +97,4 @@ def _plain_ticks(ax: Axes) -> None:
     ticks = [t for t in (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if ax.get_xlim()[0] <= t <= ax.get_xlim()[1]]
     ax.set_xticks(ticks)
     ax.set_xticks([], minor=True)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(_PLAIN)

@@ -26,7 +26,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from machine import DeviceName, environment, has_bf16, print_environment, resolve_device, say, seconds_of
+from machine import DeviceName, environment, has_bf16, print_environment, resolve_device, say, seconds_of, settle
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.training.evaluation import map_scene
@@ -170,7 +170,7 @@ def main(args: Args) -> None:
     """Measure, print, write."""
     device = resolve_device(args.device)
     told = environment(device, args.threads)
-    torch.set_num_threads(told["threads"])
+    settle(told["threads"])
     told |= {"allocator": ALLOCATOR, "repeats": args.repeats, "max_seconds": args.max_seconds}
     print_environment(told)
     precisions = ("fp32", "bf16") if has_bf16(device) else ("fp32",)
@@ -213,11 +213,12 @@ def write(
     panels = {}
     for sweep, by_precision in slopes.items():
         lines = {}
+        factor = 1 if sweep == "pixels" else 1e3
         for precision, slope in by_precision.items():
             line = [p for p in points if (p.sweep, p.precision) == (sweep, precision) and p.cost is not None]
-            lines[precision] = ([p.size for p in line], [p.cost for p in line], slope)
+            lines[precision] = ([p.size for p in line], [factor * p.cost for p in line], slope)
         panels[labels[sweep]] = (
-            "seconds a scene" if sweep == "pixels" else "seconds a patch of a training step",
+            "seconds a scene" if sweep == "pixels" else "ms a patch of a training step",
             lines,
         )
     where = told.get("gpu") or f"{told['cpu']}, threads: {told['threads']}"

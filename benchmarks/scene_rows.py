@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from machine import settle
 from plain_s2amsnet import Discriminator as PlainDiscriminator
 from plain_s2amsnet import PatchDataset
 from rows import Row
@@ -54,7 +55,7 @@ def trained_weights(shape: Shape, *, seconds: float, device: torch.device, threa
 
     Rounding can only be judged on a trained network: an untrained one nearly ties everywhere.
     """
-    torch.set_num_threads(threads)
+    settle(threads)
     cube, _, label_map, classes = cubes(shape)
     west = PatchSampler(cube, patch_size=shape.patch, device=device)
     labels = torch.from_numpy(label_map.flatten()).to(device)

@@ -32,6 +32,7 @@ from machine import (
     print_environment,
     resolve_device,
     say,
+    settle,
 )
 from rows import Row, table
 from scene_rows import patch_row, scene_rows, trained_weights
@@ -116,7 +117,7 @@ def measure(
     allocator: str,
 ) -> list[Row]:
     """All rows of one shape in this process; `memory` is of its largest batch."""
-    torch.set_num_threads(threads)
+    settle(threads)
     shape = prepared.shape
     common = {"device": device, "repeats": repeats, "allocator": allocator}
     steps = {
@@ -205,7 +206,7 @@ def write(path: Path, told: Mapping[str, Any], rows: list[Row]) -> None:
     from pictures import draw_ratios
 
     path.write_text(json.dumps({"environment": told, "rows": [row.as_json() for row in rows]}, indent=2) + "\n")
-    where = told.get("gpu") or f"{told['cpu']}, {told['threads']} threads"
+    where = told.get("gpu") or f"{told['cpu']}, threads: {told['threads']}"
     draw_ratios(path.with_suffix(".png"), rows, title=f"S2AMSnet: sceneshift against plain PyTorch\n{where}")
     print(f"\nwritten: {path}, {path.with_suffix('.png')}")
 

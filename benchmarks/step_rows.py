@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from machine import memory_now, memory_peak, seconds_of
+from machine import memory_now, memory_peak, seconds_of, settle
 from rows import Row
 from sides import NOISE_DIM, Batch, Shape, build_ours, build_plain, rounded_to
 
@@ -112,7 +112,7 @@ def step_memory(side: str, shape: Shape, size: int, *, device: torch.device, thr
     Returns:
         Bytes: ``peak`` of the whole process (on CUDA of torch's tensors), ``growth`` over what it held before.
     """
-    torch.set_num_threads(threads)
+    settle(threads)
     batch = Batch.draw(shape, size, device=device)
     step_of(side, shape, Batch.draw(shape, _WARM_UP_BATCH, device=device))()
     step = step_of(side, shape, batch)
