@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast lint types format ui clean
+.PHONY: help env tune smoke test test-fast lint types format ui bench bench-scaling bench-trials bench-threads clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -50,6 +50,18 @@ format: $(READY)  ## let ruff rewrite
 
 ui: $(READY)  ## open MLflow on the studies in STORAGE (default: results)
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(STORAGE))/mlflow.db --port 5000
+
+bench: $(READY)  ## speed, memory and equality beside plain PyTorch, with a picture (ARGS="--bands 103 --patch 11")
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+bench-scaling: $(READY)  ## how cost grows with bands, patch, batch and pixels, with a picture
+	$(BIN)/python benchmarks/scaling.py $(ARGS)
+
+bench-trials: $(READY)  ## what a search costs beside training
+	$(BIN)/python benchmarks/trial_overhead.py $(ARGS)
+
+bench-threads: $(READY)  ## many trials of one thread against one of many
+	$(BIN)/python benchmarks/threads.py $(ARGS)
 
 clean:  ## remove caches; environment and results stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

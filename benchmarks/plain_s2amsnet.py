@@ -1,9 +1,9 @@
 """S2AMSnet written in the most obvious way: what our speed is measured against.
 
 Nothing here is tuned and nothing is slowed down: it is the network as one writes it from the paper on a first day.
-Involution unfolds the map to nine neighbours, every term of the losses has its forward, tensors are contiguous float32, and
-patches come one by one from a Dataset through a DataLoader. Parameters bear the names ours bear, so that one
-state dict fits both. Chen et al., IEEE TGRS 62 (2024); involution: Li et al., CVPR 2021.
+Involution unfolds the map to nine neighbours, every term of the losses has its forward, tensors are contiguous
+float32, and patches come one by one from a Dataset through a DataLoader. Parameters bear the names ours bear, so that
+one state dict fits both. Chen et al., IEEE TGRS 62 (2024); involution: Li et al., CVPR 2021.
 
 Shape letters: B batch, C bands, P patch, K classes, N noise dimensions.
 """
@@ -31,6 +31,7 @@ class Involution(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
         batch, channels, height, width = x.shape
         kernel = F.relu(self.expand(F.relu(self.norm(self.reduce(x)))))
         kernel = kernel.view(batch, self.groups, 9, height, width)
@@ -53,6 +54,7 @@ class DiscriminatorBlock(nn.Module):
         self.spatial_norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, h: Tensor, weights: Tensor) -> Tensor:
+        """(B, C, P, P) and the two branch weights to (B, d, P, P)."""
         spectral = F.relu(self.spectral_norm(self.spectral(self.involution(h))))
         spatial = F.relu(self.spatial_norm(self.spatial(h)))
         return weights[0] * spectral + weights[1] * spatial
@@ -67,6 +69,7 @@ class Features(nn.Module):
         self.blend = nn.Parameter(torch.zeros(2))
 
     def forward(self, h: Tensor) -> Tensor:
+        """(B, C, P, P) to (B, d, P // 2, P // 2)."""
         weights = torch.softmax(self.blend, dim=0)
         for block in self.blocks:
             h = block(h, weights)
@@ -84,6 +87,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, P, P) to logits (B, K)."""
         return self.head(self.features(x))
 
 
@@ -95,6 +99,7 @@ class AdaIN(nn.Module):
         self.linear = nn.Linear(noise_dim, 2 * channels)
 
     def forward(self, h: Tensor, noise: Tensor) -> Tensor:
+        """(B, ch, P, P) and noise (B, N) to (B, ch, P, P)."""
         gamma, beta = self.linear(noise)[:, :, None, None].chunk(2, dim=1)
         return (1 + gamma) * F.instance_norm(h) + beta
 
@@ -109,6 +114,7 @@ class GeneratorBlock(nn.Module):
         self.spatial = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
 
     def forward(self, h: Tensor) -> Tensor:
+        """(B, C, P, P) to (B, ch, P, P)."""
         return self.spectral(self.involution(h)) + self.spatial(h)
 
 
@@ -124,6 +130,7 @@ class Generator(nn.Module):
         self.blend = nn.Parameter(torch.zeros(2))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """(B, C, P, P) and noise (3, B, N) to generated patches (B, C, P, P)."""
         h = x
         for block, adain, norm, draw in zip(self.blocks, self.adains, self.norms, noise, strict=True):
             h = F.leaky_relu(norm(adain(block(h), draw)), 0.01)
@@ -140,6 +147,7 @@ class BlurPool(nn.Module):
         self.register_buffer("kernel", (torch.outer(row, row) / 16).repeat(channels, 1, 1, 1))
 
     def forward(self, h: Tensor) -> Tensor:
+        """(B, channels, H, W) to half of H and W, rounded up."""
         return F.conv2d(F.pad(h, (1, 1, 1, 1), mode="reflect"), self.kernel, stride=2, groups=h.shape[1])
 
 
@@ -159,6 +167,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
+        """(B, channels, H, W) to the same shape."""
         return h + self.body(h)
 
 
@@ -173,6 +182,7 @@ class Encoder(nn.Module):
         self.residuals = nn.ModuleList([ResidualBlock(32) for _ in range(5)])
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, P, P) to five tensors (B, n)."""
         padded = F.pad(x, (3, 3, 3, 3), mode="reflect")
         features = [padded]
         h = F.relu(F.instance_norm(self.stem(padded)))
@@ -251,28 +261,42 @@ class PlainS2AMSnet:
             noise: a generator's (3, B, N) each.
             betas: mixing weights.
         """
-        classify = self.discriminator
+        domains = self.synthesize(x, noise=noise, betas=betas)
+        return self.min_step(labels, domains), self.max_step(x, domains)
+
+    def synthesize(
+        self, x: Tensor, *, noise: tuple[Tensor, Tensor], betas: tuple[float, float]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both generated domains, and each mixed with the source."""
         x_a, x_b = self.generators[0](x, noise[0]), self.generators[1](x, noise[1])
         mix_a = betas[0] * x_a + (1 - betas[0]) * x
         mix_b = betas[1] * x_b + (1 - betas[1]) * x
+        return x_a, x_b, mix_a, mix_b
 
-        a, b, a_mix, b_mix = (classify(domain.detach()) for domain in (x_a, x_b, mix_a, mix_b))
-        loss_min = sum(F.cross_entropy(logits, labels) for logits in (a, b, a_mix, b_mix)) + kl(a, b_mix) + kl(b, a_mix)
+    def min_step(self, labels: Tensor, domains: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        """Move the discriminator; returns its loss."""
+        a, b, a_mix, b_mix = (self.discriminator(domain.detach()) for domain in domains)
+        loss = sum(F.cross_entropy(logits, labels) for logits in (a, b, a_mix, b_mix)) + kl(a, b_mix) + kl(b, a_mix)
         self.optimizer_f.zero_grad()
-        loss_min.backward()
+        loss.backward()
         self.optimizer_f.step()
+        return loss.detach()
 
+    def max_step(self, x: Tensor, domains: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        """Move generators and encoder; returns their loss."""
+        classify = self.discriminator
+        x_a, x_b, mix_a, mix_b = domains
         classify.requires_grad_(False)
         divergence = kl(classify(x_a), classify(mix_b)) + kl(classify(x_b), classify(mix_a))
         classify.requires_grad_(True)
         information = self.mutual_information(x, x_a) + self.mutual_information(x, x_b)
-        loss_max = information - divergence
+        loss = information - divergence
         self.optimizer_g.zero_grad()
         self.optimizer_e.zero_grad()
-        loss_max.backward()
+        loss.backward()
         self.optimizer_g.step()
         self.optimizer_e.step()
-        return loss_min.detach(), loss_max.detach()
+        return loss.detach()
 
     def mutual_information(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """InfoNCE between the encoder's features of both, mean over depths."""
