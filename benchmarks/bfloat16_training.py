@@ -20,7 +20,6 @@ import tyro
 
 # Beside this script.
 from against_cross_entropy import target_scores
-
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.study.arguments import TuneArgs

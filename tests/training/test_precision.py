@@ -20,7 +20,7 @@ PLAN = TrainingPlan(
 
 
 def test_an_unknown_format_is_named_with_the_nearest_one():
-    with pytest.raises(InvalidInputError, match="'bfloat'.*'bfloat16'.*expected one of float32, tf32, bfloat16"):
+    with pytest.raises(InvalidInputError, match=r"'bfloat'.*'bfloat16'.*expected one of float32, tf32, bfloat16"):
         check_precision("bfloat", on_gpu=True)
     with pytest.raises(InvalidInputError, match="expected one of"):
         replace(PLAN, precision="half")

@@ -58,7 +58,8 @@ class PatchSampler:
         self._offsets = torch.stack([v.flatten() for v in variants]).to(self.device)
         #: (H + P - 1, W + P - 1, C): the cube with its reflected borders, on the device.
         self.padded = self._rows.view(padded.shape)
-        self.rms = float(np.sqrt(np.mean(np.square(cube, dtype=np.float64))))
+        # Summed in float64 without a float64 copy of the cube.
+        self.rms = float(np.sqrt(np.einsum("ijk,ijk->", cube, cube, dtype=np.float64) / cube.size))
 
     def patches(self, pixels: Tensor, *, flips: Tensor | None = None) -> Tensor:
         """Cut the patches around some pixels.
