@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.s2amsnet import Domains, S2AMSnet, S2AMSnetConfig
+from sceneshift.networks import discriminator
+from sceneshift.networks.involution import Involution
 from sceneshift.networks.losses import mutual_information
 
 SMALL = S2AMSnetConfig(patch_size=5, batch_size=8, width=8, generator_channels=6)
@@ -352,6 +354,23 @@ class TestGradients:
             torch.testing.assert_close(norm.running_var, variance, rtol=1e-10, atol=1e-12)
             assert norm.num_batches_tracked == count
         assert count == (9 if lambda_src > 0 else 8)
+
+    def test_a_step_with_torch_s_operators_alone_is_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # What a GPU does, on a CPU.
+        method, other = build_wide(), build_wide()
+        x, y = batch_of()[0].double(), batch_of()[1]
+        terms = method.training_step(x, y)
+        monkeypatch.setattr(Involution, "forward", Involution._by_planes)
+        monkeypatch.setattr(discriminator, "max_pool", lambda h: functional.max_pool2d(h, 2))
+        monkeypatch.setattr(
+            discriminator,
+            "blend_branches",
+            lambda h, h_norm, g, g_norm, w: w[0] * functional.relu(h_norm(h)) + w[1] * functional.relu(g_norm(g)),
+        )
+        for name, value in other.training_step(x, y).items():
+            torch.testing.assert_close(terms[name], value, rtol=1e-8, atol=1e-10)
+        for name, module in other.modules().items():
+            same_gradients(method.modules()[name], tuple(p.grad for p in module.parameters()))
 
     @pytest.mark.parametrize("changes", [{}, {"lambda_src": 1.0, "renormalize": True}, "released"])
     def test_a_step_on_a_device_asks_for_no_number(self, changes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
