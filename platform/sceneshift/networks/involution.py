@@ -300,7 +300,7 @@ class Involution(nn.Module):
         """Generate a kernel a pixel and group, and apply it.
 
         Args:
-            x: (B, C, H, W).
+            x: (B, C, H, W); under autocast as :func:`computed_in` gives it.
 
         Returns:
             (B, C, H, W) in x's dtype.
