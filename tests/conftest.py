@@ -3,7 +3,7 @@
 One thread makes sums add up in one order, so runs can be compared bit for bit, and leaves the other cores alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -17,6 +17,15 @@ from sceneshift.scenes.split import block_split
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_tf32() -> Iterator[None]:
+    """Convolutions of a GPU in float32 proper, not in TF32's ten bits."""
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    yield
+    torch.backends.cudnn.conv.fp32_precision = before
 
 
 @pytest.fixture(scope="session")

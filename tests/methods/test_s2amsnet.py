@@ -1,5 +1,6 @@
 """S2AMSnet's two steps, term by term, and what each departure of the release does."""
 
+import contextlib
 import io
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,6 +13,8 @@ from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.s2amsnet import Domains, S2AMSnet, S2AMSnetConfig
+from sceneshift.networks import discriminator
+from sceneshift.networks.involution import Involution
 from sceneshift.networks.losses import mutual_information
 
 SMALL = S2AMSnetConfig(patch_size=5, batch_size=8, width=8, generator_channels=6)
@@ -218,6 +221,169 @@ class TestMaxStep:
         method.training_step(*batch_of())
         assert all(module.training for module in method.modules().values())
         assert all(m.training for m in method.discriminator.modules())
+
+
+#: The order in which the discriminator sees its inputs, in either step.
+ORDER = ("a", "mix_b", "b", "mix_a")
+
+
+def build_wide(**changes: Any) -> S2AMSnet:
+    """In float64, so that only a difference in the formula is one in the gradients."""
+    method = build(**changes)
+    for module in method.modules().values():
+        module.double()
+    return method
+
+
+def plain_min_loss(method: S2AMSnet, x: Tensor, y: Tensor, domains: Domains) -> Tensor:
+    """The discriminator's loss as the paper has it, in one graph."""
+    config = method.config
+    logits = {name: method.discriminator(getattr(domains, name).detach()) for name in ORDER}
+    loss = config.lambda_ce * sum(functional.cross_entropy(each, y) for each in logits.values())
+    loss = loss + config.lambda_kl * (kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"]))
+    if config.lambda_src > 0:
+        loss = loss + config.lambda_src * functional.cross_entropy(method.discriminator(x), y)
+    return loss
+
+
+def plain_max_loss(method: S2AMSnet, x: Tensor, domains: Domains) -> Tensor:
+    """The generators' and the encoder's loss, in one graph."""
+    config = method.config
+    logits = {name: method.discriminator(getattr(domains, name)) for name in ORDER}
+    divergence = kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"])
+    information = sum(
+        mutual_information(
+            method.encoder(x), method.encoder(generated), temperature=config.temperature, normalize=config.mi_normalize
+        )
+        for generated in (domains.a, domains.b)
+    )
+    return config.lambda_mi * information - config.lambda_adv * divergence
+
+
+def same_gradients(module: nn.Module, expected: tuple[Tensor, ...]) -> None:
+    scale = max(want.abs().max().item() for want in expected)
+    for (name, p), want in zip(module.named_parameters(), expected, strict=True):
+        got = torch.zeros_like(p) if p.grad is None else p.grad
+        torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-10 * scale, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def gradients(loss: Tensor, module: nn.Module) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, materialize_grads=True)
+
+
+class TestGradients:
+    """Running pairs back one after the other gives what one graph of the whole loss gives."""
+
+    @pytest.mark.parametrize(
+        "lambdas",
+        [
+            {},
+            {"lambda_ce": 0.7, "lambda_kl": 1.3},
+            {"lambda_src": 0.5},
+            {"lambda_ce": 0.0, "lambda_src": 2.0},
+            {"lambda_kl": 0.0},
+        ],
+    )
+    def test_of_the_min_step(self, lambdas: dict[str, float]) -> None:
+        method, plain = build_wide(**lambdas), build_wide(**lambdas)
+        x, y = batch_of()[0].double(), batch_of()[1]
+        loss = plain_min_loss(plain, x, y, plain.synthesize(x))
+        terms = method.min_step(x, y, method.synthesize(x))
+        torch.testing.assert_close(terms["min"], loss.detach(), rtol=1e-10, atol=1e-12)
+        expected = gradients(loss, plain.discriminator)
+        assert max(each.abs().max() for each in expected) > 1e-2
+        same_gradients(method.discriminator, expected)
+        for name, buffer in plain.discriminator.named_buffers():
+            torch.testing.assert_close(method.discriminator.get_buffer(name), buffer, rtol=1e-10, atol=1e-12)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"lambda_adv": 0.7, "lambda_mi": 1.3, "temperature": 0.2},
+            {"lambda_adv": 0.0},
+            {"lambda_mi": 0.0},
+            {"lambda_src": 1.0, "mi_normalize": False, "lambda_mi": 1e-4},
+            {"renormalize": True, "generator_shares_norm": True},
+        ],
+    )
+    def test_of_the_max_step_after_a_min_step(self, changes: dict[str, Any]) -> None:
+        method, plain = build_wide(**changes), build_wide(**changes)
+        x, y = batch_of()[0].double(), batch_of()[1]
+        domains = {id(each): each.synthesize(x) for each in (method, plain)}
+        for each in (method, plain):
+            each.min_step(x, y, domains[id(each)])
+        loss = plain_max_loss(plain, x, domains[id(plain)])
+        terms = method.max_step(x, domains[id(method)])
+        torch.testing.assert_close(terms["max"], loss.detach(), rtol=1e-9, atol=1e-12)
+        for name in ("generators", "encoder"):
+            expected = gradients(loss, plain.modules()[name])
+            same_gradients(method.modules()[name], expected)
+            assert any(each.any() for each in expected) == (name == "generators" or method.config.lambda_mi > 0)
+        assert moved(method.discriminator, weights(plain.discriminator)) == []
+
+    def test_the_max_step_looks_with_the_weights_the_min_step_left(self) -> None:
+        method = build_wide(lr=0.05)
+        x, y = batch_of()[0].double(), batch_of()[1]
+        domains = method.synthesize(x)
+        divergence = method.min_step(x, y, domains)["kl"]
+        logits = logits_of(method, domains)
+        expected = kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"])
+        seen = method.max_step(x, domains)["adversarial_kl"]
+        torch.testing.assert_close(seen, expected, rtol=1e-10, atol=1e-12)
+        assert abs(seen - divergence) > 1e-3
+
+    @pytest.mark.parametrize("lambda_src", [0.0, 1.0])
+    def test_each_input_has_batch_statistics_of_its_own(self, lambda_src: float) -> None:
+        method = build_wide(lambda_src=lambda_src, lr=0.05)
+        x, y = batch_of()[0].double(), batch_of()[1]
+        domains = method.synthesize(x)
+        block = method.discriminator.features.blocks[0]
+        norm = block.spatial_norm
+        mean, variance, count = norm.running_mean.clone(), norm.running_var.clone(), 0
+        steps = {"min": lambda: method.min_step(x, y, domains), "max": lambda: method.max_step(x, domains)}
+        for name, step in steps.items():
+            inputs = [getattr(domains, each) for each in ORDER] + [x] * (name == "min" and lambda_src > 0)
+            for each in inputs:  # with the weights of this step: the max step's are those that the min step left
+                values = block.spatial(each).detach()
+                mean = 0.9 * mean + 0.1 * values.mean((0, 2, 3))
+                variance = 0.9 * variance + 0.1 * values.var((0, 2, 3), unbiased=True)
+                count += 1
+            step()
+            torch.testing.assert_close(norm.running_mean, mean, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(norm.running_var, variance, rtol=1e-10, atol=1e-12)
+            assert norm.num_batches_tracked == count
+        assert count == (9 if lambda_src > 0 else 8)
+
+    def test_a_step_with_torch_s_operators_alone_is_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # What a GPU does, on a CPU.
+        method, other = build_wide(), build_wide()
+        x, y = batch_of()[0].double(), batch_of()[1]
+        terms = method.training_step(x, y)
+        monkeypatch.setattr(Involution, "forward", Involution._by_planes)
+        monkeypatch.setattr(discriminator, "max_pool", lambda h: functional.max_pool2d(h, 2))
+        monkeypatch.setattr(
+            discriminator,
+            "blend_branches",
+            lambda h, h_norm, g, g_norm, w: w[0] * functional.relu(h_norm(h)) + w[1] * functional.relu(g_norm(g)),
+        )
+        for name, value in other.training_step(x, y).items():
+            torch.testing.assert_close(terms[name], value, rtol=1e-8, atol=1e-10)
+        for name, module in other.modules().items():
+            same_gradients(method.modules()[name], tuple(p.grad for p in module.parameters()))
+
+    @pytest.mark.parametrize("changes", [{}, {"lambda_src": 1.0, "renormalize": True}, "released"])
+    def test_a_step_on_a_device_asks_for_no_number(self, changes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A meta tensor has no numbers: what would wait for a GPU, or mix in the CPU's tensors, is an error there.
+        method = build(**(RELEASED if changes == "released" else changes))
+        for module in method.modules().values():
+            module.to("meta")
+        method.device, method.generator = torch.device("meta"), None
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda _: False)  # which knows no meta device
+        monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+        patches, labels = torch.empty(8, BANDS, 5, 5, device="meta"), torch.empty(8, dtype=torch.int64, device="meta")
+        terms = method.training_step(patches, labels)
+        assert {(value.device.type, value.shape) for value in terms.values()} == {("meta", ())}
 
 
 def same_everywhere(x: Tensor) -> Domains:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks import encoder as module
 from sceneshift.networks.encoder import BlurPool, ContentEncoder
 
 
@@ -89,6 +90,59 @@ def test_any_patch_and_bands(patch_size: int, bands: int) -> None:
     for feature in features:
         assert torch.isfinite(feature).all()
         assert not torch.allclose(feature[0], feature[1])
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 7), (5, 8), (13, 13)])
+def test_the_stem_tap_by_tap_is_the_convolution_of_the_padded_patch(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    bands = module._TAPS_FROM_BANDS
+    encoder = ContentEncoder(bands).double()
+    inputs = (torch.randn(2, bands, *shape, dtype=torch.float64, requires_grad=True), *encoder.stem.parameters())
+    by_tap, padded = encoder._stem(inputs[0]), encoder.stem(F.pad(inputs[0], (3, 3, 3, 3), mode="reflect"))
+    torch.testing.assert_close(by_tap, padded, rtol=1e-11, atol=1e-11)
+    weights = torch.randn_like(padded)
+    grads, expected = (torch.autograd.grad((out * weights).sum(), inputs) for out in (by_tap, padded))
+    for grad, want in zip(grads, expected, strict=True):
+        torch.testing.assert_close(grad, want, rtol=1e-10, atol=1e-10)
+
+
+def test_the_stem_is_the_same_on_both_sides_of_the_number_of_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    bands = module._TAPS_FROM_BANDS
+    encoder = ContentEncoder(bands).double()
+    x = torch.randn(2, bands, 5, 5, dtype=torch.float64)
+    by_tap = encoder(x)
+    monkeypatch.setattr(module, "_TAPS_FROM_BANDS", bands + 1)
+    for feature, want in zip(by_tap, encoder(x), strict=True):
+        torch.testing.assert_close(feature, want, rtol=1e-9, atol=1e-9)
+
+
+def test_it_can_be_trained_after_a_look_in_inference_mode() -> None:
+    torch.manual_seed(0)
+    encoder, x = ContentEncoder(module._TAPS_FROM_BANDS), torch.randn(2, module._TAPS_FROM_BANDS, 6, 5)
+    module._reflected_reads.cache_clear()
+    module._padding_weights.cache_clear()
+    with torch.inference_mode():
+        encoder(x)
+    sum(feature.square().sum() for feature in encoder(x.requires_grad_())).backward()
+    assert encoder.stem.weight.grad.any()
+    assert x.grad.any()
+
+
+@pytest.mark.parametrize("bands", [6, 100])
+def test_under_autocast_maps_are_bfloat16_and_close_to_float32(bands: int) -> None:
+    torch.manual_seed(0)
+    encoder = ContentEncoder(bands)
+    x = torch.randn(4, bands, 7, 7)
+    full = encoder(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = encoder(x)
+        assert encoder._stem(module.computed_in(x)).dtype == torch.bfloat16
+    assert torch.equal(half[0], full[0])  # the patch itself, not computed with
+    assert [feature.dtype for feature in half[1:3]] == [torch.bfloat16] * 2
+    # The deepest maps hold 2 x 2 places: norms over these make much of a rounding.
+    for feature, want, tolerance in zip(half[1:], full[1:], (0.02, 0.03, 0.1, 0.1), strict=True):
+        assert (feature.float() - want).norm() < tolerance * want.norm()
 
 
 def test_wrong_arguments_and_patches_are_named() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.networks import involution as module
-from sceneshift.networks.involution import Involution, flat_involution
+from sceneshift.networks.involution import Involution, flat_involution, generated_involution
 
 LEFTOVER_AND_NOT = [1, 2, 4, 6, 7, 8, 11, 16]
 
@@ -40,19 +40,23 @@ def _layer(channels: int) -> Involution:
     return layer
 
 
+@pytest.mark.parametrize("by_planes", [False, True])  # what a CPU does, and what other devices do
 @pytest.mark.parametrize("channels", LEFTOVER_AND_NOT)
-def test_value_and_gradients_equal_the_definition(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_and_gradients_equal_the_definition(
+    channels: int, by_planes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(channels)
     # Two patches at a time, so that three patches need a second, smaller chunk.
     layer = _layer(channels)
     height, width = 2, 3
     plane_channels = -(-channels // layer.channels_per_group) * layer.channels_per_group
     monkeypatch.setattr(module, "_CPU_VALUES", 2 * plane_channels * (height + 1) * (width + 1))
+    monkeypatch.setattr(module, "_CHUNK_VALUES", 2 * 9 * layer.groups * height * width)
     x = torch.randn(3, channels, height, width, dtype=torch.float64, requires_grad=True)
     inputs = (x, *layer.parameters())
     weights = torch.randn_like(x)
 
-    fast, slow = layer(x), _by_definition(layer, x)
+    fast, slow = layer._by_planes(x) if by_planes else layer(x), _by_definition(layer, x)
     torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
     assert slow.abs().max() > 0.1
 
@@ -70,6 +74,43 @@ def test_gradcheck(channels: int) -> None:
     x = torch.randn(2, channels, 2, 3, dtype=torch.float64, requires_grad=True)
     kernels = torch.randn(2, 9 * groups, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda a, b: flat_involution(a, b, per_group), (x, kernels))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 7])
+def test_gradcheck_with_the_kernel_generator_s_last_layer(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(1)
+    groups = max(1, channels // 3)
+    monkeypatch.setattr(module, "_CHUNK_VALUES", 9 * groups * 2 * 3)  # a patch at a time
+    x = torch.randn(2, channels, 2, 3, dtype=torch.float64, requires_grad=True)
+    hidden = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(9 * groups, 4, 1, 1, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():  # no kernel is near its kink
+        assert torch.nn.functional.conv2d(hidden, weight).abs().min() > 1e-4
+    assert torch.autograd.gradcheck(
+        lambda *given: generated_involution(*given, channels // groups), (x, hidden, weight)
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("channels", "side"), [(1, 5), (5, 1), (48, 7), (128, 5)])
+def test_planes_and_kernels_give_the_same(channels: int, side: int, dtype: torch.dtype, training: bool) -> None:
+    torch.manual_seed(0)
+    planes, kernels = Involution(channels).to(dtype).train(training), Involution(channels).to(dtype).train(training)
+    torch.nn.init.normal_(planes.expand.bias)
+    kernels.load_state_dict(planes.state_dict())
+    x = torch.randn(4, channels, side, side, dtype=dtype, requires_grad=True)
+    outs = planes._by_planes(x), kernels._by_kernels(x)
+    weights = torch.randn_like(x)
+    grads = [
+        torch.autograd.grad((out * weights).sum(), (x, *layer.parameters()))
+        for out, layer in zip(outs, (planes, kernels), strict=True)
+    ]
+    tolerance = 1e-10 if dtype == torch.float64 else 2e-4
+    for one, other in zip((outs[0], *grads[0]), (outs[1], *grads[1]), strict=True):
+        assert (one - other).norm() <= tolerance * one.norm()
+    for name, buffer in planes.named_buffers():
+        torch.testing.assert_close(kernels.get_buffer(name), buffer)
 
 
 @pytest.mark.parametrize("needs_x", [True, False])
@@ -149,6 +190,8 @@ def test_autocast_is_close_to_float32() -> None:
     (full_grad,) = torch.autograd.grad(full.square().sum(), x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = layer(x)
+    assert half.dtype == torch.bfloat16
+    half = half.float()
     (half_grad,) = torch.autograd.grad(half.square().sum(), x)
     assert not torch.equal(half, full)
     assert (half - full).norm() < 0.02 * full.norm()

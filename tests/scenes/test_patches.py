@@ -126,6 +126,15 @@ def test_half_the_patches_get_a_gain_of_their_own() -> None:
     assert gains.std().item() == pytest.approx(0.2 / 12**0.5, rel=0.05)
 
 
+def test_augmentation_on_a_device_asks_for_no_number() -> None:
+    # A meta tensor has no numbers: what would wait for a GPU, or mix in the CPU's tensors, is an error there.
+    sampler = PatchSampler(numbered_cube(), patch_size=3, device="meta")
+    pixels = torch.empty(8, dtype=torch.int64, device="meta")
+    patches = sampler.augmented(pixels, Augmentation(flips=True, noise_std=0.1), None)
+    assert patches.device.type == "meta"
+    assert patches.shape == (8, numbered_cube().shape[2], 3, 3)
+
+
 def test_every_element_gets_noise_of_its_own() -> None:
     sampler = sampler_of(np.zeros((4, 4, 2), dtype=np.float32), 3)
     patches = draw(sampler, torch.zeros(4000, dtype=torch.int64), Augmentation(flips=False, noise_std=0.25), 0)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sceneshift.errors import InvalidInputError
 from sceneshift.networks.cpu_kernels import pool, rectify
 
 
@@ -28,6 +29,10 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
 
     Returns:
         (B, C, H, W).
+
+    Raises:
+        InvalidInputError: In training mode, the maps hold one value a channel (on a CPU; elsewhere `nn.BatchNorm2d`
+            raises its own ValueError).
     """
     if x.device.type != "cpu":
         return weights[0] * F.relu(x_norm(x)) + weights[1] * F.relu(y_norm(y))
@@ -61,6 +66,11 @@ def _statistics(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         mean, variance = norm.running_mean.double(), norm.running_var.double()
     else:
         count = x.numel() // x.shape[1]
+        if count < 2:
+            raise InvalidInputError(
+                f"got a map of shape {tuple(x.shape)} in training mode; expected more than one value a channel, "
+                f"of which batch norm takes the variance; pass more patches, or call eval() first"
+            )
         first, second = rectify.moments(x)
         mean = first / count
         variance = (second / count - mean**2).clamp_min(0)
@@ -81,6 +91,9 @@ def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
 
     Returns:
         (B, C + num_ones, H, W), channels last.
+
+    Raises:
+        InvalidInputError: In training mode, the map holds one value a channel.
     """
     x = x.contiguous(memory_format=torch.channels_last)
     mean, rstd = _statistics(x, norm)

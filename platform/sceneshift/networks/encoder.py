@@ -158,14 +158,13 @@ class ContentEncoder(nn.Module):
 class _SummedTaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, taps: Tensor, reads: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.save_for_backward(reads)
+        ctx.reads = reads  # a constant, made perhaps in inference mode: autograd would not save it then
         return sum_taps(taps.contiguous(memory_format=torch.channels_last), reads)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        (reads,) = ctx.saved_tensors
-        return spread_taps(grad.contiguous(memory_format=torch.channels_last), reads), None
+        return spread_taps(grad.contiguous(memory_format=torch.channels_last), ctx.reads), None
 
 
 @cache

@@ -302,21 +302,29 @@ class Involution(nn.Module):
         """Generate a kernel a pixel and group, and apply it.
 
         Args:
-            x: (B, C, H, W).
+            x: (B, C, H, W); under autocast as :func:`computed_in` gives it.
 
         Returns:
             (B, C, H, W) in x's dtype.
         """
+        return self._by_kernels(x) if x.device.type == "cpu" else self._by_planes(x)
+
+    def _by_kernels(self, x: Tensor) -> Tensor:
+        """The forward pass of a CPU."""
         weight, bias = self.expand.weight, self.expand.bias
         assert bias is not None
-        if x.device.type == "cpu":
-            # Tap by tap, so that a tap's kernels of all groups lie side by side. The bias becomes a channel of ones,
-            # one of those that fill up to a multiple of _LANES: oneDNN is slower on other counts, and on a bias.
-            ones = _LANES - self.reduce.out_channels % _LANES
-            hidden = rectified_norm(self.reduce(x), self.norm, num_ones=ones)
-            weight = F.pad(torch.cat((weight, bias[:, None, None, None]), dim=1), (0, 0, 0, 0, 0, ones - 1))
-            weight = weight.view(self.groups, _TAPS, -1, 1, 1).transpose(0, 1).reshape(weight.shape)
-            return generated_involution(x, hidden, weight, self.channels_per_group)
+        # Tap by tap, so that a tap's kernels of all groups lie side by side. The bias becomes a channel of ones,
+        # one of those that fill up to a multiple of _LANES: oneDNN is slower on other counts, and on a bias.
+        ones = _LANES - self.reduce.out_channels % _LANES
+        hidden = rectified_norm(self.reduce(x), self.norm, num_ones=ones)
+        weight = F.pad(torch.cat((weight, bias[:, None, None, None]), dim=1), (0, 0, 0, 0, 0, ones - 1))
+        weight = weight.view(self.groups, _TAPS, -1, 1, 1).transpose(0, 1).reshape(weight.shape)
+        return generated_involution(x, hidden, weight, self.channels_per_group)
+
+    def _by_planes(self, x: Tensor) -> Tensor:
+        """The forward pass of any other device, with torch's operators alone: it runs on a CPU as well."""
+        weight, bias = self.expand.weight, self.expand.bias
+        assert bias is not None
         if self.groups * self.channels_per_group < self.channels:
             # Channels left over: one more group that repeats the last.
             weight = torch.cat((weight, weight[-_TAPS:]))

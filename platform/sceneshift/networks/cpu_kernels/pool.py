@@ -22,11 +22,11 @@ def _pool(x: Any, out: Any, chosen: Any) -> None:  # noqa: ANN401
                 for c in range(target.shape[0]):
                     best, which = widen(upper_left[c]), np.uint8(0)
                     value = widen(upper_right[c])
-                    best, which = (best, which) if value <= best else (value, np.uint8(1))
+                    best, which = (value, np.uint8(1)) if value > best or value != value else (best, which)
                     value = widen(lower_left[c])
-                    best, which = (best, which) if value <= best else (value, np.uint8(2))
+                    best, which = (value, np.uint8(2)) if value > best or value != value else (best, which)
                     value = widen(lower_right[c])
-                    best, which = (best, which) if value <= best else (value, np.uint8(3))
+                    best, which = (value, np.uint8(3)) if value > best or value != value else (best, which)
                     target[c], index[c] = narrow(best, target[c]), which
 
 

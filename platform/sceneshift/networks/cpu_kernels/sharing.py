@@ -66,13 +66,14 @@ def share(
         for call in calls:
             kernel(*call)
         return
-    errors: list[Exception] = []
+    left = iter(calls)  # one for all threads: taking the next call is a single operation of the interpreter
+    errors: list[BaseException] = []
 
     def work(_: object) -> None:
         try:
-            while calls:
-                kernel(*calls.pop())
-        except Exception as error:  # none can pass through C
+            for call in left:
+                kernel(*call)
+        except BaseException as error:  # none can pass through C, Ctrl-C neither
             errors.append(error)
 
     _OPENMP.GOMP_parallel(_WORK(work), None, parts, 0)
