@@ -207,9 +207,13 @@ class S2AMSnet(Method):
         return self.min_step(patches, labels, domains) | self.max_step(patches, domains)
 
     def synthesize(self, patches: Tensor) -> Domains:
-        """Draw both generated domains and mix each with the source, with one beta a domain."""
+        """Draw both generated domains and mix each with the source, with one beta a domain.
+
+        In float32 under autocast too: the rounding of bfloat16 would be noise of the size of what tells spectra apart.
+        """
         beta_a, beta_b = self._draw_beta(), self._draw_beta()
-        a, b = (generate(patches, self._draw_noise(len(patches))) for generate in self.generators)
+        with torch.autocast(self.device.type, enabled=False):
+            a, b = (generate(patches, self._draw_noise(len(patches))) for generate in self.generators)
         return Domains(
             a=a,
             b=b,
@@ -276,8 +280,10 @@ class S2AMSnet(Method):
         return {"max": loss, "adversarial_kl": divergence, "mi": information}
 
     def _information(self, patches: Tensor, domains: Domains) -> Tensor:
-        # Instance norm treats each patch by itself, so the three inputs can share one pass.
-        depths = self.encoder(torch.cat([patches, domains.a, domains.b]))
+        # Instance norm treats each patch by itself, so the three inputs can share one pass. In float32 under autocast
+        # too: in bfloat16 the gradient of the contrast between so like patches has a random direction.
+        with torch.autocast(self.device.type, enabled=False):
+            depths = self.encoder(torch.cat([patches, domains.a, domains.b]))
         features = [depth.chunk(3) for depth in depths]
         source = [f[0] for f in features]
         return torch.stack(
