@@ -39,7 +39,7 @@ PROFILES = (
     Profile(
         name="laptop",
         description="two CPU cores, eight minutes: small patches, narrow widths, few pixels, few epochs",
-        epochs=20,
+        epochs=40,
         num_samples=12,
         time_budget_s=390,
         pixels_per_class=60,
@@ -50,7 +50,7 @@ PROFILES = (
             "generator_channels": (8, 16),
         },
         startup_trials=5,
-        grace_epochs=4,
+        grace_epochs=5,
         reduction_factor=3,
     ),
     Profile(

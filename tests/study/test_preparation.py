@@ -76,7 +76,7 @@ def test_settings_and_tags_carry_what_a_result_came_from(prepared):
 def test_the_announcement_names_profile_guard_and_separation(prepared):
     text = "\n".join(prepared().announcement())
     assert "profile              laptop" in text
-    assert "12 trials of at most 20 epochs, at most 60 training pixels a class, patch <= 7" in text
+    assert "12 trials of at most 40 epochs, at most 60 training pixels a class, patch <= 7" in text
     assert "guard 3 (patch 7: 0 validation pixels inside a training patch" in text
 
 

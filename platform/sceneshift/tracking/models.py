@@ -19,7 +19,7 @@ from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.training.checkpoint import weights_hash
 
 #: What a process needs to load and use a model; Ray, Optuna and the rest are not among it.
-_REQUIREMENTS = ("mlflow", "torch", "numpy")
+_REQUIREMENTS = ("mlflow", "torch", "numpy", "numba")
 
 CHAMPION, PREVIOUS_CHAMPION = "champion", "previous-champion"
 
