@@ -41,9 +41,8 @@ BATCHES = (32, 64, 128, 256, 512)
 SCENE = Shape(bands=25, patch=7, classes=5, width=32)
 SCENES = ((100, 100), (250, 400), (1000, 1000), (2500, 4000))
 
-#: Memory that mapping a scene takes, as a multiple of its cube's: the cube, the cube with its borders continued, and
-#: squares in float64 for the scene's rms.
-_CUBES_HELD = 4.5
+#: Memory that mapping a scene takes, as a multiple of its cube's: the cube, and the cube with its borders continued.
+_CUBES_HELD = 2.5
 _TILES_BYTES = 2**30
 
 

@@ -19,6 +19,7 @@ def compiled(kernel: _Kernel) -> _Kernel:
 
     Contractions and reorderings are allowed, assumptions about NaN and infinity are not. Without Numba's reference
     counts (_nrt) a view of a row costs nothing, and nothing can be allocated: kernels are handed what they work in.
+    Numba's cache notices a change of the kernel's own file alone: after one of this file, `make clean`.
     """
     options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
     made: _Kernel = njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, **options)(kernel)
