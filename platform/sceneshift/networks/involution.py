@@ -3,7 +3,8 @@
 Shape letters: B batch, C channels, H and W height and width of a patch, G groups, D channels a group
 (C // G), L = (H + 1) * (W + 1) flat positions of a padded plane, n patches worked on at a time.
 
-How it is computed. Unfolding a map to its nine neighbours costs nine times its memory. Here x is copied,
+How it is computed. Unfolding a map to its nine neighbours costs nine times its memory. On a CPU a compiled loop reads
+the neighbours where they lie (:mod:`sceneshift.networks.cpu_kernels.involve`). On other devices x is copied,
 a few patches at a time, into planes of (H + 1) x (W + 1) whose last row and column are zero:
 
     x x x 0
@@ -14,7 +15,7 @@ a few patches at a time, into planes of (H + 1) x (W + 1) whose last row and col
 so that "one pixel up and left, zero outside the patch" is the same memory read W + 2 places earlier. Each of
 the nine shifts is then one view and one fused multiply-add over long contiguous runs, which stay in cache.
 The kernels are generated on planes of the same size. Only x and the kernels (before their ReLU, which is
-taken chunk by chunk too) are kept for the backward pass.
+taken chunk by chunk too) are kept for the backward pass; on a CPU not even the kernels, which are generated anew.
 """
 
 from typing import Any
