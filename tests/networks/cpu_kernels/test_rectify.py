@@ -75,6 +75,8 @@ class TestAgainstTorch:
         x, y = maps(shape, dtype, 2)
         affine = rows(shape[1], dtype, 4)
         out = rectify.blend(x, y, affine)
+        assert out.dtype == dtype
+        assert out.is_contiguous(memory_format=torch.channels_last)
         near(out, F.relu(line(x, affine[:2])) + F.relu(line(y, affine[2:])), dtype)
 
     def test_its_gradients(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
