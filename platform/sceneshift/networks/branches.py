@@ -148,21 +148,17 @@ class _BlendedBranches(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         *branches, weights, affine = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
-        x, y = branches[0], branches[5]
-        sums = rectify.open_sums(x, y, grad, affine)
-        count = x.numel() // x.shape[1] if ctx.from_batch else None
-        lines, weight_grads, parameter_grads = [], [], []
+        grads: list[Tensor | None] = []
+        weight_grads = []
         for index in (0, 1):
-            _, gamma, beta, mean, rstd = branches[5 * index : 5 * index + 5]
-            weight = weights[index].double()
-            open_sum, product, line = _run_back(sums[2 * index : 2 * index + 2], gamma, mean, rstd, count)
-            lines.append(weight * line)
-            parameter_grads.append(((weight * product).to(gamma.dtype), (weight * open_sum).to(gamma.dtype)))
+            x, gamma, beta, mean, rstd = branches[5 * index : 5 * index + 5]
+            mine, weight = affine[2 * index : 2 * index + 2], weights[index].double()
+            count = x.numel() // x.shape[1] if ctx.from_batch else None
+            open_sum, product, line = _run_back(rectify.rectify_sums(x, grad, mine), gamma, mean, rstd, count)
+            grad_x = rectify.rectify_backward(x, grad, mine, (weight * line).to(affine.dtype))
+            grads += [grad_x, (weight * product).to(gamma.dtype), (weight * open_sum).to(gamma.dtype), None, None]
             weight_grads.append(gamma.double() @ product + beta.double() @ open_sum)
-        grad_x, grad_y = rectify.blend_backward(x, y, grad, affine, torch.cat(lines).to(affine.dtype))
-        (x_gamma, x_beta), (y_gamma, y_beta) = parameter_grads
-        from_x, from_y = (grad_x, x_gamma, x_beta, None, None), (grad_y, y_gamma, y_beta, None, None)
-        return *from_x, *from_y, torch.stack(weight_grads).to(weights), None
+        return *grads, torch.stack(weight_grads).to(weights), None
 
 
 def _affine(gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:

@@ -79,18 +79,6 @@ class TestAgainstTorch:
         assert out.is_contiguous(memory_format=torch.channels_last)
         near(out, F.relu(line(x, affine[:2])) + F.relu(line(y, affine[2:])), dtype)
 
-    def test_its_gradients(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        x, y, grad = maps(shape, dtype, 3)
-        affine, back = rows(shape[1], dtype, 8).split(4)
-        sums = rectify.open_sums(x, y, grad, affine)
-        grads = rectify.blend_backward(x, y, grad, affine, back)
-        for index, (branch, got) in enumerate(zip((x, y), grads, strict=True)):
-            pair = slice(2 * index, 2 * index + 2)
-            passed = open_grad(branch, grad, affine[pair])
-            expected = torch.stack([passed.sum((0, 2, 3)), (passed * branch.double()).sum((0, 2, 3))])
-            torch.testing.assert_close(sums[pair], expected, rtol=1e-12, atol=1e-12)
-            near(got, along(affine[pair][0]) * passed + line(branch, back[pair]), dtype)
-
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nan_stays_nan(dtype: torch.dtype) -> None:

@@ -44,7 +44,6 @@ def all_kernels(batch: int) -> dict[str, Tensor]:
     pooled, chosen = pool.pool(x)
     grad_pooled = draw(4 * batch, 66, side // 2, side // 2)
     chosen_of_more = chosen.repeat(4, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-    blended_x, blended_y = rectify.blend_backward(x, y, grad, affine, lines)
     return {
         "involve": out,
         "involve_backward x": grad_x,
@@ -54,9 +53,6 @@ def all_kernels(batch: int) -> dict[str, Tensor]:
         "rectify_sums": rectify.rectify_sums(x, grad, affine[:2]),
         "rectify_backward": rectify.rectify_backward(x, grad, affine[:2], lines[:2]),
         "blend": rectify.blend(x, y, affine),
-        "open_sums": rectify.open_sums(x, y, grad, affine),
-        "blend_backward x": blended_x,
-        "blend_backward y": blended_y,
         "pool": pooled,
         "pool_backward": pool.pool_backward(grad_pooled, chosen_of_more, (4 * batch, 66, side, side)),
         "sum_taps": stem.sum_taps(taps, reads),

@@ -64,27 +64,11 @@ def _rectify_sums(x: Any, grad: Any, affine: Any, passed: Any, sums: Any) -> Non
     scale, shift, first, second = affine[0], affine[1], sums[0], sums[1]
     for place in range(x.shape[0]):
         values = x[place]
+        # Two short loops: LLVM gives up telling the arrays of a long one apart, and does not vectorize it.
         _pass_open(values, grad[place], scale, shift, passed)
         for c in range(passed.shape[0]):
             first[c] += passed[c]
             second[c] += np.float64(passed[c]) * widen(values[c])
-
-
-@compiled
-def _open_sums(x: Any, y: Any, grad: Any, affine: Any, passed: Any, sums: Any) -> None:  # noqa: ANN401
-    scale_x, shift_x, scale_y, shift_y = affine[0], affine[1], affine[2], affine[3]
-    x_sum, x_product, y_sum, y_product = sums[0], sums[1], sums[2], sums[3]
-    for place in range(x.shape[0]):
-        # Several short loops: LLVM gives up telling the arrays of a long one apart, and does not vectorize it.
-        xs, ys = x[place], y[place]
-        _pass_open(xs, grad[place], scale_x, shift_x, passed)
-        for c in range(passed.shape[0]):
-            x_sum[c] += passed[c]
-            x_product[c] += np.float64(passed[c]) * widen(xs[c])
-        _pass_open(ys, grad[place], scale_y, shift_y, passed)
-        for c in range(passed.shape[0]):
-            y_sum[c] += passed[c]
-            y_product[c] += np.float64(passed[c]) * widen(ys[c])
 
 
 @compiled
@@ -95,32 +79,6 @@ def _rectify_backward(x: Any, grad: Any, grad_x: Any, affine: Any, line: Any, pa
         _pass_open(values, grad[place], scale, shift, passed)
         for c in range(passed.shape[0]):
             result = scale[c] * passed[c] + slope[c] * widen(values[c]) + constant[c]
-            target[c] = narrow(result, target[c])
-
-
-@compiled
-def _blend_backward(
-    x: Any,  # noqa: ANN401
-    y: Any,  # noqa: ANN401
-    grad: Any,  # noqa: ANN401
-    grad_x: Any,  # noqa: ANN401
-    grad_y: Any,  # noqa: ANN401
-    affine: Any,  # noqa: ANN401
-    lines: Any,  # noqa: ANN401
-    passed: Any,  # noqa: ANN401
-) -> None:
-    scale_x, shift_x, scale_y, shift_y = affine[0], affine[1], affine[2], affine[3]
-    slope_x, constant_x, slope_y, constant_y = lines[0], lines[1], lines[2], lines[3]
-    for place in range(x.shape[0]):
-        values, target = x[place], grad_x[place]
-        _pass_open(values, grad[place], scale_x, shift_x, passed)
-        for c in range(passed.shape[0]):
-            result = scale_x[c] * passed[c] + slope_x[c] * widen(values[c]) + constant_x[c]
-            target[c] = narrow(result, target[c])
-        values, target = y[place], grad_y[place]
-        _pass_open(values, grad[place], scale_y, shift_y, passed)
-        for c in range(passed.shape[0]):
-            result = scale_y[c] * passed[c] + slope_y[c] * widen(values[c]) + constant_y[c]
             target[c] = narrow(result, target[c])
 
 
@@ -148,13 +106,29 @@ def rectify(x: Tensor, affine: Tensor, num_ones: int) -> Tensor:
 
 
 def rectify_sums(x: Tensor, grad: Tensor, affine: Tensor) -> Tensor:
-    """As :func:`open_sums`, for :func:`rectify`: (2, C) float64."""
+    """Over the places where the ReLU is open: each channel's sum of grad, and of grad times the map.
+
+    Args:
+        x: (B, C, H, W), channels last: the input of :func:`rectify`, or one of those of :func:`blend`.
+        grad: (B, C or more, H, W), channels last: the gradient of the result.
+        affine: (2, C), scale and shift of this input.
+
+    Returns:
+        (2, C) float64.
+    """
     passed = [np.empty(x.shape[1], sum_dtype(x))]
     return summed(_rectify_sums, [places_of(x), places_of(grad)], affine.numpy(), rows=2, scratch=passed)
 
 
 def rectify_backward(x: Tensor, grad: Tensor, affine: Tensor, line: Tensor) -> Tensor:
-    """As :func:`blend_backward`, for :func:`rectify`; line is (2, C), slope and constant."""
+    """`scale * grad (where the ReLU is open) + slope * map + constant`, channel by channel: (B, C, H, W).
+
+    Args:
+        x: As in :func:`rectify_sums`.
+        grad: As there.
+        affine: As there.
+        line: (2, C), slope and constant.
+    """
     grad_x = torch.empty_like(x)
     passed = np.empty(x.shape[1], sum_dtype(x))
     places = [places_of(t) for t in (x, grad, grad_x)]
@@ -173,36 +147,3 @@ def blend(x: Tensor, y: Tensor, affine: Tensor) -> Tensor:
     out = torch.empty_like(x)
     share(_blend, [places_of(x), places_of(y), places_of(out)], affine.numpy())
     return out
-
-
-def open_sums(x: Tensor, y: Tensor, grad: Tensor, affine: Tensor) -> Tensor:
-    """Over the places where a branch of :func:`blend` is open: each channel's sum of grad, and of grad times the map.
-
-    Args:
-        x: (B, C, H, W), channels last.
-        y: Likewise.
-        grad: Likewise: the gradient of the blend.
-        affine: (4, C), as there.
-
-    Returns:
-        (4, C) float64: the two sums of the branch of x, then those of y.
-    """
-    passed = [np.empty(x.shape[1], sum_dtype(x))]
-    return summed(_open_sums, [places_of(x), places_of(y), places_of(grad)], affine.numpy(), rows=4, scratch=passed)
-
-
-def blend_backward(x: Tensor, y: Tensor, grad: Tensor, affine: Tensor, lines: Tensor) -> tuple[Tensor, Tensor]:
-    """For each branch `scale * grad (where it is open) + slope * map + constant`, channel by channel.
-
-    Args:
-        x: (B, C, H, W), channels last.
-        y: Likewise.
-        grad: Likewise: the gradient of the blend.
-        affine: (4, C), as there.
-        lines: (4, C), slope and constant for x, then for y.
-    """
-    grad_x, grad_y = torch.empty_like(x), torch.empty_like(y)
-    places = [places_of(t) for t in (x, y, grad, grad_x, grad_y)]
-    passed = np.empty(x.shape[1], sum_dtype(x))
-    share(_blend_backward, places, affine.numpy(), lines.numpy(), scratch=lambda: [passed.copy()])
-    return grad_x, grad_y
