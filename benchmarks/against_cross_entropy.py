@@ -63,8 +63,8 @@ def train_for(
     runs = [PairRun(plan, source, torch.device("cpu")) for source in sources]
     epochs, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds if seconds is not None else epochs < plan.epochs:
-        run_epoch(runs)
         epochs += 1
+        run_epoch(runs, epochs)
     return runs, epochs, time.perf_counter() - started
 
 

@@ -72,11 +72,11 @@ def train_beside(config: S2AMSnetConfig, threads: int, epochs: int, together: Ba
     study = prepared()
     plan = TrainingPlan(method="s2amsnet", config=config, epochs=epochs + 1, seed=0)
     run = PairRun(plan, study.sources[0], torch.device("cpu"))
-    run.train_epoch()
+    run.train_epoch(1)
     together.wait(timeout=600)
     started = time.perf_counter()
     for _ in range(epochs):
-        run.train_epoch()
+        run.train_epoch(1)
     told.put(epochs * steps_per_epoch(study, config)[0] / (time.perf_counter() - started))
 
 

@@ -18,7 +18,7 @@ BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
 CPU = torch.device("cpu")
 
 #: Small values of whatever parameters a method has of these.
-SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 7, "generator_channels": 6, "lr": 0.01}
+SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 8, "generator_channels": 6, "lr": 0.01}
 
 every_method = pytest.mark.parametrize("method_type", METHODS.values(), ids=METHODS)
 

@@ -257,14 +257,14 @@ class TestBatches:
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, batch_size: int, sizes: list[int]
     ) -> None:
         batches = record_steps(monkeypatch)
-        PairRun(plan_of(batch_size=batch_size), tiny_source, CPU).train_epoch()
+        PairRun(plan_of(batch_size=batch_size), tiny_source, CPU).train_epoch(1)
         assert [len(labels) for _, labels in batches] == sizes
 
     def test_batches_that_do_not_divide_differ_by_one_at_most(
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         batches = record_steps(monkeypatch)
-        PairRun(plan_of(batch_size=12), tiny_source, CPU).train_epoch()
+        PairRun(plan_of(batch_size=12), tiny_source, CPU).train_epoch(1)
         assert sorted(len(labels) for _, labels in batches) == [11] * 6 + [12] * 2
 
     def test_every_training_pixel_comes_once_an_epoch_with_its_label(
@@ -274,7 +274,7 @@ class TestBatches:
         run = PairRun(plan_of(flips=True, noise_scale=0.0), tiny_source, CPU)
         seen = []
         for epoch in range(2):
-            run.train_epoch()
+            run.train_epoch(1)
             new = batches[3 * epoch :]
             seen.append([(*p[:, 2, 2].tolist(), int(y)) for ps, ys in new for p, y in zip(ps, ys, strict=True)])
         train_pixels = tiny_source.split.train
@@ -291,7 +291,7 @@ class TestBatches:
             scene = replace(tiny_source.scene, cube=np.array(scale * tiny_source.scene.cube, dtype=np.float32))
             batches = record_steps(monkeypatch)
             config = {"flips": False, "noise_scale": noise_scale}
-            PairRun(plan_of(**config), replace(tiny_source, scene=scene), CPU).train_epoch()
+            PairRun(plan_of(**config), replace(tiny_source, scene=scene), CPU).train_epoch(1)
             return torch.cat([patches for patches, _ in batches]) / scale
 
         plain, one, other = residuals(1.0, 0.0), residuals(1.0, 0.5), residuals(4.0, 0.5)
@@ -316,7 +316,7 @@ class TestEvaluation:
         for times in (0, 2):
             run = PairRun(plan, tiny_source, CPU)
             for _ in range(2):
-                run.train_epoch()
+                run.train_epoch(1)
                 for _ in range(times):
                     run.prepare_evaluation()
                     run.validate()
@@ -329,7 +329,7 @@ class TestEvaluation:
         self, tiny_source: SourceDomain, calibrate: bool
     ) -> None:
         run = PairRun(plan_of(calibrate_bn=calibrate), tiny_source, CPU)
-        run.train_epoch()
+        run.train_epoch(1)
         before = parameters(run), weights_hash(run.classifier)
         run.prepare_evaluation()
         assert_equal(parameters(run), before[0])
@@ -367,7 +367,7 @@ class TestEvaluation:
         run = PairRun(plan_of(batch_size=batch_size), source, CPU)
         for _ in range(2):
             run.prepare_evaluation()
-            run.train_epoch()  # draws that calibration must not depend on
+            run.train_epoch(1)  # draws that calibration must not depend on
         assert len(seen[0]) == 20
         assert {len(batch) for batch in seen[0]} == sizes
         assert_equal(seen[0], seen[1])
@@ -383,7 +383,7 @@ class TestEvaluation:
         hashes, scores = [], []
         for source in (tiny_source, with_planted_validation(tiny_source)):
             run = PairRun(plan_of(noise_scale=0.0), source, CPU)
-            run.train_epoch()
+            run.train_epoch(1)
             run.prepare_evaluation()
             hashes.append(weights_hash(run.classifier))
             scores.append(run.validate().confusion.tolist())
@@ -402,7 +402,7 @@ class TestEvaluation:
         kept = split.validation[tiny_source.labels_of(split.validation) != 2]
         partial: Split = replace(split, validation=kept, scored_classes=(0, 1))
         run = PairRun(plan_of(), replace(tiny_source, split=partial), CPU)
-        metrics = run_epoch([run])
+        metrics = run_epoch([run], 1)
         scores = run.validate()
         assert scores.confusion[2].sum() == 0
         assert scores.confusion.shape == (3, 3)

@@ -117,6 +117,24 @@ class Method(ABC):
     def build(self) -> None:
         """Build modules and optimizers; called once, with torch's generator seeded."""
 
+    def begin(self, spectra: Tensor, labels: Tensor) -> None:  # noqa: B027  # most methods need nothing
+        """Look at the source's training pixels once, before the first step of a training.
+
+        Args:
+            spectra: (N, C) float32, normalized as the patches will be, on the device.
+            labels: (N,) int64 class indices 0..K-1.
+        """
+
+    def begin_epoch(self, epoch: int, *, epochs: int) -> None:  # noqa: B027
+        """Set what depends on how far the training is, such as a learning rate; called before an epoch's first step.
+
+        What is set here follows from the arguments alone, so that a training that was cut can go on without it.
+
+        Args:
+            epoch: 1-based.
+            epochs: Epochs of the whole training.
+        """
+
     @abstractmethod
     def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Take one optimizer step (or several) on one batch.

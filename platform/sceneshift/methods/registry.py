@@ -4,8 +4,9 @@ from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.methods.cross_entropy import CrossEntropy
 from sceneshift.methods.method import Method
 from sceneshift.methods.s2amsnet import S2AMSnet
+from sceneshift.methods.s2vnet import S2VNet
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (S2AMSnet, CrossEntropy)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (S2AMSnet, S2VNet, CrossEntropy)}
 
 
 def find_method(name: str) -> type[Method]:

@@ -77,6 +77,12 @@ class PatchSampler:
         flat = self._rows[corners[:, None] + offsets]
         return flat.view(len(pixels), side, side, -1).permute(0, 3, 1, 2)
 
+    def spectra(self, pixels: Tensor) -> Tensor:
+        """Read single pixels: (B,) int64 flat indices to (B, C) float32."""
+        radius = self.patch_size // 2
+        rows, columns = pixels // self._width + radius, pixels % self._width + radius
+        return self._rows[rows * self._padded_width + columns]
+
     def augmented(self, pixels: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
         """Cut patches and change them at random.
 

@@ -48,9 +48,12 @@ class TrainingPlan:
         precision: What training steps compute in, one of :data:`sceneshift.training.precision.PRECISIONS`. Weights,
             losses and evaluation are float32 in any case.
         compile: Compile the modules with `torch.compile`: minutes at the start, for GPUs and long trainings.
+        evaluate_every: Epochs between two evaluations; 0 evaluates after the last epoch alone. How often one evaluates
+            doesn't change what is trained.
 
     Raises:
-        InvalidInputError: No epoch, an unknown method or precision, or a configuration of another method.
+        InvalidInputError: No epoch, a negative interval, an unknown method or precision, or a configuration of another
+            method.
     """
 
     method: str
@@ -59,16 +62,23 @@ class TrainingPlan:
     seed: int
     precision: str = "float32"
     compile: bool = False
+    evaluate_every: int = 1
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InvalidInputError(f"epochs = {self.epochs}; expected at least 1.")
+        if self.evaluate_every < 0:
+            raise InvalidInputError(f"evaluate_every = {self.evaluate_every}; expected 0 or more epochs.")
         check_precision(self.precision, on_gpu=True)
         expected = find_method(self.method).config_type
         if type(self.config) is not expected:
             raise InvalidInputError(
                 f"method {self.method!r} takes a {expected.__name__}, got {type(self.config).__name__}."
             )
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether there is an evaluation after an epoch (1-based)."""
+        return epoch == self.epochs or (self.evaluate_every > 0 and epoch % self.evaluate_every == 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +88,8 @@ class EpochReport:
     Args:
         epoch: 1-based.
         metrics: ``val/aa`` (the objective) and ``val/oa``, ``val/kappa``, means over pairs;
-            ``val/<pair>/oa|aa|kappa``; ``train/<pair>/<loss term>``; ``time/epoch_s`` and in it, over all pairs,
+            ``val/<pair>/oa|aa|kappa`` (all of them after an epoch that is evaluated, where the split has validation
+            pixels); ``train/<pair>/<loss term>``; ``time/epoch_s`` and in it, over all pairs,
             ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
             ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is told
             again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
@@ -129,6 +140,7 @@ class PairRun:
                 "largest patch."
             )
         seed = derive_seed(plan.seed, source.pair_name)
+        self.plan = plan
         self.source = source
         self.config = config
         self._precision, self._device = plan.precision, device
@@ -146,14 +158,16 @@ class PairRun:
         self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
         self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)
         self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(device)
+        self.method.begin(self._sampler.spectra(self._pixels), self._labels)
 
     @property
     def classifier(self) -> torch.nn.Module:
         """The module kept for prediction."""
         return self.method.classifier
 
-    def train_epoch(self) -> dict[str, float]:
-        """Pass once over the training pixels; returns the mean of each loss term."""
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Pass once over the training pixels, for the epoch-th time from 1; returns the mean of each loss term."""
+        self.method.begin_epoch(epoch, epochs=self.plan.epochs)
         totals: dict[str, Tensor] = {}
         batches = self._shuffled_batches()
         with computing_in(self._precision, self._device):
@@ -257,7 +271,7 @@ def train(
         report(EpochReport(epoch=done, **state["report"]))
     for epoch in range(done + 1, plan.epochs + 1):
         started = time.perf_counter()
-        outcome = run_epoch(runs)
+        outcome = run_epoch(runs, epoch)
         broken = [name for name, value in outcome.items() if not math.isfinite(value)]
         if broken:
             raise TrainingDiverged(epoch, broken)
@@ -274,22 +288,30 @@ def train(
     return runs
 
 
-def run_epoch(runs: Sequence[PairRun]) -> dict[str, float]:
-    """Train every pair for one epoch, validate it, average the scores over pairs, and sum where the seconds went."""
+def run_epoch(runs: Sequence[PairRun], epoch: int) -> dict[str, float]:
+    """Train every pair for one epoch, evaluate it, average the scores over pairs, and sum where the seconds went.
+
+    Args:
+        runs: The pairs' runs.
+        epoch: 1-based.
+    """
     metrics: dict[str, float] = {}
     scores: list[dict[str, float]] = []
     seconds = dict.fromkeys(("time/steps_s", "time/calibration_s", "time/validation_s"), 0.0)
     for run in runs:
         pair = run.source.pair_name
         ticks = [time.perf_counter()]
-        metrics |= {f"train/{pair}/{name}": value for name, value in run.train_epoch().items()}
+        losses = run.train_epoch(epoch)
+        metrics |= {f"train/{pair}/{name}": value for name, value in losses.items()}
         ticks.append(time.perf_counter())
-        run.prepare_evaluation()
+        if run.plan.evaluates(epoch):
+            run.prepare_evaluation()
         ticks.append(time.perf_counter())
-        scores.append(run.validate().as_dict())
+        if run.plan.evaluates(epoch) and len(run.source.split.validation) > 0:
+            scores.append(run.validate().as_dict())
+            metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
         ticks.append(time.perf_counter())
-        metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
         for part, (begun, ended) in zip(seconds, itertools.pairwise(ticks), strict=True):
             seconds[part] += ended - begun
-    means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in scores[0]}
+    means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in (scores[0] if scores else ())}
     return means | metrics | seconds

@@ -1,0 +1,185 @@
+"""S2VNet whole: a patch is unmixed, classified at pixel level, and both are fused.
+
+Shape letters: B batch, C bands, P patch, K classes, R endmembers (= K), N = B P P pixels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.networks.s2vnet.retentive import PixelClassifier
+from sceneshift.networks.s2vnet.unmixing import EDGE, AbundanceEncoder, MixingDecoder, constrain
+from sceneshift.networks.s2vnet.variability import EndmemberVariability, Variation
+
+#: The smallest patch whose abundances the fusion's 3x3 convolution of stride 2 still takes.
+SMALLEST_PATCH = 3
+
+#: Where the endmembers' second layer starts: it adds little to the first until it has learned to.
+_SECOND_LAYER = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departures:
+    """Single points in which a network is built as the authors' release behaves, to measure what each costs.
+
+    Args:
+        endmembers: `sigmoid(S E + delta)`, which can't fall below one half, from random endmembers.
+        decoder_input: the decoder is fed the encoder's raw scores instead of abundances.
+        batch_axis: Gaussian weights run over the batch: a patch's class hangs on its neighbours in the batch.
+        batch_cosine: the cosine is divided by the square of one norm over the whole batch.
+    """
+
+    endmembers: bool = False
+    decoder_input: bool = False
+    batch_axis: bool = False
+    batch_cosine: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """All that the network makes of a batch of patches.
+
+    Args:
+        logits: (B, K).
+        abundances: (N, R), non-negative, summing to one.
+        reconstruction: (N, C).
+        abundance_features: (B, R, S, S), what the fusion's convolution makes of the abundances.
+        variation: adjusted endmembers and what they come from.
+    """
+
+    logits: Tensor
+    abundances: Tensor
+    reconstruction: Tensor
+    abundance_features: Tensor
+    variation: Variation
+
+
+class S2VNetwork(nn.Module):
+    """Unmixing, variability, classifier and fusion.
+
+    Forward is pure: the endmember matrix stays a parameter and its adjusted form is computed from it, so that a patch's
+    logits depend on the patch and the weights alone. (In the authors' release forward writes the adjusted endmembers
+    back into the parameter, and the weights move at every forward pass.)
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        classes: int,
+        *,
+        patch_size: int,
+        width: int = 32,
+        heads: int = 4,
+        z_dim: int = 4,
+        departures: Departures | None = None,
+    ) -> None:
+        """Build the parts.
+
+        Args:
+            bands: C.
+            classes: K; there are as many endmembers.
+            patch_size: P, odd, 3 or more.
+            width: of the pixel-level classifier.
+            heads: of its attention.
+            z_dim: latent dimensions of the endmembers' variability.
+            departures: what is built as in the authors' release; by default nothing.
+
+        Raises:
+            InvalidInputError: a size is out of range.
+        """
+        super().__init__()
+        if patch_size < SMALLEST_PATCH or patch_size % 2 == 0:
+            raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number >= {SMALLEST_PATCH}.")
+        self.bands, self.classes, self.patch_size = bands, classes, patch_size
+        self.departures = departures or Departures()
+        side = (patch_size - 3) // 2 + 1
+        self.encoder = AbundanceEncoder(bands, classes)
+        self.endmembers = nn.Parameter(torch.empty(2 * bands, classes).uniform_(EDGE, classes**-0.5))
+        self.variability = EndmemberVariability(classes, z_dim=z_dim, released=self.departures.endmembers)
+        self.decoder = MixingDecoder(bands, signed=self.departures.decoder_input)
+        self.pixel_classifier = PixelClassifier(
+            bands, classes, width=width, heads=heads, weights_over_batch=self.departures.batch_axis
+        )
+        self.abundance_features = nn.Sequential(
+            nn.Conv2d(classes, classes, 3, stride=2), nn.BatchNorm2d(classes), nn.ReLU()
+        )
+        self.joint = nn.Linear(classes * side * side + classes, classes)
+        self.head = nn.Linear(2 * classes, classes)
+
+    @torch.no_grad()
+    def start_from(self, spectra: Tensor) -> None:
+        """Let the endmembers start at given spectra, their second layer near zero.
+
+        Args:
+            spectra: (K, C), in the units the network is shown, about [0, 1]; what lies beyond is clamped.
+        """
+        second = torch.full_like(spectra, _SECOND_LAYER)
+        self.endmembers.copy_(torch.cat([spectra, second], dim=1).T)
+        self.keep_endmembers_in_range()
+
+    @torch.no_grad()
+    def keep_endmembers_in_range(self) -> None:
+        """Clamp the endmember matrix to [1e-6, 1 - 1e-6], where a logit is finite; to be called after every step."""
+        self.endmembers.clamp_(EDGE, 1 - EDGE)
+
+    def unmix(self, spectra: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Variation]:
+        """Unmix single pixels.
+
+        Args:
+            spectra: (N, C).
+            noise: (2C, z) for the variability's reparameterization, or None for its mean.
+
+        Returns:
+            Abundances (N, R), reconstruction (N, C), and the endmembers they were made with.
+        """
+        variation = self.variability(self.endmembers, noise)
+        scores = self.encoder(spectra)
+        abundances = constrain(scores)
+        fed = scores if self.departures.decoder_input else abundances
+        return abundances, self.decoder(fed, variation.endmembers), variation
+
+    def view(self, patches: Tensor, noise: Tensor | None = None) -> View:
+        """Run everything and keep it.
+
+        Args:
+            patches: (B, C, P, P).
+            noise: (2C, z), or None.
+
+        Raises:
+            InvalidInputError: the patches have another shape.
+        """
+        batch, side = len(patches), self.patch_size
+        if patches.shape[1:] != (self.bands, side, side):
+            raise InvalidInputError(
+                f"patches of shape {tuple(patches.shape)}; expected (B, {self.bands}, {side}, {side})."
+            )
+        spectra = patches.permute(0, 2, 3, 1).reshape(-1, self.bands)
+        abundances, reconstruction, variation = self.unmix(spectra, noise)
+        maps = abundances.view(batch, side, side, -1).permute(0, 3, 1, 2)
+        features = self.abundance_features(maps)
+        joined = torch.cat([features.flatten(1), self.pixel_classifier(patches)], dim=1)
+        joint = torch.relu(self.joint(joined))
+        mean_spectra = reconstruction.view(batch, side * side, -1).mean(dim=1)
+        cosines = self._cosines(mean_spectra, variation.endmembers)
+        return View(
+            logits=self.head(torch.cat([joint, cosines], dim=1)),
+            abundances=abundances,
+            reconstruction=reconstruction,
+            abundance_features=features,
+            variation=variation,
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, C, P, P) to logits (B, K)."""
+        return self.view(patches).logits
+
+    def _cosines(self, spectra: Tensor, endmembers: Tensor) -> Tensor:
+        # (B, C) with (2C, R), the two layers summed, to (B, R).
+        first, second = endmembers.chunk(2)
+        summed = (first + second).T
+        if self.departures.batch_cosine:
+            return spectra @ summed.T / spectra.square().sum()
+        return functional.normalize(spectra, dim=1) @ functional.normalize(summed, dim=1).T

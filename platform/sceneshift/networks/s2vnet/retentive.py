@@ -1,0 +1,171 @@
+"""The pixel-level classifier: one retentive block, which attends along rows and columns and forgets with distance.
+
+The block follows Fan et al., "RMT: Retentive Networks Meet Vision Transformers", CVPR 2024; the Gaussian weights follow
+Ioannides et al., "Gaussian Adaptive Attention is All You Need", 2024; Han et al., TGRS 2025, join them.
+
+Shape letters: B batch, C bands, P patch, K classes, d width, M heads, h = d / M width of a head.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from sceneshift.errors import InvalidInputError
+
+_INIT_STD = 0.02
+
+#: Added to a variance before its root.
+_EPSILON = 1e-5
+
+
+class ManhattanAttention(nn.Module):
+    """Attention along the width, then along the height, each head with a decay `gamma^|i - j|` of its own.
+
+    Scores are `q k / sqrt(h) + log(gamma) |i - j|` under a softmax, with `gamma_m = 1 - 2^(-2 - 4 m / M)` for head m. A
+    depth-wise 3x3 convolution of the values is added before the last projection.
+    """
+
+    def __init__(self, width: int, heads: int, *, weights_over_batch: bool = False) -> None:
+        """Build the layers.
+
+        Args:
+            width: d, a multiple of heads.
+            heads: M.
+            weights_over_batch: see :class:`GaussianWeights`.
+        """
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.local = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.weights = GaussianWeights(heads, over_batch=weights_over_batch)
+        self.project = nn.Linear(width, width)
+        gamma = 1 - torch.exp2(-2.0 - 4.0 * torch.arange(heads) / heads)
+        self.register_buffer("log_gamma", torch.log(gamma), persistent=False)
+        self.log_gamma: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, P, P, d) to (B, P, P, d)."""
+        batch, rows, columns, width = x.shape
+        query, key, value = (
+            layer(x).view(batch, rows, columns, self.heads, -1) for layer in (self.query, self.key, self.value)
+        )
+        # (B, row, M, column, h): pixels of a row attend to each other.
+        across = self._attend(query.transpose(2, 3), key.transpose(2, 3), value.transpose(2, 3))
+        # (B, column, M, row, h): then those of a column, over what the rows gave.
+        down = self._attend(query.permute(0, 2, 3, 1, 4), key.permute(0, 2, 3, 1, 4), across.permute(0, 3, 2, 1, 4))
+        attended = self.weights(down.permute(0, 2, 4, 3, 1))  # (B, M, h, P, P)
+        local = self.local(value.reshape(x.shape).permute(0, 3, 1, 2))
+        joined = attended.reshape(batch, width, rows, columns) + local
+        projected: Tensor = self.project(joined.permute(0, 2, 3, 1))
+        return projected
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        length, head_width = query.shape[-2:]
+        positions = torch.arange(length, device=query.device)
+        distance = (positions[:, None] - positions[None, :]).abs()
+        decay = self.log_gamma[:, None, None] * distance
+        scores = query @ key.transpose(-1, -2) / head_width**0.5 + decay
+        attended: Tensor = scores.softmax(dim=-1) @ value
+        return attended
+
+
+class GaussianWeights(nn.Module):
+    """Multiplies each map by a normalized Gaussian of its own standardized values.
+
+    `w = exp(-(y - offset)^2 / (2 width^2))`, `y = (x - mean) / std`, `x w / sum(w)`, one learned offset and width a
+    head. Mean, deviation and sum run over a map's pixels. In the authors' release they run over the batch, so that a
+    patch's class hangs on its neighbours in the batch; ``over_batch`` builds that.
+    """
+
+    def __init__(self, heads: int, *, over_batch: bool = False) -> None:
+        """Build the parameters: offsets at 0, widths at 1.
+
+        Args:
+            heads: M.
+            over_batch: standardize and normalize along the batch.
+        """
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(heads))
+        self.width = nn.Parameter(torch.ones(heads))
+        self.axes = (0,) if over_batch else (3, 4)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, M, h, P, P) to (B, M, h, P, P)."""
+        variance, mean = torch.var_mean(maps, dim=self.axes, keepdim=True, correction=0)
+        standardized = (maps - mean) * torch.rsqrt(variance + _EPSILON)
+        offset, width = (p[:, None, None, None] for p in (self.offset, self.width))
+        # A width that training drives through 0 leaves a Gaussian of width sqrt(epsilon), not a division by zero.
+        exponents = -(standardized - offset).square() / (2 * (width.square() + _EPSILON))
+        # Under a softmax the largest exponent is 0: a sum of weights is never 0.
+        return maps * _softmax(exponents, self.axes)
+
+
+def _softmax(exponents: Tensor, axes: tuple[int, ...]) -> Tensor:
+    powers = torch.exp(exponents - exponents.amax(dim=axes, keepdim=True).detach())
+    return powers / powers.sum(dim=axes, keepdim=True)
+
+
+class RetentiveBlock(nn.Module):
+    """Layer norm, Manhattan attention, residual; layer norm, two-layer perceptron with GELU, residual."""
+
+    def __init__(self, width: int, heads: int, *, weights_over_batch: bool = False) -> None:
+        """Build the layers.
+
+        Args:
+            width: d.
+            heads: M.
+            weights_over_batch: see :class:`GaussianWeights`.
+        """
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = ManhattanAttention(width, heads, weights_over_batch=weights_over_batch)
+        self.perceptron_norm = nn.LayerNorm(width)
+        self.perceptron = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, P, P, d) to (B, P, P, d)."""
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.perceptron(self.perceptron_norm(x))
+        return x
+
+
+class PixelClassifier(nn.Module):
+    """Two 3x3 convolutions, a retentive block, batch norm, mean over the patch, a linear layer."""
+
+    def __init__(
+        self, bands: int, classes: int, *, width: int = 32, heads: int = 4, weights_over_batch: bool = False
+    ) -> None:
+        """Build the layers.
+
+        Args:
+            bands: C.
+            classes: K.
+            width: d.
+            heads: M.
+            weights_over_batch: see :class:`GaussianWeights`.
+
+        Raises:
+            InvalidInputError: the width is odd or no multiple of the heads.
+        """
+        super().__init__()
+        if width % heads or width % 2:
+            raise InvalidInputError(f"width {width} with {heads} heads; expected an even multiple of the heads.")
+        self.embed = nn.Sequential(
+            nn.Conv2d(bands, width // 2, 3, padding=1),
+            nn.BatchNorm2d(width // 2),
+            nn.GELU(),
+            nn.Conv2d(width // 2, width, 3, padding=1),
+            nn.BatchNorm2d(width),
+        )
+        self.block = RetentiveBlock(width, heads, weights_over_batch=weights_over_batch)
+        self.norm = nn.BatchNorm2d(width)
+        self.head = nn.Linear(width, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=_INIT_STD)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, P, P) to class features (B, K)."""
+        tokens = self.block(self.embed(x).permute(0, 2, 3, 1))
+        features: Tensor = self.head(self.norm(tokens.permute(0, 3, 1, 2)).mean(dim=(2, 3)))
+        return features
