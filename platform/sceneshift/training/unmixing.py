@@ -22,14 +22,17 @@ class Subpixels:
     Args:
         abundances: (H, W, R) float32, non-negative, summing to one.
         error: (H, W) float32, angle in radians between a pixel and its reconstruction.
-        endmembers: (C, R) float64, adjusted endmembers, both layers summed, in the units the network is shown.
+        endmembers: (C, R) float64, what the decoder makes of a pixel that is all one endmember, its nonlinear part
+            included, in the units the network is shown.
         spread: (C, R) float64, their standard deviation over draws of the variability's latent variables.
+        linear_part: (C, R) float64, the adjusted endmembers alone, both layers summed: what the fusion's cosine sees.
     """
 
     abundances: NDArray[np.float32]
     error: NDArray[np.float32]
     endmembers: NDArray[np.float64]
     spread: NDArray[np.float64]
+    linear_part: NDArray[np.float64]
 
 
 @torch.inference_mode()
@@ -59,22 +62,25 @@ def unmix_scene(
     noise = torch.Generator().manual_seed(seed)
     samples = torch.stack(
         [
-            _both_layers(network, torch.randn(2 * bands, network.variability.z_dim, generator=noise).to(device))
+            _pure_spectra(network, torch.randn(2 * bands, network.variability.z_dim, generator=noise).to(device))
             for _ in range(draws)
         ]
     )
+    first, second = network.variability(network.endmembers).endmembers.chunk(2)
     return Subpixels(
         abundances=abundances.reshape(height, width, -1),
         error=error.reshape(height, width),
-        endmembers=_both_layers(network, None).double().cpu().numpy(),
+        endmembers=_pure_spectra(network, None).double().cpu().numpy(),
         spread=samples.double().std(dim=0).cpu().numpy(),
+        linear_part=(first + second).double().cpu().numpy(),
     )
 
 
-def _both_layers(network: S2VNetwork, noise: torch.Tensor | None) -> torch.Tensor:
-    first, second = network.variability(network.endmembers, noise).endmembers.chunk(2)
-    summed: torch.Tensor = first + second
-    return summed
+def _pure_spectra(network: S2VNetwork, noise: torch.Tensor | None) -> torch.Tensor:
+    endmembers = network.variability(network.endmembers, noise).endmembers
+    pure = torch.eye(network.classes, device=endmembers.device)
+    spectra: torch.Tensor = network.decoder(pure, endmembers)
+    return spectra.T
 
 
 def _angles(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
