@@ -73,7 +73,7 @@ def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
     told = {}
     for run in runs:
         name = run.source.pair_name
-        cube = load_pair(name).target.cube
+        cube = run.normalization.apply(load_pair(name).target.cube)
         class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device="cpu")
         told[name] = open_target(name).score(class_map).as_dict()
     return told

@@ -24,8 +24,8 @@ from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.catalogue import load_pair
+from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import Augmentation, PatchSampler
-from sceneshift.scenes.scene import normalize_l2_per_pixel
 from sceneshift.training.evaluation import map_scene, predict_pixels
 from sides import Shape, copy_weights
 from step_rows import time_in_turns
@@ -46,7 +46,9 @@ def cubes(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArr
     """West and east with so many bands, evenly taken from the 200, the west's labels, and K."""
     pair = load_pair(_PAIR)
     chosen = np.linspace(0, pair.source.num_bands - 1, shape.bands).astype(int)
-    west, east = (normalize_l2_per_pixel(scene.cube[..., chosen]) for scene in (pair.source, pair.target))
+    west, east = (scene.cube[..., chosen] for scene in (pair.source, pair.target))
+    normalization = Normalization.fit("l2-per-pixel", west)
+    west, east = normalization.apply(west), normalization.apply(east)
     return west, east, pair.source.labels, pair.source.num_classes
 
 

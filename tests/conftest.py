@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sceneshift.scenes.scene import Scene, normalize_l2_per_pixel
+from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import block_split
 
@@ -46,10 +46,9 @@ def make_scene() -> Callable[..., Scene]:
         cube = spectra[labels] + rng.normal(0, 0.05, size=(40, 30, 8))
         return Scene(
             name=name,
-            cube=normalize_l2_per_pixel(cube),
+            cube=cube.astype(np.float32),
             labels=labels,
             class_names=("soil", "tree", "water"),
-            normalization=("l2-per-pixel",),
         )
 
     return make

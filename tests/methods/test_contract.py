@@ -78,8 +78,9 @@ class TestConfiguration:
         assert method_type.config_type.from_mapping(asdict(defaults)) == defaults
 
     def test_named_values_are_taken(self, method_type: type[Method]) -> None:
-        config = method_type.config_type.from_mapping({"patch_size": 7, "lr": 1, "flips": False})
-        assert (config.patch_size, config.lr, config.flips) == (7, 1, False)
+        values = {"patch_size": 7, "lr": 1, "flips": False, "normalization": "minmax-per-band"}
+        config = method_type.config_type.from_mapping(values)
+        assert {name: getattr(config, name) for name in values} == values
         assert config.batch_size == method_type.config_type().batch_size
 
     def test_it_is_frozen(self, method_type: type[Method]) -> None:
@@ -95,6 +96,12 @@ class TestConfiguration:
         with pytest.raises(InvalidInputError, match=message) as error:
             method_type.config_type.from_mapping({"patchsize": 7})
         assert all(f.name in str(error.value) for f in fields(method_type.config_type))
+
+    def test_an_unknown_normalization_is_refused_with_the_nearest_name(self, method_type: type[Method]) -> None:
+        with pytest.raises(InvalidInputError, match="normalization = 'minmax-band'; did you mean 'minmax-per-band'"):
+            method_type.config_type.from_mapping({"normalization": "minmax-band"})
+        with pytest.raises(InvalidInputError, match="normalization = None is NoneType; expected str"):
+            method_type.config_type.from_mapping({"normalization": None})
 
     def test_a_text_is_refused_for_every_parameter(self, method_type: type[Method]) -> None:
         for f in fields(method_type.config_type):

@@ -77,18 +77,20 @@ def test_a_loaded_pair_has_a_labelled_source_and_a_bare_target(name: str) -> Non
     np.testing.assert_array_equal(pair.target.cube, load_both_labelled(name)[1].cube)
 
 
-def test_pixels_are_normalized_and_keep_their_place() -> None:
+def test_pixels_are_raw_and_keep_their_place() -> None:
     whole = load_indian_pines()
     assert whole.cube.shape == (145, 145, 200)
     assert int(whole.class_counts.sum()) == 10_249
-    np.testing.assert_allclose(np.linalg.norm(whole.cube, axis=2), 1.0, rtol=1e-5)
+    assert (whole.cube.min(), whole.cube.max()) == (955, 9604)  # whole numbers, as AVIRIS data is given out
+    np.testing.assert_array_equal(whole.cube, np.round(whole.cube))
+    assert whole.normalization == ()
     for name, entry in EMBEDDED_PAIRS.items():
         pair = load_pair(name)
         for side, region in ((pair.source, entry.source_region), (pair.target, entry.target_region)):
             rows, columns = REGIONS[region]
             np.testing.assert_array_equal(side.cube, whole.cube[rows[0] : rows[1], columns[0] : columns[1]])
             assert (side.footprint.parent, side.footprint.rows, side.footprint.columns) == (whole.name, rows, columns)
-            assert side.normalization == ("l2-per-pixel",)
+            assert side.normalization == ()
 
 
 def test_a_cut_renumbers_the_classes_and_copies_the_pixels() -> None:

@@ -149,12 +149,12 @@ def test_every_element_gets_noise_of_its_own() -> None:
 
 
 def poisoned(region: str) -> Scene:
-    """Indian Pines in two bands, a huge value planted in every pixel outside the region."""
+    """Indian Pines in two bands, scaled to 0..1, a huge value planted in every pixel outside the region."""
     rows, columns = REGIONS[region]
     cube = np.full((145, 145, 2), OUTSIDE, dtype=np.float32)
     inside = slice(*rows), slice(*columns)
     whole = load_indian_pines()
-    cube[inside] = whole.cube[inside][:, :, :2]
+    cube[inside] = whole.cube[inside][:, :, :2] / whole.cube.max()
     return Scene(name="planted", cube=cube, labels=whole.labels, class_names=CLASS_NAMES)
 
 

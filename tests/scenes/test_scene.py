@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene, normalize_l2_per_pixel
+from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 
 
 def cube_of(height: int = 4, width: int = 3, bands: int = 2) -> np.ndarray:
@@ -162,17 +162,3 @@ def test_footprints_overlap_where_they_share_a_pixel(other: Footprint, expected:
 def test_a_footprint_cannot_be_empty(rows: tuple[int, int], columns: tuple[int, int], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         footprint(rows, columns)
-
-
-def test_normalization_gives_unit_spectra_and_leaves_zeros() -> None:
-    cube = np.array([[[3, 4], [0, 0]], [[0, 9], [60000, 0]]], dtype=np.uint16)
-    normalized = normalize_l2_per_pixel(cube)
-    assert normalized.dtype == np.float32
-    np.testing.assert_allclose(normalized, [[[0.6, 0.8], [0, 0]], [[0, 1], [1, 0]]], rtol=1e-6)
-
-
-def test_normalizing_does_not_hide_a_nan() -> None:
-    cube = np.ones((2, 2, 3))
-    cube[0, 0, 1] = np.nan
-    assert np.isnan(normalize_l2_per_pixel(cube)[0, 0]).all()
-    assert np.isfinite(normalize_l2_per_pixel(cube)[1, 1]).all()

@@ -206,10 +206,15 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
     import torch
 
     from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+    from sceneshift.scenes.catalogue import load_pair
+    from sceneshift.scenes.normalization import Normalization
+    from sceneshift.scenes.target import open_target
     from sceneshift.training.checkpoint import weights_hash
+    from sceneshift.training.evaluation import map_scene
 
     storage, _ = uncut
-    best = summary(storage)["best"]
+    told = summary(storage)
+    best = told["best"]
     for pair, name in (("west-east", "s2amsnet-indian_pines-west"), ("sw-se", "s2amsnet-indian_pines-sw")):
         version = client.get_model_version_by_alias(name, "smoke-test")
         assert version.tags["profile"] == "smoke-test"
@@ -219,6 +224,13 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
         network = S2AMSnet.build_classifier(S2AMSnetConfig.from_mapping(best["config"]), bands=200, classes=5)
         network.load_state_dict(torch.load(weights, weights_only=True))
         assert weights_hash(network) == best["weights"][pair]
+        description = json.loads(weights.with_name("description.json").read_text())
+        assert description["normalization"] == {"name": "l2-per-pixel", "offset": None, "scale": None}
+        # What is registered, shown the target after the step it carries, is what was scored.
+        cube = Normalization.from_dict(description["normalization"]).apply(load_pair(pair).target.cube)
+        class_map = map_scene(network, cube, patch_size=description["config"]["patch_size"], device="cpu")
+        (row,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best")]
+        assert open_target(pair).score(class_map).as_dict() == row["target"]
 
 
 def test_a_name_that_exists_is_refused_and_nothing_changes(uncut):

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from sceneshift.errors import InvalidInputError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import log_and_register, registered_name
 from sceneshift.training.checkpoint import weights_hash
 
 CONFIG = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
 BANDS, NAMES = 6, ["soil", "tree", "water"]
+L2 = Normalization(name="l2-per-pixel")
 
 LOAD_WITHOUT_RAY = """
 import json, sys
@@ -28,22 +31,23 @@ print(json.dumps([model.predict(patches[:n]).tolist() for n in (1, 7, len(patche
 """
 
 
-def describe():
+def describe(normalization=L2):
     return {
         "method": "s2amsnet",
         "config": {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__},
         "bands": BANDS,
         "class_names": NAMES,
         "source_scene": "park/west",
-        "normalization": ["l2-per-pixel"],
+        "normalization": normalization.as_dict(),
     }
 
 
-def classifier(seed):
+def classifier(seed, patches=None):
     torch.manual_seed(seed)
     network = S2AMSnet.build_classifier(CONFIG, bands=BANDS, classes=3)
     # Statistics of such patches and no class preferred, so that an untrained network tells them apart.
-    patches = torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)
+    if patches is None:
+        patches = torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)
     calibrate_batch_norm(network, [patches])
     with torch.no_grad():
         network.head[-1].bias -= network(patches).mean(dim=0)
@@ -134,6 +138,50 @@ def test_a_run_that_has_ended_keeps_its_end(backend):
     log_and_register(mirror, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={})
     info = mirror.client.get_run(mirror.run_id).info
     assert (info.status, info.end_time) == ("FINISHED", 12345)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NORMALIZATIONS if name != "l2-per-pixel"])
+def test_a_logged_model_normalizes_raw_patches_as_its_source_was(backend, name):
+    import mlflow
+
+    rng = np.random.default_rng(0)
+    offsets, gains = rng.uniform(0, 5000, BANDS), rng.uniform(1, 900, BANDS)
+    source = rng.random((30, 20, BANDS)) * gains + offsets
+    raw = (rng.random((40, 5, 5, BANDS)) * 1.5 * gains + offsets).astype(np.float32)  # of a brighter target
+    normalization = Normalization.fit(name, source)
+    normalized = torch.from_numpy(normalization.apply(raw)).permute(0, 3, 1, 2)
+    network = classifier(0, normalized)
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    logged = log_and_register(
+        mirror,
+        run_id=mirror.run_id,
+        alias="x",
+        classifier=network,
+        description=describe(normalization),
+        tags={},
+    )
+    model = mlflow.pyfunc.load_model(logged.uri)
+    expected = (network.eval()(normalized).argmax(dim=1) + 1).tolist()
+    patches = np.ascontiguousarray(raw.transpose(0, 3, 1, 2))
+    assert model.predict(patches).tolist() == expected
+    assert set(expected) == {1, 2, 3}
+    if name != "none":  # neither the numbers as they are nor a fit on the patches themselves would give this
+        own = Normalization.fit(name, raw).apply(raw)
+        for other in (raw, own):
+            shown = torch.from_numpy(other).permute(0, 3, 1, 2)
+            assert (network(shown).argmax(dim=1) + 1).tolist() != expected
+
+
+def test_a_description_without_a_fitted_step_is_refused(tmp_path):
+    from types import SimpleNamespace
+
+    from sceneshift.tracking.scene_classifier import SceneClassifier
+
+    (tmp_path / "description.json").write_text(json.dumps({**describe(), "normalization": ["l2-per-pixel"]}))
+    context = SimpleNamespace(artifacts={"description": tmp_path / "description.json"})
+    with pytest.raises(InvalidInputError, match="is no normalization; expected a mapping"):
+        SceneClassifier().load_context(context)
 
 
 @pytest.mark.slow

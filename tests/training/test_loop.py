@@ -15,6 +15,7 @@ from torch import Tensor
 from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
@@ -271,7 +272,7 @@ class TestBatches:
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         batches = record_steps(monkeypatch)
-        run = PairRun(plan_of(flips=True, noise_scale=0.0), tiny_source, CPU)
+        run = PairRun(plan_of(flips=True, noise_scale=0.0, normalization="none"), tiny_source, CPU)
         seen = []
         for epoch in range(2):
             run.train_epoch(1)
@@ -290,7 +291,7 @@ class TestBatches:
         def residuals(scale: float, noise_scale: float) -> Tensor:
             scene = replace(tiny_source.scene, cube=np.array(scale * tiny_source.scene.cube, dtype=np.float32))
             batches = record_steps(monkeypatch)
-            config = {"flips": False, "noise_scale": noise_scale}
+            config = {"flips": False, "noise_scale": noise_scale, "normalization": "none"}
             PairRun(plan_of(**config), replace(tiny_source, scene=scene), CPU).train_epoch(1)
             return torch.cat([patches for patches, _ in batches]) / scale
 
@@ -364,7 +365,7 @@ class TestEvaluation:
         monkeypatch.setattr(
             "sceneshift.training.loop.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
         )
-        run = PairRun(plan_of(batch_size=batch_size), source, CPU)
+        run = PairRun(plan_of(batch_size=batch_size, normalization="none"), source, CPU)
         for _ in range(2):
             run.prepare_evaluation()
             run.train_epoch(1)  # draws that calibration must not depend on
@@ -407,6 +408,45 @@ class TestEvaluation:
         assert scores.confusion[2].sum() == 0
         assert scores.confusion.shape == (3, 3)
         assert metrics["val/tiny-pair/aa"] == pytest.approx((scores.recall[0] + scores.recall[1]) / 2)
+
+
+class TestNormalization:
+    def test_configurations_that_differ_in_it_alone_come_to_other_weights(self, tiny_source: SourceDomain) -> None:
+        weights = {name: reports_of(plan_of(normalization=name), [tiny_source])[-1].weights for name in NORMALIZATIONS}
+        assert len({told["tiny-pair"] for told in weights.values()}) == len(NORMALIZATIONS)
+
+    @pytest.mark.parametrize("name", NORMALIZATIONS)
+    def test_it_is_fitted_on_the_source(self, tiny_source: SourceDomain, name: str) -> None:
+        run = PairRun(plan_of(normalization=name), tiny_source, CPU)
+        assert run.normalization.as_dict() == Normalization.fit(name, tiny_source.scene.cube).as_dict()
+
+    @pytest.mark.parametrize("name", NORMALIZATIONS)
+    def test_training_and_validation_see_the_normalized_cube(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        batches = record_steps(monkeypatch)
+        run = PairRun(plan_of(normalization=name, noise_scale=0.0, flips=False), tiny_source, CPU)
+        run.train_epoch(1)
+        seen: list[Tensor] = []
+        run.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        run.validate()
+        spectra = run.normalization.apply(tiny_source.scene.cube).reshape(-1, 8)
+        trained = torch.cat([patches for patches, _ in batches])[:, :, 2, 2]
+        assert sorted(trained.tolist()) == sorted(spectra[tiny_source.split.train].tolist())
+        validated = torch.cat(seen)[:, :, 2, 2]
+        assert torch.equal(validated, torch.from_numpy(spectra[tiny_source.split.validation]))
+
+    def test_noise_is_a_multiple_of_the_normalized_cubes_rms(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batches = record_steps(monkeypatch)
+        loud = {"normalization": "standardize-per-band", "flips": False}
+        for noise_scale in (0.0, 0.5):
+            PairRun(plan_of(noise_scale=noise_scale, **loud), tiny_source, CPU).train_epoch(1)
+        plain, noisy = (torch.cat([p for p, _ in part]) for part in (batches[:3], batches[3:]))
+        changed = (noisy != plain).flatten(1).any(dim=1)
+        # The rms is 1. Beside the noise, patches are stretched by up to a tenth.
+        assert (noisy - plain)[changed].std().item() == pytest.approx(0.5, rel=0.05)
 
 
 class TestWhatCannotBeTrained:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.scenes.normalization import check_normalization
 from sceneshift.seeding import derive_seed
 
 
@@ -25,10 +26,12 @@ class MethodConfig:
         batch_size: Most patches in a step; an epoch is cut into equal batches no larger than this.
         lr: Learning rate of Adam.
         flips: Flip training patches at random.
-        noise_scale: Standard deviation of the radiation noise, as a multiple of the scene's rms. The paper's n/25
-            is 0.28 times the rms of its 48-band scenes and 0.57 times that of a 200-band scene.
+        noise_scale: Standard deviation of the radiation noise, as a multiple of the normalized scene's rms. The
+            paper's n/25 is 0.28 times the rms of its 48-band scenes and 0.57 times that of a 200-band scene.
         calibrate_bn: Re-estimate batch-norm statistics on unaugmented source training patches before any
             evaluation; the saved model carries them.
+        normalization: Named step the cube goes through, fitted on the source scene: one of
+            :data:`sceneshift.scenes.normalization.NORMALIZATIONS`.
 
     Raises:
         InvalidInputError: A value is out of range.
@@ -40,12 +43,14 @@ class MethodConfig:
     flips: bool = True
     noise_scale: float = 0.28
     calibrate_bn: bool = True
+    normalization: str = "l2-per-pixel"
 
     def __post_init__(self) -> None:
         self._require(self.patch_size >= 5 and self.patch_size % 2 == 1, "patch_size", "an odd number >= 5")
         self._require(self.batch_size >= 2, "batch_size", "at least 2")
         self._require(self.lr > 0, "lr", "a positive number")
         self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
+        check_normalization(self.normalization)
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not (holds and math.isfinite(getattr(self, name))):

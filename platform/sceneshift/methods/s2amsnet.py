@@ -32,8 +32,9 @@ class S2AMSnetConfig(MethodConfig):
         batch_size: Most patches in a step.
         lr: Learning rate of Adam, for discriminator, generators and encoder.
         flips: Flip training patches at random.
-        noise_scale: Radiation noise as a multiple of the scene's rms.
+        noise_scale: Radiation noise as a multiple of the normalized scene's rms.
         calibrate_bn: Re-estimate batch-norm statistics on source training patches before evaluation.
+        normalization: Named step the cube goes through, fitted on the source scene.
         width: d, the discriminator's projection width.
         generator_channels: ch, the width of a generator's blocks.
         noise_dim: Length of the noise vector behind each AdaIN.

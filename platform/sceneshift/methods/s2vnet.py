@@ -54,6 +54,7 @@ class S2VNetConfig(MethodConfig):
     batch_size: int = 64
     flips: bool = False
     noise_scale: float = 0.0
+    normalization: str = "minmax-per-band"
     lr_decay: float = 0.9
     width: int = 32
     heads: int = 4

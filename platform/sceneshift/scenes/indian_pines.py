@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from sceneshift.errors import MissingDataError
-from sceneshift.scenes.scene import Footprint, Scene, normalize_l2_per_pixel
+from sceneshift.scenes.scene import Footprint, Scene
 
 NAME = "indian_pines"
 
@@ -49,7 +49,7 @@ REGIONS = {
 
 @cache
 def load_indian_pines() -> Scene:
-    """Load the whole scene, each pixel divided by its L2 norm.
+    """Load the whole scene, its numbers as they are in the data.
 
     Raises:
         MissingDataError: ``tensorly`` is not installed, or carries other data than it should.
@@ -72,10 +72,9 @@ def load_indian_pines() -> Scene:
         )
     return Scene(
         name=NAME,
-        cube=normalize_l2_per_pixel(cube),
+        cube=np.ascontiguousarray(cube, dtype=np.float32),
         labels=labels.astype(np.int64),
         class_names=CLASS_NAMES,
-        normalization=("l2-per-pixel",),
     )
 
 

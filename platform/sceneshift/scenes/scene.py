@@ -52,7 +52,8 @@ class UnlabelledScene:
         cube: (H, W, C) float32, finite. The scene holds a read-only view, no copy: a cube may be larger than memory.
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
         footprint: Where the pixels come from; by default an acquisition of its own.
-        normalization: Names of the steps the cube has been through, in order.
+        normalization: Names of the steps the file itself has been through, in order. What a network trains on is
+            normalized later, by its configuration (:mod:`sceneshift.scenes.normalization`).
 
     Raises:
         InvalidInputError: The cube has another shape, another type, NaN or infinity, or the wavelengths don't
@@ -126,7 +127,7 @@ class Scene(UnlabelledScene):
         cube: (H, W, C) float32, finite.
         wavelengths_nm: (C,) or None.
         footprint: Where the pixels come from.
-        normalization: Names of the steps the cube has been through.
+        normalization: Names of the steps the file itself has been through.
         labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``.
         class_names: The K class names, distinct, K >= 2.
 
@@ -185,21 +186,6 @@ class Scene(UnlabelledScene):
             footprint=self.footprint,
             normalization=self.normalization,
         )
-
-
-def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Divide every pixel's spectrum by its L2 norm; a pixel of zeros stays zero.
-
-    Args:
-        cube: (..., C) of any numeric type.
-
-    Returns:
-        (..., C) float32.
-    """
-    spectra = cube.astype(np.float32)
-    norms = np.linalg.norm(spectra, axis=-1, keepdims=True)
-    normalized: NDArray[np.float32] = np.divide(spectra, norms, out=np.zeros_like(spectra), where=norms != 0)
-    return normalized
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from sceneshift.report.pictures import (
     draw_parameter_importances,
 )
 from sceneshift.report.screen import render_screen, render_table
+from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.target import TargetScorer, open_target
@@ -85,7 +86,7 @@ def close_study(
         for role, record in shown.items():
             class_map = map_scene(
                 trained[pair.name, role],
-                pair.target.cube,
+                fitted_normalization(study.method, record, source).apply(pair.target.cube),
                 patch_size=record.config["patch_size"],
                 device="cpu",
             )
@@ -170,6 +171,12 @@ def trained_classifier(plan: SearchPlan, record: TrialRecord, source: SourceDoma
     return classifier
 
 
+def fitted_normalization(method: str, record: TrialRecord, source: SourceDomain) -> Normalization:
+    """What a trial's configuration names, fitted on the source as in training."""
+    config = find_method(method).config_type.from_mapping(record.config)
+    return Normalization.fit(config.normalization, source.scene.cube)
+
+
 def _log_results(
     mirror: StudyMirror, shown: Mapping[str, TrialRecord], rows: Sequence[Mapping[str, Any]], folder: Path
 ) -> None:
@@ -241,7 +248,7 @@ def _log_model(
         "bands": source.scene.num_bands,
         "class_names": list(source.scene.class_names),
         "source_scene": source.scene.name,
-        "normalization": list(source.scene.normalization),
+        "normalization": fitted_normalization(study.method, record, source).as_dict(),
         "profile": study.profile.name,
         "study": study.name,
     }

@@ -69,7 +69,8 @@ def log_and_register(
         run_id: The run the model belongs to.
         alias: Such as ``champion``, whose previous bearer becomes ``previous-champion``.
         classifier: The module kept for prediction.
-        description: ``method``, ``config``, ``bands``, ``class_names``, ``source_scene``, ``normalization``.
+        description: ``method``, ``config``, ``bands``, ``class_names``, ``source_scene``, and ``normalization``, the
+            fitted step as plain values.
         tags: On the model version.
     """
     import mlflow

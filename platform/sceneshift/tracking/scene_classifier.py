@@ -16,7 +16,7 @@ import torch
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.scene import normalize_l2_per_pixel
+from sceneshift.scenes.normalization import Normalization
 
 _BATCH = 256
 
@@ -24,15 +24,15 @@ _BATCH = 256
 class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow's base is untyped
     """Classifies patches of a scene.
 
-    ``predict`` takes (B, C, P, P) numbers, reflectance or radiance in any unit (each pixel is divided by its L2
-    norm, as in training), for any B, and gives (B,) class ids 1..K.
+    ``predict`` takes (B, C, P, P) raw numbers, of the quantity the source scene's file holds, for any B, and gives
+    (B,) class ids 1..K. The normalization fitted on the source is applied here. After ``l2-per-pixel`` the unit does
+    not matter, since a factor common to a pixel's bands goes out; every other step wants the source's own unit.
     """
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401
         """Rebuild the classifier from description and weights."""
         self.description = json.loads(Path(context.artifacts["description"]).read_text())
-        if self.description["normalization"] != ["l2-per-pixel"]:
-            raise InvalidInputError(f"the model wants pixels normalized by {self.description['normalization']}.")
+        self._normalization = Normalization.from_dict(self.description["normalization"])
         method = find_method(self.description["method"])
         config = method.config_type.from_mapping(self.description["config"])
         self._classifier = method.build_classifier(
@@ -60,7 +60,7 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
                 f"patches of shape {patches.shape}; this model takes (B, {bands}, {side}, {side}): "
                 f"{bands} bands, {side} x {side} pixels."
             )
-        normalized = normalize_l2_per_pixel(patches.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        normalized = self._normalization.apply(patches.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         with torch.inference_mode():
             batches = torch.split(torch.from_numpy(np.ascontiguousarray(normalized)), _BATCH)
             ids = torch.cat([self._classifier(batch).argmax(dim=1) for batch in batches]) + 1

@@ -65,7 +65,7 @@ def map_scene(
 
     Args:
         classifier: (B, C, P, P) to (B, K); put into eval mode.
-        cube: (H, W, C) float32, normalized as the source was.
+        cube: (H, W, C) float32, after the normalization that was fitted on the source.
         patch_size: P.
         device: Where the classifier is.
         precision: What is computed in; None is the classifier's own. ``torch.bfloat16`` is faster and rounds: over

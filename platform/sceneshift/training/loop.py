@@ -20,6 +20,7 @@ from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.methods.registry import find_method
+from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import Augmentation, PatchSampler
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scores import Scores
@@ -119,7 +120,9 @@ class TrainingDiverged(SceneshiftError):
 
 
 class PairRun:
-    """The training of one network on one source scene.
+    """The training of one network on one source scene, normalized as the configuration says.
+
+    ``normalization`` is what was fitted on the source; a target is mapped after the same.
 
     Args:
         plan: What is trained.
@@ -153,7 +156,9 @@ class PairRun:
         )
         if plan.compile:
             self.method.compile()
-        self._sampler = PatchSampler(source.scene.cube, patch_size=config.patch_size, device=device)
+        self.normalization = Normalization.fit(config.normalization, source.scene.cube)
+        normalized = self.normalization.apply(source.scene.cube)
+        self._sampler = PatchSampler(normalized, patch_size=config.patch_size, device=device)
         self._augmentation = Augmentation(flips=config.flips, noise_std=config.noise_scale * self._sampler.rms)
         self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
         self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)

@@ -1,0 +1,212 @@
+"""What a cube goes through before a network sees it: one named step, fitted on the source scene alone.
+
+x is a pixel's number in one band, in the unit of the scene's file; y is what the network sees. Minimum, maximum, mean
+and standard deviation (of the population) are those of the band over all pixels of the source scene, labelled or not,
+those that validate among them.
+
+- ``l2-per-pixel``: y = x / sqrt(sum over bands of x²); no unit; a pixel of zeros stays zero. Nothing is fitted.
+- ``minmax-per-band``: y = (x - minimum) / (maximum - minimum); the source lies in [0, 1], a target may go beyond.
+- ``standardize-per-band``: y = (x - mean) / standard deviation.
+- ``none``: y = x.
+
+A band that is constant over the source tells nothing of its classes, and becomes 0 in every scene. The first three are
+scikit-learn's ``Normalizer``, ``MinMaxScaler`` and ``StandardScaler`` (Pedregosa et al., JMLR 12, 2011), which leave a
+target's constant band unscaled instead.
+
+Shape letters: C bands, N pixels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, nearest_name
+
+NORMALIZATIONS = ("l2-per-pixel", "minmax-per-band", "standardize-per-band", "none")
+
+_PER_BAND = ("minmax-per-band", "standardize-per-band")
+
+#: Numbers worked on at once: 2 MB in float64, which stay in a core's cache.
+_BLOCK = 2**18
+
+
+def check_normalization(name: str) -> None:
+    """Refuse a step that is unknown.
+
+    Raises:
+        InvalidInputError: Naming the nearest, and those there are.
+    """
+    if name not in NORMALIZATIONS:
+        raise InvalidInputError(
+            f"normalization = {name!r}{nearest_name(name, NORMALIZATIONS)}; "
+            f"expected one of {', '.join(NORMALIZATIONS)}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Normalization:
+    """A step with what was fitted; :meth:`fit` makes one. The module says what each step computes.
+
+    Args:
+        name: One of :data:`NORMALIZATIONS`.
+        offset: (C,) float64, subtracted from each band, in the source's unit; None where nothing is fitted.
+        scale: (C,) float64, what each band is then divided by, in the source's unit; 0 for a band that is constant
+            over the source; None where nothing is fitted.
+
+    Raises:
+        InvalidInputError: The name is unknown, or offset and scale are not what the step needs.
+    """
+
+    name: str
+    offset: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        check_normalization(self.name)
+        if self.name not in _PER_BAND:
+            if self.offset is not None or self.scale is not None:
+                raise InvalidInputError(f"normalization {self.name!r} takes neither offset nor scale.")
+            return
+        offset, scale = (np.array(values, dtype=np.float64) for values in (self.offset, self.scale))
+        fits = offset.ndim == 1 and offset.size > 0 and offset.shape == scale.shape
+        if not fits or not np.isfinite([offset, scale]).all() or scale.min() < 0:
+            raise InvalidInputError(
+                f"normalization {self.name!r}: offset of shape {offset.shape} and scale of shape {scale.shape}; "
+                "expected one finite offset and one finite scale >= 0 for each band."
+            )
+        for key, values in (("offset", offset), ("scale", scale)):
+            values.setflags(write=False)
+            object.__setattr__(self, key, values)
+
+    @classmethod
+    def fit(cls, name: str, cube: NDArray[np.generic]) -> Self:
+        """Fit a step on a source scene.
+
+        Args:
+            name: One of :data:`NORMALIZATIONS`.
+            cube: (..., C) of any numeric type, finite: the source's cube, never a target's.
+
+        Raises:
+            InvalidInputError: The name is unknown; or the step is fitted and the cube is empty, or holds NaN or
+                infinity.
+        """
+        check_normalization(name)
+        if name not in _PER_BAND:
+            return cls(name=name)
+        if cube.size == 0:
+            raise InvalidInputError(f"normalization {name!r}: a cube of shape {cube.shape} has nothing to fit it on.")
+        pixels = tuple(range(cube.ndim - 1))
+        low, high = (np.asarray(extreme, dtype=np.float64) for extreme in (cube.min(pixels), cube.max(pixels)))
+        if not np.isfinite([low, high]).all():
+            raise InvalidInputError(
+                f"normalization {name!r}: NaN or infinity in the cube; mask those pixels or leave the bands out."
+            )
+        if name == "minmax-per-band":
+            return cls(name=name, offset=low, scale=high - low)
+        num_pixels = cube.size // cube.shape[-1]
+        mean = sum(block.sum(axis=0) for block in _spectra(cube)) / num_pixels
+        variance = sum(((block - mean) ** 2).sum(axis=0) for block in _spectra(cube)) / num_pixels
+        # A constant band's mean may round, and its deviation with it: not to be divided by.
+        return cls(name=name, offset=mean, scale=np.where(low == high, 0.0, np.sqrt(variance)))
+
+    def apply(self, cube: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Normalize a cube or patches: of the source or of a target, by what was fitted on the source.
+
+        Computed block by block along the first axis, so that beside the result little memory is taken.
+
+        Args:
+            cube: (..., C) of any numeric type, in the source's unit (for ``l2-per-pixel`` in any).
+
+        Returns:
+            (..., C) float32, always a new array.
+
+        Raises:
+            InvalidInputError: The cube has another number of bands than the step was fitted on.
+        """
+        if self.name == "l2-per-pixel":
+            return normalize_l2_per_pixel(cube)
+        if self.offset is None or self.scale is None:
+            return np.array(cube, dtype=np.float32, order="C")
+        if cube.shape[-1:] != self.offset.shape:
+            raise InvalidInputError(
+                f"got a cube of shape {cube.shape}; this normalization ({self.name}) was fitted on "
+                f"{len(self.offset)} bands, which must come last: align the scene's bands with the source's."
+            )
+        # Anything finite divided by infinity is 0; a NaN stays one.
+        offset, divisor = self.offset, np.where(self.scale == 0, np.inf, self.scale)
+
+        def normalize(block: NDArray[np.generic], out: NDArray[np.float32]) -> None:
+            wide = block.astype(np.float64)  # else the source's maximum comes out next to 1
+            wide -= offset
+            wide /= divisor
+            out[...] = wide
+
+        return _by_blocks(normalize, cube)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The step as plain values, fit for JSON, which :meth:`from_dict` takes back without loss."""
+        offset, scale = (None if values is None else values.tolist() for values in (self.offset, self.scale))
+        return {"name": self.name, "offset": offset, "scale": scale}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a step from what :meth:`as_dict` gave.
+
+        Raises:
+            InvalidInputError: The values are something else.
+        """
+        known = {f.name for f in fields(cls)}
+        if not isinstance(values, Mapping) or set(values) != known:
+            raise InvalidInputError(
+                f"{values!r} is no normalization; expected a mapping of {', '.join(sorted(known))}."
+            )
+        return cls(**values)
+
+
+def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Divide every pixel's spectrum by its L2 norm; a pixel of zeros stays zero.
+
+    Args:
+        cube: (..., C) of any numeric type.
+
+    Returns:
+        (..., C) float32.
+    """
+
+    def normalize(block: NDArray[np.generic], out: NDArray[np.float32]) -> None:
+        out[...] = block
+        # Band after band, and not by numpy's sum, whose order hangs on the layout in memory: a pixel comes to the
+        # same digits in a cube, in a part of it and in a patch.
+        squares = np.zeros(out.shape[:-1], dtype=np.float32)
+        for band in range(out.shape[-1]):
+            squares += out[..., band] * out[..., band]
+        squares[squares == 0] = np.inf
+        out /= np.sqrt(squares)[..., None]
+
+    return _by_blocks(normalize, cube)
+
+
+def _by_blocks(
+    normalize: Callable[[NDArray[np.generic], NDArray[np.float32]], None], cube: NDArray[np.generic]
+) -> NDArray[np.float32]:
+    """Fill a new float32 array of the cube's shape, some rows of the first axis at a time."""
+    result = np.empty(cube.shape, dtype=np.float32)
+    rows, out = np.atleast_2d(cube), np.atleast_2d(result)
+    for part in _parts(rows):
+        normalize(rows[part], out[part])
+    return result
+
+
+def _spectra(cube: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
+    """The cube's spectra as (N, C) float64, some at a time."""
+    rows = np.atleast_2d(cube)
+    for part in _parts(rows):
+        yield rows[part].reshape(-1, cube.shape[-1]).astype(np.float64)
+
+
+def _parts(rows: NDArray[np.generic]) -> Iterator[slice]:
+    step = max(1, _BLOCK * len(rows) // max(1, rows.size))
+    return (slice(start, start + step) for start in range(0, len(rows), step))
