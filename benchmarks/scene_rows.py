@@ -25,6 +25,7 @@ from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.patches import Augmentation, PatchSampler
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import normalize_l2_per_pixel
 from sceneshift.training.evaluation import map_scene, predict_pixels
 from sides import Shape, copy_weights
@@ -44,7 +45,7 @@ _DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 
 def cubes(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], int]:
     """West and east with so many bands, evenly taken from the 200, the west's labels, and K."""
-    pair = load_pair(_PAIR)
+    pair = load_pair(NamedPair(name=_PAIR))
     chosen = np.linspace(0, pair.source.num_bands - 1, shape.bands).astype(int)
     west, east = (normalize_l2_per_pixel(scene.cube[..., chosen]) for scene in (pair.source, pair.target))
     return west, east, pair.source.labels, pair.source.num_classes

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.catalogue import EMBEDDED_PAIRS, load_pair
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split, block_split
+from sceneshift.scenes.split import Split
 
 
 def chebyshev(split: Split) -> np.ndarray:
@@ -30,6 +32,7 @@ def split_of(**changes: object) -> Split:
         "patch_size": 7,
         "guard": 3,
         "seed": 0,
+        "kind": "blocks",
     }
     return Split(**(arguments | changes))
 
@@ -104,7 +107,7 @@ def test_separation_counts_by_brute_force(tiny_scene: Scene, seed: int, patch_si
 @pytest.mark.parametrize("patch_size", [5, 7, 13])
 @pytest.mark.parametrize("name", EMBEDDED_PAIRS)
 def test_real_sources_split_with_the_guard_kept(name: str, patch_size: int, seed: int) -> None:
-    scene = load_pair(name).source
+    scene = load_pair(NamedPair(name=name)).source
     split = block_split(scene, patch_size=patch_size, seed=seed)
     assert (split.patch_size, split.guard, split.seed) == (patch_size, patch_size // 2, seed)
     assert chebyshev(split).min() > patch_size // 2
@@ -121,7 +124,7 @@ def test_real_sources_split_with_the_guard_kept(name: str, patch_size: int, seed
 
 @pytest.mark.parametrize("name", ["west-east", "sw-se"])
 def test_the_default_pairs_score_every_class_near_the_fraction_asked_for(name: str) -> None:
-    scene = load_pair(name).source
+    scene = load_pair(NamedPair(name=name)).source
     for fraction in (0.2, 0.4):
         split = block_split(scene, patch_size=7, seed=0, validation_fraction=fraction)
         assert split.scored_classes == (0, 1, 2, 3, 4)
