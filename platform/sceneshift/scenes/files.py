@@ -7,22 +7,27 @@ Shape letters: H rows, W columns.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line
 
+if TYPE_CHECKING:
+    import h5py
+
+T = TypeVar("T")
+
 _ARRAY_SUFFIXES = (".mat", ".npy", ".npz")
 _PICTURE_SUFFIXES = (".tif", ".tiff", ".png")
 
 #: What MATLAB calls its numeric classes; cells, structures, texts and sparse matrices are no arrays here.
 _MATLAB_NUMBERS = {"double", "single", "logical"} | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
 
 #: The name the one array of an .npy file goes by.
@@ -63,7 +68,7 @@ def read_array(path: str | Path, variable: str | None = None, *, ndim: int | Non
     location = _existing(path, _ARRAY_SUFFIXES)
     variables = _list_variables(location)
     name = _choose(location, variables, variable, ndim)
-    array = np.asarray(_guarded(location, _load_variable, location, name))
+    array = np.asarray(_guarded(location, lambda path: _load_variable(path, name)))
     if array.dtype.kind not in "biuf":
         raise InvalidInputError(f"{location}: {name} holds {array.dtype}; expected real numbers.")
     return array
@@ -85,7 +90,7 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
     """
     location = _existing(path, (*_ARRAY_SUFFIXES, *_PICTURE_SUFFIXES))
     if location.suffix.lower() in _PICTURE_SUFFIXES:
-        values = np.asarray(_guarded(location, _load_picture, location))
+        values = np.asarray(_guarded(location, _load_picture))
     else:
         values = read_array(location, variable, ndim=2)
     if values.ndim != 2 or values.size == 0:
@@ -125,12 +130,12 @@ def _existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
     return location
 
 
-def _guarded(location: Path, function: Any, *arguments: Any) -> Any:
+def _guarded(location: Path, function: Callable[[Path], T]) -> T:
     """Call a reader of a library; whatever it raises becomes one error that names the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return function(*arguments)
+            return function(location)
     except InvalidInputError:
         raise
     except Exception as error:  # a broken file makes these libraries raise almost anything
@@ -141,8 +146,7 @@ def _guarded(location: Path, function: Any, *arguments: Any) -> Any:
 
 
 def _list_variables(location: Path) -> dict[str, _Variable]:
-    found: dict[str, _Variable] = _guarded(location, _variables_of, location)
-    return found
+    return _guarded(location, _variables_of)
 
 
 def _variables_of(location: Path) -> dict[str, _Variable]:
@@ -151,7 +155,8 @@ def _variables_of(location: Path) -> dict[str, _Variable]:
             array = np.load(location, mmap_mode="r", allow_pickle=False)
             return {_NPY_NAME: _Variable(shape=array.shape, numeric=array.dtype.kind in "biuf")}
         case ".npz":
-            with np.load(location, allow_pickle=False) as archive:
+            # Opened here: np.load leaves a broken archive open behind it.
+            with location.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {name: _described(archive[name]) for name in archive.files}
     if _is_hdf5(location):
         import h5py
@@ -170,7 +175,7 @@ def _described(array: NDArray[Any]) -> _Variable:
     return _Variable(shape=array.shape, numeric=array.dtype.kind in "biuf")
 
 
-def _hdf5_variable(dataset: Any) -> _Variable:
+def _hdf5_variable(dataset: "h5py.Dataset") -> _Variable:
     kind = dataset.attrs.get("MATLAB_class", b"double")
     name = kind.decode() if isinstance(kind, bytes) else str(kind)
     numeric = name in _MATLAB_NUMBERS and dataset.dtype.kind in "biuf" and not dataset.attrs.get("MATLAB_empty", 0)
@@ -182,7 +187,8 @@ def _load_variable(location: Path, name: str) -> NDArray[Any]:
         case ".npy":
             return np.asarray(np.load(location, allow_pickle=False))
         case ".npz":
-            with np.load(location, allow_pickle=False) as archive:
+            # Opened here: np.load leaves a broken archive open behind it.
+            with location.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return np.asarray(archive[name])
     if _is_hdf5(location):
         import h5py
@@ -222,7 +228,7 @@ def _choose(location: Path, variables: Mapping[str, _Variable], wanted: str | No
         )
 
     expected = "an array" if ndim is None else f"an array of {ndim} dimensions"
-    if wanted in variables:
+    if wanted is not None and wanted in variables:
         variable = variables[wanted]
         if not variable.numeric or (ndim is not None and len(variable.shape) != ndim):
             raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_told(variables)}")

@@ -111,6 +111,6 @@ def _read_mask(path: Path, variable: Variable | None, *, side: str) -> NDArray[n
 
 
 def _only(scene: Scene, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-    labels = np.zeros_like(scene.labels)
-    labels.ravel()[pixels] = scene.labels.ravel()[pixels]
-    return labels
+    labels = np.zeros(scene.labels.size, dtype=np.int64)
+    labels[pixels] = scene.labels.ravel()[pixels]
+    return labels.reshape(scene.shape)

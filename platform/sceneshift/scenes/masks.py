@@ -64,8 +64,8 @@ def apply_masks(
     values = _values(train_mask)
     if unknown := sorted(set(_values(test_mask)) - set(values)):
         raise InvalidInputError(
-            f"--test-mask has the class numbers {unknown}, of which --train-mask has no pixel: nothing says which class "
-            f"they are, and none could be learnt. The training mask has {values}."
+            f"--test-mask has the class numbers {unknown}, of which --train-mask has no pixel: nothing says which "
+            f"class they are, and none could be learnt. The training mask has {values}."
         )
     if has_own_labels:
         classes, notes = _match(scene, train_mask, values)
@@ -102,7 +102,8 @@ def _values(mask: NDArray[np.int64]) -> list[int]:
 
 def _match(scene: Scene, train_mask: NDArray[np.int64], values: list[int]) -> tuple[dict[int, int], list[str]]:
     """The class each number of the training mask stands for, and a line about each."""
-    classes, lines, faults = {}, [], []
+    classes: dict[int, int] = {}
+    lines, faults = [], []
     for value in values:
         counts = np.bincount(scene.labels[train_mask == value], minlength=scene.num_classes + 1)[1:]
         labelled, best = int(counts.sum()), int(counts.argmax())

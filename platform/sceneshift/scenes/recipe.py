@@ -84,10 +84,8 @@ class InScene:
                     "use --split fixed."
                 )
         elif (self.train_mask is None) != (self.test_mask is None):
-            given, missing = (
-                ("--train-mask", "--test-mask") if self.test_mask is None else ("--test-mask", "--train-mask")
-            )
-            raise InvalidInputError(f"--split fixed: got {given} without {missing}; give both.")
+            missing = "--test-mask" if self.test_mask is None else "--train-mask"
+            raise InvalidInputError(f"--split fixed needs --train-mask and --test-mask; {missing} is missing.")
         elif self.train_mask is None and not has_own:
             raise InvalidInputError(
                 f"--split fixed needs --train-mask and --test-mask: {self.scene} was published without masks. Give two "

@@ -77,7 +77,8 @@ class EpochReport:
 
     Args:
         epoch: 1-based.
-        metrics: ``val/aa`` (the objective) and ``val/oa``, ``val/kappa``, means over pairs;
+        metrics: ``val/aa`` (the objective) and ``val/oa``, ``val/kappa``, means over pairs (none of these where every
+            labelled pixel trains: a split of kind "all");
             ``val/<pair>/oa|aa|kappa``; ``train/<pair>/<loss term>``; ``time/epoch_s`` and in it, over all pairs,
             ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
             ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is told
@@ -286,10 +287,11 @@ def run_epoch(runs: Sequence[PairRun]) -> dict[str, float]:
         ticks.append(time.perf_counter())
         run.prepare_evaluation()
         ticks.append(time.perf_counter())
-        scores.append(run.validate().as_dict())
+        if run.source.split.kind != "all":
+            scores.append(run.validate().as_dict())
+            metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
         ticks.append(time.perf_counter())
-        metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
         for part, (begun, ended) in zip(seconds, itertools.pairwise(ticks), strict=True):
             seconds[part] += ended - begun
-    means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in scores[0]}
+    means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in scores[0]} if scores else {}
     return means | metrics | seconds
