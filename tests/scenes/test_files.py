@@ -72,7 +72,7 @@ def test_a_variable_is_found_by_name_and_else_by_its_dimension(tmp_path: Path, w
         read_array(path, "another")
     assert "input 4 x 3 x 5" in str(error.value)
     assert "TR 4 x 3" in str(error.value)
-    with pytest.raises(InvalidInputError, match="input is not an array of 2 dimensions of numbers. The file holds"):
+    with pytest.raises(InvalidInputError, match=r"input is not an array of 2 dimensions of numbers. The file holds"):
         read_label_map(path, "input")
 
 
