@@ -24,6 +24,7 @@ import tyro
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.catalogue import load_pair
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.target import open_target
 from sceneshift.search.cluster import ALLOCATOR
@@ -73,9 +74,9 @@ def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
     told = {}
     for run in runs:
         name = run.source.pair_name
-        cube = run.normalization.apply(load_pair(name).target.cube)
+        cube = run.normalization.apply(load_pair(NamedPair(name=name)).target.cube)
         class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device="cpu")
-        told[name] = open_target(name).score(class_map).as_dict()
+        told[name] = open_target(NamedPair(name=name)).score(class_map).as_dict()
     return told
 
 

@@ -26,6 +26,7 @@ from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import Augmentation, PatchSampler
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.training.evaluation import map_scene, predict_pixels
 from sides import Shape, copy_weights
 from step_rows import time_in_turns
@@ -44,7 +45,7 @@ _DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 
 def cubes(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], int]:
     """West and east with so many bands, evenly taken from the 200, the west's labels, and K."""
-    pair = load_pair(_PAIR)
+    pair = load_pair(NamedPair(name=_PAIR))
     chosen = np.linspace(0, pair.source.num_bands - 1, shape.bands).astype(int)
     west, east = (scene.cube[..., chosen] for scene in (pair.source, pair.target))
     normalization = Normalization.fit("l2-per-pixel", west)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import block_split
 
 
 @pytest.fixture(scope="session", autouse=True)

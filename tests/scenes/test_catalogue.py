@@ -8,6 +8,7 @@ import pytest
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.catalogue import EMBEDDED_PAIRS, load_both_labelled, load_pair
 from sceneshift.scenes.indian_pines import REGIONS, cut_region, load_indian_pines
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene, UnlabelledScene
 
 WEST = {
@@ -60,13 +61,13 @@ def test_the_catalogue_is_the_table() -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_labelled_pixels_of_both_sides(name: str) -> None:
-    source, target = load_both_labelled(name)
+    source, target = load_both_labelled(NamedPair(name=name))
     assert (counts(source), counts(target)) == TABLE[name]
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_loaded_pair_has_a_labelled_source_and_a_bare_target(name: str) -> None:
-    pair = load_pair(name)
+    pair = load_pair(NamedPair(name=name))
     assert pair.name == name
     assert counts(pair.source) == TABLE[name][0]
     assert pair.class_names == tuple(TABLE[name][0])
@@ -74,7 +75,7 @@ def test_a_loaded_pair_has_a_labelled_source_and_a_bare_target(name: str) -> Non
     names = {f.name for f in fields(pair.target)} | set(vars(pair.target))
     assert names == {"name", "cube", "wavelengths_nm", "footprint", "normalization"}
     assert not hasattr(pair.target, "labels")
-    np.testing.assert_array_equal(pair.target.cube, load_both_labelled(name)[1].cube)
+    np.testing.assert_array_equal(pair.target.cube, load_both_labelled(NamedPair(name=name))[1].cube)
 
 
 def test_pixels_are_raw_and_keep_their_place() -> None:
@@ -85,7 +86,7 @@ def test_pixels_are_raw_and_keep_their_place() -> None:
     np.testing.assert_array_equal(whole.cube, np.round(whole.cube))
     assert whole.normalization == ()
     for name, entry in EMBEDDED_PAIRS.items():
-        pair = load_pair(name)
+        pair = load_pair(NamedPair(name=name))
         for side, region in ((pair.source, entry.source_region), (pair.target, entry.target_region)):
             rows, columns = REGIONS[region]
             np.testing.assert_array_equal(side.cube, whole.cube[rows[0] : rows[1], columns[0] : columns[1]])
@@ -116,5 +117,5 @@ def test_no_pair_has_the_field_that_crosses_the_cut() -> None:
 @pytest.mark.parametrize("load", [load_pair, load_both_labelled])
 def test_an_unknown_name_is_answered_with_the_nearest(load: object) -> None:
     with pytest.raises(InvalidInputError, match="no scene pair is called 'west-eats'; did you mean 'west-east'") as e:
-        load("west-eats")
+        load(NamedPair(name="west-eats"))
     assert all(name in str(e.value) for name in TABLE)

@@ -8,6 +8,7 @@ import pytest
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.catalogue import load_both_labelled, load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Footprint, Scene
 
 
@@ -30,7 +31,7 @@ def test_a_pair_holds_source_and_bare_target() -> None:
 
 
 def test_a_labelled_target_is_refused() -> None:
-    source, target = load_both_labelled("west-east")
+    source, target = load_both_labelled(NamedPair(name="west-east"))
     with pytest.raises(InvalidInputError, match=r"pair 'p': the target must come without labels; pass scene.without"):
         ScenePair(name="p", source=source, target=target)
 
@@ -60,7 +61,7 @@ def test_source_and_target_of_a_pair_may_not_share_a_pixel() -> None:
     [("west-east", "east-west"), ("sw-se", "se-sw"), ("west-east", "se-sw"), ("nw-ne", "east-west")],
 )
 def test_one_pair_s_source_may_not_be_another_s_target(first: str, second: str) -> None:
-    pairs = [load_pair(first), load_pair(second)]
+    pairs = [load_pair(NamedPair(name=first)), load_pair(NamedPair(name=second))]
     for order in (pairs, pairs[::-1]):
         with pytest.raises(InvalidInputError, match="Search these pairs in separate studies") as error:
             refuse_shared_pixels(order)
@@ -73,10 +74,10 @@ def test_one_pair_s_source_may_not_be_another_s_target(first: str, second: str) 
     "names", [("west-east", "sw-se"), ("west-east", "sw-se", "nw-ne"), ("east-west", "se-sw"), ("se-sw",)]
 )
 def test_pairs_that_look_the_same_way_go_together(names: tuple[str, ...]) -> None:
-    assert refuse_shared_pixels([load_pair(name) for name in names]) is None
+    assert refuse_shared_pixels([load_pair(NamedPair(name=name)) for name in names]) is None
 
 
 def test_the_offending_pair_is_found_wherever_it_stands() -> None:
-    pairs = [load_pair(name) for name in ("nw-ne", "sw-se", "west-east", "se-sw")]
+    pairs = [load_pair(NamedPair(name=name)) for name in ("nw-ne", "sw-se", "west-east", "se-sw")]
     with pytest.raises(InvalidInputError, match="'se-sw'"):
         refuse_shared_pixels(pairs)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import block_split
 
 
 def test_labels_are_class_indices_from_zero(tiny_source: SourceDomain) -> None:

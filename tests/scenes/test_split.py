@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.catalogue import EMBEDDED_PAIRS, load_pair
+from sceneshift.scenes.block_split import block_split
+from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split, block_split
+from sceneshift.scenes.split import Split, everything_split, mask_split, random_split
 
 
 def chebyshev(split: Split) -> np.ndarray:
@@ -30,6 +31,7 @@ def split_of(**changes: object) -> Split:
         "patch_size": 7,
         "guard": 3,
         "seed": 0,
+        "kind": "blocks",
     }
     return Split(**(arguments | changes))
 
@@ -55,6 +57,8 @@ def class_counts(scene: Scene, pixels: np.ndarray) -> np.ndarray:
         ({"validation": np.array([5, 5])}, "validation pixels must be distinct, ascending"),
         ({"scored_classes": ()}, r"scored classes \(\); expected indices from 0 on"),
         ({"validation": np.array([4, 5])}, "split: 1 validation pixels lie within 3 of a training pixel"),
+        ({"kind": "stripes"}, "split: kind 'stripes'; expected one of blocks, random, masks, all"),
+        ({"kind": "all"}, r"split: 3 validation pixels and scored classes \(0, 1\) in a split of kind 'all'"),
         ({"guard": 4}, "split: 2 validation pixels lie within 4 of a training pixel"),
         ({"guard": 0, "validation": np.array([1, 5, 11])}, "split: 2 validation pixels lie within 0 of a training"),
     ],
@@ -100,56 +104,6 @@ def test_separation_counts_by_brute_force(tiny_scene: Scene, seed: int, patch_si
         assert separation.num_inside_training_patch > 0  # the counts are put to the test
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("patch_size", [5, 7, 13])
-@pytest.mark.parametrize("name", EMBEDDED_PAIRS)
-def test_real_sources_split_with_the_guard_kept(name: str, patch_size: int, seed: int) -> None:
-    scene = load_pair(name).source
-    split = block_split(scene, patch_size=patch_size, seed=seed)
-    assert (split.patch_size, split.guard, split.seed) == (patch_size, patch_size // 2, seed)
-    assert chebyshev(split).min() > patch_size // 2
-    assert split.separation().num_inside_training_patch == 0
-    train, validation = class_counts(scene, split.train), class_counts(scene, split.validation)
-    assert (train >= 10).all()
-    scored = np.isin(np.arange(scene.num_classes), split.scored_classes)
-    assert scored.any()
-    assert (validation[scored] >= 10).all()
-    assert (validation[~scored] == 0).all()
-    assert train.sum() + validation.sum() <= scene.class_counts.sum()
-    SourceDomain(pair_name=name, scene=scene, split=split)  # every pixel of it has a label
-
-
-@pytest.mark.parametrize("name", ["west-east", "sw-se"])
-def test_the_default_pairs_score_every_class_near_the_fraction_asked_for(name: str) -> None:
-    scene = load_pair(name).source
-    for fraction in (0.2, 0.4):
-        split = block_split(scene, patch_size=7, seed=0, validation_fraction=fraction)
-        assert split.scored_classes == (0, 1, 2, 3, 4)
-        share = len(split.validation) / scene.class_counts.sum()
-        assert fraction / 1.5 < share < fraction * 1.5
-        assert len(split.train) > 0.5 * (1 - fraction) * scene.class_counts.sum()
-
-
-def test_a_wider_guard_is_kept(tiny_scene: Scene) -> None:
-    split = block_split(tiny_scene, patch_size=5, seed=0, guard=4)
-    assert split.guard == 4
-    assert chebyshev(split).min() > 4
-    assert split.separation().num_overlapping_patches == 0
-
-
-def test_min_pixels_holds_on_both_sides(tiny_scene: Scene) -> None:
-    split = block_split(tiny_scene, patch_size=5, seed=0, min_pixels=40)
-    scored = list(split.scored_classes)
-    assert (class_counts(tiny_scene, split.train)[scored] >= 40).all()
-    assert (class_counts(tiny_scene, split.validation)[scored] >= 40).all()
-
-
-def test_same_seed_same_split_and_other_seed_another(tiny_scene: Scene) -> None:
-    hashes = [block_split(tiny_scene, patch_size=5, seed=seed).content_hash for seed in (0, 0, 1, 2)]
-    assert hashes[0] == hashes[1]
-    assert len(set(hashes)) == 3
-
-
 def test_the_hash_changes_with_any_pixel_side_or_scored_class() -> None:
     variants = [
         split_of(),
@@ -162,14 +116,6 @@ def test_the_hash_changes_with_any_pixel_side_or_scored_class() -> None:
     ]
     assert len({split.content_hash for split in variants}) == len(variants)
     assert split_of(train=np.array([0, 1, 11, 90], dtype=np.int32)).content_hash == split_of().content_hash
-
-
-def test_the_spectra_have_no_say_in_the_split(tiny_scene: Scene) -> None:
-    other = replace(tiny_scene, cube=np.ones_like(tiny_scene.cube))
-    assert (
-        block_split(other, patch_size=5, seed=0).content_hash
-        == block_split(tiny_scene, patch_size=5, seed=0).content_hash
-    )
 
 
 def test_thinned_keeps_few_training_pixels_and_all_of_validation(tiny_scene: Scene) -> None:
@@ -196,69 +142,73 @@ def test_thinning_draws_at_random_by_the_split_s_seed(tiny_scene: Scene) -> None
     assert set(one.train) != set(first_seven)
 
 
-def test_a_class_that_cannot_be_on_both_sides_trains_and_leaves_the_score() -> None:
-    labels = np.zeros((40, 40), dtype=int)
-    labels[:, :20], labels[:, 20:] = 1, 2
-    labels[4:8, 4:8] = 3  # 16 pixels: ten on one side leave six for the other
+def test_a_random_split_takes_the_share_of_every_class() -> None:
+    scene = load_indian_pines()
+    split = random_split(scene, train_fraction=0.1, patch_size=7, seed=0)
+    assert (len(split.train), len(split.validation)) == (1031, 9218)
+    # ceil of a tenth; 83 of 830 and not 84, which a float's tenth would give
+    assert class_counts(scene, split.train).tolist() == [
+        5, 143, 83, 24, 49, 73, 3, 48, 2, 98, 246, 60, 21, 127, 39, 10
+    ]  # fmt: skip
+    assert split.scored_classes == tuple(range(16))
+    assert (split.kind, split.guard, split.patch_size) == ("random", 0, 7)
+    known = np.flatnonzero(scene.labels)
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.train, split.validation])), known)
+    assert split.separation().num_inside_training_patch > 8000  # what is wrong with it
+
+
+def test_a_random_split_is_its_seed_s() -> None:
+    scene = load_indian_pines()
+    hashes = [random_split(scene, train_fraction=0.1, patch_size=7, seed=s).content_hash for s in (0, 0, 1)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    # A class's draw is its own: without the last class the others' pixels are the same.
+    fewer = replace(scene, labels=np.where(scene.labels == 16, 0, scene.labels), class_names=scene.class_names[:15])
+    split = random_split(scene, train_fraction=0.1, patch_size=7, seed=0)
+    others = split.train[scene.labels.ravel()[split.train] != 16]
+    np.testing.assert_array_equal(random_split(fewer, train_fraction=0.1, patch_size=7, seed=0).train, others)
+
+
+def test_a_class_of_two_pixels_is_on_both_sides_and_one_of_one_trains() -> None:
+    labels = np.zeros((6, 6), dtype=int)
+    labels[0], labels[1, :2], labels[2, 0] = 1, 2, 3
     scene = scene_of(labels, ("soil", "tree", "pond"))
-    for seed in range(5):
-        split = block_split(scene, patch_size=5, seed=seed)
+    for fraction in (0.01, 0.99):
+        split = random_split(scene, train_fraction=fraction, patch_size=3, seed=0)
+        assert class_counts(scene, split.train).tolist() == [1 if fraction < 0.5 else 5, 1, 1]
+        assert class_counts(scene, split.validation).tolist() == [5 if fraction < 0.5 else 1, 1, 0]
         assert split.scored_classes == (0, 1)
-        assert class_counts(scene, split.validation)[2] == 0
-        assert class_counts(scene, split.train)[2] >= 10
 
 
-def test_the_few_validation_pixels_of_a_class_that_is_not_scored_are_left_out() -> None:
-    labels = np.ones((40, 40), dtype=int)
-    labels[:, 20:] = 2
-    labels[4::8, 4::7] = 3  # 30 single pixels all over: some lie in every choice of blocks, ten in none
+def test_a_random_split_refuses_what_it_cannot_do(tiny_scene: Scene) -> None:
+    with pytest.raises(InvalidInputError, match=r"train_fraction = 1.5; expected a share between 0 and 1"):
+        random_split(tiny_scene, train_fraction=1.5, patch_size=3, seed=0)
+    with pytest.raises(InvalidInputError, match="no labelled pixel of snow"):
+        random_split(replace(tiny_scene, class_names=("a", "b", "c", "snow")), train_fraction=0.5, patch_size=3, seed=0)
+    single = scene_of(np.array([[1, 2], [0, 0]]), ("soil", "tree"))
+    with pytest.raises(InvalidInputError, match="every class has a single labelled pixel"):
+        random_split(single, train_fraction=0.5, patch_size=3, seed=0)
+
+
+def test_a_split_by_masks_holds_the_pixels_it_was_given() -> None:
+    labels = np.zeros((6, 6), dtype=int)
+    labels[0], labels[1] = 1, 3
     scene = scene_of(labels, ("soil", "tree", "pond"))
-    for seed in range(5):
-        split = block_split(scene, patch_size=5, seed=seed, min_pixels=14)
-        assert split.scored_classes == (0, 1)
-        assert class_counts(scene, split.validation)[2] == 0
+    split = mask_split(scene, train=np.array([9, 2, 0]), validation=np.array([30, 5]), patch_size=3, seed=4)
+    assert (split.train.tolist(), split.validation.tolist()) == ([0, 2, 9], [5, 30])
+    assert split.scored_classes == (0, 2)  # what trains; pixel 30 has no label here, and none is needed
+    assert (split.kind, split.guard, split.seed) == ("masks", 0, 4)
+    with pytest.raises(InvalidInputError, match="1 pixels of the training mask have no label"):
+        mask_split(scene, train=np.array([0, 35]), validation=np.array([5]), patch_size=3, seed=0)
+    with pytest.raises(InvalidInputError, match="1 validation pixels lie within 0 of a training pixel"):
+        mask_split(scene, train=np.array([0, 5]), validation=np.array([5]), patch_size=3, seed=0)
+    with pytest.raises(InvalidInputError, match="training pixels must be distinct"):
+        mask_split(scene, train=np.array([0, 0]), validation=np.array([5]), patch_size=3, seed=0)
 
 
-def test_an_impossible_split_is_an_error_that_says_what_to_do() -> None:
-    labels = np.ones((40, 40), dtype=int)
-    labels[:, 20:] = 2
-    labels[4:6, 4:6] = 3  # four pixels can't make ten
-    message = (
-        r"scene 'drawn': no block layout for patches of 5 and a guard of 2 leaves every class 10 training pixels "
-        r"\(labelled pixels: .*'pond': 4.*\)\. Search smaller patches, or leave the rarest class out"
-    )
-    with pytest.raises(InvalidInputError, match=message):
-        block_split(scene_of(labels, ("soil", "tree", "pond")), patch_size=5, seed=0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"patch_size": 4}, "patch_size = 4; expected an odd number"),
-        ({"patch_size": -1}, "patch_size = -1; expected an odd number"),
-        ({"patch_size": 5, "validation_fraction": 0.0}, "validation_fraction = 0.0; expected a share between 0 and 1"),
-        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0; expected a share"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[str, float], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        block_split(tiny_scene, seed=0, **arguments)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"guard": -1}, "guard = -1; expected at least 0"),
-        ({"min_pixels": 0}, "min_pixels = 0; expected at least 1"),
-        ({"num_candidates": 0}, "num_candidates = 0; expected at least 1"),
-    ],
-)
-def test_counts_out_of_range_are_refused(tiny_scene: Scene, changes: dict[str, int], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        block_split(tiny_scene, patch_size=5, seed=0, **changes)
-
-
-def test_a_class_without_pixels_is_named(tiny_scene: Scene) -> None:
-    scene = replace(tiny_scene, class_names=(*tiny_scene.class_names, "snow"))
-    with pytest.raises(InvalidInputError, match="no labelled pixel of snow; leave the class out"):
-        block_split(scene, patch_size=5, seed=0)
+def test_everything_trains_and_nothing_validates(tiny_scene: Scene) -> None:
+    split = everything_split(tiny_scene, 5)
+    np.testing.assert_array_equal(split.train, np.flatnonzero(tiny_scene.labels))
+    assert (len(split.validation), split.scored_classes, split.kind) == (0, (), "all")
+    assert split.separation().num_pixels == split.separation().num_overlapping_patches == 0
+    assert SourceDomain(pair_name="p", scene=tiny_scene, split=split).labels_of(split.train).max() == 2
+    assert len(split.thinned(tiny_scene, pixels_per_class=7).train) == 21

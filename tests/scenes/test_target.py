@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.catalogue import load_both_labelled
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.target import TargetScorer, open_target
 
@@ -65,8 +66,8 @@ def test_ids_outside_the_classes_are_refused_even_on_unlabelled_pixels(
     ("name", "share"), [("west-east", 36.7), ("east-west", 48.9), ("sw-se", 39.0), ("se-sw", 64.8), ("nw-ne", 45.2)]
 )
 def test_the_door_opens_on_the_target_of_the_pair(name: str, share: float) -> None:
-    source, target = load_both_labelled(name)
-    scorer = open_target(name)
+    source, target = load_both_labelled(NamedPair(name=name))
+    scorer = open_target(NamedPair(name=name))
     np.testing.assert_array_equal(scorer.ground_truth(), target.labels)
     assert scorer.class_names == source.class_names
     assert round(100 * scorer.largest_class_share(), 1) == share
@@ -81,4 +82,4 @@ def test_the_ground_truth_cannot_be_written_through(tiny_scene: Scene) -> None:
 
 def test_an_unknown_pair_has_no_door() -> None:
     with pytest.raises(InvalidInputError, match="no scene pair is called 'south-north'"):
-        open_target("south-north")
+        open_target(NamedPair(name="south-north"))

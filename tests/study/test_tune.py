@@ -227,7 +227,7 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
         description = json.loads(weights.with_name("description.json").read_text())
         assert description["normalization"] == {"name": "l2-per-pixel", "offset": None, "scale": None}
         # What is registered, shown the target after the step it carries, is what was scored.
-        cube = Normalization.from_dict(description["normalization"]).apply(load_pair(pair).target.cube)
+        cube = Normalization.from_dict(description["normalization"]).apply(load_pair(NamedPair(name=pair)).target.cube)
         class_map = map_scene(network, cube, patch_size=description["config"]["patch_size"], device="cpu")
         (row,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best")]
         assert open_target(pair).score(class_map).as_dict() == row["target"]

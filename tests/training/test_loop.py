@@ -17,7 +17,7 @@ from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split
+from sceneshift.scenes.split import Split, everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.loop import OBJECTIVE, EpochReport, PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
 
@@ -84,6 +84,13 @@ class TestReports:
                 assert report.metrics[f"val/{name}"] == pytest.approx(sum(pairs) / 2)
         assert OBJECTIVE in reports[0].metrics
         assert len({report.weights["first"] for report in reports}) == 3
+
+    def test_where_every_pixel_trains_there_is_no_validation(self, tiny_source: SourceDomain) -> None:
+        whole = replace(tiny_source, split=everything_split(tiny_source.scene, 5))
+        (only,) = reports_of(plan_of(epochs=1), [whole])
+        assert not any(name.startswith("val/") for name in only.metrics)
+        assert any(name.startswith(f"train/{whole.pair_name}/") for name in only.metrics)
+        assert set(only.weights) == {whole.pair_name}
 
     def test_the_network_learns(self, tiny_source: SourceDomain) -> None:
         reports = reports_of(plan_of(epochs=6), [tiny_source])

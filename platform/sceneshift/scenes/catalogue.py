@@ -1,55 +1,224 @@
-"""The scene pairs known by name."""
+"""The scenes and scene pairs known by name, and how a recipe becomes a pair.
 
-from dataclasses import dataclass
+Cubes from files come as they are, as float32; nothing is normalized here.
+
+Shape letters: H rows, W columns, C bands, K classes, R materials.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes import indian_pines
+from sceneshift.scenes.data_folder import find_form
+from sceneshift.scenes.files import read_array, read_label_map
+from sceneshift.scenes.in_scene import DividedScene, divide_scene, read_masks
 from sceneshift.scenes.pair import ScenePair
+from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES, Files, SceneEntry, Variable
+from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
 from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.unmixing import UnmixingReference, class_map, pixels_to_image
 
-_FIVE_CLASSES = ("Corn-notill", "Grass-pasture", "Grass-trees", "Soybean-notill", "Soybean-mintill")
-_THREE_CLASSES = ("Corn-notill", "Soybean-notill", "Soybean-mintill")
+__all__ = ["EMBEDDED_PAIRS", "PAIRS", "SCENES", "load_both_labelled", "load_pair", "load_reference", "load_scene"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class PairEntry:
-    """An embedded pair: two regions of Indian Pines and the classes they share."""
-
-    source_region: str
-    target_region: str
-    class_names: tuple[str, ...]
+_log = logging.getLogger(__name__)
 
 
-#: Buildings-Grass-Trees-Drives is left out of all of them: its field crosses the cut at column 72.
-EMBEDDED_PAIRS = {
-    "west-east": PairEntry(source_region="west", target_region="east", class_names=_FIVE_CLASSES),
-    "east-west": PairEntry(source_region="east", target_region="west", class_names=_FIVE_CLASSES),
-    "sw-se": PairEntry(source_region="sw", target_region="se", class_names=_FIVE_CLASSES),
-    "se-sw": PairEntry(source_region="se", target_region="sw", class_names=_FIVE_CLASSES),
-    "nw-ne": PairEntry(source_region="nw", target_region="ne", class_names=_THREE_CLASSES),
-}
-
-
-def load_pair(name: str) -> ScenePair:
-    """Load a pair by name; the target comes without its labels.
+def load_pair(recipe: Recipe) -> ScenePair:
+    """Make the pair of a recipe; the target comes without its labels.
 
     Raises:
-        InvalidInputError: No pair has that name.
-        MissingDataError: The pair's data isn't installed.
+        InvalidInputError: The files don't fit each other, or the scene can't be divided so.
+        MissingDataError: The pair's data isn't there.
     """
-    source, target = load_both_labelled(name)
-    return ScenePair(name=name, source=source, target=target.without_labels())
-
-
-def load_both_labelled(name: str) -> tuple[Scene, Scene]:
-    """Load source and target with labels: for :func:`load_pair` and ``scenes.target`` alone (a test holds it)."""
-    if name not in EMBEDDED_PAIRS:
-        raise InvalidInputError(
-            f"no scene pair is called {name!r}{nearest_name(name, EMBEDDED_PAIRS)}. Known: {', '.join(EMBEDDED_PAIRS)}."
+    if isinstance(recipe, InScene):
+        divided = _divide(recipe)
+        return ScenePair(
+            name=recipe.name,
+            source=divided.source,
+            target=divided.target.without_labels(),
+            test_split=divided.split,
+            notes=divided.notes,
         )
-    entry = EMBEDDED_PAIRS[name]
-    whole = indian_pines.load_indian_pines()
-    return (
-        indian_pines.cut_region(whole, entry.source_region, entry.class_names),
-        indian_pines.cut_region(whole, entry.target_region, entry.class_names),
+    source, target = load_both_labelled(recipe)
+    return ScenePair(name=recipe.name, source=source, target=target.without_labels())
+
+
+def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
+    """Load source and target with labels: for :func:`load_pair` and ``scenes.target`` alone (a test holds it).
+
+    Within one scene, the source has the training side's labels only, the target the test side's only.
+
+    Raises:
+        InvalidInputError: As for :func:`load_pair`.
+        MissingDataError: As for :func:`load_pair`.
+    """
+    match recipe:
+        case InScene():
+            divided = _divide(recipe)
+            return divided.source, divided.target
+        case NamedPair(name=name, data_dir=data_dir) if name in PAIRS:
+            source, target = PAIRS[name]
+            return load_scene(source, data_dir), load_scene(target, data_dir)
+        case NamedPair(name=name):
+            entry = EMBEDDED_PAIRS[name]
+            whole = indian_pines.load_indian_pines()
+            return (
+                indian_pines.cut_region(whole, entry.source_region, entry.class_names),
+                indian_pines.cut_region(whole, entry.target_region, entry.class_names),
+            )
+
+
+def load_scene(name: str, data_dir: str | None = None) -> Scene:
+    """Load a scene by name.
+
+    A file of another shape or other counts than published is another release: a warning says so. Berlin and Augsburg,
+    which have no label map of their own, come without a labelled pixel.
+
+    Args:
+        name: One of :data:`SCENES`.
+        data_dir: The folder its files lie in, or in a folder of the scene's name there; by default what the
+            environment variable SCENESHIFT_DATA says.
+
+    Raises:
+        InvalidInputError: No scene has that name, a file is broken, or cube and labels don't fit each other.
+        MissingDataError: Files aren't there.
+    """
+    entry = _entry(name)
+    if name == indian_pines.NAME:
+        return indian_pines.load_indian_pines()
+    form, paths = find_form(name, entry.forms, data_dir)
+    cube = _read_cube(entry, form, paths)
+    if form.abundances is not None:
+        labels = class_map(_read_abundances(entry, form, paths))
+    elif form.labels is not None:
+        labels = _renumbered(entry, read_label_map(paths[form.labels.file], form.labels.name), paths[form.labels.file])
+    else:
+        labels = np.zeros(cube.shape[:2], dtype=np.int64)
+    if labels.shape != cube.shape[:2]:
+        raise InvalidInputError(
+            f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not of one "
+            f"release ({', '.join(map(str, paths.values()))})."
+        )
+    wavelengths = entry.wavelengths_nm
+    scene = Scene(
+        name=name,
+        cube=cube,
+        labels=labels,
+        class_names=entry.class_names,
+        wavelengths_nm=np.array(wavelengths) if wavelengths and len(wavelengths) == cube.shape[2] else None,
     )
+    _tell_other_release(entry, scene)
+    return scene
+
+
+def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
+    """Load the reference abundances and endmembers of Samson or Jasper Ridge.
+
+    Args:
+        name: A scene that has them.
+        data_dir: As for :func:`load_scene`.
+
+    Raises:
+        InvalidInputError: The scene has none, or a file is broken.
+        MissingDataError: Files aren't there.
+    """
+    entry = _entry(name)
+    if not any(form.abundances is not None for form in entry.forms):
+        known = [scene for scene, other in SCENES.items() if any(form.abundances for form in other.forms)]
+        raise InvalidInputError(f"scene {name!r} has no reference abundances; those with some: {', '.join(known)}.")
+    form, paths = find_form(name, entry.forms, data_dir)
+    assert form.endmembers is not None
+    endmembers = read_array(paths[form.endmembers.file], form.endmembers.name, ndim=2)
+    if endmembers.shape[0] == len(entry.class_names) != endmembers.shape[1]:
+        endmembers = endmembers.T
+    return UnmixingReference(
+        materials=entry.class_names,
+        abundances=_read_abundances(entry, form, paths),
+        endmembers=np.ascontiguousarray(endmembers, dtype=np.float64),
+    )
+
+
+def _entry(name: str) -> SceneEntry:
+    if name not in SCENES:
+        raise InvalidInputError(f"no scene is called {name!r}{nearest_name(name, SCENES)}. Known: {', '.join(SCENES)}.")
+    return SCENES[name]
+
+
+def _divide(recipe: InScene) -> DividedScene:
+    entry = SCENES[recipe.scene]
+    masks = None
+    if recipe.split == "fixed":
+        masks = read_masks(*_mask_files(recipe, entry))
+    scene = load_scene(recipe.scene, recipe.data_dir)
+    return divide_scene(recipe, scene, masks=masks, has_own_labels=not entry.has_own_masks)
+
+
+def _mask_files(
+    recipe: InScene, entry: SceneEntry
+) -> tuple[tuple[Path, Variable | None], tuple[Path, Variable | None]]:
+    if recipe.train_mask is not None and recipe.test_mask is not None:
+        return (Path(recipe.train_mask), None), (Path(recipe.test_mask), None)
+    form, paths = find_form(recipe.scene, entry.forms, recipe.data_dir, with_masks=True)
+    assert form.train_mask is not None
+    assert form.test_mask is not None
+    return (paths[form.train_mask.file], form.train_mask), (paths[form.test_mask.file], form.test_mask)
+
+
+def _read_cube(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.float32]:
+    path = paths[form.cube.file]
+    if form.bands_by_pixels:
+        matrix = read_array(path, form.cube.name, ndim=2)
+        values: NDArray[np.generic] = pixels_to_image(matrix, entry.shape[:2], f"{path}, {form.cube.name}")
+    else:
+        values = read_array(path, form.cube.name, ndim=3)
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _read_abundances(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.float64]:
+    assert form.abundances is not None
+    path, name = paths[form.abundances.file], form.abundances.name
+    values: NDArray[np.generic] = read_array(path, name)
+    if values.ndim == 2:
+        values = pixels_to_image(values, entry.shape[:2], f"{path}, {name}")
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _renumbered(entry: SceneEntry, labels: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
+    """Class ids 1..K for the numbers the file has."""
+    known = entry.label_values or tuple(range(1, len(entry.class_names) + 1))
+    found = [int(value) for value in np.unique(labels) if value > 0]
+    if unknown := sorted(set(found) - set(known)):
+        raise InvalidInputError(
+            f"{path}: class numbers {unknown}; expected {', '.join(map(str, known))} for "
+            f"{', '.join(entry.class_names)}. Is it a label map with other classes?"
+        )
+    renumber = np.zeros(max(known) + 1, dtype=np.int64)
+    renumber[list(known)] = np.arange(1, len(known) + 1)
+    return renumber[labels]
+
+
+def _tell_other_release(entry: SceneEntry, scene: Scene) -> None:
+    if scene.cube.shape != entry.shape:
+        _log.warning(
+            "scene %r: the cube has shape %s, %s is %s: another release, whose figures can't be compared as they are",
+            scene.name,
+            scene.cube.shape,
+            entry.figures,
+            entry.shape,
+        )
+    counts = tuple(scene.class_counts.tolist())
+    if entry.counts is not None and counts != entry.counts:
+        _log.warning(
+            "scene %r: labelled pixels a class %s (%d together), %s are %s (%d): another release, whose figures can't "
+            "be compared as they are",
+            scene.name,
+            counts,
+            sum(counts),
+            entry.figures,
+            entry.counts,
+            sum(entry.counts),
+        )

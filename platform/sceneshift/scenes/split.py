@@ -1,14 +1,15 @@
 """Which labelled pixels of a source scene train and which validate.
 
-Neighbouring patches share pixels, so a random split puts one patch on both sides. Here whole blocks of the
-scene validate and a guard band around them is left unused. Two counts tell how separate two pixel sets are
-(for patches of P x P, Chebyshev distance d): pixels inside a training patch (d <= P // 2) and pixels whose
-patch overlaps a training patch (d <= P - 1).
+Neighbouring patches share pixels, so a random split puts one patch on both sides; splits by blocks
+(:mod:`sceneshift.scenes.block_split`) keep a guard band. Two counts tell how separate two pixel sets are (for
+patches of P x P, Chebyshev distance d): pixels inside a training patch (d <= P // 2) and pixels whose patch
+overlaps a training patch (d <= P - 1).
 
 Shape letters: H rows, W columns, K classes, P patch size, N and M pixels.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,9 @@ from scipy.ndimage import maximum_filter
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.scene import Scene
 from sceneshift.seeding import derive_seed
+
+#: How the sides of a split came about; "all" trains on every labelled pixel and validates on none.
+SPLIT_KINDS = ("blocks", "random", "masks", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +45,12 @@ class Split:
         scored_classes: Indices 0..K-1 of the classes in the validation score.
         patch_size: The largest patch the split is made for; odd.
         guard: No validation pixel lies within this Chebyshev distance of a training pixel.
-        seed: The seed the blocks were drawn with.
+        seed: The seed the sides were drawn with.
+        kind: One of :data:`SPLIT_KINDS`.
 
     Raises:
-        InvalidInputError: A side is empty, an index lies outside the scene or repeats, the sides meet, or the
-            guard band is not kept.
+        InvalidInputError: A side is empty (for kind "all": validation is not), an index lies outside the scene or
+            repeats, the sides meet, or the guard band is not kept.
     """
 
     shape: tuple[int, int]
@@ -55,21 +60,32 @@ class Split:
     patch_size: int
     guard: int
     seed: int
+    kind: str
 
     def __post_init__(self) -> None:
         num_pixels = self.shape[0] * self.shape[1]
+        if self.kind not in SPLIT_KINDS:
+            raise InvalidInputError(f"split: kind {self.kind!r}; expected one of {', '.join(SPLIT_KINDS)}.")
         if self.guard < 0 or self.patch_size < 1 or self.patch_size % 2 == 0:
             raise InvalidInputError(
                 f"split: guard {self.guard}, patch size {self.patch_size}; expected a guard >= 0 and an odd patch size."
             )
-        for side, indices in (("training", self.train), ("validation", self.validation)):
+        sides = {"training": self.train, "validation": self.validation}
+        if self.kind == "all":
+            validation = sides.pop("validation")
+            if validation.size or self.scored_classes:
+                raise InvalidInputError(
+                    f"split: {validation.size} validation pixels and scored classes {self.scored_classes} in a split "
+                    "of kind 'all'; expected none, every labelled pixel trains."
+                )
+        for side, indices in sides.items():
             if indices.ndim != 1 or len(indices) == 0:
                 raise InvalidInputError(f"split: no {side} pixels.")
             if indices.min() < 0 or indices.max() >= num_pixels or (np.diff(indices) <= 0).any():
                 raise InvalidInputError(
                     f"split: {side} pixels must be distinct, ascending and within 0..{num_pixels - 1}."
                 )
-        if not self.scored_classes or min(self.scored_classes) < 0:
+        if self.kind != "all" and (not self.scored_classes or min(self.scored_classes) < 0):
             raise InvalidInputError(f"split: scored classes {self.scored_classes}; expected indices from 0 on.")
         near = self._near_training(self.guard)
         if near.any():
@@ -82,7 +98,7 @@ class Split:
             object.__setattr__(self, name, frozen)
 
     def _near_training(self, distance: int) -> NDArray[np.bool_]:
-        grown = _grow(_mask(self.train, self.shape), distance)
+        grown = grow(_mask(self.train, self.shape), distance)
         near: NDArray[np.bool_] = grown.ravel()[self.validation]
         return near
 
@@ -118,126 +134,133 @@ class Split:
         return replace(self, train=np.sort(np.concatenate(kept)))
 
 
-def block_split(
-    scene: Scene,
-    *,
-    patch_size: int,
-    seed: int,
-    validation_fraction: float = 0.2,
-    guard: int | None = None,
-    min_pixels: int = 10,
-    num_candidates: int = 512,
-) -> Split:
-    """Split a scene's labelled pixels by blocks, with a guard band of ``patch_size // 2`` between the sides.
+def random_split(scene: Scene, *, train_fraction: float, patch_size: int, seed: int) -> Split:
+    """Split at random, class by class: the literature's practice, whose patches lie on both sides.
 
-    Layouts of square blocks (between one and four patches wide, at a random offset) are drawn; in each,
-    validation blocks are chosen class by class, the rarest class first, until the class has its share; training
-    pixels within the guard of a validation pixel are left unused. Of all layouts that one is kept in which most
-    classes can be trained, then most can be scored, then most pixels are used with validation shares nearest the
-    one asked for. Only the source's own labels decide.
+    Of every class ``ceil(train_fraction * pixels)`` train, and at least one pixel is left to validate; a class of a
+    single pixel trains and is not scored. There is no guard band: :meth:`Split.separation` tells what that means.
 
     Args:
-        scene: The source.
+        scene: The scene with all its labels.
+        train_fraction: The share of each class's pixels that train.
         patch_size: The largest patch that will be cut; odd.
-        seed: Draws the layouts.
-        validation_fraction: The share of each class's pixels that should validate.
-        guard: Chebyshev distance kept between the sides; by default ``patch_size // 2``.
-        min_pixels: A class with fewer pixels on either side is not scored.
-        num_candidates: Layouts drawn.
+        seed: Draws the pixels; each class's draw follows from it and the class's name.
 
     Raises:
-        InvalidInputError: An argument is out of range, or no layout leaves every class pixels to train on.
+        InvalidInputError: An argument is out of range, a class has no pixel, or no class has two.
     """
-    if patch_size < 1 or patch_size % 2 == 0:
-        raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number of pixels.")
-    if not 0 < validation_fraction < 1:
-        raise InvalidInputError(f"validation_fraction = {validation_fraction}; expected a share between 0 and 1.")
-    guard = patch_size // 2 if guard is None else guard
-    for name, value, least in (
-        ("guard", guard, 0),
-        ("min_pixels", min_pixels, 1),
-        ("num_candidates", num_candidates, 1),
-    ):
-        if value < least:
-            raise InvalidInputError(f"{name} = {value}; expected at least {least}.")
+    check_share("train_fraction", train_fraction)
+    refuse_empty_classes(scene)
+    labels = scene.labels.ravel()
+    train, validation, scored = [], [], []
+    for k, class_name in enumerate(scene.class_names, start=1):
+        pixels = np.flatnonzero(labels == k)
+        # Less than a millionth of a pixel is the fraction's rounding: 0.1 * 30 is a little more than 3.
+        num_train = max(1, min(math.ceil(train_fraction * len(pixels) - 1e-6), len(pixels) - 1))
+        pixels = np.random.default_rng(derive_seed(seed, "random", class_name)).permutation(pixels)
+        train.append(pixels[:num_train])
+        validation.append(pixels[num_train:])
+        if len(pixels) > num_train:
+            scored.append(k - 1)
+    if not scored:
+        raise InvalidInputError(
+            f"scene {scene.name!r}: every class has a single labelled pixel; there is nothing to validate on."
+        )
+    return Split(
+        shape=scene.shape,
+        train=np.sort(np.concatenate(train)),
+        validation=np.sort(np.concatenate(validation)),
+        scored_classes=tuple(scored),
+        patch_size=patch_size,
+        guard=0,
+        seed=seed,
+        kind="random",
+    )
+
+
+def mask_split(
+    scene: Scene, *, train: NDArray[np.int64], validation: NDArray[np.int64], patch_size: int, seed: int
+) -> Split:
+    """A split whose pixel sets are given, such as one published with a scene.
+
+    Only the labels of the training pixels are read: the scored classes are those that can be trained, whatever the
+    labels on the other side are.
+
+    Args:
+        scene: The scene; it needs labels on the training pixels only.
+        train: Flat indices of the training pixels, in any order.
+        validation: Flat indices of the validation or test pixels, in any order.
+        patch_size: The largest patch that will be cut; odd.
+        seed: What is drawn from the split later, such as a thinned one, follows from it.
+
+    Raises:
+        InvalidInputError: A side is empty, a pixel lies outside the scene, repeats, is on both sides, or trains
+            without a label.
+    """
+    split = Split(
+        shape=scene.shape,
+        train=np.sort(train),
+        validation=np.sort(validation),
+        scored_classes=tuple(range(scene.num_classes)),
+        patch_size=patch_size,
+        guard=0,
+        seed=seed,
+        kind="masks",
+    )
+    trained = scene.labels.ravel()[split.train]
+    if unlabelled := int((trained == 0).sum()):
+        raise InvalidInputError(f"scene {scene.name!r}: {unlabelled} pixels of the training mask have no label.")
+    return replace(split, scored_classes=tuple(int(k) - 1 for k in np.unique(trained)))
+
+
+def everything_split(scene: Scene, patch_size: int) -> Split:
+    """Every labelled pixel trains and none validates: for a last training after the choice has been made.
+
+    Raises:
+        InvalidInputError: The scene has no labelled pixel, or the patch size is not odd.
+    """
+    return Split(
+        shape=scene.shape,
+        train=np.flatnonzero(scene.labels),
+        validation=np.empty(0, dtype=np.int64),
+        scored_classes=(),
+        patch_size=patch_size,
+        guard=0,
+        seed=0,
+        kind="all",
+    )
+
+
+def refuse_empty_classes(scene: Scene) -> None:
+    """Refuse a scene with a class of which no pixel is labelled.
+
+    Raises:
+        InvalidInputError: Naming the classes.
+    """
     empty = [name for name, count in zip(scene.class_names, scene.class_counts, strict=True) if count == 0]
     if empty:
         raise InvalidInputError(
             f"scene {scene.name!r} has no labelled pixel of {', '.join(empty)}; leave the class out of the pair."
         )
-    best: tuple[tuple[float, ...], Split] | None = None
-    for candidate in range(num_candidates):
-        rng = np.random.default_rng(derive_seed(seed, "blocks", candidate))
-        validates = _draw_validation_mask(scene, rng, patch_size, validation_fraction)
-        trains = (scene.labels > 0) & ~_grow(validates, guard)
-        num_train = _class_counts(scene, trains)
-        num_validation = _class_counts(scene, validates)
-        scored = (num_train >= min_pixels) & (num_validation >= min_pixels)
-        if not scored.any():
-            continue
-        wanted = validation_fraction * scene.class_counts
-        balance = np.minimum(num_validation / wanted, wanted / np.maximum(num_validation, 1))
-        quality = float((balance * num_train / scene.class_counts).mean())
-        rank = (float((num_train >= min_pixels).sum()), float(scored.sum()), quality)
-        if best is None or rank > best[0]:
-            validates &= np.isin(scene.labels, 1 + np.flatnonzero(scored))
-            split = Split(
-                shape=scene.shape,
-                train=np.flatnonzero(trains),
-                validation=np.flatnonzero(validates),
-                scored_classes=tuple(int(k) for k in np.flatnonzero(scored)),
-                patch_size=patch_size,
-                guard=guard,
-                seed=seed,
-            )
-            best = (rank, split)
-    if best is None or best[0][0] < scene.num_classes:
-        counts = dict(zip(scene.class_names, scene.class_counts.tolist(), strict=True))
-        raise InvalidInputError(
-            f"scene {scene.name!r}: no block layout for patches of {patch_size} and a guard of {guard} leaves "
-            f"every class {min_pixels} training pixels (labelled pixels: {counts}). "
-            "Search smaller patches, or leave the rarest class out."
-        )
-    return best[1]
 
 
-def _draw_validation_mask(
-    scene: Scene, rng: np.random.Generator, patch_size: int, fraction: float
-) -> NDArray[np.bool_]:
-    height, width = scene.shape
-    side = int(rng.integers(patch_size, 4 * patch_size + 1))
-    top, left = (int(v) for v in rng.integers(0, side, size=2))
-    block_rows = (np.arange(height) + top) // side
-    block_columns = (np.arange(width) + left) // side
-    blocks = block_rows[:, None] * (block_columns[-1] + 1) + block_columns[None, :]
-    num_blocks = int(blocks.max()) + 1
-    chosen = np.zeros(num_blocks, dtype=bool)
-    settled = np.zeros(num_blocks, dtype=bool)
-    for k in 1 + np.argsort(scene.class_counts, kind="stable"):
-        per_block = np.bincount(blocks[scene.labels == k], minlength=num_blocks)
-        wanted = fraction * per_block.sum()
-        for block in rng.permutation(np.flatnonzero(per_block)):
-            have = per_block[chosen].sum()
-            if have >= wanted:
-                break
-            overshoot = have + per_block[block] - wanted
-            if not settled[block] and not chosen[block] and overshoot <= max(wanted - have, wanted):
-                chosen[block] = True
-        settled |= per_block > 0
-    validates: NDArray[np.bool_] = chosen[blocks] & (scene.labels > 0)
-    return validates
+def check_share(name: str, value: float) -> None:
+    """Refuse a share that is not strictly between 0 and 1.
+
+    Raises:
+        InvalidInputError: Naming the argument.
+    """
+    if not 0 < value < 1:
+        raise InvalidInputError(f"{name} = {value}; expected a share between 0 and 1.")
 
 
-def _class_counts(scene: Scene, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.bincount(scene.labels[mask], minlength=scene.num_classes + 1)[1:]
+def grow(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
+    """(H, W) pixels within a Chebyshev distance of the mask's."""
+    grown: NDArray[np.bool_] = maximum_filter(mask, size=2 * distance + 1, mode="constant", cval=False)
+    return grown
 
 
 def _mask(pixels: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
     mask = np.zeros(shape[0] * shape[1], dtype=bool)
     mask[pixels] = True
     return mask.reshape(shape)
-
-
-def _grow(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
-    grown: NDArray[np.bool_] = maximum_filter(mask, size=2 * distance + 1, mode="constant", cval=False)
-    return grown

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.catalogue import load_both_labelled
+from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.scene import Scene
 from sceneshift.scores import Scores
 
@@ -59,6 +60,6 @@ class TargetScorer:
         return self._scene.labels
 
 
-def open_target(pair_name: str) -> TargetScorer:
-    """Open the door to the labels of a known pair's target."""
-    return TargetScorer(load_both_labelled(pair_name)[1])
+def open_target(recipe: Recipe) -> TargetScorer:
+    """Open the door to the labels of a pair's target; within one scene, to those of the test side only."""
+    return TargetScorer(load_both_labelled(recipe)[1])

@@ -80,8 +80,8 @@ def close_study(
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     largest: dict[str, float] = {}
-    for pair, source in zip(study.pairs, study.sources, strict=True):
-        door = open_target(pair.name)
+    for recipe, pair, source in zip(study.recipes, study.pairs, study.sources, strict=True):
+        door = open_target(recipe)
         largest[pair.name] = door.largest_class_share()
         for role, record in shown.items():
             class_map = map_scene(

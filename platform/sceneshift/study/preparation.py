@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.methods.registry import find_method
+from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
+from sceneshift.scenes.recipe import NamedPair, Recipe
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import block_split
 from sceneshift.search.cluster import ClusterSize, check_room
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
@@ -42,6 +43,7 @@ class PreparedStudy:
         space: The search space.
         profile: Its size, with what the command line changed.
         default_trial: The published values, clipped to the profile.
+        recipes: What each pair is made from; the closing study opens the targets by them.
         pairs: Source and unlabelled target of each pair.
         sources: What workers are handed: source and split, nothing of the target.
         directory: The study's local directory.
@@ -54,6 +56,7 @@ class PreparedStudy:
     space: SearchSpace
     profile: Profile
     default_trial: FixedTrial
+    recipes: Sequence[Recipe]
     pairs: Sequence[ScenePair]
     sources: Sequence[SourceDomain]
     directory: Path
@@ -208,7 +211,8 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
     config_type = find_method(method).config_type
     config_type.from_mapping(space.config(FixedTrial(default_trial.params), profile))
 
-    pairs = [load_pair(name) for name in arguments.pairs]
+    recipes: list[Recipe] = [NamedPair(name=name) for name in arguments.pairs]
+    pairs = [load_pair(recipe) for recipe in recipes]
     refuse_shared_pixels(pairs)
     patch_size = space.largest_patch(profile)
     sources = []
@@ -229,6 +233,7 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
         space=space,
         profile=profile,
         default_trial=default_trial,
+        recipes=recipes,
         pairs=pairs,
         sources=sources,
         directory=directory,

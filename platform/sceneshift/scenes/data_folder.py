@@ -1,0 +1,65 @@
+"""Where the files of published scenes lie: a folder the user names, with a folder a scene in it or without."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sceneshift.errors import MissingDataError
+from sceneshift.scenes.published import Files
+
+#: The environment variable that names the folder where no argument does.
+DATA_VARIABLE = "SCENESHIFT_DATA"
+
+
+def find_form(
+    scene: str, forms: Sequence[Files], data_dir: str | None, *, with_masks: bool = False
+) -> tuple[Files, dict[str, Path]]:
+    """Find the first form of a scene whose files are all there.
+
+    Looked in are ``<data_dir>/<scene>`` (upper or lower case) and then ``data_dir`` itself.
+
+    Args:
+        scene: The scene's name.
+        forms: The forms its files are handed on in.
+        data_dir: The folder; None takes what :data:`DATA_VARIABLE` says.
+        with_masks: Whether the masks the scene was published with are needed too.
+
+    Returns:
+        The form, and where each of its needed files lies.
+
+    Raises:
+        MissingDataError: Naming every missing file, the folders looked in and what to do.
+    """
+    folders = _data_folders(scene, data_dir)
+    lacking = []
+    for form in forms:
+        found = _locate(form.needed(with_masks=with_masks), folders)
+        missing = [file for file, path in found.items() if path is None]
+        if not missing:
+            return form, {file: path for file, path in found.items() if path is not None}
+        lacking.append(" and ".join(missing))
+    raise MissingDataError(
+        f"scene {scene!r} lacks {', or '.join(lacking)}; looked in {' and '.join(map(str, folders))}. Put the files in "
+        f"one of these folders, or name another by --data-dir or {DATA_VARIABLE}."
+    )
+
+
+def _locate(files: Iterable[str], folders: Sequence[Path]) -> dict[str, Path | None]:
+    return {file: next((folder / file for folder in folders if (folder / file).is_file()), None) for file in files}
+
+
+def _data_folders(scene: str, data_dir: str | None) -> list[Path]:
+    named = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
+    if not named:
+        raise MissingDataError(
+            f"the files of scene {scene!r} don't come with this package: put them in a folder and name it by "
+            f"--data-dir, or by the environment variable {DATA_VARIABLE}."
+        )
+    root = Path(named).expanduser()
+    if not root.is_dir():
+        raise MissingDataError(
+            f"the data folder {root} (from {'--data-dir' if data_dir is not None else DATA_VARIABLE}) is not there; "
+            f"make it and put the files of scene {scene!r} in it, or name another."
+        )
+    own = sorted(path for path in root.iterdir() if path.name.lower() == scene and path.is_dir())
+    return [*(own or [root / scene]), root]

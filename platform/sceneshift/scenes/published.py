@@ -1,0 +1,292 @@
+"""What is known of published scenes and pairs: files, variables, classes, and the counts they were published with.
+
+Nothing is read here; :mod:`sceneshift.scenes.catalogue` loads by these entries. Figures are "counted" from a file,
+"published", or "remembered", that is to be checked against the release at hand.
+
+Shape letters: H rows, W columns, C bands, K classes, R materials.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sceneshift.scenes import indian_pines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A variable in a file: its name is tried first, then the only array of fitting dimension is taken."""
+
+    file: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """One form in which a scene's files are handed on.
+
+    Args:
+        cube: (H, W, C), or (C, H * W) with the pixels column by column (``bands_by_pixels``).
+        labels: (H, W) class numbers; None where the scene has no map of its own.
+        bands_by_pixels: How the cube lies in its file.
+        train_mask: (H, W) class numbers of the training pixels the scene was published with.
+        test_mask: (H, W) class numbers of its test pixels.
+        abundances: (H, W, R), or (R, H * W) with the pixels column by column.
+        endmembers: (C, R) or (R, C).
+    """
+
+    cube: Variable
+    labels: Variable | None = None
+    bands_by_pixels: bool = False
+    train_mask: Variable | None = None
+    test_mask: Variable | None = None
+    abundances: Variable | None = None
+    endmembers: Variable | None = None
+
+    def needed(self, *, with_masks: bool = False) -> tuple[str, ...]:
+        """The files a scene can't be loaded without; the masks it was published with where they are asked for."""
+        masks = (self.train_mask, self.test_mask) if with_masks else ()
+        variables = (self.cube, self.labels, self.abundances, self.endmembers, *masks)
+        return tuple(dict.fromkeys(variable.file for variable in variables if variable is not None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneEntry:
+    """A published scene.
+
+    Args:
+        class_names: The K classes in the order of their ids 1..K.
+        shape: (H, W, C).
+        counts: (K,) labelled pixels a class; None where none are known.
+        figures: Where shape and counts come from.
+        forms: The files, in the forms they are handed on in; the first that is there is read. None for a scene that
+            a package carries.
+        label_values: The numbers the classes have in the label map, where those are not 1..K.
+        wavelengths_nm: (C,) band centres, or None where they are unknown.
+    """
+
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+    counts: tuple[int, ...] | None
+    figures: str
+    forms: tuple[Files, ...] = ()
+    label_values: tuple[int, ...] | None = None
+    wavelengths_nm: tuple[float, ...] | None = None
+
+    @property
+    def has_own_masks(self) -> bool:
+        """Whether the scene was published as training and test pixels."""
+        return any(form.train_mask is not None for form in self.forms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairEntry:
+    """An embedded pair: two regions of Indian Pines and the classes they share."""
+
+    source_region: str
+    target_region: str
+    class_names: tuple[str, ...]
+
+
+_FIVE_CLASSES = ("Corn-notill", "Grass-pasture", "Grass-trees", "Soybean-notill", "Soybean-mintill")
+_THREE_CLASSES = ("Corn-notill", "Soybean-notill", "Soybean-mintill")
+
+#: Buildings-Grass-Trees-Drives is left out of all of them: its field crosses the cut at column 72.
+EMBEDDED_PAIRS = {
+    "west-east": PairEntry(source_region="west", target_region="east", class_names=_FIVE_CLASSES),
+    "east-west": PairEntry(source_region="east", target_region="west", class_names=_FIVE_CLASSES),
+    "sw-se": PairEntry(source_region="sw", target_region="se", class_names=_FIVE_CLASSES),
+    "se-sw": PairEntry(source_region="se", target_region="sw", class_names=_FIVE_CLASSES),
+    "nw-ne": PairEntry(source_region="nw", target_region="ne", class_names=_THREE_CLASSES),
+}
+
+#: Source and target scene of the pairs that are read from files.
+PAIRS = {
+    "houston13-houston18": ("houston13", "houston18"),
+    "paviau-paviac": ("paviau", "paviac"),
+    "dioni-loukia": ("dioni", "loukia"),
+    "shanghai-hangzhou": ("shanghai", "hangzhou"),
+}
+
+_HOUSTON = (
+    "grass healthy",
+    "grass stressed",
+    "trees",
+    "water",
+    "residential buildings",
+    "non-residential buildings",
+    "road",
+)
+_PAVIA = ("tree", "asphalt", "brick", "bitumen", "shadow", "meadow", "bare soil")
+_HYRANK = (
+    "dense urban fabric",
+    "mineral extraction sites",
+    "non-irrigated arable land",
+    "fruit trees",
+    "olive groves",
+    "coniferous forest",
+    "dense sclerophyllous vegetation",
+    "sparse sclerophyllous vegetation",
+    "sparsely vegetated areas",
+    "rocks and sand",
+    "water",
+    "coastal water",
+)
+_SHANGHAI = ("water", "land", "plant")
+_BERLIN = (
+    "forest",
+    "residential area",
+    "industrial area",
+    "low plants",
+    "soil",
+    "allotment",
+    "commercial area",
+    "water",
+)
+
+
+def _cross_scene(cube: str, labels: str) -> tuple[Files, ...]:
+    return (Files(cube=Variable(file=cube, name="ori_data"), labels=Variable(file=labels, name="map")),)
+
+
+def _shanghai(cube: str, labels: str, number: int) -> tuple[Files, ...]:
+    # The names inside DataCube.mat, and which of the two comes first, are remembered from loaders of that file.
+    both = "DataCube.mat"
+    together = Files(cube=Variable(file=both, name=f"DataCube{number}"), labels=Variable(file=both, name=f"gt{number}"))
+    return (*_cross_scene(cube, labels), together)
+
+
+_TRAIN_AND_TEST = Files(
+    cube=Variable(file="data_HS_LR.mat", name="data_HS_LR"),
+    train_mask=Variable(file="TrainImage.mat", name="TrainImage"),
+    test_mask=Variable(file="TestImage.mat", name="TestImage"),
+)
+
+#: AVIRIS bands of Jasper Ridge left of 224, 1-based: those of water vapour and the first three are taken out.
+_JASPER_BANDS = (*range(4, 108), *range(113, 154), *range(167, 220))
+
+SCENES = {
+    indian_pines.NAME: SceneEntry(
+        class_names=indian_pines.CLASS_NAMES,
+        shape=(145, 145, 200),
+        counts=(46, 1428, 830, 237, 483, 730, 28, 478, 20, 972, 2455, 593, 205, 1265, 386, 93),
+        figures="counted",
+    ),
+    "houston13": SceneEntry(
+        class_names=_HOUSTON,
+        shape=(210, 954, 48),
+        counts=(345, 365, 365, 285, 319, 408, 443),
+        figures="published (shape remembered)",
+        forms=_cross_scene("Houston13.mat", "Houston13_7gt.mat"),
+    ),
+    "houston18": SceneEntry(
+        class_names=_HOUSTON,
+        shape=(210, 954, 48),
+        counts=(1353, 4888, 2766, 22, 5347, 32459, 6365),
+        figures="published (shape remembered)",
+        forms=_cross_scene("Houston18.mat", "Houston18_7gt.mat"),
+    ),
+    "paviau": SceneEntry(
+        class_names=_PAVIA,
+        shape=(610, 340, 102),
+        counts=(3064, 6631, 3682, 1330, 947, 18649, 5029),
+        figures="counted (shape remembered)",
+        forms=_cross_scene("paviaU.mat", "paviaU_7gt.mat"),
+    ),
+    "paviac": SceneEntry(
+        class_names=_PAVIA,
+        shape=(1096, 715, 102),
+        counts=(7598, 9248, 2685, 7287, 2863, 3090, 6584),
+        figures="remembered",
+        forms=_cross_scene("paviaC.mat", "paviaC_7gt.mat"),
+    ),
+    "dioni": SceneEntry(
+        class_names=_HYRANK,
+        shape=(250, 1376, 176),
+        counts=(1262, 204, 614, 150, 1768, 361, 5035, 6374, 1754, 492, 1612, 398),
+        figures="counted",
+        forms=_cross_scene("Dioni.mat", "Dioni_gt_out68.mat"),
+    ),
+    "loukia": SceneEntry(
+        class_names=_HYRANK,
+        shape=(249, 945, 176),
+        counts=(206, 54, 426, 79, 1107, 422, 2996, 2361, 399, 453, 1393, 421),
+        figures="counted",
+        forms=_cross_scene("Loukia.mat", "Loukia_gt_out68.mat"),
+    ),
+    "shanghai": SceneEntry(
+        class_names=_SHANGHAI,
+        shape=(1600, 230, 198),
+        counts=(123123, 161689, 83188),
+        figures="remembered",
+        forms=_shanghai("Shanghai.mat", "Shanghai_gt.mat", 1),
+    ),
+    "hangzhou": SceneEntry(
+        class_names=_SHANGHAI,
+        shape=(590, 230, 198),
+        counts=(18043, 77450, 40207),
+        figures="remembered",
+        forms=_shanghai("Hangzhou.mat", "Hangzhou_gt.mat", 2),
+    ),
+    "berlin": SceneEntry(
+        class_names=_BERLIN, shape=(1723, 476, 244), counts=None, figures="published", forms=(_TRAIN_AND_TEST,)
+    ),
+    "augsburg": SceneEntry(
+        class_names=tuple(name for name in _BERLIN if name != "soil"),
+        shape=(332, 485, 180),
+        counts=None,
+        figures="published",
+        forms=(_TRAIN_AND_TEST,),
+    ),
+    "salinas_a": SceneEntry(
+        class_names=(
+            "Brocoli_green_weeds_1",
+            "Corn_senesced_green_weeds",
+            "Lettuce_romaine_4wk",
+            "Lettuce_romaine_5wk",
+            "Lettuce_romaine_6wk",
+            "Lettuce_romaine_7wk",
+        ),
+        shape=(83, 86, 204),
+        counts=(391, 1343, 616, 1525, 674, 799),
+        figures="counted",
+        forms=(
+            Files(
+                cube=Variable(file="SalinasA_corrected.mat", name="salinasA_corrected"),
+                labels=Variable(file="SalinasA_gt.mat", name="salinasA_gt"),
+            ),
+        ),
+        label_values=(1, 10, 11, 12, 13, 14),  # the numbers of the whole Salinas scene
+    ),
+    "samson": SceneEntry(
+        class_names=("soil", "tree", "water"),
+        shape=(95, 95, 156),
+        counts=(2836, 3592, 2302),
+        figures="counted",
+        forms=(
+            Files(
+                cube=Variable(file="Samson.mat", name="Y"),
+                bands_by_pixels=True,
+                abundances=Variable(file="Samson.mat", name="S_GT"),
+                endmembers=Variable(file="Samson.mat", name="GT"),
+            ),
+        ),
+        wavelengths_nm=tuple(np.linspace(401, 889, 156).tolist()),
+    ),
+    "jasper_ridge": SceneEntry(
+        class_names=("tree", "water", "soil", "road"),
+        shape=(100, 100, 198),
+        counts=(3412, 3310, 2256, 661),
+        figures="counted",
+        forms=(
+            Files(
+                cube=Variable(file="JasperRidge2_R198.mat", name="Y"),
+                bands_by_pixels=True,
+                abundances=Variable(file="JasperRidge2_end4.mat", name="A"),
+                endmembers=Variable(file="JasperRidge2_end4.mat", name="M"),
+            ),
+        ),
+        # Nominal: even steps over the range it was published with; AVIRIS's own spectrometers overlap a little.
+        wavelengths_nm=tuple(np.linspace(380, 2500, 224)[np.array(_JASPER_BANDS) - 1].tolist()),
+    ),
+}
