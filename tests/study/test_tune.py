@@ -208,6 +208,7 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
     from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
     from sceneshift.scenes.catalogue import load_pair
     from sceneshift.scenes.normalization import Normalization
+    from sceneshift.scenes.recipe import NamedPair
     from sceneshift.scenes.target import open_target
     from sceneshift.training.checkpoint import weights_hash
     from sceneshift.training.evaluation import map_scene

@@ -40,6 +40,7 @@ class CrossEntropy(Method):
 
     name = "cross_entropy"
     config_type = CrossEntropyConfig
+    published_epochs = 400
     config: CrossEntropyConfig
 
     @classmethod

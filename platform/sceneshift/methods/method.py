@@ -94,6 +94,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     config_type: ClassVar[type[MethodConfig]]
+    #: Epochs of a training as published.
+    published_epochs: ClassVar[int]
 
     def __init__(self, config: MethodConfig, *, bands: int, classes: int, seed: int, device: torch.device) -> None:
         self.config = config

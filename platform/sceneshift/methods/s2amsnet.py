@@ -141,6 +141,7 @@ class S2AMSnet(Method):
 
     name = "s2amsnet"
     config_type = S2AMSnetConfig
+    published_epochs = 400
     config: S2AMSnetConfig
 
     @classmethod

@@ -84,6 +84,7 @@ class S2VNet(Method):
 
     name = "s2vnet"
     config_type = S2VNetConfig
+    published_epochs = 500
     config: S2VNetConfig
 
     @classmethod

@@ -127,8 +127,8 @@ def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
         MissingDataError: Files aren't there.
     """
     entry = _entry(name)
-    if not any(form.abundances is not None for form in entry.forms):
-        known = [scene for scene, other in SCENES.items() if any(form.abundances for form in other.forms)]
+    if not entry.has_reference:
+        known = [scene for scene, other in SCENES.items() if other.has_reference]
         raise InvalidInputError(f"scene {name!r} has no reference abundances; those with some: {', '.join(known)}.")
     form, paths = find_form(name, entry.forms, data_dir)
     assert form.endmembers is not None

@@ -146,6 +146,21 @@ class Normalization:
 
         return _by_blocks(normalize, cube)
 
+    def undo(self, spectra: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Give normalized spectra back in the source's unit.
+
+        A spectrum's L2 norm is not kept: what ``l2-per-pixel`` made comes back as it is, with its angles but without
+        its brightness.
+
+        Args:
+            spectra: (..., C).
+
+        Returns:
+            (..., C) float64.
+        """
+        values = np.array(spectra, dtype=np.float64)
+        return values if self.offset is None or self.scale is None else self.offset + self.scale * values
+
     def as_dict(self) -> dict[str, Any]:
         """The step as plain values, fit for JSON, which :meth:`from_dict` takes back without loss."""
         offset, scale = (None if values is None else values.tolist() for values in (self.offset, self.scale))

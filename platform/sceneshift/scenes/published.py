@@ -78,6 +78,11 @@ class SceneEntry:
         """Whether the scene was published as training and test pixels."""
         return any(form.train_mask is not None for form in self.forms)
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether the scene comes with reference abundances and endmembers."""
+        return any(form.abundances is not None for form in self.forms)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairEntry:

@@ -87,11 +87,17 @@ class TuneArgs:
             raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
         if not self.pairs or len(set(self.pairs)) != len(self.pairs):
             raise InvalidInputError(f"--pairs {' '.join(self.pairs)}: expected at least one pair, each once.")
-        study = self.experiment_name
-        if study is not None and (not study or study != study.strip() or "/" in study or study.startswith(".")):
-            raise InvalidInputError(
-                f"--experiment-name {study!r}: expected a name without '/', leading dot or surrounding spaces."
-            )
+        check_name("--experiment-name", self.experiment_name)
+
+
+def check_name(flag: str, name: str | None) -> None:
+    """Refuse a name that can't be a folder's.
+
+    Raises:
+        InvalidInputError: Naming the flag.
+    """
+    if name is not None and (not name or name != name.strip() or "/" in name or name.startswith(".")):
+        raise InvalidInputError(f"{flag} {name!r}: expected a name without '/', leading dot or surrounding spaces.")
 
 
 def read_command_line(description: str) -> TuneArgs:

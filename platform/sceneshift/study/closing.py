@@ -259,7 +259,7 @@ def _log_model(
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
     }
     return log_and_register(
-        mirror,
+        mirror.client,
         run_id=mirror.child_run_id(record.number),
         # A smoke test's model means nothing and takes nobody's place.
         alias=SMOKE_TEST if study.profile.name == SMOKE_TEST else CHAMPION,

@@ -249,7 +249,16 @@ def local_root(arguments: TuneArgs) -> Path:
     Raises:
         InvalidInputError: It can't be written.
     """
-    root = Path("results" if "://" in arguments.storage_path else arguments.storage_path).resolve()
+    return writable_root("results" if "://" in arguments.storage_path else arguments.storage_path)
+
+
+def writable_root(storage_path: str) -> Path:
+    """A directory that can be written, or made.
+
+    Raises:
+        InvalidInputError: It can't.
+    """
+    root = Path(storage_path).resolve()
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")

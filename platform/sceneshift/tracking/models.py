@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 import sceneshift
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.training.checkpoint import weights_hash
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 #: What a process needs to load and use a model; Ray, Optuna and the rest are not among it.
 _REQUIREMENTS = ("mlflow", "torch", "numpy", "numba")
@@ -52,7 +54,7 @@ def registered_name(method: str, source_scene: str) -> str:
 
 
 def log_and_register(
-    mirror: StudyMirror,
+    client: "MlflowClient",
     *,
     run_id: str,
     alias: str,
@@ -65,7 +67,7 @@ def log_and_register(
     The same weights are registered once: where they already bear the alias, nothing is added.
 
     Args:
-        mirror: The study's MLflow runs.
+        client: Of the MLflow that has the run.
         run_id: The run the model belongs to.
         alias: Such as ``champion``, whose previous bearer becomes ``previous-champion``.
         classifier: The module kept for prediction.
@@ -84,7 +86,6 @@ def log_and_register(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, bands, side, side))]),
         outputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
     )
-    client = mirror.client
     digest = weights_hash(classifier)
     replaced: str | None = None
     with contextlib.suppress(MlflowException):  # there is none yet

@@ -1,0 +1,35 @@
+"""A table of scores class by class."""
+
+import math
+from collections.abc import Sequence
+
+from sceneshift.scores import Scores
+
+
+def render_per_class(scores: Scores, *, class_names: Sequence[str], num_train: Sequence[int]) -> str:
+    """Accuracies as a Markdown table, in per cent; a dash where a class has no pixel or was never answered.
+
+    Args:
+        scores: The confusion matrix.
+        class_names: K names.
+        num_train: Training pixels of each class.
+    """
+    predicted = scores.confusion.sum(axis=0)
+    true = scores.confusion.sum(axis=1)
+    hits = scores.confusion.diagonal()
+    width = max(len("class"), *(len(name) for name in class_names))
+    lines = [
+        f"| {'class':<{width}} | train | test | accuracy | precision |",
+        f"|{'-' * (width + 2)}|------:|-----:|---------:|----------:|",
+    ]
+    for k, name in enumerate(class_names):
+        accuracy = _per_cent(hits[k], true[k])
+        precision = _per_cent(hits[k], predicted[k])
+        lines.append(f"| {name:<{width}} | {num_train[k]:>5} | {true[k]:>4} | {accuracy:>8} | {precision:>9} |")
+    summary = f"OA {100 * scores.oa:.2f}, AA {100 * scores.aa:.2f}, kappa {scores.kappa:.4f}"
+    return "\n".join(lines) + f"\n\n{summary} over {int(true.sum())} pixels\n"
+
+
+def _per_cent(part: int, whole: int) -> str:
+    share = math.nan if whole == 0 else 100 * part / whole
+    return "-" if math.isnan(share) else f"{share:.1f}"

@@ -1,0 +1,148 @@
+"""The command line of the training script. Imports nothing heavy, so that ``--help`` answers at once."""
+
+import ast
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.study.arguments import check_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArgs:
+    """Train one network, on one scene or on the source of a scene pair, and map the whole scene or the target.
+
+    MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
+    """
+
+    method: str
+    """What is trained: s2vnet, s2amsnet or cross_entropy."""
+
+    scene: str | None = None
+    """A scene, divided by --split into pixels that train and pixels that test; or give --pair."""
+
+    pair: str | None = None
+    """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
+
+    split: Literal["blocks", "random", "fixed", "all"] = "blocks"
+    """How labelled pixels are divided: blocks with a guard band; random (the literature's practice: patches lie on both
+    sides); fixed by two masks. With --pair it divides the source into training and validation; all trains on all."""
+
+    train_fraction: float | None = None
+    """Share of each class's pixels that train. Default: 0.1 with --scene, 0.8 with --pair."""
+
+    train_mask: str | None = None
+    """Label map of the training pixels for --split fixed (.tif, .png, .npy, .mat); its class order is its own."""
+
+    test_mask: str | None = None
+    """Label map of the test pixels, numbered like --train-mask."""
+
+    data_dir: str | None = None
+    """Folder the scene's files lie in, or in a folder of its name there. Default: SCENESHIFT_DATA."""
+
+    patch_size: int | None = None
+    """Side of the patches in pixels. Default: the method's."""
+
+    batch_size: int | None = None
+    """Patches a step. Default: the method's."""
+
+    lr: float | None = None
+    """Learning rate. Default: the method's."""
+
+    epochs: int | None = None
+    """Passes over the training pixels. Default: the method's, as published."""
+
+    set: tuple[str, ...] = ()
+    """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64."""
+
+    seed: int = 0
+    """Seed of split, initial weights and all draws."""
+
+    evaluate_every: int = 0
+    """Epochs between two looks at the validation pixels of a pair's source; 0: at the end. Nothing is chosen by them:
+    the network is that of the last epoch."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto: on a GPU where there is one."""
+
+    threads: int | None = None
+    """CPU threads. Default: torch's choice. Only one thread gives the same weights bit for bit."""
+
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """What training computes in; weights, losses and evaluation are float32."""
+
+    compile: bool = False
+    """Compile the network with torch.compile, on GPUs."""
+
+    storage_path: str = "results"
+    """Directory under which everything is kept."""
+
+    experiment_name: str = "training"
+    """MLflow experiment of the run, and folder under --storage-path."""
+
+    run_name: str | None = None
+    """Name of the run. Default: method, scene or pair, split and time."""
+
+    resume: bool = False
+    """Go on with the run of that --run-name after its last epoch; a finished one is scored and mapped again."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        if (self.scene is None) == (self.pair is None):
+            raise InvalidInputError(
+                "give either --scene (train and test in one scene) or --pair (train on a source, test on its target)."
+            )
+        for name, least in (("patch_size", 1), ("batch_size", 1), ("epochs", 1), ("threads", 1), ("evaluate_every", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
+        if self.train_fraction is not None and not 0 < self.train_fraction < 1:
+            raise InvalidInputError(f"--train-fraction {self.train_fraction}: expected a share between 0 and 1.")
+        if self.train_fraction is not None and self.split in ("fixed", "all"):
+            raise InvalidInputError(f"--split {self.split} takes no --train-fraction.")
+        if self.scene is not None and self.split == "all":
+            raise InvalidInputError("--split all with --scene leaves no pixel to test; use it with --pair.")
+        if self.pair is not None and self.split == "fixed":
+            raise InvalidInputError("--split fixed divides one scene; use it with --scene.")
+        if self.pair is not None and (self.train_mask or self.test_mask):
+            raise InvalidInputError("--train-mask and --test-mask go with --scene and --split fixed.")
+        if self.resume and self.run_name is None:
+            raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")
+        if "://" in self.storage_path:
+            raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
+        check_name("--experiment-name", self.experiment_name)
+        check_name("--run-name", self.run_name)
+        self.settings()
+
+    def settings(self) -> dict[str, Any]:
+        """The method's settings that were given, by name.
+
+        Raises:
+            InvalidInputError: An entry of --set is no name=value, or names what has a flag of its own, or repeats.
+        """
+        own = {name: getattr(self, name) for name in ("patch_size", "batch_size", "lr")}
+        given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        for entry in self.set:
+            name, equals, text = entry.partition("=")
+            if not equals or not name or not text:
+                raise InvalidInputError(f"--set {entry!r}: expected name=value, such as lambda_sad=0.5.")
+            if name in own:
+                raise InvalidInputError(f"--set {entry}: {name} has a flag of its own, --{name.replace('_', '-')}.")
+            if name in given:
+                raise InvalidInputError(f"--set {entry}: {name} is given twice.")
+            try:
+                given[name] = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                given[name] = text  # a word, such as a normalization's name
+        return given
+
+
+def read_train_command_line(description: str) -> TrainArgs:
+    """Read the training script's command line; tyro prints help or the error and exits where that is due."""
+    import tyro
+
+    return tyro.cli(TrainArgs, description=description)

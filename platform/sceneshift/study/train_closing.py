@@ -1,0 +1,224 @@
+"""Closing a training: the target, or the test side of a scene, is looked at once, after the last epoch.
+
+Beside :mod:`sceneshift.study.closing` this is the only module that opens the door to target labels (a test holds that).
+"""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sceneshift.report.per_class import render_per_class
+from sceneshift.scenes.catalogue import SCENES, load_reference
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.recipe import InScene
+from sceneshift.scenes.target import open_target
+from sceneshift.scenes.unmixing import UnmixingReference
+from sceneshift.scores import Scores
+from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
+from sceneshift.study.train_preparation import PreparedTraining, training_counts
+from sceneshift.study.unmixing import (
+    class_means,
+    find_endmembers,
+    least_squares_abundances,
+    render_unmixing,
+    score_unmixing,
+)
+from sceneshift.tracking.models import LoggedModel, log_and_register
+from sceneshift.tracking.training_run import TrainingRun
+from sceneshift.training.evaluation import map_scene
+from sceneshift.training.loop import PairRun
+from sceneshift.training.unmixing import Subpixels
+
+#: The alias of the newest model a training registered; ``champion`` is for one that was chosen.
+TRAINED = "trained"
+
+
+def close_training(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun) -> None:
+    """Map the target, score it, draw, log, register, and print the last screen.
+
+    Args:
+        training: What was trained.
+        run: The finished training.
+        mlflow_run: Its MLflow run.
+
+    Raises:
+        StudyError: MLflow can't be told; the results are on disk and the run can be resumed.
+    """
+    pair, plan = training.pair, training.plan
+    folder = training.directory / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    normalized = run.normalization.apply(pair.target.cube)
+    print(f"\nMapping {normalized.shape[0]} x {normalized.shape[1]} pixels.", flush=True)
+    class_map = map_scene(run.classifier, normalized, patch_size=plan.config.patch_size, device=training.device)
+    np.save(folder / f"map_{pair.name}.npy", class_map.astype(np.uint8 if len(pair.class_names) < 256 else np.uint16))
+    title = f"{plan.method}, {pair.name}, split {training.split_name}, {plan.epochs} epochs"
+    reference = _reference(training)
+    subpixels = draw_subpixels(
+        folder,
+        pair,
+        run.classifier,
+        normalized,
+        normalization=run.normalization,
+        title=title,
+        reference=None if reference is None else reference.abundances,
+    )
+    del normalized
+    door = open_target(training.recipe)
+    scores = door.score(class_map)
+    draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=door.ground_truth())
+
+    table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
+    validation = run.validate().as_dict() if training.source.split.kind != "all" else None
+    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}")
+    _write_csv(folder / "per_class.csv", training, scores)
+    unmixing = None
+    if subpixels is not None and reference is not None:
+        unmixing = _unmixing_table(training, subpixels, reference, run.normalization)
+        (folder / "unmixing.md").write_text(unmixing)
+    summary = {
+        "run": training.name,
+        "settings": training.settings(),
+        "selection": "last epoch; no test label read before",
+        "test": scores.as_dict(),
+        "validation": validation,
+        "largest class": door.largest_class_share(),
+        "confusion": scores.confusion.tolist(),
+        "separation": _separation(training),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+    mlflow_run.log_results(_final_metrics(pair.class_names, scores, subpixels), str(folder))
+    model = _log_model(training, run, mlflow_run, scores)
+    mlflow_run.close("FINISHED")
+    print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
+
+
+def _reference(training: PreparedTraining) -> UnmixingReference | None:
+    recipe = training.recipe
+    if not isinstance(recipe, InScene) or not SCENES[recipe.scene].has_reference:
+        return None
+    return load_reference(recipe.scene, recipe.data_dir)
+
+
+def _unmixing_table(
+    training: PreparedTraining, subpixels: Subpixels, reference: UnmixingReference, normalization: Normalization
+) -> str:
+    source = training.source.scene
+    spectra = source.cube.reshape(-1, source.num_bands)
+    train = training.source.split.train
+    means = class_means(spectra[train], training.source.labels_of(train), source.num_classes)
+    found = find_endmembers(spectra, source.num_classes)
+    abundances = subpixels.abundances.reshape(len(spectra), -1)
+    ways: list[tuple[str, NDArray[Any], NDArray[Any]]] = [
+        ("S2VNet, spectra of pure pixels", normalization.undo(subpixels.endmembers.T).T, abundances),
+        ("S2VNet, endmember matrix alone", normalization.undo(subpixels.linear_part.T).T, abundances),
+        ("least squares, class means", means, least_squares_abundances(spectra, means)),
+        ("least squares, endmembers found without labels", found, least_squares_abundances(spectra, found)),
+    ]
+    return render_unmixing(
+        [
+            score_unmixing(
+                name,
+                endmembers=endmembers,
+                abundances=shares,
+                reference_endmembers=reference.endmembers,
+                reference_abundances=reference.abundances.reshape(len(spectra), -1),
+                materials=reference.materials,
+            )
+            for name, endmembers, shares in ways
+        ]
+    )
+
+
+def _final_metrics(class_names: tuple[str, ...], scores: Scores, subpixels: Subpixels | None) -> dict[str, float]:
+    metrics = {f"target/{name}": value for name, value in scores.as_dict().items()}
+    metrics |= {
+        f"target/class/{name}": float(recall)
+        for name, recall in zip(class_names, scores.recall, strict=True)
+        if not np.isnan(recall)
+    }
+    if subpixels is not None:
+        metrics["target/reconstruction_angle_deg"] = float(np.degrees(np.median(subpixels.error)))
+    return metrics
+
+
+def _separation(training: PreparedTraining) -> dict[str, int]:
+    split = training.pair.test_split or training.source.split
+    return asdict(split.separation(training.plan.config.patch_size))
+
+
+def _write_csv(path: Path, training: PreparedTraining, scores: Scores) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", "train", "test", "accuracy"])
+        rows = zip(
+            training.pair.class_names,
+            training_counts(training),
+            scores.confusion.sum(axis=1),
+            scores.recall,
+            strict=True,
+        )
+        for name, num_train, num_test, recall in rows:
+            writer.writerow([name, num_train, int(num_test), "" if np.isnan(recall) else f"{recall:.6f}"])
+
+
+def _log_model(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun, scores: Scores) -> LoggedModel:
+    source, plan = training.source.scene, training.plan
+    description = {
+        "method": plan.method,
+        "config": asdict(plan.config),
+        "bands": source.num_bands,
+        "class_names": list(source.class_names),
+        "source_scene": source.name,
+        "normalization": run.normalization.as_dict(),
+        "profile": "training",
+        "study": training.name,
+    }
+    tags = {
+        "run": training.name,
+        "split": training.split_name,
+        "epochs": str(plan.epochs),
+        "selection": "last epoch",
+        "target.oa": f"{scores.oa:.4f}",
+        "target.aa": f"{scores.aa:.4f}",
+    }
+    return log_and_register(
+        mlflow_run.client,
+        run_id=mlflow_run.run_id,
+        alias=TRAINED,
+        classifier=run.classifier.to(torch.device("cpu")),
+        description=description,
+        tags=tags,
+    )
+
+
+def _screen(
+    training: PreparedTraining,
+    table: str,
+    validation: dict[str, float] | None,
+    unmixing: str | None,
+    model: LoggedModel,
+    mlflow_run: TrainingRun,
+    folder: Path,
+) -> str:
+    where = "test pixels" if training.pair.test_split is not None else f"target of {training.pair.name}"
+    parts = [f"\nRun {training.name}, {where}, last of {training.plan.epochs} epochs:\n\n{table}"]
+    if validation is not None:
+        parts.append("On the source's validation pixels: " + ", ".join(f"{n} {v:.4f}" for n, v in validation.items()))
+    if unmixing is not None:
+        parts.append(
+            "Against the reference abundances (the classes derive from them, so class means are a near-oracle "
+            f"baseline):\n\n{unmixing}"
+        )
+    parts += [
+        f"Registered {model.uri} (version {model.version})",
+        f"\nPictures, tables   {folder}",
+        f"Open the MLflow UI {mlflow_run.backend.ui_command()}",
+        f"This run           {mlflow_run.link()}",
+    ]
+    return "\n".join(parts)

@@ -1,0 +1,256 @@
+"""Everything a training needs that can be checked before any compute is spent."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.methods.method import MethodConfig
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.block_split import block_split
+from sceneshift.scenes.catalogue import load_pair
+from sceneshift.scenes.pair import ScenePair
+from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.scenes.split import Split, everything_split, random_split
+from sceneshift.seeding import derive_seed
+from sceneshift.study.preparation import writable_root
+from sceneshift.study.train_arguments import TrainArgs
+from sceneshift.training.loop import TrainingPlan
+from sceneshift.training.precision import check_precision
+
+#: Shares of each class's pixels that train, where the command line says nothing.
+IN_SCENE_FRACTION, SOURCE_FRACTION = 0.1, 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTraining:
+    """A training that has been checked and may begin.
+
+    Args:
+        name: The run's name.
+        arguments: The command line.
+        plan: What is trained, and how long.
+        device: Where.
+        recipe: What the pair is made from; the closing opens the target by it.
+        pair: Source, and target without labels.
+        source: What trains.
+        directory: The run's local directory.
+    """
+
+    name: str
+    arguments: TrainArgs
+    plan: TrainingPlan
+    device: torch.device
+    recipe: Recipe
+    pair: ScenePair
+    source: SourceDomain
+    directory: Path
+
+    @property
+    def checkpoint_location(self) -> str:
+        """Where the run keeps its checkpoints."""
+        return str(self.directory / "checkpoints")
+
+    @property
+    def split_name(self) -> str:
+        """How labelled pixels were divided, as tables call it."""
+        arguments = self.arguments
+        fraction = train_fraction(arguments)
+        return arguments.split if fraction is None else f"{arguments.split} {fraction:g}"
+
+    def settings(self) -> dict[str, Any]:
+        """What a resumed training must agree with, as plain values."""
+        plan = self.plan
+        return {
+            "method": plan.method,
+            "config": asdict(plan.config),
+            "epochs": plan.epochs,
+            "seed": plan.seed,
+            "precision": plan.precision,
+            "trained on": self.pair.name,
+            "split": self.split_name,
+            "split hash": self.source.split.content_hash,
+            "source hash": self.source.scene.content_hash,
+            "target hash": self.pair.target.cube_hash,
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Where the run comes from."""
+        from sceneshift.tracking.provenance import code_tags
+
+        return {
+            **code_tags(),
+            "method": self.plan.method,
+            "trained_on": self.pair.name,
+            "split": self.split_name,
+            "seed": str(self.plan.seed),
+            "selection": "last epoch; no test label read before",
+            "split.hash": self.source.split.content_hash,
+            "source.hash": self.source.scene.content_hash,
+            "target.hash": self.pair.target.cube_hash,
+        }
+
+    def announcement(self) -> list[str]:
+        """What is about to happen, for the first lines a user sees."""
+        plan, split, pair = self.plan, self.source.split, self.pair
+        lines = [
+            f"run                  {self.name}",
+            f"kept in              {self.directory}",
+            f"method               {plan.method}, {plan.epochs} epochs, seed {plan.seed}, {plan.precision}, "
+            f"{self.device.type}",
+            f"                     {_as_words(asdict(plan.config))}",
+        ]
+        if pair.test_split is not None:
+            near = pair.test_split.separation(plan.config.patch_size)
+            lines.append(
+                f"scene                {pair.name}, split {self.split_name}: {len(pair.test_split.train)} training and "
+                f"{len(pair.test_split.validation)} test pixels"
+            )
+            lines.append(
+                f"                     {near.num_inside_training_patch} test pixels lie inside a training patch, "
+                f"{near.num_overlapping_patches} have an overlapping patch (patch {near.patch_size})"
+            )
+        else:
+            lines.append(
+                f"pair                 {pair.name}, split {self.split_name}: {len(split.train)} training and "
+                f"{len(split.validation)} validation pixels of the source"
+            )
+            if split.kind != "all":
+                near = split.separation(plan.config.patch_size)
+                lines.append(
+                    f"                     {near.num_inside_training_patch} validation pixels lie inside a training "
+                    f"patch, {near.num_overlapping_patches} have an overlapping patch (patch {near.patch_size})"
+                )
+        lines.extend(f"NOTE                 {note}" for note in pair.notes)
+        return lines
+
+    def open_directory(self) -> None:
+        """Make the run's directory, or check that a resumed run is the same.
+
+        Raises:
+            StudyError: The name is taken, there is nothing to resume, or the settings differ.
+        """
+        path = self.directory / "settings.json"
+        now = json.loads(json.dumps(self.settings()))
+        if not self.arguments.resume:
+            if self.directory.exists():
+                raise StudyError(
+                    f"a run {self.name!r} exists at {self.directory}; go on with it by --resume, or choose another "
+                    "--run-name. Nothing was changed."
+                )
+            self.directory.mkdir(parents=True)
+            path.write_text(json.dumps(now, indent=2))
+            return
+        if not path.exists():
+            raise StudyError(f"no run {self.name!r} at {self.directory} to resume; leave --resume out to begin one.")
+        before = json.loads(path.read_text())
+        differing = [
+            f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        ]
+        if differing:
+            raise StudyError(
+                f"run {self.name!r} can't be resumed with other settings:\n"
+                + "\n".join(differing)
+                + "\nGive the same arguments, or another --run-name."
+            )
+
+
+def prepare_training(arguments: TrainArgs) -> PreparedTraining:
+    """Read and check everything a training needs.
+
+    Raises:
+        InvalidInputError: An argument or the data doesn't allow the training.
+        MissingDataError: The data isn't there.
+    """
+    method = find_method(arguments.method)
+    config = method.config_type.from_mapping(arguments.settings())
+    device = _device(arguments)
+    check_precision(arguments.precision, on_gpu=device.type == "cuda")
+    plan = TrainingPlan(
+        method=arguments.method,
+        config=config,
+        epochs=arguments.epochs or method.published_epochs,
+        seed=arguments.seed,
+        precision=arguments.precision,
+        compile=arguments.compile,
+        evaluate_every=arguments.evaluate_every,
+    )
+    if arguments.compile and device.type == "cpu":
+        raise InvalidInputError("--compile is for GPUs; on a CPU the hot loops are compiled as it is.")
+    root = writable_root(arguments.storage_path)
+    recipe = _recipe(arguments, config)
+    pair = load_pair(recipe)
+    source = SourceDomain(pair_name=pair.name, scene=pair.source, split=_source_split(arguments, config, pair))
+    name = arguments.run_name or f"{arguments.method}-{pair.name}-{arguments.split}-{datetime.now():%Y%m%d-%H%M%S}"
+    return PreparedTraining(
+        name=name,
+        arguments=arguments,
+        plan=plan,
+        device=device,
+        recipe=recipe,
+        pair=pair,
+        source=source,
+        directory=root / arguments.experiment_name / name,
+    )
+
+
+def train_fraction(arguments: TrainArgs) -> float | None:
+    """The share of each class's pixels that train; None where a split has none."""
+    if arguments.split in ("fixed", "all"):
+        return None
+    if arguments.train_fraction is not None:
+        return arguments.train_fraction
+    return IN_SCENE_FRACTION if arguments.scene is not None else SOURCE_FRACTION
+
+
+def _recipe(arguments: TrainArgs, config: MethodConfig) -> Recipe:
+    if arguments.pair is not None:
+        return NamedPair(name=arguments.pair, data_dir=arguments.data_dir)
+    assert arguments.scene is not None
+    fraction = train_fraction(arguments)
+    return InScene(
+        scene=arguments.scene,
+        split=arguments.split,
+        patch_size=config.patch_size,
+        seed=derive_seed(arguments.seed, "split", arguments.scene),
+        **({} if fraction is None else {"train_fraction": fraction}),
+        train_mask=arguments.train_mask,
+        test_mask=arguments.test_mask,
+        data_dir=arguments.data_dir,
+    )
+
+
+def _source_split(arguments: TrainArgs, config: MethodConfig, pair: ScenePair) -> Split:
+    fraction = train_fraction(arguments)
+    if pair.test_split is not None or fraction is None:
+        return everything_split(pair.source, patch_size=config.patch_size)
+    seed = derive_seed(arguments.seed, "split", pair.name)
+    if arguments.split == "random":
+        return random_split(pair.source, train_fraction=fraction, patch_size=config.patch_size, seed=seed)
+    return block_split(pair.source, patch_size=config.patch_size, seed=seed, validation_fraction=1 - fraction)
+
+
+def _device(arguments: TrainArgs) -> torch.device:
+    available = torch.cuda.is_available()
+    if arguments.device == "cuda" and not available:
+        raise InvalidInputError("--device cuda: torch sees no GPU here; use --device cpu.")
+    return torch.device("cuda" if available and arguments.device != "cpu" else "cpu")
+
+
+def _as_words(config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in config.items())
+
+
+def training_counts(training: PreparedTraining) -> list[int]:
+    """Training pixels of each class, K numbers."""
+    labels = training.source.labels_of(training.source.split.train)
+    return [int(n) for n in np.bincount(labels, minlength=training.source.scene.num_classes)]

@@ -1,0 +1,143 @@
+"""One training in MLflow: a run with its settings, the metrics of every epoch, pictures and model.
+
+Everything is on disk as well. When MLflow fails in the middle, the training goes on, one warning is given, and what is
+missing is written at the end.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sceneshift.errors import StudyError, first_line
+from sceneshift.tracking.backend import TrackingBackend
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_LOG = logging.getLogger(__name__)
+
+_RUN_TAG = "sceneshift.training"
+
+#: Metrics are written together, in as many at a time as MLflow takes at most, or when so many seconds have passed.
+_MOST_METRICS, _PATIENCE_S = 1000, 5.0
+
+
+class TrainingRun:
+    """The MLflow run of one training.
+
+    Args:
+        backend: Where MLflow keeps its records.
+        experiment: Name of the experiment; made where there is none.
+        name: Name of the run; a run of that name in the experiment is gone on with.
+        tags: On the run.
+        params: On the run.
+
+    Raises:
+        StudyError: MLflow can't be reached, or the experiment was deleted there.
+    """
+
+    def __init__(
+        self,
+        backend: TrackingBackend,
+        *,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+    ) -> None:
+        from mlflow.entities import Metric
+
+        self.backend = backend
+        self.client: MlflowClient = backend.connect()
+        self.experiment_id = self._open_experiment(experiment)
+        self.run_id, self._logged = self._open_run(name, tags, params)
+        self._waiting: list[Metric] = []
+        self._written_at = time.monotonic()
+        self._warned = False
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Take an epoch's metrics; they are written now or soon. An epoch the run knows is left out."""
+        from mlflow.entities import Metric
+
+        if epoch <= self._logged:
+            return
+        self._logged = epoch
+        now_ms = int(time.time() * 1000)
+        rows = {**metrics, "epoch": float(epoch)}
+        self._waiting += [Metric(key, value, now_ms, epoch) for key, value in rows.items()]
+        if len(self._waiting) > _MOST_METRICS // 2 or time.monotonic() - self._written_at > _PATIENCE_S:
+            try:
+                self._write()
+            except Exception as error:  # whatever MLflow or its server raises: the training is worth more
+                self._warn(error)
+
+    def log_results(self, metrics: Mapping[str, float], folder: str) -> None:
+        """Write what is still missing, final metrics, and a folder of pictures and tables.
+
+        Raises:
+            StudyError: MLflow can't be told.
+        """
+        try:
+            self._write()
+            for key, value in metrics.items():
+                self.client.log_metric(self.run_id, key, value)
+            self.client.log_artifacts(self.run_id, folder, "report")
+        except Exception as error:
+            raise StudyError(
+                f"the results lie in {folder}, but MLflow at {self.backend.uri} could not be told "
+                f"({first_line(error)}). When it is back, --resume tells it."
+            ) from error
+
+    def close(self, status: str) -> None:
+        """End the run with an MLflow status such as ``FINISHED`` or ``KILLED``; a fault of MLflow is told."""
+        try:
+            self._write()
+            self.client.set_terminated(self.run_id, status)
+        except Exception as error:
+            self._warn(error)
+
+    def link(self) -> str:
+        """A link to the run in the MLflow UI."""
+        return self.backend.study_link(self.experiment_id, self.run_id)
+
+    def _write(self) -> None:
+        while self._waiting:
+            chunk = self._waiting[:_MOST_METRICS]
+            self.client.log_batch(self.run_id, metrics=chunk)
+            del self._waiting[: len(chunk)]
+        self._written_at = time.monotonic()
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            _LOG.warning(
+                "MLflow at %s failed (%s); the training goes on and tells MLflow the rest at its end.",
+                self.backend.uri,
+                first_line(error),
+            )
+        self._warned = True
+        self._written_at = time.monotonic()
+
+    def _open_experiment(self, name: str) -> str:
+        existing = self.client.get_experiment_by_name(name)
+        if existing is not None:
+            if existing.lifecycle_stage == "deleted":
+                raise StudyError(f"the MLflow experiment {name!r} was deleted; restore it or choose another name.")
+            return str(existing.experiment_id)
+        root = self.backend.artifact_root
+        location = None if root is None else str(root / name)
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(self.client.create_experiment(name, artifact_location=location, tags=tags))
+
+    def _open_run(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> tuple[str, int]:
+        from mlflow.entities import Param
+
+        found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`{_RUN_TAG}` = '{name}'")
+        if found:
+            run_id = str(found[0].info.run_id)
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id, int(found[0].data.metrics.get("epoch", 0))
+        run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _RUN_TAG: name})
+        run_id = str(run.info.run_id)
+        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        return run_id, 0
