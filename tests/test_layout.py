@@ -118,6 +118,21 @@ def test_only_catalogue_and_target_load_both_sides_with_labels() -> None:
     assert modules_naming("load_both_labelled") == {"sceneshift.scenes.catalogue", "sceneshift.scenes.target"}
 
 
+def test_only_the_catalogue_divides_a_scene_with_the_test_side_s_labels() -> None:
+    assert modules_naming("divide_scene", "DividedScene") == {
+        "sceneshift.scenes.catalogue",
+        "sceneshift.scenes.in_scene",
+    }
+
+
+def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
+    assert modules_naming("load_scene", "apply_masks") == {
+        "sceneshift.scenes.catalogue",
+        "sceneshift.scenes.in_scene",
+        "sceneshift.scenes.masks",
+    }
+
+
 @pytest.mark.parametrize(
     "code",
     [

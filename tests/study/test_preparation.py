@@ -1,6 +1,7 @@
 import pytest
 
 from sceneshift.errors import InvalidInputError, ResourceError, StudyError
+from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
 from sceneshift.search.cluster import ClusterSize
 from sceneshift.study.arguments import TuneArgs
@@ -54,6 +55,12 @@ def test_workers_are_handed_no_target(prepared):
         assert not isinstance(pair.target, Scene)
         assert vars(source).keys() == {"pair_name", "scene", "split"}
         assert not source.scene.footprint.overlaps(pair.target.footprint)
+
+
+def test_the_targets_are_opened_by_the_recipes_the_pairs_were_made_from(prepared):
+    study = prepared(pairs=("sw-se",))
+    assert study.recipes == [NamedPair(name="sw-se")]
+    assert [pair.name for pair in study.pairs] == ["sw-se"]
 
 
 def test_pairs_that_share_a_pixel_are_refused(prepared):

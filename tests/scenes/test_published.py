@@ -1,0 +1,51 @@
+"""What is written down of published scenes agrees with itself."""
+
+import pytest
+
+from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_an_entry_is_whole(name: str) -> None:
+    entry = SCENES[name]
+    assert len(set(entry.class_names)) == len(entry.class_names) >= 3
+    assert entry.counts is None or len(entry.counts) == len(entry.class_names)
+    assert entry.label_values is None or len(entry.label_values) == len(entry.class_names)
+    assert entry.wavelengths_nm is None or len(entry.wavelengths_nm) == entry.shape[2]
+    assert (not entry.forms) == (name == "indian_pines")
+    assert entry.counts is None or sum(entry.counts) <= entry.shape[0] * entry.shape[1]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_both_scenes_of_a_pair_have_the_same_classes_and_bands(name: str) -> None:
+    source, target = (SCENES[scene] for scene in PAIRS[name])
+    assert source.class_names == target.class_names
+    assert source.shape[2] == target.shape[2]
+    assert name == "-".join(PAIRS[name])
+    assert name not in EMBEDDED_PAIRS
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [
+        ("houston13", 2530),
+        ("houston18", 53200),
+        ("paviau", 39332),
+        ("paviac", 39355),
+        ("dioni", 20024),
+        ("loukia", 10317),
+        ("shanghai", 1600 * 230),  # every pixel is labelled
+        ("hangzhou", 590 * 230),
+        ("indian_pines", 10249),
+    ],
+)
+def test_counts_add_up_to_the_published_sums(name: str, total: int) -> None:
+    assert sum(SCENES[name].counts) == total
+
+
+def test_samson_and_jasper_ridge_call_their_materials_alike() -> None:
+    samson, jasper = SCENES["samson"], SCENES["jasper_ridge"]
+    assert samson.class_names == ("soil", "tree", "water")
+    assert jasper.class_names == ("tree", "water", "soil", "road")
+    assert (samson.wavelengths_nm[0], samson.wavelengths_nm[-1]) == (401, 889)
+    assert 400 < jasper.wavelengths_nm[0] < jasper.wavelengths_nm[-1] < 2500
