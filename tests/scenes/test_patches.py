@@ -56,6 +56,19 @@ def test_a_batch_is_gathered_in_the_order_asked_for() -> None:
         assert torch.equal(one, sampler.patches(pixel[None])[0])
 
 
+@pytest.mark.parametrize("patch_size", [1, 3, 13])
+def test_spectra_are_the_cube_s_pixels_in_the_order_asked_for(patch_size: int) -> None:
+    cube = numbered_cube()
+    sampler = sampler_of(cube, patch_size)
+    pixels = torch.tensor([17, 0, 23, 3, 20, 17, *range(24)])
+    spectra = sampler.spectra(pixels)
+    np.testing.assert_array_equal(spectra.numpy(), cube.reshape(-1, BANDS)[pixels.numpy()])
+    assert spectra.dtype == torch.float32
+    assert torch.equal(spectra, sampler.patches(pixels)[:, :, patch_size // 2, patch_size // 2])
+    spectra.zero_()  # a copy: the cube is left alone
+    np.testing.assert_array_equal(sampler.spectra(pixels).numpy(), cube.reshape(-1, BANDS)[pixels.numpy()])
+
+
 def test_flips_are_numpys() -> None:
     cube = np.random.default_rng(0).random((HEIGHT, WIDTH, BANDS)).astype(np.float32)
     batch = sampler_of(cube, 5).patches(torch.tensor([9, 9, 9, 9]), flips=torch.arange(4))

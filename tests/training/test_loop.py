@@ -15,6 +15,7 @@ from torch import Tensor
 from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.methods.s2vnet import S2VNet, S2VNetConfig
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split, everything_split
@@ -32,6 +33,12 @@ def plan_of(epochs: int = 2, seed: int = 0, **changes: Any) -> TrainingPlan:
 
 
 ADVERSARIAL_PLAN = TrainingPlan(method="s2amsnet", config=ADVERSARIAL, epochs=2, seed=0)
+FADING_PLAN = TrainingPlan(  # its learning rate falls, and it looks at the training pixels first
+    method="s2vnet",
+    config=S2VNetConfig(patch_size=5, batch_size=40, width=8, heads=2, lr=0.01),
+    epochs=3,
+    seed=0,
+)
 
 
 def reports_of(plan: TrainingPlan, sources: list[SourceDomain], **arguments: Any) -> list[EpochReport]:
@@ -57,6 +64,18 @@ class TestPlan:
     def test_it_trains_for_at_least_one_epoch(self) -> None:
         with pytest.raises(InvalidInputError, match="epochs = 0; expected at least 1"):
             plan_of(epochs=0)
+
+    def test_its_interval_between_evaluations_is_not_negative(self) -> None:
+        with pytest.raises(InvalidInputError, match="evaluate_every = -1; expected 0 or more epochs"):
+            replace(plan_of(), evaluate_every=-1)
+
+    @pytest.mark.parametrize(
+        ("every", "evaluated"),
+        [(1, [1, 2, 3, 4, 5, 6, 7]), (2, [2, 4, 6, 7]), (3, [3, 6, 7]), (7, [7]), (99, [7]), (0, [7])],
+    )
+    def test_it_evaluates_at_its_interval_and_at_the_end(self, every: int, evaluated: list[int]) -> None:
+        plan = replace(plan_of(epochs=7), evaluate_every=every)
+        assert [epoch for epoch in range(1, 8) if plan.evaluates(epoch)] == evaluated
 
     def test_its_method_is_known(self) -> None:
         with pytest.raises(InvalidInputError, match="no method is called 'crossentropy'; did you mean 'cross_entropy'"):
@@ -164,8 +183,15 @@ def cut_after(epoch: int, kept: list[EpochReport]) -> Callable[[EpochReport], No
 class TestCutAndResumed:
     @pytest.mark.parametrize(
         ("plan", "epoch"),
-        [(plan_of(epochs=3), 1), (plan_of(epochs=3), 2), (ADVERSARIAL_PLAN, 1)],
-        ids=["cross_entropy-1", "cross_entropy-2", "s2amsnet-1"],
+        [
+            (plan_of(epochs=3), 1),
+            (plan_of(epochs=3), 2),
+            (replace(plan_of(epochs=3), evaluate_every=0), 2),
+            (ADVERSARIAL_PLAN, 1),
+            (FADING_PLAN, 1),
+            (FADING_PLAN, 2),
+        ],
+        ids=["cross_entropy-1", "cross_entropy-2", "evaluated-last-2", "s2amsnet-1", "s2vnet-1", "s2vnet-2"],
     )
     def test_it_goes_on_as_if_it_had_not_been_cut(
         self, make_source: Callable[..., SourceDomain], tmp_path: Path, plan: TrainingPlan, epoch: int
@@ -181,6 +207,30 @@ class TestCutAndResumed:
         # The last whole epoch is told again: whoever was cut may not have heard of it.
         assert without_time(resumed[0]) == without_time(kept[-1])
         assert [without_time(r) for r in kept + resumed[1:]] == [without_time(r) for r in whole]
+
+    def test_each_epoch_has_its_learning_rate_whether_it_was_cut_or_not(
+        self, tiny_source: SourceDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rates: list[float] = []
+        real = S2VNet.training_step
+
+        def step(method: S2VNet, *batch: Tensor) -> dict[str, Tensor]:
+            rates.extend(group["lr"] for group in method.optimizers()["network"].param_groups)
+            return real(method, *batch)
+
+        monkeypatch.setattr(S2VNet, "training_step", step)
+        plan = replace(FADING_PLAN, epochs=6, evaluate_every=0)
+        reports_of(plan, [tiny_source])
+        whole, rates = rates, []
+        # Three batches an epoch; of ten tenths, floor(10 / 6 of the epochs that are done) are over.
+        falls = [0, 1, 3, 5, 6, 8]
+        assert whole == pytest.approx([0.01 * 0.9**n for n in falls for _ in range(3)], rel=1e-12)
+        folder = CheckpointFolder(str(tmp_path))
+        with pytest.raises(Cut):
+            train(plan, [tiny_source], report=cut_after(4, []), checkpoints=folder)
+        assert rates == whole[:12]
+        reports_of(plan, [tiny_source], checkpoints=folder)
+        assert rates == whole
 
     def test_keeping_checkpoints_changes_nothing(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
         kept = reports_of(plan_of(), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
@@ -309,6 +359,42 @@ class TestBatches:
         assert (one - plain)[changed].std().item() == pytest.approx(0.5 * rms**0.5, rel=0.05)
 
 
+class TestHooks:
+    def test_a_method_looks_once_at_the_training_pixels_as_its_patches_show_them(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[Tensor, Tensor]] = []
+        monkeypatch.setattr(CrossEntropy, "begin", lambda _, spectra, labels: seen.append((spectra, labels)))
+        run = PairRun(plan_of(flips=False, noise_scale=0.0, normalization="none"), tiny_source, CPU)
+        batches = record_steps(monkeypatch)
+        run.train_epoch(1)
+        ((spectra, labels),) = seen
+        pixels = tiny_source.split.train
+        np.testing.assert_array_equal(spectra, tiny_source.scene.cube.reshape(-1, 8)[pixels])
+        assert labels.tolist() == tiny_source.labels_of(pixels).tolist()
+        assert (spectra.dtype, labels.dtype) == (torch.float32, torch.int64)
+        shown = [(*p[:, 2, 2].tolist(), int(y)) for ps, ys in batches for p, y in zip(ps, ys, strict=True)]
+        assert sorted(shown) == sorted((*s.tolist(), int(y)) for s, y in zip(spectra, labels, strict=True))
+
+    def test_endmembers_start_at_the_training_pixels_means(self, tiny_source: SourceDomain) -> None:
+        network = PairRun(FADING_PLAN, tiny_source, CPU).classifier
+        pixels = tiny_source.split.train
+        cube = Normalization.fit("minmax-per-band", tiny_source.scene.cube).apply(tiny_source.scene.cube)
+        spectra, labels = cube.reshape(-1, 8)[pixels], tiny_source.labels_of(pixels)
+        means = np.stack([spectra[labels == k].mean(axis=0) for k in range(3)])
+        np.testing.assert_allclose(network.endmembers.detach()[:8].T, means, rtol=1e-5)
+
+    def test_an_epoch_begins_with_its_number_before_its_first_step(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[Any] = []
+        monkeypatch.setattr(CrossEntropy, "begin_epoch", lambda _, epoch, *, epochs: told.append((epoch, epochs)))
+        real = CrossEntropy.training_step
+        monkeypatch.setattr(CrossEntropy, "training_step", lambda *a: told.append("step") or real(*a))
+        reports_of(plan_of(epochs=2), [tiny_source])
+        assert told == [(1, 2), *["step"] * 3, (2, 2), *["step"] * 3]
+
+
 def with_planted_validation(source: SourceDomain) -> SourceDomain:
     cube = np.array(source.scene.cube)
     cube.reshape(-1, cube.shape[2])[source.split.validation] = 1e3
@@ -331,6 +417,37 @@ class TestEvaluation:
             run.prepare_evaluation()
             weights.append(weights_hash(run.classifier))
         assert weights[0] == weights[1]
+
+    @pytest.mark.parametrize("calibrate", [True, False])
+    @pytest.mark.parametrize("plan", [plan_of(epochs=3), FADING_PLAN], ids=lambda plan: plan.method)
+    def test_weights_do_not_depend_on_the_interval_between_evaluations(
+        self, tiny_source: SourceDomain, plan: TrainingPlan, calibrate: bool
+    ) -> None:
+        plan = replace(plan, config=replace(plan.config, calibrate_bn=calibrate))
+        every_epoch = reports_of(plan, [tiny_source])
+        for every in (0, 2):
+            seldom = reports_of(replace(plan, evaluate_every=every), [tiny_source])
+            assert seldom[-1].weights == every_epoch[-1].weights
+            assert without_time(seldom[-1]).metrics == without_time(every_epoch[-1]).metrics
+            for one, other in zip(seldom, every_epoch, strict=True):
+                trained = {name for name in other.metrics if name.startswith("train/")}
+                assert {name: one.metrics[name] for name in trained} == {n: other.metrics[n] for n in trained}
+
+    @pytest.mark.parametrize(("every", "evaluated"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3])])
+    def test_scores_are_told_of_the_epochs_that_are_evaluated(
+        self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, every: int, evaluated: list[int]
+    ) -> None:
+        prepared: list[PairRun] = []
+        real = PairRun.prepare_evaluation
+        monkeypatch.setattr(PairRun, "prepare_evaluation", lambda run: prepared.append(run) or real(run))
+        reports = reports_of(replace(plan_of(epochs=3), evaluate_every=every), [tiny_source])
+        assert len(prepared) == len(evaluated)
+        for report in reports:
+            scores = {name for name in report.metrics if name.startswith("val/")}
+            told = {f"val/{pair}{name}" for pair in ("", "tiny-pair/") for name in ("oa", "aa", "kappa")}
+            assert scores == (told if report.epoch in evaluated else set())
+            assert "train/tiny-pair/ce" in report.metrics
+            assert set(PARTS_OF_AN_EPOCH) <= report.metrics.keys()
 
     @pytest.mark.parametrize("calibrate", [True, False])
     def test_statistics_are_re_estimated_where_the_configuration_says_so(

@@ -17,7 +17,7 @@ from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.networks.s2vnet.losses import band_variation, gaussian_divergence, spatial_variation, spectral_angle
 from sceneshift.networks.s2vnet.network import Departures, S2VNetwork
 
-#: The learning rate falls so many times in a training.
+#: A training has so many equal parts; the learning rate falls from each to the next.
 _DECAYS = 10
 
 
@@ -27,7 +27,7 @@ class S2VNetConfig(MethodConfig):
 
     Args:
         patch_size: P; odd, 5 or more.
-        batch_size: Most patches in a step; one is enough.
+        batch_size: Most patches in a step; 2 or more, though a step takes a single one.
         lr: Adam's learning rate in the first tenth of the training.
         flips: Flip training patches at random; the paper does not.
         noise_scale: Radiation noise on training patches; the paper has none.
@@ -124,6 +124,18 @@ class S2VNet(Method):
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """Its Adam."""
         return {"network": self._optimizer}
+
+    def compile(self) -> None:
+        """Compile the network and its parts.
+
+        A training step asks the network for more than its logits, past what a compiled network is entered by.
+
+        Raises:
+            InvalidInputError: The method is on a CPU.
+        """
+        super().compile()
+        for part in self.network.children():
+            part.compile(dynamic=False)
 
     def begin(self, spectra: Tensor, labels: Tensor) -> None:
         """Let each endmember start at the mean spectrum of a class's training pixels.

@@ -24,7 +24,7 @@ def spectral_angle(one: Tensor, other: Tensor) -> Tensor:
     Returns:
         Scalar in radians, 0 to pi. A spectrum of zeros is at a right angle to all others.
     """
-    one, other = one.float() if one.dtype.itemsize < 4 else one, other.float() if other.dtype.itemsize < 4 else other
+    one, other = _wide(one), _wide(other)
     norms = one.norm(dim=1).clamp_min(_SMALLEST_NORM) * other.norm(dim=1).clamp_min(_SMALLEST_NORM)
     cosine = (one * other).sum(dim=1) / norms
     return torch.acos(cosine.clamp(-1 + _EDGE, 1 - _EDGE)).mean()
@@ -43,6 +43,7 @@ def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     Returns:
         Scalar, at least 0.
     """
+    mean, log_variance = _wide(mean), _wide(log_variance)
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1).mean()
 
 
@@ -55,7 +56,7 @@ def band_variation(perturbation: Tensor) -> Tensor:
     Returns:
         Scalar, at least 0.
     """
-    layers = torch.stack(perturbation.chunk(2))
+    layers = torch.stack(_wide(perturbation).chunk(2))
     return (layers[:, 1:] - layers[:, :-1]).abs().mean()
 
 
@@ -68,6 +69,11 @@ def spatial_variation(maps: Tensor) -> Tensor:
     Returns:
         Scalar, at least 0.
     """
+    maps = _wide(maps)
     batch, _, height, width = maps.shape
     down, across = maps.diff(dim=2).square().sum(), maps.diff(dim=3).square().sum()
     return (down + across) / (2 * batch * height * width)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype.itemsize < torch.float32.itemsize else values

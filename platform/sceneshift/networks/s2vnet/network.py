@@ -43,7 +43,7 @@ class View:
     """All that the network makes of a batch of patches.
 
     Args:
-        logits: (B, K).
+        logits: (B, K), at least float32: under autocast too, for the loss's sake.
         abundances: (N, R), non-negative, summing to one.
         reconstruction: (N, C).
         abundance_features: (B, R, S, S), what the fusion's convolution makes of the abundances.
@@ -157,15 +157,18 @@ class S2VNetwork(nn.Module):
                 f"patches of shape {tuple(patches.shape)}; expected (B, {self.bands}, {side}, {side})."
             )
         spectra = patches.permute(0, 2, 3, 1).reshape(-1, self.bands)
-        abundances, reconstruction, variation = self.unmix(spectra, noise)
+        # In float32 under autocast too: in bfloat16 abundances don't sum to one and like spectra have one cosine.
+        with torch.autocast(patches.device.type, enabled=False):
+            abundances, reconstruction, variation = self.unmix(spectra, noise)
+            mean_spectra = reconstruction.view(batch, side * side, -1).mean(dim=1)
+            cosines = self._cosines(mean_spectra, variation.endmembers)
         maps = abundances.view(batch, side, side, -1).permute(0, 3, 1, 2)
         features = self.abundance_features(maps)
         joined = torch.cat([features.flatten(1), self.pixel_classifier(patches)], dim=1)
         joint = torch.relu(self.joint(joined))
-        mean_spectra = reconstruction.view(batch, side * side, -1).mean(dim=1)
-        cosines = self._cosines(mean_spectra, variation.endmembers)
+        logits = self.head(torch.cat([joint, cosines], dim=1))
         return View(
-            logits=self.head(torch.cat([joint, cosines], dim=1)),
+            logits=logits.float() if logits.dtype.itemsize < torch.float32.itemsize else logits,
             abundances=abundances,
             reconstruction=reconstruction,
             abundance_features=features,

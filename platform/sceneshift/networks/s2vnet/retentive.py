@@ -144,10 +144,10 @@ class PixelClassifier(nn.Module):
             weights_over_batch: see :class:`GaussianWeights`.
 
         Raises:
-            InvalidInputError: the width is odd or no multiple of the heads.
+            InvalidInputError: the width is odd or no multiple of the heads, or one of them is below 1.
         """
         super().__init__()
-        if width % heads or width % 2:
+        if min(width, heads) < 1 or width % heads or width % 2:
             raise InvalidInputError(f"width {width} with {heads} heads; expected an even multiple of the heads.")
         self.embed = nn.Sequential(
             nn.Conv2d(bands, width // 2, 3, padding=1),

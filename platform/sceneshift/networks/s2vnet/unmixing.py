@@ -14,6 +14,9 @@ from sceneshift.errors import InvalidInputError
 #: Endmember values keep this distance from 0 and 1, where their logit has no end.
 EDGE = 1e-6
 
+#: Added to every score's magnitude: a sum of magnitudes is never 0, nor so small that its gradient overflows.
+_SMALLEST_MAGNITUDE = 1e-12
+
 
 class AbundanceEncoder(nn.Module):
     """Three layers per pixel, C to C // 2 to C // 4 to R, batch norm and ReLU between them (Han et al., TGRS 2025)."""
@@ -56,7 +59,7 @@ def constrain(scores: Tensor) -> Tensor:
     Returns:
         (N, R); equal shares where all scores are zero.
     """
-    magnitudes = scores.abs() + torch.finfo(scores.dtype).tiny
+    magnitudes = scores.abs() + _SMALLEST_MAGNITUDE
     return magnitudes / magnitudes.sum(dim=1, keepdim=True)
 
 

@@ -13,7 +13,7 @@ from sceneshift.networks.s2vnet.unmixing import EDGE
 _DECODER_WIDTH = 96
 
 #: Spread of what is learned around the identity (scaling) and around zero (perturbation) before training.
-_START = 0.01
+_START = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
