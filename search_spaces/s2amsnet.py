@@ -13,6 +13,10 @@ from typing import Any
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import Suggests
 
+#: Searched on where --pairs and --scene are left out: disjoint sources and targets, with enough pixels of every class
+#: for a split by blocks.
+PAIRS = ("west-east", "sw-se")
+
 #: The paper's values, by suggested name: the first trial of every search, clipped to the profile.
 DEFAULTS: dict[str, Any] = {
     "patch_size": 13,

@@ -1,7 +1,8 @@
 """Search spaces: define-by-run Python files, read by path on the driver.
 
 A space file holds ``DEFAULTS`` (the published values by suggested name), ``PROFILES`` (name to
-:class:`~sceneshift.search.profile.Profile`) and ``space(trial)``, which calls Optuna's ``trial.suggest_…`` and
+:class:`~sceneshift.search.profile.Profile`), what is searched on where the command line names nothing (``PAIRS``, names
+of scene pairs, or ``SCENE``, one scene) and ``space(trial)``, which calls Optuna's ``trial.suggest_…`` and
 returns the method's configuration as plain values. Workers never see the file.
 """
 
@@ -138,6 +139,8 @@ class SearchSpace:
         source_hash: SHA-256 of the file's text, 16 hexadecimal digits.
         defaults: Published values by suggested name.
         profiles: By name.
+        pairs: Scene pairs that are searched on where nothing is named; empty where a scene is.
+        scene: The scene that is, or None.
         sample: The file's ``space``.
     """
 
@@ -145,6 +148,8 @@ class SearchSpace:
     source_hash: str
     defaults: Mapping[str, Any]
     profiles: Mapping[str, Profile]
+    pairs: tuple[str, ...]
+    scene: str | None
     sample: Callable[[Suggests], dict[str, Any]]
 
     def profile(self, name: str) -> Profile:
@@ -201,7 +206,7 @@ def load_space(path: str | Path) -> SearchSpace:
 
     Raises:
         MissingDataError: There is no such file.
-        InvalidInputError: It lacks ``DEFAULTS``, ``PROFILES`` or ``space``.
+        InvalidInputError: It lacks ``DEFAULTS``, ``PROFILES`` or ``space``, or names no data or both kinds.
     """
     path = Path(path).resolve()
     if not path.is_file():
@@ -215,10 +220,16 @@ def load_space(path: str | Path) -> SearchSpace:
     missing = [name for name in ("DEFAULTS", "PROFILES", "space") if not hasattr(module, name)]
     if missing:
         raise InvalidInputError(f"{path} does not define {', '.join(missing)}; see search_spaces/s2amsnet.py.")
+    if hasattr(module, "PAIRS") == hasattr(module, "SCENE"):
+        raise InvalidInputError(
+            f"{path} must define either PAIRS or SCENE, what is searched on by default; see search_spaces/s2amsnet.py."
+        )
     return SearchSpace(
         path=str(path),
         source_hash=hashlib.sha256(text).hexdigest()[:16],
         defaults=module.DEFAULTS,
         profiles={profile.name: profile for profile in module.PROFILES},
+        pairs=tuple(getattr(module, "PAIRS", ())),
+        scene=getattr(module, "SCENE", None),
         sample=module.space,
     )

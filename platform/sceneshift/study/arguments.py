@@ -1,23 +1,60 @@
 """The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers at once."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from sceneshift.errors import InvalidInputError
 
-#: Disjoint sources and targets, and enough pixels of every class for a split by blocks.
-DEFAULT_PAIRS = ("west-east", "sw-se")
+
+class SceneArgs(Protocol):
+    """The flags that say how one scene is divided; all scripts spell them alike."""
+
+    @property
+    def split(self) -> str:
+        """blocks, random or fixed."""
+
+    @property
+    def train_mask(self) -> str | None:
+        """Label map of the training pixels."""
+
+    @property
+    def test_mask(self) -> str | None:
+        """Label map of the test pixels."""
+
+    @property
+    def data_dir(self) -> str | None:
+        """Where the scenes' files lie."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneArgs:
-    """Search a method's hyperparameters across source -> unseen-target scene pairs.
+    """Search a method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
 
     RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a Ray of its own and a SQLite file are used.
     """
 
-    pairs: tuple[str, ...] = DEFAULT_PAIRS
-    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target."""
+    pairs: tuple[str, ...] | None = None
+    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target. Default: the search
+    space's pairs, or its scene."""
+
+    scene: str | None = None
+    """Search within one scene instead: --split divides it into a side to train and validate on and a side to test."""
+
+    split: Literal["blocks", "random", "fixed"] = "blocks"
+    """How labelled pixels are divided: blocks with a guard band, random (patches lie on both sides), or fixed by two
+    masks, within one scene alone."""
+
+    train_fraction: float | None = None
+    """Share of each class's pixels on the training side. Default: 0.5 of a scene, 0.8 of a pair's source."""
+
+    train_mask: str | None = None
+    """Label map of the training pixels for --split fixed (.tif, .png, .npy, .mat); its class order is its own."""
+
+    test_mask: str | None = None
+    """Label map of the test pixels, numbered like --train-mask."""
+
+    data_dir: str | None = None
+    """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
 
     profile: str | None = None
     """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""
@@ -85,8 +122,16 @@ class TuneArgs:
             raise InvalidInputError("--resume needs --experiment-name: the name of the study to go on with.")
         if self.smoke_test and self.profile not in (None, "smoke-test"):
             raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
-        if not self.pairs or len(set(self.pairs)) != len(self.pairs):
+        if self.pairs is not None and (not self.pairs or len(set(self.pairs)) != len(self.pairs)):
             raise InvalidInputError(f"--pairs {' '.join(self.pairs)}: expected at least one pair, each once.")
+        if self.pairs is not None and self.scene is not None:
+            raise InvalidInputError("give --pairs or --scene, not both: their studies don't share a selection.")
+        if self.train_fraction is not None and not 0 < self.train_fraction < 1:
+            raise InvalidInputError(f"--train-fraction {self.train_fraction}: expected a share between 0 and 1.")
+        if self.train_fraction is not None and self.split == "fixed":
+            raise InvalidInputError("--split fixed takes no --train-fraction: the masks say what trains.")
+        if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
+            raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
         check_name("--experiment-name", self.experiment_name)
 
 

@@ -15,12 +15,7 @@ import torch
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.methods.registry import find_method
-from sceneshift.report.pictures import (
-    draw_class_map,
-    draw_confusion,
-    draw_optimization_history,
-    draw_parameter_importances,
-)
+from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
 from sceneshift.report.screen import render_screen, render_table
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
@@ -29,6 +24,7 @@ from sceneshift.scenes.target import TargetScorer, open_target
 from sceneshift.scores import Scores
 from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
 from sceneshift.search.tuner import SearchPlan
+from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import CHAMPION, LoggedModel, log_and_register
@@ -84,16 +80,17 @@ def close_study(
         door = open_target(recipe)
         largest[pair.name] = door.largest_class_share()
         for role, record in shown.items():
-            class_map = map_scene(
-                trained[pair.name, role],
-                fitted_normalization(study.method, record, source).apply(pair.target.cube),
-                patch_size=record.config["patch_size"],
-                device="cpu",
-            )
+            classifier = trained[pair.name, role]
+            normalization = fitted_normalization(study.method, record, source)
+            cube = normalization.apply(pair.target.cube)
+            class_map = map_scene(classifier, cube, patch_size=record.config["patch_size"], device="cpu")
             scores = door.score(class_map)
             rows.append(_row(pair, role, _validation(record, pair.name), scores.as_dict()))
             if role == BEST:
-                _draw_pair(folder, study, pair, door, scores, class_map)
+                title = f"{study.method}, {pair.name}, {_unseen(pair)}, profile {study.profile.name}"
+                truth = door.ground_truth()
+                draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
+                draw_subpixels(folder, pair, classifier, cube, normalization=normalization, title=title)
         rows.append(_majority_row(pair, source, door))
     draw_optimization_history(folder / "optimization_history.png", ledger.study)
     if not draw_parameter_importances(
@@ -212,26 +209,8 @@ def _majority_row(pair: ScenePair, source: SourceDomain, door: TargetScorer) -> 
     return _row(pair, MAJORITY, validation.as_dict(), target.as_dict())
 
 
-def _draw_pair(
-    folder: Path,
-    study: PreparedStudy,
-    pair: ScenePair,
-    door: TargetScorer,
-    scores: Scores,
-    class_map: np.ndarray[Any, np.dtype[np.int64]],
-) -> None:
-    title = (
-        f"{study.method}, {pair.name}, target never seen, profile {study.profile.name}: "
-        f"OA {100 * scores.oa:.1f}, AA {100 * scores.aa:.1f}, kappa {scores.kappa:.2f}"
-    )
-    draw_confusion(folder / f"confusion_{pair.name}.png", scores, class_names=pair.class_names, title=title)
-    draw_class_map(
-        folder / f"map_{pair.name}.png",
-        class_map,
-        door.ground_truth(),
-        class_names=pair.class_names,
-        title=title,
-    )
+def _unseen(pair: ScenePair) -> str:
+    return "target never seen" if pair.test_split is None else "test pixels never trained on"
 
 
 def _log_model(

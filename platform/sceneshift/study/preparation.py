@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
 from sceneshift.scenes.recipe import NamedPair, Recipe
@@ -17,8 +16,8 @@ from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.cluster import ClusterSize, check_room
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
-from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import TuneArgs
+from sceneshift.study.scene_data import SOURCE_FRACTION, describe_pair, in_scene_recipe, source_split
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.precision import check_precision
 
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Trials at once on a machine without GPUs: more would leave TPE little to learn from before it suggests.
 MOST_AT_ONCE = 4
+
+#: Share of a scene's pixels, class by class, on the side that trains and validates; the rest tests.
+IN_SCENE_FRACTION = 0.5
 
 #: The profile of ``--smoke-test``.
 SMOKE_TEST = "smoke-test"
@@ -67,11 +69,21 @@ class PreparedStudy:
         """The study's Optuna database."""
         return self.directory / "optuna.db"
 
+    @property
+    def pair_names(self) -> str:
+        """The pairs', or the scene's, in one line."""
+        return " ".join(pair.name for pair in self.pairs)
+
+    def _test_splits(self) -> list[tuple[ScenePair, str]]:
+        return [(pair, pair.test_split.content_hash) for pair in self.pairs if pair.test_split is not None]
+
     def settings(self) -> dict[str, Any]:
         """What a resumed search must agree with."""
         return {
             "method": self.method,
-            "pairs": list(self.arguments.pairs),
+            "pairs": [pair.name for pair in self.pairs],
+            "split": self.arguments.split,
+            **{f"test split hash of {pair.name}": hash_ for pair, hash_ in self._test_splits()},
             "profile": self.profile.name,
             "epochs": self.profile.epochs,
             "seed": self.arguments.seed,
@@ -93,7 +105,9 @@ class PreparedStudy:
             "profile": self.profile.name,
             "seed": str(self.arguments.seed),
             "precision": self.arguments.precision,
-            "pairs": " ".join(self.arguments.pairs),
+            "pairs": self.pair_names,
+            "split": self.arguments.split,
+            **{f"test_split.hash.{pair.name}": hash_ for pair, hash_ in self._test_splits()},
             "search_space.hash": self.space.source_hash,
             **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
             **{f"source.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
@@ -113,21 +127,8 @@ class PreparedStudy:
             + f", patch <= {self.space.largest_patch(profile)}"
             + ("" if profile.time_budget_s is None else f", search ends after {profile.time_budget_s:g} s"),
         ]
-        for source in self.sources:
-            split, names = source.split, source.scene.class_names
-            near = split.separation()
-            lines.append(
-                f"pair {source.pair_name:<15} {len(split.train)} training and {len(split.validation)} validation "
-                f"pixels by blocks, guard {split.guard} (patch {split.patch_size}: "
-                f"{near.num_inside_training_patch} validation pixels inside a training patch, "
-                f"{near.num_overlapping_patches} with an overlapping patch)"
-            )
-            left_out = [names[k] for k in range(len(names)) if k not in split.scored_classes]
-            if left_out:
-                lines.append(
-                    f"                     NOT in the validation score, no block layout has it on both sides: "
-                    f"{', '.join(left_out)}"
-                )
+        for pair, source in zip(self.pairs, self.sources, strict=True):
+            lines += describe_pair(pair, source.split)
         return lines
 
     def refuse_wrong_name(self) -> None:
@@ -211,13 +212,20 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
     config_type = find_method(method).config_type
     config_type.from_mapping(space.config(FixedTrial(default_trial.params), profile))
 
-    recipes: list[Recipe] = [NamedPair(name=name) for name in arguments.pairs]
+    patch_size = space.largest_patch(profile)
+    recipes = choose_recipes(arguments, space, patch_size=patch_size)
     pairs = [load_pair(recipe) for recipe in recipes]
     refuse_shared_pixels(pairs)
-    patch_size = space.largest_patch(profile)
     sources = []
     for pair in pairs:
-        split = block_split(pair.source, patch_size=patch_size, seed=derive_seed(arguments.seed, "split", pair.name))
+        fraction = arguments.train_fraction if pair.test_split is None else None
+        split = source_split(
+            pair,
+            arguments.split,
+            fraction=SOURCE_FRACTION if fraction is None else fraction,
+            patch_size=patch_size,
+            seed=arguments.seed,
+        )
         if profile.pixels_per_class is not None:
             split = split.thinned(pair.source, pixels_per_class=profile.pixels_per_class)
         sources.append(SourceDomain(pair_name=pair.name, scene=pair.source, split=split))
@@ -263,6 +271,22 @@ def writable_root(storage_path: str) -> Path:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")
     return root
+
+
+def choose_recipes(arguments: TuneArgs, space: SearchSpace, *, patch_size: int) -> list[Recipe]:
+    """What is searched on: what the command line names, or else what the space file does.
+
+    Raises:
+        InvalidInputError: No pair or scene has that name, or flags are given that go with the other.
+    """
+    scene = arguments.scene if arguments.pairs is not None or arguments.scene is not None else space.scene
+    if scene is None:
+        names = arguments.pairs or space.pairs
+        if arguments.split == "fixed" or arguments.train_mask or arguments.test_mask:
+            raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; name it by --scene.")
+        return [NamedPair(name=name, data_dir=arguments.data_dir) for name in names]
+    fraction = IN_SCENE_FRACTION if arguments.train_fraction is None else arguments.train_fraction
+    return [in_scene_recipe(arguments, scene, fraction=fraction, patch_size=patch_size, seed=arguments.seed)]
 
 
 def choose_profile(arguments: TuneArgs, space: SearchSpace) -> Profile:

@@ -44,7 +44,7 @@ def run_and_close(
         tags=study.tags(),
         params={
             "method": study.method,
-            "pairs": " ".join(arguments.pairs),
+            "pairs": study.pair_names,
             "profile": profile.name,
             "epochs": profile.epochs,
             "num_samples": profile.num_samples,

@@ -13,20 +13,19 @@ import torch
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
+from sceneshift.scenes.recipe import NamedPair, Recipe
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split, everything_split, random_split
-from sceneshift.seeding import derive_seed
+from sceneshift.scenes.split import Split
 from sceneshift.study.preparation import writable_root
+from sceneshift.study.scene_data import SOURCE_FRACTION, describe_pair, in_scene_recipe, source_split
 from sceneshift.study.train_arguments import TrainArgs
 from sceneshift.training.loop import TrainingPlan
 from sceneshift.training.precision import check_precision
 
-#: Shares of each class's pixels that train, where the command line says nothing.
-IN_SCENE_FRACTION, SOURCE_FRACTION = 0.1, 0.8
+#: Share of each class's pixels that train within one scene, where the command line says nothing.
+IN_SCENE_FRACTION = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,29 +106,7 @@ class PreparedTraining:
             f"{self.device.type}",
             f"                     {_as_words(asdict(plan.config))}",
         ]
-        if pair.test_split is not None:
-            near = pair.test_split.separation(plan.config.patch_size)
-            lines.append(
-                f"scene                {pair.name}, split {self.split_name}: {len(pair.test_split.train)} training and "
-                f"{len(pair.test_split.validation)} test pixels"
-            )
-            lines.append(
-                f"                     {near.num_inside_training_patch} test pixels lie inside a training patch, "
-                f"{near.num_overlapping_patches} have an overlapping patch (patch {near.patch_size})"
-            )
-        else:
-            lines.append(
-                f"pair                 {pair.name}, split {self.split_name}: {len(split.train)} training and "
-                f"{len(split.validation)} validation pixels of the source"
-            )
-            if split.kind != "all":
-                near = split.separation(plan.config.patch_size)
-                lines.append(
-                    f"                     {near.num_inside_training_patch} validation pixels lie inside a training "
-                    f"patch, {near.num_overlapping_patches} have an overlapping patch (patch {near.patch_size})"
-                )
-        lines.extend(f"NOTE                 {note}" for note in pair.notes)
-        return lines
+        return [*lines, *describe_pair(pair, split)]
 
     def open_directory(self) -> None:
         """Make the run's directory, or check that a resumed run is the same.
@@ -216,27 +193,24 @@ def _recipe(arguments: TrainArgs, config: MethodConfig) -> Recipe:
     if arguments.pair is not None:
         return NamedPair(name=arguments.pair, data_dir=arguments.data_dir)
     assert arguments.scene is not None
-    fraction = train_fraction(arguments)
-    return InScene(
-        scene=arguments.scene,
-        split=arguments.split,
+    return in_scene_recipe(
+        arguments,
+        arguments.scene,
+        fraction=train_fraction(arguments) or IN_SCENE_FRACTION,
         patch_size=config.patch_size,
-        seed=derive_seed(arguments.seed, "split", arguments.scene),
-        **({} if fraction is None else {"train_fraction": fraction}),
-        train_mask=arguments.train_mask,
-        test_mask=arguments.test_mask,
-        data_dir=arguments.data_dir,
+        seed=arguments.seed,
     )
 
 
 def _source_split(arguments: TrainArgs, config: MethodConfig, pair: ScenePair) -> Split:
-    fraction = train_fraction(arguments)
-    if pair.test_split is not None or fraction is None:
-        return everything_split(pair.source, patch_size=config.patch_size)
-    seed = derive_seed(arguments.seed, "split", pair.name)
-    if arguments.split == "random":
-        return random_split(pair.source, train_fraction=fraction, patch_size=config.patch_size, seed=seed)
-    return block_split(pair.source, patch_size=config.patch_size, seed=seed, validation_fraction=1 - fraction)
+    return source_split(
+        pair,
+        # Within one scene the test side is all that is held back.
+        arguments.split if pair.test_split is None else "all",
+        fraction=train_fraction(arguments) or SOURCE_FRACTION,
+        patch_size=config.patch_size,
+        seed=arguments.seed,
+    )
 
 
 def _device(arguments: TrainArgs) -> torch.device:
