@@ -23,7 +23,8 @@ from sceneshift.scores import Scores
 _DPI = 120
 _UNLABELLED = "#ffffff"
 
-#: Okabe and Ito's eight colours, told apart by colour-blind readers too, then matplotlib's tab20 for more classes.
+#: Okabe and Ito's eight colours, told apart by colour-blind readers too; then twelve that keep the largest distances in
+#: CIELAB from all before them and from white and black; then matplotlib's tab20.
 _COLOURS = (
     "#e69f00",
     "#56b4e9",
@@ -33,6 +34,18 @@ _COLOURS = (
     "#d55e00",
     "#cc79a7",
     "#555555",
+    "#660011",
+    "#99ff88",
+    "#110077",
+    "#ff0066",
+    "#667700",
+    "#aa77ff",
+    "#ffaa88",
+    "#003300",
+    "#00ffff",
+    "#990088",
+    "#ccdd99",
+    "#00ff00",
 )
 
 
