@@ -6,6 +6,7 @@ Shape letters: H rows, W columns, C bands, K classes, R materials.
 """
 
 import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -203,22 +204,19 @@ def _renumbered(entry: SceneEntry, labels: NDArray[np.int64], path: Path) -> NDA
 
 def _tell_other_release(entry: SceneEntry, scene: Scene) -> None:
     if scene.cube.shape != entry.shape:
-        _log.warning(
-            "scene %r: the cube has shape %s, %s is %s: another release, whose figures can't be compared as they are",
-            scene.name,
-            scene.cube.shape,
-            entry.figures,
-            entry.shape,
+        _warn_once(
+            f"scene {scene.name!r}: the cube has shape {scene.cube.shape}, {entry.figures} is {entry.shape}: another "
+            "release, whose figures can't be compared as they are"
         )
     counts = tuple(scene.class_counts.tolist())
     if entry.counts is not None and counts != entry.counts:
-        _log.warning(
-            "scene %r: labelled pixels a class %s (%d together), %s are %s (%d): another release, whose figures can't "
-            "be compared as they are",
-            scene.name,
-            counts,
-            sum(counts),
-            entry.figures,
-            entry.counts,
-            sum(entry.counts),
+        _warn_once(
+            f"scene {scene.name!r}: labelled pixels a class {counts} ({sum(counts)} together), {entry.figures} are "
+            f"{entry.counts} ({sum(entry.counts)}): another release, whose figures can't be compared as they are"
         )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    # A scene is read again when a study closes.
+    _log.warning(message)
