@@ -1,7 +1,7 @@
 """Scenes from files of exactly the published layout, small and in both of MATLAB's formats."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.scenes import catalogue
 from sceneshift.scenes.catalogue import PAIRS, SCENES, load_both_labelled, load_pair, load_reference, load_scene
 from sceneshift.scenes.recipe import InScene, NamedPair
 from sceneshift.scenes.scene import UnlabelledScene
@@ -20,6 +21,13 @@ WITH_LABEL_MAPS = [name for name in FROM_FILES if SCENES[name].forms[0].labels i
 MATERIALS = ["samson", "jasper_ridge"]
 
 Write = Callable[[Path, dict[str, np.ndarray]], None]
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_told_again() -> Iterator[None]:
+    catalogue._warn_once.cache_clear()
+    yield
+    catalogue._warn_once.cache_clear()
 
 
 def write_v73(path: Path, arrays: dict[str, np.ndarray]) -> None:
