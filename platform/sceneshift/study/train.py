@@ -6,13 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import SceneshiftError
-from sceneshift.study.train_arguments import TrainArgs, read_train_command_line
+from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES, TrainArgs, read_train_command_line
 
 if TYPE_CHECKING:
     from sceneshift.training.loop import EpochReport
-
-#: Seconds between two lines of progress.
-_LINE_EVERY_S = 5.0
 
 
 def main(description: str) -> int:
@@ -106,14 +103,14 @@ class _Progress:
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
         self._first: tuple[int, float] | None = None
-        self._told_at = -_LINE_EVERY_S
+        self._told_at = -SECONDS_BETWEEN_LINES
 
     def tell(self, report: "EpochReport") -> None:
         """Take an epoch; print it if it is time."""
         now = time.monotonic()
         if self._first is None:
             self._first = (report.epoch, now)
-        if now - self._told_at < _LINE_EVERY_S and report.epoch < self._epochs:
+        if now - self._told_at < SECONDS_BETWEEN_LINES and report.epoch < self._epochs:
             return
         self._told_at = now
         terms = {key.rsplit("/", 1)[1]: v for key, v in report.metrics.items() if key.startswith("train/")}

@@ -7,6 +7,9 @@ from typing import Any, Literal
 from sceneshift.errors import InvalidInputError
 from sceneshift.study.arguments import check_name
 
+#: Long work tells how far it is after so many seconds.
+SECONDS_BETWEEN_LINES = 5.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArgs:

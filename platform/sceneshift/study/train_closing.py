@@ -5,6 +5,8 @@ Beside :mod:`sceneshift.study.closing` this is the only module that opens the do
 
 import csv
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from sceneshift.scenes.target import open_target
 from sceneshift.scenes.unmixing import UnmixingReference
 from sceneshift.scores import Scores
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
+from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES
 from sceneshift.study.train_preparation import PreparedTraining, training_counts
 from sceneshift.study.unmixing import (
     class_means,
@@ -55,7 +58,13 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     folder.mkdir(parents=True, exist_ok=True)
     normalized = run.normalization.apply(pair.target.cube)
     print(f"\nMapping {normalized.shape[0]} x {normalized.shape[1]} pixels.", flush=True)
-    class_map = map_scene(run.classifier, normalized, patch_size=plan.config.patch_size, device=training.device)
+    class_map = map_scene(
+        run.classifier,
+        normalized,
+        patch_size=plan.config.patch_size,
+        device=training.device,
+        progress=_tell_share_now_and_then(),
+    )
     np.save(folder / f"map_{pair.name}.npy", class_map.astype(np.uint8 if len(pair.class_names) < 256 else np.uint16))
     title = f"{plan.method}, {pair.name}, split {training.split_name}, {plan.epochs} epochs"
     reference = _reference(training)
@@ -96,6 +105,18 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     model = _log_model(training, run, mlflow_run, scores)
     mlflow_run.close("FINISHED")
     print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
+
+
+def _tell_share_now_and_then() -> Callable[[int, int], None]:
+    told_at = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= SECONDS_BETWEEN_LINES:
+            told_at = time.monotonic()
+            print(f"  {100 * done / total:.0f} % of {total} pixels", flush=True)
+
+    return tell
 
 
 def _reference(training: PreparedTraining) -> UnmixingReference | None:
