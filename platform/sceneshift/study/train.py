@@ -1,11 +1,11 @@
 """A training from its arguments to its last screen."""
 
-import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import SceneshiftError
+from sceneshift.study.arguments import resume_command
 from sceneshift.study.train_arguments import TrainArgs, read_train_command_line
 
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ def train_one(arguments: TrainArgs) -> int:
         close_training(training, runs[0], mlflow_run)
     except KeyboardInterrupt:
         mlflow_run.close("KILLED")
-        words = [word for word in sys.argv if word != "--resume"]
-        if arguments.run_name is None:
-            words += ["--run-name", training.name]
-        print(f"\nInterrupted. Go on with:\n  {shlex.join([sys.executable, *words, '--resume'])}", flush=True)
+        print(f"\nInterrupted. Go on with:\n  {resume_command('--run-name', training.name)}", flush=True)
         return 130
     except BaseException:
         mlflow_run.close("FAILED")
