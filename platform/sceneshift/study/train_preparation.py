@@ -66,7 +66,7 @@ class PreparedTraining:
 
     def settings(self) -> dict[str, Any]:
         """What a resumed training must agree with, as plain values."""
-        plan = self.plan
+        plan, test = self.plan, self.pair.test_split
         return {
             "method": plan.method,
             "config": asdict(plan.config),
@@ -76,6 +76,7 @@ class PreparedTraining:
             "trained on": self.pair.name,
             "split": self.split_name,
             "split hash": self.source.split.content_hash,
+            **({} if test is None else {"test split hash": test.content_hash}),
             "source hash": self.source.scene.content_hash,
             "target hash": self.pair.target.cube_hash,
         }
@@ -84,6 +85,7 @@ class PreparedTraining:
         """Where the run comes from."""
         from sceneshift.tracking.provenance import code_tags
 
+        test = self.pair.test_split
         return {
             **code_tags(),
             "method": self.plan.method,
@@ -92,6 +94,7 @@ class PreparedTraining:
             "seed": str(self.plan.seed),
             "selection": "last epoch; no test label read before",
             "split.hash": self.source.split.content_hash,
+            **({} if test is None else {"test_split.hash": test.content_hash}),
             "source.hash": self.source.scene.content_hash,
             "target.hash": self.pair.target.cube_hash,
         }
