@@ -231,7 +231,7 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
         cube = Normalization.from_dict(description["normalization"]).apply(load_pair(NamedPair(name=pair)).target.cube)
         class_map = map_scene(network, cube, patch_size=description["config"]["patch_size"], device="cpu")
         (row,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best")]
-        assert open_target(pair).score(class_map).as_dict() == row["target"]
+        assert open_target(NamedPair(name=pair)).score(class_map).as_dict() == row["target"]
 
 
 def test_a_name_that_exists_is_refused_and_nothing_changes(uncut):
