@@ -73,9 +73,9 @@ def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
 
 
 def test_one_scene_is_divided_by_flags_of_its_own():
-    line = "--scene houston2013 --split fixed --train-mask tr.tif --test-mask te.tif --data-dir d"
+    line = "--scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif --data-dir d"
     assert parse(*line.split()) == TuneArgs(
-        scene="houston2013", split="fixed", train_mask="tr.tif", test_mask="te.tif", data_dir="d"
+        scene="houston13", split="fixed", train_mask="tr.tif", test_mask="te.tif", data_dir="d"
     )
     line = "--scene indian_pines --split random --train-fraction 0.3"
     assert parse(*line.split()) == TuneArgs(scene="indian_pines", split="random", train_fraction=0.3)

@@ -63,13 +63,13 @@ def test_method_and_scene_are_enough():
 
 
 def test_all_flags_are_read():
-    of_a_scene = """--method s2vnet --scene houston2013 --split fixed --train-mask tr.tif --test-mask te.tif 
+    of_a_scene = """--method s2vnet --scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif 
         --data-dir d
         --patch-size 9 --batch-size 32 --lr 0.01 --epochs 3 --set width=16 heads=2 --seed 4 --device cpu --threads 2
         --precision tf32 --compile --storage-path out --experiment-name e --run-name r --resume"""
     assert parse(*of_a_scene.split()) == TrainArgs(
         method="s2vnet",
-        scene="houston2013",
+        scene="houston13",
         split="fixed",
         train_mask="tr.tif",
         test_mask="te.tif",
