@@ -130,7 +130,7 @@ class PreparedTraining:
             return
         if not path.exists():
             raise StudyError(f"no run {self.name!r} at {self.directory} to resume; leave --resume out to begin one.")
-        before = json.loads(path.read_text())
+        before, now = _flat(json.loads(path.read_text())), _flat(now)
         differing = [
             f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
             for key in sorted(before.keys() | now.keys())
@@ -221,6 +221,11 @@ def _device(arguments: TrainArgs) -> torch.device:
     if arguments.device == "cuda" and not available:
         raise InvalidInputError("--device cuda: torch sees no GPU here; use --device cpu.")
     return torch.device("cuda" if available and arguments.device != "cpu" else "cpu")
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the configuration's beside them: a message names the one that differs."""
+    return {**settings, **settings.get("config", {}), "config": None}
 
 
 def _as_words(config: Mapping[str, Any]) -> str:
