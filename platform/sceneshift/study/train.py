@@ -24,7 +24,7 @@ def main(description: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped before the training began.", file=sys.stderr)
+        print("\nStopped. If a run had begun, --resume with its --run-name goes on with it.", file=sys.stderr)
         return 130
 
 
@@ -88,8 +88,9 @@ def train_one(arguments: TrainArgs) -> int:
         )
         close_training(training, runs[0], mlflow_run)
     except KeyboardInterrupt:
-        mlflow_run.close("KILLED")
+        # Told first: an MLflow that is away takes its time, and who can't wait interrupts again.
         print(f"\nInterrupted. Go on with:\n  {resume_command('--run-name', training.name)}", flush=True)
+        mlflow_run.close("KILLED")
         return 130
     except BaseException:
         mlflow_run.close("FAILED")
