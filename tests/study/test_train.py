@@ -18,7 +18,6 @@ import pytest
 import torch
 from matplotlib import image
 
-from sceneshift.errors import StudyError
 from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.split import random_split
 from sceneshift.scenes.target import open_target
@@ -383,21 +382,3 @@ def test_no_test_label_steers_the_weights(tmp_path):
     assert real != wrong
     # The scores do hang on the test labels, and on as many of them.
     assert np.sum(real) == np.sum(wrong) == len(split.validation)
-
-
-def test_other_test_pixels_are_another_run(tmp_path):
-    scene = load_indian_pines()
-    split = random_split(scene, train_fraction=0.05, patch_size=5, seed=0)
-    for name, pixels in (("train", split.train), ("all", split.validation), ("some", split.validation[::2])):
-        mask = np.zeros(scene.labels.size, dtype=np.int64)
-        mask[pixels] = scene.labels.ravel()[pixels]
-        np.save(tmp_path / f"{name}.npy", mask.reshape(scene.shape))
-
-    def prepared(name, **changes):
-        masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / f"{name}.npy")}
-        return prepare_training(arguments(tmp_path, split="fixed", epochs=1, **masks, **changes))
-
-    prepared("all").open_directory()
-    prepared("all", resume=True).open_directory()
-    with pytest.raises(StudyError, match="test split hash: was"):
-        prepared("some", resume=True).open_directory()
