@@ -93,3 +93,61 @@ def test_any_flag_of_the_shape_measures_that_shape_alone(benchmark) -> None:
     ((shape, batches),) = speed.Args(bands=103, patch=11).shapes()
     assert (shape.bands, shape.patch, shape.width, batches) == (103, 11, 128, (64, 256))
     assert speed.Args(batch=32).shapes() == [(speed.MAIN, (32,))]
+
+
+def row(split: str, variant: str, seed: int, oa: float, **ways: float) -> dict:
+    scores = {"scores": {"oa": oa, "aa": oa / 2, "kappa": oa / 5}}
+    return {"split": split, "variant": variant, "seed": seed, **scores, **{way: {"oa": v} for way, v in ways.items()}}
+
+
+def test_a_table_of_accuracies_has_means_and_deviations_over_seeds(benchmark) -> None:
+    table = benchmark("s2vnet_accuracy").table
+    rows = [
+        row("random", "paper", 0, 0.8, kept=0.7, **{"random order": 0.6}),
+        row("random", "paper", 1, 0.9, kept=0.7, **{"random order": 0.7}),
+        row("fixed", "paper", 0, 0.5, kept=0.25, **{"random order": 0.5}),
+        row("random", "SVM", 0, 0.75),
+    ]
+    head, rule, *lines = table(rows).splitlines()
+    assert {line.count("|") for line in (head, rule, *lines)} == {9}
+    # Splits and networks in their own order, whatever order they were measured in; the SVM has no batch statistics.
+    assert lines == [
+        "| fixed | paper | 1 | 50.0 | 25.0 | 10.0 | 25.0 | 50.0 |",
+        "| random | SVM | 1 | 75.0 | 37.5 | 15.0 |  |  |",
+        "| random | paper | 2 | 85.0 ± 7.1 | 42.5 ± 3.5 | 17.0 ± 1.4 | 70.0 ± 0.0 | 65.0 ± 7.1 |",
+    ]
+    assert table(rows[::-1]).splitlines()[2:] == lines
+    assert len(table([]).splitlines()) == 2
+
+
+def test_what_has_been_measured_is_read_and_not_measured_again(benchmark, tmp_path, monkeypatch, capsys) -> None:
+    accuracy = benchmark("s2vnet_accuracy")
+    results = tmp_path / "rows.jsonl"
+    results.write_text(json.dumps(row("random", "SVM", 0, 0.75)) + "\n")
+    measured = []
+
+    def measure(split: str, seed: int, variant: str, arguments: object) -> dict:
+        measured.append((split, seed, variant))
+        return row(split, variant, seed, 0.65)
+
+    monkeypatch.setattr(accuracy, "measure", measure)
+    words = ["--splits", "random", "--variants", "SVM", "--seeds", "0", "1", "--results", str(results)]
+    monkeypatch.setattr("sys.argv", ["s2vnet_accuracy.py", *words])
+    assert accuracy.main() == 0
+    assert measured == [("random", 1, "SVM")]
+    assert [json.loads(line)["seed"] for line in results.read_text().splitlines()] == [0, 1]
+    assert "| random | SVM | 2 | 70.0 ± 7.1 |" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["s2vnet_accuracy.py", "--table", "--results", str(results)])
+    assert accuracy.main() == 0
+    assert len(measured) == 1
+
+
+def test_every_variant_is_a_configuration_that_departs_in_one_thing(benchmark) -> None:
+    accuracy = benchmark("s2vnet_accuracy")
+    assert accuracy.VARIANTS["paper"] == {}
+    changes = [change for name, change in accuracy.VARIANTS.items() if name != "paper"]
+    assert all(len(change) == 1 for change in changes)
+    for change in changes:
+        ((name, value),) = change.items()
+        assert getattr(accuracy.S2VNetConfig(**change), name) is value is True
+        assert getattr(accuracy.S2VNetConfig(), name) is False

@@ -75,7 +75,9 @@ def test_no_file_is_longer_than_400_lines() -> None:
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
-@pytest.mark.parametrize("module", ["sceneshift", "sceneshift.study.arguments"])
+@pytest.mark.parametrize(
+    "module", ["sceneshift", "sceneshift.study.arguments", "sceneshift.study.train_arguments", "sceneshift.study.train"]
+)
 def test_a_cheap_import_stays_cheap(module: str) -> None:
     loaded = loaded_by(module)
     assert "sceneshift" in loaded
@@ -95,8 +97,12 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
     assert loaded.isdisjoint({"ray", "mlflow", "optuna"})
 
 
-def test_only_the_closing_study_opens_the_door_to_target_labels() -> None:
-    assert modules_naming("open_target", "TargetScorer") == {"sceneshift.scenes.target", "sceneshift.study.closing"}
+#: They run after the last epoch of what they close.
+CLOSING = {"sceneshift.study.closing", "sceneshift.study.train_closing"}
+
+
+def test_only_what_closes_opens_the_door_to_target_labels() -> None:
+    assert modules_naming("open_target", "TargetScorer") == {"sceneshift.scenes.target"} | CLOSING
 
 
 def test_nobody_else_imports_the_module_behind_the_door() -> None:
@@ -111,7 +117,7 @@ def test_nobody_else_imports_the_module_behind_the_door() -> None:
                 continue
             if "sceneshift.scenes.target" in imported or getattr(node, "level", 0) > 0:
                 importers.add(module_name(path))
-    assert importers == {"sceneshift.study.closing"}
+    assert importers == CLOSING
 
 
 def test_only_catalogue_and_target_load_both_sides_with_labels() -> None:

@@ -210,3 +210,44 @@ def test_normalizing_does_not_hide_a_nan(name: str) -> None:
     normalized = normalization.apply(cube)
     assert np.isnan(normalized[0, 0, 1])
     assert np.isfinite(normalized[1, 1]).all()
+
+
+@pytest.mark.parametrize("name", PER_BAND)
+def test_what_was_fitted_is_undone_band_by_band(name: str) -> None:
+    source, target = cube_of(), cube_of(7, 5, seed=1)
+    normalization = Normalization.fit(name, source)
+    for cube in (source, target):
+        back = normalization.undo(normalization.apply(cube))
+        assert back.dtype == np.float64
+        assert back.shape == cube.shape
+        # float32 lies between; a band's own scale is what its rounding is measured by.
+        np.testing.assert_allclose(back / normalization.scale, cube / normalization.scale, atol=1e-6)
+    np.testing.assert_allclose(normalization.undo(np.zeros(8)), normalization.offset)
+    np.testing.assert_allclose(normalization.undo(np.ones(8)) - normalization.offset, normalization.scale)
+
+
+@pytest.mark.parametrize("name", PER_BAND)
+def test_a_constant_band_comes_back_as_the_constant(name: str) -> None:
+    normalization = Normalization.fit(name, SOURCE)
+    np.testing.assert_allclose(normalization.undo(normalization.apply(SOURCE)), SOURCE, rtol=1e-6)
+    np.testing.assert_allclose(normalization.undo(np.array([0.5, 0.5, 123.0]))[2], 7)
+
+
+def test_a_unit_spectrum_keeps_its_angles_and_not_its_brightness() -> None:
+    cube = cube_of().astype(np.float64) + 600
+    normalization = Normalization.fit("l2-per-pixel", cube)
+    back = normalization.undo(normalization.apply(cube))
+    np.testing.assert_allclose(np.linalg.norm(back, axis=2), 1, rtol=1e-6)
+    cosines = (back * cube).sum(axis=2) / np.linalg.norm(cube, axis=2)
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_undoing_leaves_what_it_is_given_alone(name: str) -> None:
+    normalization = Normalization.fit(name, cube_of())
+    spectra = np.full((3, 8), 0.5)
+    result = normalization.undo(spectra)
+    result += 1
+    np.testing.assert_array_equal(spectra, np.full((3, 8), 0.5))
+    if name == "none":
+        np.testing.assert_array_equal(result, np.full((3, 8), 1.5))

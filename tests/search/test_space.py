@@ -18,10 +18,10 @@ def profile(**changes):
     return Profile(**{"name": "p", "description": "", "epochs": 3, "num_samples": 2, **changes})
 
 
-def write_space(path, body, defaults="{'patch_size': 9}"):
+def write_space(path, body, defaults="{'patch_size': 9}", data="PAIRS = ('a-b',)"):
     path.write_text(
         "from sceneshift.search.profile import Profile\n"
-        f"DEFAULTS = {defaults}\n"
+        f"DEFAULTS = {defaults}\n{data}\n"
         "PROFILES = (Profile(name='p', description='', epochs=1, num_samples=1),)\n"
         f"def space(trial):\n    return {body}\n"
     )
@@ -127,6 +127,19 @@ def test_unknown_profile_missing_file_and_incomplete_file(tmp_path, shipped):
     (tmp_path / "half.py").write_text("DEFAULTS = {}\n")
     with pytest.raises(InvalidInputError, match="does not define PROFILES, space"):
         load_space(tmp_path / "half.py")
+
+
+@pytest.mark.parametrize("data", ["", "PAIRS = ('a-b',)\nSCENE = 'a'"])
+def test_a_space_names_pairs_or_a_scene(tmp_path, data):
+    with pytest.raises(InvalidInputError, match="must define either PAIRS or SCENE"):
+        write_space(tmp_path / "s.py", "{}", data=data)
+
+
+def test_what_is_searched_on_by_default_is_read(tmp_path):
+    of_pairs = write_space(tmp_path / "p.py", "{}", data="PAIRS = ('a-b', 'c-d')")
+    assert (of_pairs.pairs, of_pairs.scene) == (("a-b", "c-d"), None)
+    of_a_scene = write_space(tmp_path / "s.py", "{}", data="SCENE = 'a'")
+    assert (of_a_scene.pairs, of_a_scene.scene) == ((), "a")
 
 
 def test_the_hash_is_of_the_text(tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import shlex
 import subprocess
 import sys
 
@@ -6,7 +7,7 @@ import pytest
 import tyro
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.study.arguments import TuneArgs
+from sceneshift.study.arguments import TuneArgs, resume_command
 
 
 def parse(*words):
@@ -17,6 +18,12 @@ def test_the_command_line_is_frozen():
     # A flag that is renamed breaks somebody's script: change this list knowingly.
     assert [field.name for field in dataclasses.fields(TuneArgs)] == [
         "pairs",
+        "scene",
+        "split",
+        "train_fraction",
+        "train_mask",
+        "test_mask",
+        "data_dir",
         "profile",
         "num_samples",
         "max_concurrent_trials",
@@ -37,7 +44,7 @@ def test_the_command_line_is_frozen():
 
 def test_no_argument_is_needed():
     assert parse() == TuneArgs()
-    assert parse().pairs == ("west-east", "sw-se")
+    assert (parse().pairs, parse().scene, parse().split) == (None, None, "blocks")  # the search space says what
 
 
 def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
@@ -65,6 +72,15 @@ def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
     assert parse("--smoke-test").smoke_test
 
 
+def test_one_scene_is_divided_by_flags_of_its_own():
+    line = "--scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif --data-dir d"
+    assert parse(*line.split()) == TuneArgs(
+        scene="houston13", split="fixed", train_mask="tr.tif", test_mask="te.tif", data_dir="d"
+    )
+    line = "--scene indian_pines --split random --train-fraction 0.3"
+    assert parse(*line.split()) == TuneArgs(scene="indian_pines", split="random", train_fraction=0.3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -78,13 +94,39 @@ def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
         ({"smoke_test": True, "profile": "paper"}, "leave out --profile paper"),
         ({"pairs": ()}, "expected at least one pair"),
         ({"pairs": ("a", "a")}, "each once"),
+        ({"pairs": ("west-east",), "scene": "indian_pines"}, "--pairs or --scene, not both"),
+        ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
+        ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),
+        ({"scene": "s", "split": "fixed", "train_fraction": 0.1}, "--split fixed takes no --train-fraction"),
+        ({"pairs": ("a",), "split": "fixed"}, "divide one scene; use --scene"),
+        ({"pairs": ("a",), "train_mask": "m"}, "divide one scene; use --scene"),
+        ({"pairs": ("a",), "test_mask": "m"}, "divide one scene; use --scene"),
         ({"experiment_name": "a/b"}, "without '/'"),
+        ({"experiment_name": "it's"}, "--experiment-name \"it's\": expected a name without '/', quotes"),
+        ({"experiment_name": 'a"b'}, "quotes"),
+        ({"experiment_name": " a"}, "surrounding spaces"),
         ({"experiment_name": ".a"}, "leading dot"),
     ],
 )
 def test_what_could_not_be_run_is_refused_by_flag(changes, message):
     with pytest.raises(InvalidInputError, match=message):
         TuneArgs(**changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["t.py"], ["t.py", "--run-name", "n"]),
+        (["t.py", "--set", "a=1", "b=2"], ["t.py", "--set", "a=1", "b=2", "--run-name", "n"]),
+        (["t.py", "--run-name", "n", "--resume"], ["t.py", "--run-name", "n"]),
+        (["t.py", "--run-name=n", "--seed", "2"], ["t.py", "--run-name=n", "--seed", "2"]),
+        (["t.py", "--run_name", "n"], ["t.py", "--run_name", "n"]),
+        (["t.py", "--data-dir", "a b"], ["t.py", "--data-dir", "a b", "--run-name", "n"]),
+    ],
+)
+def test_the_command_that_goes_on_names_what_it_goes_on_with(monkeypatch, words, expected):
+    monkeypatch.setattr(sys, "argv", words)
+    assert shlex.split(resume_command("--run-name", "n")) == [sys.executable, *expected, "--resume"]
 
 
 def test_help_lists_every_flag_and_starts_nothing(request):

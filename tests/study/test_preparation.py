@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError, ResourceError, StudyError
+from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.split import random_split
 from sceneshift.search.cluster import ClusterSize
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.preparation import choose_profile, local_root, prepare
@@ -184,3 +187,126 @@ def test_what_a_cpu_does_not_have_is_refused_before_the_search(prepared):
         prepared(compile=True).plan(cluster())
     plan = prepared(precision="tf32", compile=True, gpus_per_trial=0.5).plan(cluster(cpus=4.0, gpus=1.0))
     assert (plan.precision, plan.compile) == ("tf32", True)
+
+
+@pytest.fixture
+def prepared_s2vnet(request, tmp_path):
+    """Of a space whose default is one scene."""
+
+    def build(**changes):
+        arguments = TuneArgs(**{"storage_path": str(tmp_path), "experiment_name": "s", "profile": "laptop", **changes})
+        return prepare(arguments, method="s2vnet", space_path=request.config.rootpath / "search_spaces" / "s2vnet.py")
+
+    return build
+
+
+def test_a_space_of_a_scene_searches_within_it(prepared_s2vnet):
+    study = prepared_s2vnet()
+    (recipe,), (pair,), (source,) = study.recipes, study.pairs, study.sources
+    assert (recipe.scene, recipe.split, recipe.patch_size, recipe.train_fraction) == ("indian_pines", "blocks", 7, 0.5)
+    assert study.pair_names == pair.name == source.pair_name == "indian_pines"
+    assert (source.split.kind, source.split.patch_size, source.split.guard) == ("blocks", 7, 3)
+
+
+@pytest.mark.parametrize("split", ["blocks", "random"])
+def test_within_a_scene_a_source_has_labels_of_the_training_side_alone(prepared_s2vnet, split):
+    study = prepared_s2vnet(scene="indian_pines", split=split)
+    (pair,), (source,) = study.pairs, study.sources
+    labels = source.scene.labels.ravel()
+    test = pair.test_split.validation
+    assert len(test) > 1000
+    assert not labels[test].any()
+    np.testing.assert_array_equal(np.flatnonzero(labels), pair.test_split.train)
+    for side in (source.split.train, source.split.validation):
+        assert np.isin(side, pair.test_split.train).all()
+        assert np.intersect1d(side, test).size == 0
+    assert not isinstance(pair.target, Scene)
+
+
+def test_within_a_scene_splits_follow_the_seed_and_nothing_else(prepared_s2vnet):
+    def hashes(**changes):
+        study = prepared_s2vnet(**changes)
+        return study.sources[0].split.content_hash, study.pairs[0].test_split.content_hash
+
+    first = hashes()
+    assert first == hashes(num_samples=3, epochs=2, experiment_name="other") == hashes(scene="indian_pines")
+    assert not set(first) & set(hashes(seed=1))
+    assert not set(first) & set(hashes(split="random"))
+    assert first[1] != hashes(train_fraction=0.3)[1]
+
+
+def test_a_share_is_the_scenes_training_side_or_a_pairs_source(prepared_s2vnet):
+    def share(split):
+        return len(split.train) / (len(split.train) + len(split.validation))
+
+    def of_paper(**changes):  # no pixels are left out for want of time
+        return prepared_s2vnet(profile="paper", split="random", **changes)
+
+    within = of_paper(train_fraction=0.2)
+    assert share(within.pairs[0].test_split) == pytest.approx(0.2, abs=0.01)
+    assert share(within.sources[0].split) == pytest.approx(0.8, abs=0.01)
+    across = of_paper(train_fraction=0.6, pairs=("west-east",))
+    assert share(across.sources[0].split) == pytest.approx(0.6, abs=0.01)
+    assert share(of_paper(pairs=("west-east",)).sources[0].split) == pytest.approx(0.8, abs=0.01)
+
+
+def test_pairs_can_be_searched_on_in_a_space_of_a_scene_and_the_other_way_round(prepared, prepared_s2vnet):
+    across = prepared_s2vnet(pairs=("west-east", "sw-se"))
+    assert across.recipes == [NamedPair(name="west-east"), NamedPair(name="sw-se")]
+    assert [pair.test_split for pair in across.pairs] == [None, None]
+    within = prepared(scene="indian_pines")
+    assert [recipe.scene for recipe in within.recipes] == ["indian_pines"]
+    assert within.method == "s2amsnet"
+
+
+def test_masks_divide_a_scene_and_validation_is_drawn_from_the_training_mask(prepared_s2vnet, tmp_path):
+    scene = load_indian_pines()
+    split = random_split(scene, train_fraction=0.2, patch_size=7, seed=0)
+    for name, pixels in (("train", split.train), ("test", split.validation)):
+        mask = np.zeros(scene.labels.size, dtype=np.int64)
+        mask[pixels] = scene.labels.ravel()[pixels]
+        np.save(tmp_path / f"{name}.npy", mask.reshape(scene.shape))
+    masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / "test.npy")}
+    for changes in ({}, {"scene": "indian_pines"}):
+        study = prepared_s2vnet(split="fixed", **masks, **changes)
+        (pair,), (source,) = study.pairs, study.sources
+        np.testing.assert_array_equal(pair.test_split.train, split.train)
+        np.testing.assert_array_equal(pair.test_split.validation, split.validation)
+        assert source.split.kind == "random"
+        assert np.isin(np.r_[source.split.train, source.split.validation], split.train).all()
+        assert "test pixels by masks" in "\n".join(study.announcement())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "fixed"}, "--split fixed needs --train-mask and --test-mask: indian_pines was published without"),
+        ({"split": "fixed", "train_mask": "m.npy"}, "--test-mask is missing"),
+        ({"train_mask": "m.npy"}, "--split blocks takes no --train-mask"),
+        ({"split": "random", "test_mask": "m.npy"}, "--split random takes no --test-mask"),
+        ({"scene": "indian_pine"}, "no scene is called 'indian_pine'; did you mean 'indian_pines'"),
+        ({"pairs": ("west-eest",)}, "no scene pair is called 'west-eest'; did you mean 'west-east'"),
+    ],
+)
+def test_what_a_scene_does_not_have_is_refused(prepared_s2vnet, changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        prepared_s2vnet(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"split": "fixed"}, {"train_mask": "m.npy"}, {"test_mask": "m.npy"}])
+def test_masks_do_not_divide_pairs_that_the_space_names(prepared, changes):
+    with pytest.raises(InvalidInputError, match="divide one scene; name it by --scene"):
+        prepared(**changes)
+
+
+def test_a_study_within_a_scene_says_so(prepared_s2vnet):
+    study = prepared_s2vnet()
+    test, own = study.pairs[0].test_split.content_hash, study.sources[0].split.content_hash
+    settings, tags = study.settings(), study.tags()
+    assert (settings["split"], settings["pairs"]) == ("blocks", ["indian_pines"])
+    assert settings["test split hash of indian_pines"] == tags["test_split.hash.indian_pines"] == test
+    assert settings["split hash of indian_pines"] == tags["split.hash.indian_pines"] == own
+    text = "\n".join(study.announcement())
+    assert "scene indian_pines   " in text
+    assert " test pixels by blocks, guard 3 (patch 7: 0 test pixels inside a training patch" in text
+    assert " validation pixels by blocks, guard 3 (patch 7: 0 validation pixels inside a training patch" in text

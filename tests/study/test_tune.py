@@ -231,7 +231,7 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
         cube = Normalization.from_dict(description["normalization"]).apply(load_pair(NamedPair(name=pair)).target.cube)
         class_map = map_scene(network, cube, patch_size=description["config"]["patch_size"], device="cpu")
         (row,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best")]
-        assert open_target(pair).score(class_map).as_dict() == row["target"]
+        assert open_target(NamedPair(name=pair)).score(class_map).as_dict() == row["target"]
 
 
 def test_a_name_that_exists_is_refused_and_nothing_changes(uncut):
@@ -308,3 +308,26 @@ def test_in_ray_train_a_trial_comes_to_the_same_weights(uncut, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "training in Ray Train" in done.stdout
     assert essence(tmp_path) == essence(storage)[:1]
+
+
+def test_a_search_within_one_scene_ends_well_and_shows_what_lies_inside_pixels(tmp_path):
+    import mlflow
+
+    done = search(tmp_path, program=["experiments/tune_s2vnet.py"])
+    assert done.returncode == 0, done.stderr
+    assert "scene indian_pines   " in done.stdout
+    assert " test pixels by blocks, guard 3 (patch 7: 0 test pixels inside a training patch" in done.stdout
+    assert "| indian_pines | best" in done.stdout
+    told = summary(tmp_path)
+    assert [row["role"] for row in told["scores"]] == ["best", "defaults", "majority class"]
+    folder = tmp_path / NAME / "report"
+    kinds = ("map", "confusion", "abundances", "endmembers", "reconstruction")
+    names = {f"{kind}_indian_pines.png" for kind in kinds} | {"optimization_history.png"}
+    assert {path.name for path in folder.iterdir()} == names | {"summary.json", "scores.md"}
+    for name in names:
+        pixels = image.imread(folder / name)
+        assert pixels.shape[0] > 300
+        assert pixels.std() > 0.05
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    version = client.get_model_version_by_alias("s2vnet-indian_pines", "smoke-test")
+    assert version.tags["weights"] == told["best"]["weights"]["indian_pines"]

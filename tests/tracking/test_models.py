@@ -59,7 +59,7 @@ def test_a_logged_model_predicts_in_a_process_without_ray(backend, tmp_path):
     mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     network = classifier(0)
     logged = log_and_register(
-        mirror,
+        mirror.client,
         run_id=mirror.run_id,
         alias="champion",
         classifier=network,
@@ -90,7 +90,7 @@ def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
     mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     first, second = (
         log_and_register(
-            mirror,
+            mirror.client,
             run_id=mirror.run_id,
             alias="champion",
             classifier=classifier(i),
@@ -116,7 +116,7 @@ def test_the_same_weights_are_registered_once_and_other_aliases_leave_the_champi
 
     def log(seed, alias):
         return log_and_register(
-            mirror,
+            mirror.client,
             run_id=mirror.run_id,
             alias=alias,
             classifier=classifier(seed),
@@ -135,7 +135,9 @@ def test_the_same_weights_are_registered_once_and_other_aliases_leave_the_champi
 def test_a_run_that_has_ended_keeps_its_end(backend):
     mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     mirror.client.set_terminated(mirror.run_id, "FINISHED", end_time=12345)
-    log_and_register(mirror, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={})
+    log_and_register(
+        mirror.client, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={}
+    )
     info = mirror.client.get_run(mirror.run_id).info
     assert (info.status, info.end_time) == ("FINISHED", 12345)
 
@@ -154,7 +156,7 @@ def test_a_logged_model_normalizes_raw_patches_as_its_source_was(backend, name):
     network = classifier(0, normalized)
     mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     logged = log_and_register(
-        mirror,
+        mirror.client,
         run_id=mirror.run_id,
         alias="x",
         classifier=network,
@@ -190,7 +192,7 @@ def test_patches_of_another_shape_are_refused_with_words(backend):
 
     mirror = StudyMirror(backend, study_name="s", tags={}, params={})
     logged = log_and_register(
-        mirror, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={}
+        mirror.client, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={}
     )
     model = mlflow.pyfunc.load_model(logged.uri).unwrap_python_model()
     with pytest.raises(ValueError, match=r"\(2, 7, 5, 5\); this model takes \(B, 6, 5, 5\): 6 bands, 5 x 5"):

@@ -132,6 +132,6 @@ def draw_reconstruction_error(path: Path, error: NDArray[np.floating], *, title:
 
 def _without_gaps(x: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     """Indices of runs of bands, cut where the step is over five times the usual one (water bands left out)."""
-    steps = np.diff(x)
+    steps = np.abs(np.diff(x))  # some files list bands from the longest wavelength down
     cuts = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.array([], dtype=np.intp)
     return np.split(np.arange(len(x)), cuts)

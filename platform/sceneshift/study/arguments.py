@@ -1,5 +1,7 @@
 """The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers at once."""
 
+import shlex
+import sys
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -136,13 +138,28 @@ class TuneArgs:
 
 
 def check_name(flag: str, name: str | None) -> None:
-    """Refuse a name that can't be a folder's.
+    """Refuse a name that can't be a folder's or stand in a query of MLflow's.
 
     Raises:
         InvalidInputError: Naming the flag.
     """
-    if name is not None and (not name or name != name.strip() or "/" in name or name.startswith(".")):
-        raise InvalidInputError(f"{flag} {name!r}: expected a name without '/', leading dot or surrounding spaces.")
+    if name is not None and (not name or name != name.strip() or set(name) & set("/'\"") or name.startswith(".")):
+        raise InvalidInputError(
+            f"{flag} {name!r}: expected a name without '/', quotes, leading dot or surrounding spaces."
+        )
+
+
+def resume_command(name_flag: str, name: str) -> str:
+    """The command line of this process, gone on with.
+
+    Args:
+        name_flag: The flag that names what is gone on with; added where the command line lacks it.
+        name: That name.
+    """
+    words = [word for word in sys.argv if word != "--resume"]
+    if not any(word.split("=")[0].replace("_", "-") == name_flag for word in words):
+        words += [name_flag, name]
+    return shlex.join([sys.executable, *words, "--resume"])
 
 
 def read_command_line(description: str) -> TuneArgs:

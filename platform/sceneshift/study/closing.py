@@ -1,6 +1,7 @@
 """Closing a study: the target is looked at, once, for the winner and the defaults.
 
-This is the only module that opens the door to target labels (a test holds that).
+Beside :mod:`sceneshift.study.train_closing` this is the only module that opens the door to target labels (a test holds
+that).
 """
 
 import json

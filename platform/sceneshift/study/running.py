@@ -1,13 +1,12 @@
 """Runs a prepared search: opens ledger and MLflow, searches, closes."""
 
-import shlex
-import sys
 from collections.abc import Sequence
 
 from sceneshift.errors import StudyError
 from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.progress import progress_line
 from sceneshift.search.tuner import SearchPlan, choose_winner, run_search
+from sceneshift.study.arguments import resume_command
 from sceneshift.study.preparation import PreparedStudy
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.mirror import StudyMirror
@@ -76,7 +75,7 @@ def run_and_close(
         if outcome.interrupted:
             done = sum(record.is_finished for record in records)
             print(f"\nInterrupted with {done} of {profile.num_samples} trials done. Go on with:")
-            print(f"  {resume_command(study)}", flush=True)
+            print(f"  {resume_command('--experiment-name', study.name)}", flush=True)
         mirror.catch_up(records)
         if outcome.interrupted:
             mirror.close("KILLED")
@@ -101,12 +100,12 @@ def _no_winner(study: PreparedStudy, records: Sequence[TrialRecord], *, out_of_t
     if out_of_time:
         return (
             f"{told} within the time budget of {study.profile.time_budget_s:g} s. Trials that were running go on "
-            f"with:\n  {resume_command(study)}\nand more time by --time-budget-s."
+            f"with:\n  {resume_command('--experiment-name', study.name)}\nand more time by --time-budget-s."
         )
     failed = sum(record.state == "fail" for record in records)
     return (
         f"{told}: {failed} of {len(records)} failed, for the reasons told above. When they are mended, try more with:\n"
-        f"  {resume_command(study)} --num-samples {len(records) + study.profile.num_samples}"
+        f"  {resume_command('--experiment-name', study.name)} --num-samples {len(records) + study.profile.num_samples}"
     )
 
 
@@ -147,11 +146,3 @@ def tell_if_closed(study: PreparedStudy, ledger: Ledger) -> bool:
     print(f"\n{(folder / 'scores.md').read_text()}\nPictures, tables   {folder}")
     print("Give a larger --num-samples to go on.")
     return True
-
-
-def resume_command(study: PreparedStudy) -> str:
-    """The command that goes on with a study."""
-    words = [word for word in sys.argv if word != "--resume"]
-    if not any(word.split("=")[0] == "--experiment-name" for word in words):
-        words += ["--experiment-name", study.name]
-    return shlex.join([sys.executable, *words, "--resume"])

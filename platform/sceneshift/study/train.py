@@ -1,11 +1,11 @@
 """A training from its arguments to its last screen."""
 
-import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import SceneshiftError
+from sceneshift.study.arguments import resume_command
 from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES, TrainArgs, read_train_command_line
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def main(description: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped before the training began.", file=sys.stderr)
+        print("\nStopped. If a run had begun, --resume with its --run-name goes on with it.", file=sys.stderr)
         return 130
 
 
@@ -85,11 +85,9 @@ def train_one(arguments: TrainArgs) -> int:
         )
         close_training(training, runs[0], mlflow_run)
     except KeyboardInterrupt:
+        # Told first: an MLflow that is away takes its time, and who can't wait interrupts again.
+        print(f"\nInterrupted. Go on with:\n  {resume_command('--run-name', training.name)}", flush=True)
         mlflow_run.close("KILLED")
-        words = [word for word in sys.argv if word != "--resume"]
-        if arguments.run_name is None:
-            words += ["--run-name", training.name]
-        print(f"\nInterrupted. Go on with:\n  {shlex.join([sys.executable, *words, '--resume'])}", flush=True)
         return 130
     except BaseException:
         mlflow_run.close("FAILED")

@@ -113,6 +113,12 @@ class TrainArgs:
             raise InvalidInputError("--split fixed divides one scene; use it with --scene.")
         if self.pair is not None and (self.train_mask or self.test_mask):
             raise InvalidInputError("--train-mask and --test-mask go with --scene and --split fixed.")
+        if self.evaluate_every and (self.scene is not None or self.split == "all"):
+            raise InvalidInputError(
+                f"--evaluate-every {self.evaluate_every}: no pixel validates with "
+                + ("--scene" if self.scene is not None else "--split all")
+                + "; leave it out."
+            )
         if self.resume and self.run_name is None:
             raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")
         if "://" in self.storage_path:

@@ -102,7 +102,10 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     mlflow_run.log_results(_final_metrics(pair.class_names, scores, subpixels), str(folder))
-    model = _log_model(training, run, mlflow_run, scores)
+    try:
+        model = _log_model(training, run, mlflow_run, scores)
+    except Exception as error:  # whatever MLflow or its server raises: the results are on disk
+        raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
     print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
 
@@ -123,7 +126,9 @@ def _reference(training: PreparedTraining) -> UnmixingReference | None:
     recipe = training.recipe
     if not isinstance(recipe, InScene) or not SCENES[recipe.scene].has_reference:
         return None
-    return load_reference(recipe.scene, recipe.data_dir)
+    reference = load_reference(recipe.scene, recipe.data_dir)
+    # Masks may leave a class out; abundances of the others alone can't be held against those of all materials.
+    return reference if reference.materials == training.pair.class_names else None
 
 
 def _unmixing_table(

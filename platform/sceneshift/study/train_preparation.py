@@ -66,7 +66,7 @@ class PreparedTraining:
 
     def settings(self) -> dict[str, Any]:
         """What a resumed training must agree with, as plain values."""
-        plan = self.plan
+        plan, test = self.plan, self.pair.test_split
         return {
             "method": plan.method,
             "config": asdict(plan.config),
@@ -76,6 +76,7 @@ class PreparedTraining:
             "trained on": self.pair.name,
             "split": self.split_name,
             "split hash": self.source.split.content_hash,
+            **({} if test is None else {"test split hash": test.content_hash}),
             "source hash": self.source.scene.content_hash,
             "target hash": self.pair.target.cube_hash,
         }
@@ -84,6 +85,7 @@ class PreparedTraining:
         """Where the run comes from."""
         from sceneshift.tracking.provenance import code_tags
 
+        test = self.pair.test_split
         return {
             **code_tags(),
             "method": self.plan.method,
@@ -92,6 +94,7 @@ class PreparedTraining:
             "seed": str(self.plan.seed),
             "selection": "last epoch; no test label read before",
             "split.hash": self.source.split.content_hash,
+            **({} if test is None else {"test_split.hash": test.content_hash}),
             "source.hash": self.source.scene.content_hash,
             "target.hash": self.pair.target.cube_hash,
         }
@@ -127,7 +130,7 @@ class PreparedTraining:
             return
         if not path.exists():
             raise StudyError(f"no run {self.name!r} at {self.directory} to resume; leave --resume out to begin one.")
-        before = json.loads(path.read_text())
+        before, now = _flat(json.loads(path.read_text())), _flat(now)
         differing = [
             f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
             for key in sorted(before.keys() | now.keys())
@@ -218,6 +221,11 @@ def _device(arguments: TrainArgs) -> torch.device:
     if arguments.device == "cuda" and not available:
         raise InvalidInputError("--device cuda: torch sees no GPU here; use --device cpu.")
     return torch.device("cuda" if available and arguments.device != "cpu" else "cpu")
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the configuration's beside them: a message names the one that differs."""
+    return {**settings, **settings.get("config", {}), "config": None}
 
 
 def _as_words(config: Mapping[str, Any]) -> str:

@@ -91,6 +91,21 @@ class TrackingBackend:
             ) from error
         return client
 
+    def open_experiment(self, client: "MlflowClient", name: str) -> str:
+        """The id of an experiment; it is made where there is none.
+
+        Raises:
+            StudyError: It was deleted.
+        """
+        existing = client.get_experiment_by_name(name)
+        if existing is not None:
+            if existing.lifecycle_stage == "deleted":
+                raise StudyError(f"the MLflow experiment {name!r} was deleted; restore it or choose another name.")
+            return str(existing.experiment_id)
+        location = None if self.artifact_root is None else str(self.artifact_root / name)
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+
     def ui_command(self) -> str:
         """The command that opens the MLflow UI on this backend."""
         if self.artifact_root is None:

@@ -75,7 +75,7 @@ class StudyMirror:
         self.backend = backend
         self._client: MlflowClient = backend.connect()
         self._tags = dict(tags)
-        self.experiment_id = self._open_experiment(study_name)
+        self.experiment_id = backend.open_experiment(self._client, study_name)
         self.run_id = self._open_parent(study_name, params)
         self._children = self._find_children()
         self._broken = False
@@ -127,17 +127,6 @@ class StudyMirror:
             self._client.set_terminated(self.run_id, status)
         except Exception as error:
             self._warn(error)
-
-    def _open_experiment(self, name: str) -> str:
-        existing = self._client.get_experiment_by_name(name)
-        if existing is not None:
-            if existing.lifecycle_stage == "deleted":
-                raise StudyError(f"the MLflow experiment {name!r} was deleted; restore it or choose another name.")
-            return str(existing.experiment_id)
-        root = self.backend.artifact_root
-        location = None if root is None else str(root / name)
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
 
     def _open_parent(self, name: str, params: Mapping[str, Any]) -> str:
         found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")

@@ -50,7 +50,7 @@ class TrainingRun:
 
         self.backend = backend
         self.client: MlflowClient = backend.connect()
-        self.experiment_id = self._open_experiment(experiment)
+        self.experiment_id = backend.open_experiment(self.client, experiment)
         self.run_id, self._logged = self._open_run(name, tags, params)
         self._waiting: list[Metric] = []
         self._written_at = time.monotonic()
@@ -84,10 +84,14 @@ class TrainingRun:
                 self.client.log_metric(self.run_id, key, value)
             self.client.log_artifacts(self.run_id, folder, "report")
         except Exception as error:
-            raise StudyError(
-                f"the results lie in {folder}, but MLflow at {self.backend.uri} could not be told "
-                f"({first_line(error)}). When it is back, --resume tells it."
-            ) from error
+            raise self.not_told(folder, error) from error
+
+    def not_told(self, folder: str, error: Exception) -> StudyError:
+        """What to raise where the results are on disk and MLflow can't be told of them."""
+        return StudyError(
+            f"the results lie in {folder}, but MLflow at {self.backend.uri} could not be told "
+            f"({first_line(error)}). When it is back, --resume tells it."
+        )
 
     def close(self, status: str) -> None:
         """End the run with an MLflow status such as ``FINISHED`` or ``KILLED``; a fault of MLflow is told."""
@@ -117,17 +121,6 @@ class TrainingRun:
             )
         self._warned = True
         self._written_at = time.monotonic()
-
-    def _open_experiment(self, name: str) -> str:
-        existing = self.client.get_experiment_by_name(name)
-        if existing is not None:
-            if existing.lifecycle_stage == "deleted":
-                raise StudyError(f"the MLflow experiment {name!r} was deleted; restore it or choose another name.")
-            return str(existing.experiment_id)
-        root = self.backend.artifact_root
-        location = None if root is None else str(root / name)
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        return str(self.client.create_experiment(name, artifact_location=location, tags=tags))
 
     def _open_run(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> tuple[str, int]:
         from mlflow.entities import Param
