@@ -165,7 +165,7 @@ class EndmemberLibrary:
         if wavelengths.min() < _PLAUSIBLE_NM[0] or wavelengths.max() > _PLAUSIBLE_NM[1]:
             raise InvalidInputError(
                 f"{location}: {axes[0]} means {wavelengths.min():g} to {wavelengths.max():g} nm; expected "
-                f"{_PLAUSIBLE_NM[0]:g} to {_PLAUSIBLE_NM[1]:g}. Name the column wavelength_um where it is in micrometres."
+                f"{_PLAUSIBLE_NM[0]:g} to {_PLAUSIBLE_NM[1]:g}. Is it in micrometres? Then name it wavelength_um."
             )
         if lengths := {name: column.size for name, column in columns.items() if column.size != wavelengths.size}:
             raise InvalidInputError(
@@ -251,7 +251,7 @@ def _read_csv(location: Path) -> dict[str, NDArray[np.float64]]:
                 values[number, place] = float(cell)
             except ValueError as error:
                 raise InvalidInputError(
-                    f"{location}: {header[place]} of band {number + 1} is {cell!r}; expected a number, columns apart by "
-                    "commas."
+                    f"{location}: {header[place]} of band {number + 1} is {cell!r}; expected a number, and "
+                    "commas between columns."
                 ) from error
     return {name: values[:, place] for place, name in enumerate(header)}

@@ -29,8 +29,8 @@ class Mixing:
       Halimi, Altmann, Dobigeon and Tourneret, "Nonlinear unmixing of hyperspectral images using a generalized bilinear
       model", IEEE TGRS 49 (11), 2011.
 
-    ``*`` is band by band; ``white`` makes reflectances of the library's units. Products are taken of the materials' mean
-    spectra times their scalings (:class:`Variability`), without their perturbations.
+    ``*`` is band by band; ``white`` makes reflectances of the library's units. Products are taken of the materials'
+    mean spectra times their scalings (:class:`Variability`), without their perturbations.
 
     Args:
         model: One of :data:`MIXING_MODELS`.

@@ -90,8 +90,8 @@ class Simulation:
             is its own.
 
     Raises:
-        InvalidInputError: The values don't fit each other: a kind of shift twice, one that needs wavelengths the library
-            does not have, perturbation without variations, other than one proportion a material, a shape
+        InvalidInputError: The values don't fit each other: a kind of shift twice, one that needs wavelengths the
+            library does not have, perturbation without variations, other than one proportion a material, a shape
             smaller than the target's pixels.
     """
 
@@ -117,8 +117,8 @@ class Simulation:
         self._check_shifts(owner)
         if self.variability.perturbation > 0 and self.library.variations is None:
             raise InvalidInputError(
-                f"{owner}: perturbation = {self.variability.perturbation:g}, but the library has no variations; give it "
-                "some with library.with_random_walks(), or take perturbation=0."
+                f"{owner}: perturbation = {self.variability.perturbation:g}, but the library has no variations; give "
+                "it some with library.with_random_walks(), or take perturbation=0."
             )
         proportions = self.ground.proportions
         if proportions is not None and len(proportions) != self.library.num_materials:

@@ -62,10 +62,10 @@ class Atmosphere(Shift):
 class SensorResponse(Shift):
     """Band centres that have moved and bands that have grown wider.
 
-    ``x' = L G x``: G blurs along the bands, ``G_kj ∝ Δλ_j exp(-(λ_j - λ_k)² / (2 σ²))``, ``σ = s fwhm_nm / 2.355``, rows
-    of sum 1, Δλ_j half the distance between a band's neighbours; L reads the blurred spectrum at ``λ_k + s shift_nm``,
-    linear between band centres, the outermost value beyond them. The target's file still claims the source's wavelengths:
-    that is the shift. The blur comes on top of the width the library's own bands have.
+    ``x' = L G x``: G blurs along the bands, ``G_kj ∝ Δλ_j exp(-(λ_j - λ_k)² / (2 σ²))``, ``σ = s fwhm_nm / 2.355``,
+    rows of sum 1, Δλ_j half the distance between a band's neighbours; L reads the blurred spectrum at
+    ``λ_k + s shift_nm``, linear between band centres, the outermost value beyond them. The target's file still claims
+    the source's wavelengths: that is the shift. The blur comes on top of the width the library's own bands have.
 
     Args:
         strength: 0 to 1.
@@ -186,7 +186,7 @@ class Resolution(Shift):
 
 
 def block_mean(values: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """(H // n, W // n, ...) means over blocks of n x n of (H, W, ...); what is left over at the far sides is cut off."""
+    """(H // n, W // n, ...) means of (H, W, ...) over blocks of n x n; what is left over at the far sides is cut off."""
     if block == 1:
         return values
     height, width = values.shape[0] // block, values.shape[1] // block
