@@ -84,11 +84,12 @@ class Season(Shift):
         Raises:
             InvalidInputError: ``toward`` names a material the library does not have.
         """
+        partners = self._partners(library)
         if self.strength == 0:
             return library.spectra
         spectra = library.spectra.astype(np.float64)
         taken = self.strength * self.share
-        mixed = (1 - taken) * spectra + taken * spectra[self._partners(library)]
+        mixed = (1 - taken) * spectra + taken * spectra[partners]
         dried = self.strength * self.browning * vegetation(library)[:, None] * _drying_curve(library.wavelengths_nm)
         shifted: NDArray[np.float32] = (mixed * (1 + dried)).astype(np.float32)
         return shifted

@@ -169,12 +169,12 @@ class EndmemberLibrary:
             )
         if lengths := {name: column.size for name, column in columns.items() if column.size != wavelengths.size}:
             raise InvalidInputError(
-                f"{location}: {wavelengths.size} wavelengths, but {lengths} values; expected as many."
+                f"{location}: {wavelengths.size} wavelengths, but values: {lengths}; expected as many."
             )
         try:
             return cls(
                 names=tuple(columns),
-                spectra=np.array(list(columns.values()), dtype=np.float32).reshape(len(columns), -1),
+                spectra=np.array(list(columns.values()), dtype=np.float32).reshape(len(columns), wavelengths.size),
                 wavelengths_nm=wavelengths,
                 white=white,  # type: ignore[arg-type]  # None asks for the default
             )

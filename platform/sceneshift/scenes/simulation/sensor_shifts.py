@@ -186,7 +186,7 @@ class Resolution(Shift):
 
 
 def block_mean(values: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """(H // n, W // n, ...) means of (H, W, ...) over blocks of n x n; what is left over at the far sides is cut off."""
+    """(H // n, W // n, ...) means of (H, W, ...) over n x n blocks; what is left over at the far sides is cut off."""
     if block == 1:
         return values
     height, width = values.shape[0] // block, values.shape[1] // block

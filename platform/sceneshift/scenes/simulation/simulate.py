@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Footprint, Scene
 from sceneshift.scenes.simulation.fields import abundances_from_fields, gaussian_field
 from sceneshift.scenes.simulation.ground_shifts import ClassBalance, Illumination, Season, vegetation
 from sceneshift.scenes.simulation.mixing import mixing_basis, mixing_coefficients
@@ -105,6 +105,8 @@ def _make_side(recipe: Simulation, side: str) -> tuple[Scene, UnmixingReference]
         labels=labels,
         class_names=recipe.library.names,
         wavelengths_nm=recipe.library.wavelengths_nm,
+        # Another seed is another scene, whatever its name.
+        footprint=Footprint(parent=f"{recipe.name}/{side}, seed {recipe.seed}", rows=(0, height), columns=(0, width)),
     )
     truth = UnmixingReference(
         materials=recipe.library.names,
