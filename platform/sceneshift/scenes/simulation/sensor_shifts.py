@@ -37,8 +37,8 @@ class Atmosphere(Shift):
     name: ClassVar[str] = "atmosphere"
     needs_wavelengths: ClassVar[bool] = True
 
-    depth: float = 0.5
-    path: float = 0.1
+    depth: float = 0.2
+    path: float = 0.03
     exponent: float = 1.5
 
     def __post_init__(self) -> None:
