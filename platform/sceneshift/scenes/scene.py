@@ -4,6 +4,7 @@ Shape letters: H rows, W columns, C bands, K classes.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,32 @@ class Footprint:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Georeference:
+    """Where a scene lies on the ground.
+
+    Args:
+        transform: (a, b, c, d, e, f): the pixel corner (column, row) lies at x = a * column + b * row + c and
+            y = d * column + e * row + f, in the reference system's unit; the order of rasterio's ``Affine``.
+        crs: The coordinate reference system, as ``EPSG:32616`` or as well-known text; None where it is unknown.
+
+    Raises:
+        InvalidInputError: The transform is no six finite numbers, or maps the plane onto a line.
+    """
+
+    transform: tuple[float, float, float, float, float, float]
+    crs: str | None = None
+
+    def __post_init__(self) -> None:
+        values = tuple(float(value) + 0.0 for value in self.transform)  # -0.0 becomes 0.0
+        if len(values) != 6 or not all(map(math.isfinite, values)) or values[0] * values[4] == values[1] * values[3]:
+            raise InvalidInputError(
+                f"georeference: transform {values}; expected six finite numbers (a, b, c, d, e, f) with pixels of some "
+                "area."
+            )
+        object.__setattr__(self, "transform", values)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UnlabelledScene:
     """A scene as something that trains may see a target: the cube, and no field that could hold a label.
@@ -54,6 +81,7 @@ class UnlabelledScene:
         footprint: Where the pixels come from; by default an acquisition of its own.
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is
             normalized later, by its configuration (:mod:`sceneshift.scenes.normalization`).
+        georeference: Where it lies on the ground, or None where that is unknown.
 
     Raises:
         InvalidInputError: The cube has another shape, another type, NaN or infinity, or the wavelengths don't
@@ -65,6 +93,7 @@ class UnlabelledScene:
     wavelengths_nm: NDArray[np.float64] | None = None
     footprint: Footprint = field(default=None)  # type: ignore[assignment]  # filled in below
     normalization: tuple[str, ...] = ()
+    georeference: Georeference | None = None
 
     def __post_init__(self) -> None:
         cube = self.cube
@@ -128,6 +157,7 @@ class Scene(UnlabelledScene):
         wavelengths_nm: (C,) or None.
         footprint: Where the pixels come from.
         normalization: Names of the steps the file itself has been through.
+        georeference: Where it lies on the ground, or None.
         labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``.
         class_names: The K class names, distinct, K >= 2.
 
@@ -185,6 +215,7 @@ class Scene(UnlabelledScene):
             wavelengths_nm=self.wavelengths_nm,
             footprint=self.footprint,
             normalization=self.normalization,
+            georeference=self.georeference,
         )
 
 
