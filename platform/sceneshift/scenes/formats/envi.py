@@ -7,6 +7,7 @@ Shape letters: H rows, W columns, C bands.
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 #: The ending of the numbers beside a header this package writes.
 _DATA_SUFFIX = ".img"
+
+#: Endings of the numbers beside others' headers.
+_DATA_SUFFIXES = (_DATA_SUFFIX, ".dat", ".raw", ".bsq", ".bil", ".bip", "")
 
 #: Characters that end a text in a header's list.
 _NOT_IN_NAMES = frozenset(",{}\n")
@@ -103,6 +107,10 @@ class Envi(FileFormat):
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - spectral has no types
+    # Asked before spectral opens it, which leaves a broken object behind where it may not.
+    for data in (path.with_suffix(suffix) for suffix in _DATA_SUFFIXES):
+        if data.is_file() and not os.access(data, os.R_OK):
+            raise InvalidInputError(f"{data}, the numbers of {path}: no permission to read it; try `chmod u+r {data}`.")
     return geo_package("spectral.io.envi").open(str(path))
 
 
