@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.file_access import existing, guarded
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.envi import Envi
-from sceneshift.scenes.formats.file_format import FileFormat, Variable, existing, guarded
+from sceneshift.scenes.formats.file_format import FileFormat, Variable
 from sceneshift.scenes.formats.geotiff import GeoTiff
 from sceneshift.scenes.formats.matlab import Matlab
 from sceneshift.scenes.formats.numpy_files import Npy, Npz

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.stored_arrays import dereference, is_checked_cube, is_stored, reference_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,8 @@ class UnlabelledScene:
     Args:
         name: The scene's name.
         cube: (H, W, C) float32, finite. The scene holds a read-only view, no copy: a cube may be larger than memory.
+            One that lies in a stored scene's file was checked when it was written, can't have changed, and is not
+            looked through again (:mod:`sceneshift.scenes.stored_arrays`).
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
         footprint: Where the pixels come from; by default an acquisition of its own.
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is
@@ -105,7 +108,7 @@ class UnlabelledScene:
                 f"scene {self.name!r}: expected a float32 cube, got {cube.dtype}; "
                 "convert it with cube.astype(numpy.float32)."
             )
-        if not np.isfinite(cube).all():
+        if not is_checked_cube(cube) and not np.isfinite(cube).all():
             bad = np.flatnonzero(~np.isfinite(cube).all(axis=(0, 1)))
             raise InvalidInputError(
                 f"scene {self.name!r}: NaN or infinity in {len(bad)} of {cube.shape[2]} bands (the first: "
@@ -129,6 +132,17 @@ class UnlabelledScene:
                 f"{cube.shape[0]} x {cube.shape[1]} pixels."
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle: arrays that lie whole in a stored scene's file, which is still there, go as its path."""
+        arrays = {name: reference_to(value) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return vars(self) | {name: reference for name, reference in arrays.items() if reference is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        found = dereference(state)
+        vars(self).update(
+            {k: _read_only(value) if isinstance(value, np.ndarray) else value for k, value in found.items()}
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W)."""
@@ -143,7 +157,8 @@ class UnlabelledScene:
     def cube_hash(self) -> str:
         """SHA-256 over the cube and its normalization, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.cube.shape, self.normalization)).encode())
-        digest.update(self.cube.tobytes())
+        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy of it
+            digest.update(np.ascontiguousarray(row).data)
         return digest.hexdigest()[:16]
 
 
@@ -186,7 +201,8 @@ class Scene(UnlabelledScene):
             raise InvalidInputError(
                 f"scene {self.name!r}: labels run from {low} to {high}; expected 0 (unlabelled) to {len(names)}."
             )
-        object.__setattr__(self, "labels", _read_only(labels.astype(np.int64)))
+        own = labels if is_stored(labels) and labels.dtype == np.int64 else labels.astype(np.int64)
+        object.__setattr__(self, "labels", _read_only(own))
         object.__setattr__(self, "class_names", names)
 
     @property
@@ -203,7 +219,8 @@ class Scene(UnlabelledScene):
     def content_hash(self) -> str:
         """SHA-256 over cube, labels and class names, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.cube.shape, self.class_names, self.normalization)).encode())
-        digest.update(self.cube.tobytes())
+        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy of it
+            digest.update(np.ascontiguousarray(row).data)
         digest.update(self.labels.tobytes())
         return digest.hexdigest()[:16]
 

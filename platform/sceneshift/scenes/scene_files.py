@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
+from sceneshift.scenes.file_access import guarded
 from sceneshift.scenes.files import array_shapes, read_array, read_description, read_label_map
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.envi import Envi
-from sceneshift.scenes.formats.file_format import CUBE, LABELS, FileFormat, guarded
+from sceneshift.scenes.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.scenes.formats.geotiff import GeoTiff
 from sceneshift.scenes.formats.matlab import Matlab
 from sceneshift.scenes.formats.numpy_files import Npz

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.file_access import put_in_place, replacing
 from sceneshift.scenes.formats.description import Description
-from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package, put_in_place, replacing
+from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package
 from sceneshift.scenes.formats.geotiff import crs_from_text, read_georeference
 from sceneshift.scenes.formats.wavelengths import in_nanometers
 from sceneshift.scenes.scene import Georeference

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
+from sceneshift.scenes.file_access import replacing
 from sceneshift.scenes.formats.description import Description
-from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package, replacing
+from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package
 from sceneshift.scenes.formats.picture import load_picture
 from sceneshift.scenes.formats.wavelengths import in_nanometers
 from sceneshift.scenes.scene import Georeference

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.file_access import replacing
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.file_format import (
     DESCRIPTION,
@@ -16,7 +17,6 @@ from sceneshift.scenes.formats.file_format import (
     Variable,
     described_arrays,
     described_by,
-    replacing,
 )
 
 if TYPE_CHECKING:
