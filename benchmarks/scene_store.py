@@ -4,8 +4,9 @@ python benchmarks/scene_store.py               # ten minutes on one core, 2.2 GB
 python benchmarks/scene_store.py --rows 100    # a scene of 0.1 GB: a minute
 
 Every open is a process of its own, which has imported all it needs before the clock starts. Told are medians: seconds
-until the scene is there, seconds until every number was read once more (a sum), and the growth of the process' anonymous
-memory at its peak and after the opening. Files are in the system's cache, as they are when several trials open one scene.
+until the scene is there, seconds until every number was read once more (a sum), the growth of anonymous memory, and
+the growth of the peak of resident memory, among which are the file's own pages. Files are in the system's cache, as
+they are when several trials open one scene.
 """
 
 import argparse
@@ -103,7 +104,7 @@ def main() -> int:
             "MATLAB v5": repeat(matlab, arguments.repeats),
         }
     print(f"a scene of {size:.2f} GB, medians of {arguments.repeats} opens; written to the store in {written:.1f} s")
-    print("| from | open s | anonymous MB | peak MB while opening | then read all s | anonymous MB after |")
+    print("| from | open s | anonymous MB | peak resident MB while opening | then read all s | anonymous MB after |")
     print("|---|---|---|---|---|---|")
     for what, row in rows.items():
         print(

@@ -105,12 +105,15 @@ EMBEDDED_PAIRS = {
     "nw-ne": PairEntry(source_region="nw", target_region="ne", class_names=_THREE_CLASSES),
 }
 
-#: Source and target scene of the pairs that are read from files.
+#: Source and target scene of the pairs that are read from files. Where the two differ in classes or bands they are
+#: aligned (:mod:`sceneshift.scenes.alignment`); Samson and Jasper Ridge do: two sensors, and a road in one alone.
 PAIRS = {
     "houston13-houston18": ("houston13", "houston18"),
     "paviau-paviac": ("paviau", "paviac"),
     "dioni-loukia": ("dioni", "loukia"),
     "shanghai-hangzhou": ("shanghai", "hangzhou"),
+    "samson-jasper_ridge": ("samson", "jasper_ridge"),
+    "jasper_ridge-samson": ("jasper_ridge", "samson"),
 }
 
 _HOUSTON = (
