@@ -53,4 +53,4 @@ def test_samson_and_jasper_ridge_call_their_materials_alike() -> None:
     assert samson.class_names == ("soil", "tree", "water")
     assert jasper.class_names == ("tree", "water", "soil", "road")
     assert (samson.wavelengths_nm[0], samson.wavelengths_nm[-1]) == (401, 889)
-    assert 400 < jasper.wavelengths_nm[0] < jasper.wavelengths_nm[-1] < 2500
+    assert 390 < jasper.wavelengths_nm[0] < jasper.wavelengths_nm[-1] < 2500

@@ -58,11 +58,14 @@ class GeoTiff(FileFormat):
             return load_picture(path)
         except InvalidInputError:
             raise
-        except Exception:  # Pillow raises many things for a TIFF it doesn't know
+        except Exception as error:  # Pillow raises many things for a TIFF it doesn't know
             try:
                 return self.load(path, "the image")
-            except MissingPackageError as error:
-                raise InvalidInputError(f"{path} could not be read without rasterio: {error}") from error
+            except MissingPackageError:
+                raise InvalidInputError(
+                    f"{path} could not be read ({type(error).__name__}: {first_line(error)}); is it whole? Copy or "
+                    "download it again, or have GDAL read it: `pip install -c constraints.txt -e '.[geo]'`."
+                ) from error
 
     def describe(self, path: Path) -> Description:
         """See the base class."""
