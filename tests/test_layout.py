@@ -131,6 +131,10 @@ def test_only_the_catalogue_divides_a_scene_with_the_test_side_s_labels() -> Non
     }
 
 
+def test_only_the_catalogue_aligns_two_scenes_with_all_their_labels() -> None:
+    assert modules_naming("AlignedPair") == {"sceneshift.scenes.catalogue", "sceneshift.scenes.alignment"}
+
+
 def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
     assert modules_naming("load_scene", "apply_masks") == {
         "sceneshift.scenes.catalogue",

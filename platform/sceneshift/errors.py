@@ -19,6 +19,10 @@ class MissingDataError(SceneshiftError, FileNotFoundError):
     """A file or package that holds data is not where it was looked for."""
 
 
+class MissingPackageError(SceneshiftError, ImportError):
+    """An optional package that this needs is not installed."""
+
+
 class ResourceError(SceneshiftError):
     """What was asked for does not fit the machine or the cluster."""
 

@@ -134,7 +134,7 @@ def test_half_a_file_is_broken(tmp_path: Path, write: Write, suffix: str) -> Non
 
 def test_other_endings_folders_and_objects_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("1,2")
-    with pytest.raises(InvalidInputError, match=r"ends in \.mat, \.npy, \.npz, \.tif, \.tiff, \.png; got '\.csv'"):
+    with pytest.raises(InvalidInputError, match=r"ends in \.mat, .*\.hdr, \.tif, \.tiff, \.png; got '\.csv'"):
         read_label_map(tmp_path / "labels.csv")
     with pytest.raises(InvalidInputError, match="is a folder; expected a file"):
         read_array(tmp_path)

@@ -1,5 +1,6 @@
 """Scenes: they can't be built wrong, can't be changed by accident, and lose their labels for good."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
+from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
 
 
 def cube_of(height: int = 4, width: int = 3, bands: int = 2) -> np.ndarray:
@@ -162,3 +163,27 @@ def test_footprints_overlap_where_they_share_a_pixel(other: Footprint, expected:
 def test_a_footprint_cannot_be_empty(rows: tuple[int, int], columns: tuple[int, int], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         footprint(rows, columns)
+
+
+def test_a_georeference_stays_with_a_scene_and_is_no_part_of_its_content() -> None:
+    georeference = Georeference(transform=(20, -0.0, 5e5, 0, -20, 4.4e6), crs="EPSG:32616")
+    scene = build(georeference=georeference)
+    assert scene.without_labels().georeference is georeference
+    assert scene.content_hash == build().content_hash
+    assert georeference == Georeference(transform=(20.0, 0.0, 500000.0, 0.0, -20.0, 4400000.0), crs="EPSG:32616")
+
+
+@pytest.mark.parametrize(
+    "transform", [(1, 0, 0, 0, 1), (1, 0, 0, 0, np.nan, 0), (1, 2, 0, 2, 4, 0), (0, 0, 0, 0, 0, 0)]
+)
+def test_a_transform_that_places_no_pixel_is_refused(transform: tuple[float, ...]) -> None:
+    with pytest.raises(InvalidInputError, match=r"georeference: transform .*; expected six finite numbers"):
+        Georeference(transform=transform)
+
+
+def test_a_pickled_scene_is_the_same_and_still_read_only() -> None:
+    scene = build()
+    back = pickle.loads(pickle.dumps(scene))
+    assert back.content_hash == scene.content_hash
+    assert not back.cube.flags.writeable
+    assert not back.labels.flags.writeable

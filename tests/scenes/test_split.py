@@ -57,7 +57,7 @@ def class_counts(scene: Scene, pixels: np.ndarray) -> np.ndarray:
         ({"validation": np.array([5, 5])}, "validation pixels must be distinct, ascending"),
         ({"scored_classes": ()}, r"scored classes \(\); expected indices from 0 on"),
         ({"validation": np.array([4, 5])}, "split: 1 validation pixels lie within 3 of a training pixel"),
-        ({"kind": "stripes"}, "split: kind 'stripes'; expected one of blocks, random, masks, all"),
+        ({"kind": "stripes"}, "split: kind 'stripes'; expected one of blocks, fields, random, masks, all"),
         ({"kind": "all"}, r"split: 3 validation pixels and scored classes \(0, 1\) in a split of kind 'all'"),
         ({"guard": 4}, "split: 2 validation pixels lie within 4 of a training pixel"),
         ({"guard": 0, "validation": np.array([1, 5, 11])}, "split: 2 validation pixels lie within 0 of a training"),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes import indian_pines
+from sceneshift.scenes.alignment import AlignedPair, align
 from sceneshift.scenes.data_folder import find_form
 from sceneshift.scenes.files import read_array, read_label_map
 from sceneshift.scenes.in_scene import DividedScene, divide_scene, read_masks
@@ -44,8 +45,10 @@ def load_pair(recipe: Recipe) -> ScenePair:
             test_split=divided.split,
             notes=divided.notes,
         )
-    source, target = load_both_labelled(recipe)
-    return ScenePair(name=recipe.name, source=source, target=target.without_labels())
+    aligned = _load_aligned(recipe)
+    return ScenePair(
+        name=recipe.name, source=aligned.source, target=aligned.target.without_labels(), notes=aligned.notes
+    )
 
 
 def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
@@ -61,16 +64,23 @@ def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
         case InScene():
             divided = _divide(recipe)
             return divided.source, divided.target
-        case NamedPair(name=name, data_dir=data_dir) if name in PAIRS:
-            source, target = PAIRS[name]
-            return load_scene(source, data_dir), load_scene(target, data_dir)
-        case NamedPair(name=name):
-            entry = EMBEDDED_PAIRS[name]
-            whole = indian_pines.load_indian_pines()
-            return (
-                indian_pines.cut_region(whole, entry.source_region, entry.class_names),
-                indian_pines.cut_region(whole, entry.target_region, entry.class_names),
-            )
+        case NamedPair():
+            aligned = _load_aligned(recipe)
+            return aligned.source, aligned.target
+
+
+def _load_aligned(recipe: NamedPair) -> AlignedPair:
+    """Source and target with the same classes and bands, and what was done to have them so."""
+    if recipe.name in PAIRS:
+        source, target = (load_scene(name, recipe.data_dir) for name in PAIRS[recipe.name])
+        return align(source, target)
+    entry = EMBEDDED_PAIRS[recipe.name]
+    whole = indian_pines.load_indian_pines()
+    return AlignedPair(
+        source=indian_pines.cut_region(whole, entry.source_region, entry.class_names),
+        target=indian_pines.cut_region(whole, entry.target_region, entry.class_names),
+        notes=(),  # two regions of one scene
+    )
 
 
 def load_scene(name: str, data_dir: str | None = None) -> Scene:

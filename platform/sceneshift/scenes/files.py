@@ -1,74 +1,76 @@
-"""Arrays and label maps from files: MATLAB (v5 and v7.3), NumPy, TIFF and PNG.
+"""Arrays and label maps from files: MATLAB (v5 and v7.3), NumPy, ENVI, GeoTIFF, and PNG for label maps.
 
 A file that can't be read, or holds something else than it should, is an error of this package that says which file
-and what lies in it, whatever the library underneath raised.
+and what lies in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
+was chosen by shape is said aloud where there was something else to choose.
 
 Shape letters: H rows, W columns.
 """
 
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError, MissingDataError, first_line
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.file_access import existing, guarded
+from sceneshift.scenes.formats.description import Description
+from sceneshift.scenes.formats.envi import Envi
+from sceneshift.scenes.formats.file_format import FileFormat, Variable
+from sceneshift.scenes.formats.geotiff import GeoTiff
+from sceneshift.scenes.formats.matlab import Matlab
+from sceneshift.scenes.formats.numpy_files import Npy, Npz
+from sceneshift.scenes.formats.picture import load_picture
 
-if TYPE_CHECKING:
-    import h5py
+_log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_GEOTIFF = GeoTiff()
 
-_ARRAY_SUFFIXES = (".mat", ".npy", ".npz")
-_PICTURE_SUFFIXES = (".tif", ".tiff", ".png")
-
-#: What MATLAB calls its numeric classes; cells, structures, texts and sparse matrices are no arrays here.
-_MATLAB_NUMBERS = {"double", "single", "logical"} | {
-    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+#: Who reads a file, by its ending.
+_READERS: dict[str, FileFormat] = {
+    suffix: reader for reader in (Matlab(hdf5=False), Npy(), Npz(), Envi(), _GEOTIFF) for suffix in reader.suffixes
 }
 
-#: The name the one array of an .npy file goes by.
-_NPY_NAME = "the array"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Variable:
-    shape: tuple[int, ...]
-    numeric: bool
+_ARRAY_SUFFIXES = tuple(_READERS)
+_LABEL_SUFFIXES = (*_ARRAY_SUFFIXES, ".png")
 
 
 def array_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every numeric array in a ``.mat``, ``.npy`` or ``.npz`` file.
+    """Name and shape of every numeric array in a file.
 
     Raises:
         MissingDataError: There is no such file.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: It can't be read, or is of another kind.
     """
-    location = _existing(path, _ARRAY_SUFFIXES)
-    return {name: variable.shape for name, variable in _list_variables(location).items() if variable.numeric}
+    location = existing(path, _ARRAY_SUFFIXES)
+    variables = guarded(location, _reader(location).variables)
+    return {name: variable.shape for name, variable in variables.items() if variable.numeric}
 
 
 def read_array(path: str | Path, variable: str | None = None, *, ndim: int | None = None) -> NDArray[Any]:
     """Read one numeric array.
 
     Args:
-        path: A ``.mat`` (v5 or v7.3), ``.npy`` or ``.npz`` file. The axes of a v7.3 file, which HDF5 keeps reversed,
-            come back in MATLAB's order.
+        path: A ``.mat`` (v5 or v7.3), ``.npy``, ``.npz``, ``.hdr`` (ENVI) or ``.tif`` file. The axes of a v7.3 file,
+            which HDF5 keeps reversed, come back in MATLAB's order; images as (H, W, bands), or (H, W) with one band.
         variable: Its name in the file. Where the file has none of that name, or none was given, the only array of
-            fitting dimension is taken.
+            fitting dimension is taken. Files with a single array have no names.
         ndim: The dimension that fits; None takes any array of two dimensions or more.
 
     Raises:
         MissingDataError: There is no such file.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: The file can't be read, or no or several arrays fit; the message lists them.
     """
-    location = _existing(path, _ARRAY_SUFFIXES)
-    variables = _list_variables(location)
-    name = _choose(location, variables, variable, ndim)
-    array = np.asarray(_guarded(location, lambda path: _load_variable(path, name)))
+    location = existing(path, _ARRAY_SUFFIXES)
+    reader = _reader(location)
+    variables = guarded(location, reader.variables)
+    name = _choose(location, variables, variable if reader.holds_several else None, ndim)
+    array = np.asarray(guarded(location, lambda path: reader.load(path, name)))
     if array.dtype.kind not in "biuf":
         raise InvalidInputError(f"{location}: {name} holds {array.dtype}; expected real numbers.")
     return array
@@ -78,7 +80,8 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
     """Read a map of class numbers, 0 = unlabelled.
 
     Args:
-        path: What :func:`read_array` reads, or a ``.tif``, ``.tiff`` or ``.png`` with one channel.
+        path: What :func:`read_array` reads, or a ``.png`` with one channel. A ``.tif`` that Pillow knows needs no
+            extra package.
         variable: As for :func:`read_array`; a picture has none.
 
     Returns:
@@ -86,11 +89,14 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
 
     Raises:
         MissingDataError: There is no such file.
+        MissingPackageError: ENVI, and the extra ``geo`` is not installed.
         InvalidInputError: The file can't be read, or its values are no class numbers.
     """
-    location = _existing(path, (*_ARRAY_SUFFIXES, *_PICTURE_SUFFIXES))
-    if location.suffix.lower() in _PICTURE_SUFFIXES:
-        values = np.asarray(_guarded(location, _load_picture))
+    location = existing(path, _LABEL_SUFFIXES)
+    if location.suffix.lower() == ".png":
+        values = guarded(location, load_picture)
+    elif location.suffix.lower() in _GEOTIFF.suffixes:
+        values = guarded(location, _GEOTIFF.load_labels)
     else:
         values = read_array(location, variable, ndim=2)
     if values.ndim != 2 or values.size == 0:
@@ -105,6 +111,22 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
     return whole
 
 
+def read_description(path: str | Path) -> Description:
+    """What stands beside the arrays of a file: names, wavelengths, where it lies; whatever the format holds.
+
+    Raises:
+        MissingDataError: There is no such file.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: The file can't be read.
+    """
+    location = existing(path, _ARRAY_SUFFIXES)
+    return guarded(location, _reader(location).describe)
+
+
+def _reader(location: Path) -> FileFormat:
+    return _READERS[location.suffix.lower()]
+
+
 def _whole_numbers(location: Path, values: NDArray[Any]) -> NDArray[np.int64]:
     # Above 2**53 a float no longer tells whole numbers apart, and no class has such a number.
     wrong = ~np.isfinite(values) | (np.abs(values) > 2**53) | (values != np.floor(values))
@@ -117,109 +139,8 @@ def _whole_numbers(location: Path, values: NDArray[Any]) -> NDArray[np.int64]:
     return whole
 
 
-def _existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    location = Path(path).expanduser()
-    if location.is_dir():
-        raise InvalidInputError(f"{location} is a folder; expected a file ({', '.join(suffixes)}).")
-    if not location.exists():
-        raise MissingDataError(f"there is no file {location}; check the path, or put the file there.")
-    if location.suffix.lower() not in suffixes:
-        raise InvalidInputError(
-            f"{location}: expected a file that ends in {', '.join(suffixes)}; got {location.suffix or 'no ending'!r}."
-        )
-    return location
-
-
-def _guarded(location: Path, function: Callable[[Path], T]) -> T:
-    """Call a reader of a library; whatever it raises becomes one error that names the file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return function(location)
-    except InvalidInputError:
-        raise
-    except Exception as error:  # a broken file makes these libraries raise almost anything
-        raise InvalidInputError(
-            f"{location} could not be read ({type(error).__name__}: {first_line(error)}); is it whole, and what its "
-            f"ending {location.suffix} says? Copy or download it again."
-        ) from error
-
-
-def _list_variables(location: Path) -> dict[str, _Variable]:
-    return _guarded(location, _variables_of)
-
-
-def _variables_of(location: Path) -> dict[str, _Variable]:
-    match location.suffix.lower():
-        case ".npy":
-            array = np.load(location, mmap_mode="r", allow_pickle=False)
-            return {_NPY_NAME: _Variable(shape=array.shape, numeric=array.dtype.kind in "biuf")}
-        case ".npz":
-            # Opened here: np.load leaves a broken archive open behind it.
-            with location.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return {name: _described(archive[name]) for name in archive.files}
-    if _is_hdf5(location):
-        import h5py
-
-        with h5py.File(location, "r") as file:
-            return {name: _hdf5_variable(item) for name, item in file.items() if isinstance(item, h5py.Dataset)}
-    import scipy.io
-
-    return {
-        name: _Variable(shape=tuple(int(n) for n in shape), numeric=kind in _MATLAB_NUMBERS)
-        for name, shape, kind in scipy.io.whosmat(location)
-    }
-
-
-def _described(array: NDArray[Any]) -> _Variable:
-    return _Variable(shape=array.shape, numeric=array.dtype.kind in "biuf")
-
-
-def _hdf5_variable(dataset: "h5py.Dataset") -> _Variable:
-    kind = dataset.attrs.get("MATLAB_class", b"double")
-    name = kind.decode() if isinstance(kind, bytes) else str(kind)
-    numeric = name in _MATLAB_NUMBERS and dataset.dtype.kind in "biuf" and not dataset.attrs.get("MATLAB_empty", 0)
-    return _Variable(shape=tuple(reversed(dataset.shape)), numeric=bool(numeric))
-
-
-def _load_variable(location: Path, name: str) -> NDArray[Any]:
-    match location.suffix.lower():
-        case ".npy":
-            return np.asarray(np.load(location, allow_pickle=False))
-        case ".npz":
-            # Opened here: np.load leaves a broken archive open behind it.
-            with location.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return np.asarray(archive[name])
-    if _is_hdf5(location):
-        import h5py
-
-        with h5py.File(location, "r") as file:
-            return np.asarray(file[name][()]).T
-    import scipy.io
-
-    return np.asarray(scipy.io.loadmat(location, variable_names=[name])[name])
-
-
-def _load_picture(location: Path) -> NDArray[Any]:
-    from PIL import Image
-
-    with Image.open(location) as picture:
-        if (frames := getattr(picture, "n_frames", 1)) != 1 or len(picture.getbands()) != 1:
-            raise InvalidInputError(
-                f"{location}: {frames} page(s) of {len(picture.getbands())} channel(s) ({picture.mode}); expected one "
-                "page with one channel whose values are class numbers, not colours."
-            )
-        return np.asarray(picture)
-
-
-def _is_hdf5(location: Path) -> bool:
-    import h5py
-
-    return bool(h5py.is_hdf5(location))
-
-
-def _choose(location: Path, variables: Mapping[str, _Variable], wanted: str | None, ndim: int | None) -> str:
-    def fits(variable: _Variable) -> bool:
+def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | None, ndim: int | None) -> str:
+    def fits(variable: Variable) -> bool:
         if not variable.numeric or 0 in variable.shape:
             return False
         # A MATLAB scalar or vector has two dimensions as well, and is neither a cube nor a map.
@@ -239,12 +160,27 @@ def _choose(location: Path, variables: Mapping[str, _Variable], wanted: str | No
         raise InvalidInputError(
             f"{location}: looked for {looked_for}, found {len(fitting) or 'none'} that fit. {_told(variables)}"
         )
-    return fitting[0]
+    chosen = fitting[0]
+    if wanted is not None or len(variables) > 1:
+        others = {name: variable for name, variable in variables.items() if name != chosen}
+        _log.warning(
+            "%s: took %s %s, %s; beside it: %s",
+            location,
+            chosen,
+            " x ".join(map(str, variables[chosen].shape)),
+            f"the only {expected.removeprefix('an ')}" + ("" if wanted is None else f", for want of {wanted}"),
+            _listed(others),
+        )
+    return chosen
 
 
-def _told(variables: Mapping[str, _Variable]) -> str:
+def _told(variables: Mapping[str, Variable]) -> str:
+    return f"The file holds: {_listed(variables)}."
+
+
+def _listed(variables: Mapping[str, Variable]) -> str:
     shapes = [
         f"{name} {' x '.join(map(str, variable.shape)) or 'scalar'}{'' if variable.numeric else ' (no numbers)'}"
         for name, variable in variables.items()
     ]
-    return f"The file holds: {', '.join(shapes) or 'nothing'}."
+    return ", ".join(shapes) or "nothing"

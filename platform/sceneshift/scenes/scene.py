@@ -4,6 +4,7 @@ Shape letters: H rows, W columns, C bands, K classes.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.stored_arrays import dereference, is_checked_cube, is_stored, reference_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,32 @@ class Footprint:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Georeference:
+    """Where a scene lies on the ground.
+
+    Args:
+        transform: (a, b, c, d, e, f): the pixel corner (column, row) lies at x = a * column + b * row + c and
+            y = d * column + e * row + f, in the reference system's unit; the order of rasterio's ``Affine``.
+        crs: The coordinate reference system, as ``EPSG:32616`` or as well-known text; None where it is unknown.
+
+    Raises:
+        InvalidInputError: The transform is no six finite numbers, or maps the plane onto a line.
+    """
+
+    transform: tuple[float, float, float, float, float, float]
+    crs: str | None = None
+
+    def __post_init__(self) -> None:
+        values = tuple(float(value) + 0.0 for value in self.transform)  # -0.0 becomes 0.0
+        if len(values) != 6 or not all(map(math.isfinite, values)) or values[0] * values[4] == values[1] * values[3]:
+            raise InvalidInputError(
+                f"georeference: transform {values}; expected six finite numbers (a, b, c, d, e, f) with pixels of some "
+                "area."
+            )
+        object.__setattr__(self, "transform", values)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UnlabelledScene:
     """A scene as something that trains may see a target: the cube, and no field that could hold a label.
@@ -50,10 +78,13 @@ class UnlabelledScene:
     Args:
         name: The scene's name.
         cube: (H, W, C) float32, finite. The scene holds a read-only view, no copy: a cube may be larger than memory.
+            One that lies in a stored scene's file was checked when it was written, can't have changed, and is not
+            looked through again (:mod:`sceneshift.scenes.stored_arrays`).
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
         footprint: Where the pixels come from; by default an acquisition of its own.
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is
             normalized later, by its configuration (:mod:`sceneshift.scenes.normalization`).
+        georeference: Where it lies on the ground, or None where that is unknown.
 
     Raises:
         InvalidInputError: The cube has another shape, another type, NaN or infinity, or the wavelengths don't
@@ -65,6 +96,7 @@ class UnlabelledScene:
     wavelengths_nm: NDArray[np.float64] | None = None
     footprint: Footprint = field(default=None)  # type: ignore[assignment]  # filled in below
     normalization: tuple[str, ...] = ()
+    georeference: Georeference | None = None
 
     def __post_init__(self) -> None:
         cube = self.cube
@@ -76,7 +108,7 @@ class UnlabelledScene:
                 f"scene {self.name!r}: expected a float32 cube, got {cube.dtype}; "
                 "convert it with cube.astype(numpy.float32)."
             )
-        if not np.isfinite(cube).all():
+        if not is_checked_cube(cube) and not np.isfinite(cube).all():
             bad = np.flatnonzero(~np.isfinite(cube).all(axis=(0, 1)))
             raise InvalidInputError(
                 f"scene {self.name!r}: NaN or infinity in {len(bad)} of {cube.shape[2]} bands (the first: "
@@ -100,6 +132,17 @@ class UnlabelledScene:
                 f"{cube.shape[0]} x {cube.shape[1]} pixels."
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle: arrays that lie whole in a stored scene's file, which is still there, go as its path."""
+        arrays = {name: reference_to(value) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return vars(self) | {name: reference for name, reference in arrays.items() if reference is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        found = dereference(state)
+        vars(self).update(
+            {k: _read_only(value) if isinstance(value, np.ndarray) else value for k, value in found.items()}
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W)."""
@@ -114,7 +157,8 @@ class UnlabelledScene:
     def cube_hash(self) -> str:
         """SHA-256 over the cube and its normalization, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.cube.shape, self.normalization)).encode())
-        digest.update(self.cube.tobytes())
+        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy of it
+            digest.update(np.ascontiguousarray(row).data)
         return digest.hexdigest()[:16]
 
 
@@ -128,6 +172,7 @@ class Scene(UnlabelledScene):
         wavelengths_nm: (C,) or None.
         footprint: Where the pixels come from.
         normalization: Names of the steps the file itself has been through.
+        georeference: Where it lies on the ground, or None.
         labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``.
         class_names: The K class names, distinct, K >= 2.
 
@@ -156,7 +201,8 @@ class Scene(UnlabelledScene):
             raise InvalidInputError(
                 f"scene {self.name!r}: labels run from {low} to {high}; expected 0 (unlabelled) to {len(names)}."
             )
-        object.__setattr__(self, "labels", _read_only(labels.astype(np.int64)))
+        own = labels if is_stored(labels) and labels.dtype == np.int64 else labels.astype(np.int64)
+        object.__setattr__(self, "labels", _read_only(own))
         object.__setattr__(self, "class_names", names)
 
     @property
@@ -173,7 +219,8 @@ class Scene(UnlabelledScene):
     def content_hash(self) -> str:
         """SHA-256 over cube, labels and class names, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.cube.shape, self.class_names, self.normalization)).encode())
-        digest.update(self.cube.tobytes())
+        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy of it
+            digest.update(np.ascontiguousarray(row).data)
         digest.update(self.labels.tobytes())
         return digest.hexdigest()[:16]
 
@@ -185,6 +232,7 @@ class Scene(UnlabelledScene):
             wavelengths_nm=self.wavelengths_nm,
             footprint=self.footprint,
             normalization=self.normalization,
+            georeference=self.georeference,
         )
 
 

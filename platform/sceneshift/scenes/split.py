@@ -1,9 +1,9 @@
 """Which labelled pixels of a source scene train and which validate.
 
 Neighbouring patches share pixels, so a random split puts one patch on both sides; splits by blocks
-(:mod:`sceneshift.scenes.block_split`) keep a guard band. Two counts tell how separate two pixel sets are (for
-patches of P x P, Chebyshev distance d): pixels inside a training patch (d <= P // 2) and pixels whose patch
-overlaps a training patch (d <= P - 1).
+(:mod:`sceneshift.scenes.block_split`) and by fields (:mod:`sceneshift.scenes.field_split`) keep a guard band. Two
+counts tell how separate two pixel sets are (for patches of P x P, Chebyshev distance d): pixels inside a training
+patch (d <= P // 2) and pixels whose patch overlaps a training patch (d <= P - 1).
 
 Shape letters: H rows, W columns, K classes, P patch size, N and M pixels.
 """
@@ -21,7 +21,7 @@ from sceneshift.scenes.scene import Scene
 from sceneshift.seeding import derive_seed
 
 #: How the sides of a split came about; "all" trains on every labelled pixel and validates on none.
-SPLIT_KINDS = ("blocks", "random", "masks", "all")
+SPLIT_KINDS = ("blocks", "fields", "random", "masks", "all")
 
 
 @dataclass(frozen=True, kw_only=True)

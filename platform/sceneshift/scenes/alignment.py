@@ -1,0 +1,262 @@
+"""Two scenes of different sensors or class lists brought to the same bands and the same classes.
+
+Of two sensors the coarser decides: the finer one's spectra are resampled to its band centres, within the range both
+have. Without band widths that is linear interpolation; with them (``fwhm_nm``) each band of the coarser sensor is a
+Gaussian response
+
+    w_i ∝ exp(-4 ln 2 (λ_i - centre)² / fwhm²) Δλ_i,   Σ w_i = 1,
+
+summed over the finer sensor's bands λ_i, whose own widths are taken as narrow. Bands of the coarser sensor that lie in
+a gap of the finer one (bands of water vapour taken out, say) are left out.
+
+Shape letters: H rows, W columns, C bands, D bands of the finer sensor, S shared bands, K classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.scenes.scene import Scene
+
+#: Numbers worked on at once: 2 MB in float64.
+_BLOCK = 2**18
+
+#: So much of a Gaussian response's area must lie on bands of the finer sensor.
+_LEAST_COVERED = 0.9
+
+#: A gap is wider than so many steps of both sensors.
+_GAP_STEPS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AlignedPair:
+    """A source and a target with the same bands and the same classes, both with their labels.
+
+    Args:
+        source: The source scene.
+        target: The target scene; its classes have the source's ids.
+        notes: What was done, one line each.
+    """
+
+    source: Scene
+    target: Scene
+    notes: tuple[str, ...]
+
+
+def align(
+    source: Scene,
+    target: Scene,
+    *,
+    class_map: Mapping[str, str] | None = None,
+    fwhm_nm: ArrayLike | None = None,
+) -> AlignedPair:
+    """Give two scenes the same classes and the same bands; see the module for how bands are resampled.
+
+    Footprint, georeference and pixels stay what they were; labels of classes that only one side has become 0.
+
+    Args:
+        source: The source.
+        target: The target.
+        class_map: Which class of the source each class of the target is, by name; several may be one. What isn't
+            named in it is left out. By default classes of the same name are the same.
+        fwhm_nm: Band widths at half maximum of the coarser sensor in nanometres, one or one for each of its bands.
+
+    Raises:
+        InvalidInputError: Fewer than two classes or bands are shared; the band counts differ and wavelengths are
+            unknown; or an argument is of no use.
+    """
+    source, target, class_notes = _align_classes(source, target, class_map)
+    source, target, band_notes = _align_bands(source, target, fwhm_nm)
+    return AlignedPair(source=source, target=target, notes=(*class_notes, *band_notes))
+
+
+def _align_classes(
+    source: Scene, target: Scene, class_map: Mapping[str, str] | None
+) -> tuple[Scene, Scene, tuple[str, ...]]:
+    if class_map is None:
+        class_map = {name: name for name in target.class_names if name in source.class_names}
+    for side, names, known in (
+        ("target", class_map.keys(), target.class_names),
+        ("source", class_map.values(), source.class_names),
+    ):
+        for name in names:
+            if name not in known:
+                raise InvalidInputError(
+                    f"class_map: the {side} has no class {name!r}{nearest_name(name, known)}; it has "
+                    f"{', '.join(known)}."
+                )
+    shared = tuple(name for name in source.class_names if name in class_map.values())
+    if len(shared) < 2:
+        raise InvalidInputError(
+            f"source {source.name!r} ({', '.join(source.class_names)}) and target {target.name!r} "
+            f"({', '.join(target.class_names)}) share {len(shared)} classes; expected two at least. Name those that "
+            "are the same by class_map={'name in the target': 'name in the source'}."
+        )
+    notes = [
+        f"class {theirs} of {target.name} is taken as {ours} of {source.name}"
+        for theirs, ours in class_map.items()
+        if theirs != ours
+    ]
+    for scene, kept in ((source, shared), (target, tuple(class_map))):
+        if left_out := [name for name in scene.class_names if name not in kept]:
+            notes.append(f"left out, in {scene.name} alone: {', '.join(left_out)}")
+    return (
+        _renumbered(source, {name: name for name in shared}, shared),
+        _renumbered(target, class_map, shared),
+        tuple(notes),
+    )
+
+
+def _renumbered(scene: Scene, meaning: Mapping[str, str], shared: tuple[str, ...]) -> Scene:
+    """The scene with the shared classes alone, in their order."""
+    if scene.class_names == shared and all(name == meaning.get(name) for name in shared):
+        return scene
+    renumber = np.zeros(scene.num_classes + 1, dtype=np.int64)
+    for k, name in enumerate(scene.class_names, start=1):
+        if name in meaning:
+            renumber[k] = 1 + shared.index(meaning[name])
+    return replace(scene, labels=renumber[scene.labels], class_names=shared)
+
+
+def _align_bands(source: Scene, target: Scene, fwhm_nm: ArrayLike | None) -> tuple[Scene, Scene, tuple[str, ...]]:
+    if source.wavelengths_nm is None or target.wavelengths_nm is None:
+        unknown = " and ".join(scene.name for scene in (source, target) if scene.wavelengths_nm is None)
+        if source.num_bands != target.num_bands:
+            raise InvalidInputError(
+                f"source {source.name!r} has {source.num_bands} bands, target {target.name!r} {target.num_bands}, and "
+                f"the wavelengths of {unknown} are unknown; expected the same bands, or wavelengths on both sides."
+            )
+        if fwhm_nm is not None:
+            raise InvalidInputError(f"fwhm_nm is given, and the wavelengths of {unknown} are unknown; leave it out.")
+        return source, target, (f"the wavelengths of {unknown} are unknown: {source.num_bands} bands, as they are",)
+    _check_wavelengths(source, source.wavelengths_nm)
+    _check_wavelengths(target, target.wavelengths_nm)
+    if np.array_equal(source.wavelengths_nm, target.wavelengths_nm):
+        return source, target, (f"{source.num_bands} bands of the same centres, as they are",)
+    low = max(source.wavelengths_nm.min(), target.wavelengths_nm.min())
+    high = min(source.wavelengths_nm.max(), target.wavelengths_nm.max())
+    of_source, of_target = (
+        int(((low <= centres) & (centres <= high)).sum()) for centres in (source.wavelengths_nm, target.wavelengths_nm)
+    )
+    if min(of_source, of_target) < 2:
+        raise InvalidInputError(
+            f"source {source.name!r} has bands from {source.wavelengths_nm.min():g} to "
+            f"{source.wavelengths_nm.max():g} nm, target {target.name!r} from {target.wavelengths_nm.min():g} to "
+            f"{target.wavelengths_nm.max():g} nm; expected two of each in a range both have. Are all in nanometres?"
+        )
+    source_is_coarser = of_source <= of_target
+    coarse, fine = (source, target) if source_is_coarser else (target, source)
+    resampled_coarse, resampled_fine, note = _resample(coarse, fine, low, high, fwhm_nm)
+    return (
+        (resampled_coarse, resampled_fine, (note,))
+        if source_is_coarser
+        else (resampled_fine, resampled_coarse, (note,))
+    )
+
+
+def _check_wavelengths(scene: Scene, centres: NDArray[np.float64]) -> None:
+    if not (np.isfinite(centres).all() and (centres > 0).all() and len(np.unique(centres)) > 1):
+        raise InvalidInputError(
+            f"scene {scene.name!r}: wavelengths from {centres.min():g} to {centres.max():g} nm; expected at least two "
+            "positive ones. Correct them, or set wavelengths_nm=None."
+        )
+
+
+def _resample(
+    coarse: Scene, fine: Scene, low: float, high: float, fwhm_nm: ArrayLike | None
+) -> tuple[Scene, Scene, str]:
+    """Both scenes at the coarser one's centres, from short to long, and a line about it."""
+    assert coarse.wavelengths_nm is not None
+    assert fine.wavelengths_nm is not None
+    inside = np.flatnonzero((low <= coarse.wavelengths_nm) & (coarse.wavelengths_nm <= high))
+    bands = inside[np.argsort(coarse.wavelengths_nm[inside], kind="stable")]
+    centres, fine_centres = coarse.wavelengths_nm[bands], fine.wavelengths_nm
+    if fwhm_nm is None:
+        weights, how = _linear_weights(centres, fine_centres), "linear interpolation"
+        kept = ~_in_gap(centres, fine_centres)
+    else:
+        widths = _widths(coarse, fwhm_nm)[bands]
+        weights, covered = _gaussian_weights(centres, fine_centres, widths)
+        kept = covered & ~_in_gap(centres, fine_centres)
+        how = f"Gaussian responses {widths.min():g} to {widths.max():g} nm wide"
+    if kept.sum() < 2:
+        raise InvalidInputError(
+            f"{int(kept.sum())} of {len(bands)} bands of {coarse.name!r} between {low:g} and {high:g} nm lie where "
+            f"{fine.name!r} has bands to make them of; expected two at least. Check wavelengths and fwhm_nm."
+        )
+    centres, bands, weights = centres[kept], bands[kept], weights[:, kept]
+    note = (
+        f"bands: {len(bands)} of {coarse.name}'s {coarse.num_bands}, {centres[0]:.0f} to {centres[-1]:.0f} nm; "
+        f"{fine.name}'s {fine.num_bands} resampled to them by {how}"
+    )
+    if left_out := int((~kept).sum()):
+        note += f"; {left_out} left out where {fine.name} has none"
+    return (
+        replace(coarse, cube=np.ascontiguousarray(coarse.cube[..., bands]), wavelengths_nm=centres),
+        replace(fine, cube=_weighted(fine.cube, weights), wavelengths_nm=centres),
+        note,
+    )
+
+
+def _linear_weights(centres: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D, S): what each band of the finer sensor adds to each centre within its range."""
+    order = np.argsort(fine, kind="stable")
+    ascending = fine[order]
+    right = np.clip(np.searchsorted(ascending, centres), 1, len(fine) - 1)
+    left = right - 1
+    step = ascending[right] - ascending[left]
+    # Two bands of one centre (overlapping spectrometers) share what falls on it.
+    share = np.where(step > 0, (centres - ascending[left]) / np.where(step > 0, step, 1.0), 0.5)
+    weights = np.zeros((len(fine), len(centres)))
+    columns = np.arange(len(centres))
+    weights[order[left], columns] = 1 - share
+    weights[order[right], columns] += share
+    return weights
+
+
+def _gaussian_weights(
+    centres: NDArray[np.float64], fine: NDArray[np.float64], widths: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(D, S) weights that add up to 1, and (S,) whether the finer sensor's bands cover the response."""
+    order = np.argsort(fine, kind="stable")
+    steps = np.empty(len(fine))
+    steps[order] = np.gradient(fine[order])
+    response = np.exp(-4 * np.log(2) * ((fine[:, None] - centres) / widths) ** 2) * steps[:, None]
+    area = response.sum(axis=0)
+    whole = widths * np.sqrt(np.pi / (4 * np.log(2)))
+    covered: NDArray[np.bool_] = np.abs(area / whole - 1) <= 1 - _LEAST_COVERED
+    return response / np.where(area > 0, area, 1.0), covered
+
+
+def _in_gap(centres: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the finer sensor has no band near: its next on both sides are further apart than both sensors' steps."""
+    ascending = np.unique(fine)
+    right = np.clip(np.searchsorted(ascending, centres), 1, len(ascending) - 1)
+    opening = ascending[right] - ascending[right - 1]
+    step = max(float(np.median(np.diff(ascending))), float(np.median(np.diff(centres))) if len(centres) > 1 else 0.0)
+    on_a_band = np.isin(centres, ascending)
+    gap: NDArray[np.bool_] = (opening > _GAP_STEPS * step) & ~on_a_band
+    return gap
+
+
+def _widths(coarse: Scene, fwhm_nm: ArrayLike) -> NDArray[np.float64]:
+    widths = np.asarray(fwhm_nm, dtype=np.float64)
+    if widths.shape not in ((), (coarse.num_bands,)) or not (np.isfinite(widths).all() and (widths > 0).all()):
+        raise InvalidInputError(
+            f"fwhm_nm of shape {widths.shape}; expected one positive width, or one for each of the {coarse.num_bands} "
+            f"bands of {coarse.name!r}, the coarser sensor."
+        )
+    return np.broadcast_to(widths, (coarse.num_bands,))
+
+
+def _weighted(cube: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(H, W, S) sums over the bands of (H, W, D), some rows at a time."""
+    height, width, num_bands = cube.shape
+    result = np.empty((height, width, weights.shape[1]), dtype=np.float32)
+    rows = max(1, _BLOCK // (width * num_bands))
+    for start in range(0, height, rows):
+        result[start : start + rows] = cube[start : start + rows].astype(np.float64) @ weights
+    return result

@@ -1,0 +1,112 @@
+"""What stands beside a cube in a file: names, wavelengths, where it lies, as plain text.
+
+Shape letters: C bands, K classes.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from sceneshift.errors import InvalidInputError, first_line
+from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """All that a file may tell of a scene; None is what it doesn't tell.
+
+    Args:
+        name: The scene's name.
+        class_names: The K class names.
+        wavelengths_nm: (C,) band centres in nanometres.
+        fwhm_nm: (C,) band widths at half maximum, in nanometres.
+        ignore_value: The number that stands for "nothing measured here".
+        normalization: Names of the steps the numbers have been through.
+        footprint: Which pixels of which acquisition.
+        georeference: Where it lies on the ground.
+    """
+
+    name: str | None = None
+    class_names: tuple[str, ...] | None = None
+    wavelengths_nm: tuple[float, ...] | None = None
+    fwhm_nm: tuple[float, ...] | None = None
+    ignore_value: float | None = None
+    normalization: tuple[str, ...] = ()
+    footprint: Footprint | None = None
+    georeference: Georeference | None = None
+
+    @classmethod
+    def of(cls, scene: UnlabelledScene) -> Self:
+        """All that is to be told of a scene beside its arrays."""
+        return cls(
+            name=scene.name,
+            class_names=scene.class_names if isinstance(scene, Scene) else None,
+            wavelengths_nm=None if scene.wavelengths_nm is None else tuple(scene.wavelengths_nm.tolist()),
+            normalization=scene.normalization,
+            footprint=scene.footprint,
+            georeference=scene.georeference,
+        )
+
+    def to_json(self) -> str:
+        """One line of ASCII that :meth:`from_json` takes back without loss."""
+        return json.dumps({key: value for key, value in asdict(self).items() if value is not None})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Build a description from what :meth:`to_json` gave.
+
+        Raises:
+            InvalidInputError: The text is something else.
+        """
+        try:
+            values: Any = json.loads(text)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"a scene's description is no JSON ({first_line(error)}): {text[:80]!r}."
+            ) from error
+        if not isinstance(values, dict) or (unknown := set(values) - {f.name for f in fields(cls)}):
+            told = sorted(unknown) if isinstance(values, dict) else type(values).__name__
+            raise InvalidInputError(f"a scene's description holds {told}; expected {[f.name for f in fields(cls)]}.")
+        try:
+            return cls(**{key: _READ.get(key, _as_is)(value) for key, value in values.items()})
+        except (TypeError, KeyError, ValueError) as error:
+            raise InvalidInputError(
+                f"a scene's description is broken ({first_line(error)}): {text[:80]!r}; write the file anew."
+            ) from error
+
+
+def _as_is(value: Any) -> Any:  # noqa: ANN401 - plain JSON
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"{value!r} is no text and no number")
+    return value
+
+
+def _texts(value: list[str]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{value!r} is no list of texts")
+    return tuple(value)
+
+
+def _numbers(value: list[float]) -> tuple[float, ...]:
+    return tuple(float(number) for number in value)
+
+
+def _footprint(value: Mapping[str, Any]) -> Footprint:
+    (top, bottom), (left, right) = value["rows"], value["columns"]
+    return Footprint(parent=str(value["parent"]), rows=(int(top), int(bottom)), columns=(int(left), int(right)))
+
+
+def _georeference(value: Mapping[str, Any]) -> Georeference:
+    a, b, c, d, e, f = value["transform"]
+    return Georeference(transform=(a, b, c, d, e, f), crs=value["crs"])
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "class_names": _texts,
+    "normalization": _texts,
+    "wavelengths_nm": _numbers,
+    "fwhm_nm": _numbers,
+    "footprint": _footprint,
+    "georeference": _georeference,
+}

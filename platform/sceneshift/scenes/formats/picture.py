@@ -1,0 +1,26 @@
+"""Pictures as label maps: PNG, and TIFF where nothing but the numbers is wanted."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError
+
+
+def load_picture(path: Path) -> NDArray[Any]:
+    """(H, W) numbers of a picture of one page and one channel; a palette's numbers, not its colours.
+
+    Raises:
+        InvalidInputError: It has more pages or channels.
+    """
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        if (frames := getattr(picture, "n_frames", 1)) != 1 or len(picture.getbands()) != 1:
+            raise InvalidInputError(
+                f"{path}: {frames} page(s) of {len(picture.getbands())} channel(s) ({picture.mode}); expected one "
+                "page with one channel whose values are class numbers, not colours."
+            )
+        return np.asarray(picture)

@@ -1,0 +1,158 @@
+"""The search for a split whose sides keep a guard band: layouts are drawn, and the best is kept.
+
+What a layout is drawn of, whole blocks or whole fields, is :mod:`sceneshift.scenes.block_split`'s and
+:mod:`sceneshift.scenes.field_split`'s; what makes one layout better than another is the same for both, and here.
+
+Shape letters: H rows, W columns, K classes, P patch size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.split import Split, check_share, grow, refuse_empty_classes
+from sceneshift.seeding import derive_seed
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Layout:
+    """(H, W) training and validation pixels, and (K,) which classes are scored."""
+
+    trains: NDArray[np.bool_]
+    validates: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+
+
+def best_layout(
+    scene: Scene,
+    draw: Callable[[np.random.Generator, float], NDArray[np.bool_]],
+    *,
+    kind: str,
+    patch_size: int,
+    seed: int,
+    validation_fraction: float,
+    guard: int | None,
+    min_pixels: int,
+    num_candidates: int,
+    rare_to_training: bool,
+) -> Split:
+    """Draw layouts and make a split of the one in which most classes can be trained, then most can be scored.
+
+    Args:
+        scene: The source.
+        draw: Given a generator and a share, (H, W) labelled pixels of one side with about that share of each class.
+        kind: The split's kind; the candidates' seeds follow from it.
+        patch_size: As for the splits themselves, and so all that follow.
+        seed: Draws the layouts.
+        validation_fraction: The share of each class's pixels that should validate.
+        guard: Chebyshev distance kept between the sides; None is ``patch_size // 2``.
+        min_pixels: A class with fewer pixels on either side is not scored.
+        num_candidates: Layouts drawn.
+        rare_to_training: Train whole a class that can't be on both sides.
+
+    Raises:
+        InvalidInputError: An argument is out of range, or no layout will do.
+    """
+    if patch_size < 1 or patch_size % 2 == 0:
+        raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number of pixels.")
+    check_share("validation_fraction", validation_fraction)
+    guard = patch_size // 2 if guard is None else guard
+    for name, value, least in (
+        ("guard", guard, 0),
+        ("min_pixels", min_pixels, 1),
+        ("num_candidates", num_candidates, 1),
+    ):
+        if value < least:
+            raise InvalidInputError(f"{name} = {value}; expected at least {least}.")
+    refuse_empty_classes(scene)
+    train_blocks = rare_to_training and validation_fraction > 0.5
+    drawn_fraction = 1 - validation_fraction if train_blocks else validation_fraction
+    best: tuple[tuple[float, ...], _Layout] | None = None
+    for candidate in range(num_candidates):
+        drawn = draw(np.random.default_rng(derive_seed(seed, kind, candidate)), drawn_fraction)
+        other = (scene.labels > 0) & ~grow(drawn, guard)
+        trains, validates = (drawn, other) if train_blocks else (other, drawn)
+        if rare_to_training:
+            layout = _train_rare_whole(scene, trains, validates, guard=guard, min_pixels=min_pixels)
+            if not train_blocks:  # what gave way to validation pixels that are none any more trains again
+                layout = replace(layout, trains=(scene.labels > 0) & ~grow(layout.validates, guard))
+        else:
+            layout = _Layout(trains=trains, validates=validates, scored=_scored(scene, trains, validates, min_pixels))
+        if not layout.scored.any():
+            continue
+        rank = _rank(scene, layout, validation_fraction, min_pixels, train_blocks=train_blocks)
+        if best is None or rank > best[0]:
+            best = (rank, layout)
+    if best is None or (not rare_to_training and best[0][0] < scene.num_classes):
+        raise InvalidInputError(_impossible(scene, kind, patch_size, guard, min_pixels, rare_to_training))
+    scored = np.flatnonzero(best[1].scored)
+    return Split(
+        shape=scene.shape,
+        train=np.flatnonzero(best[1].trains),
+        validation=np.flatnonzero(best[1].validates & np.isin(scene.labels, 1 + scored)),
+        scored_classes=tuple(int(k) for k in scored),
+        patch_size=patch_size,
+        guard=guard,
+        seed=seed,
+        kind=kind,
+    )
+
+
+def _rank(
+    scene: Scene, layout: _Layout, validation_fraction: float, min_pixels: int, *, train_blocks: bool
+) -> tuple[float, ...]:
+    """Classes trained, classes scored, and how many pixels are used in shares near the one asked for."""
+    num_train = _class_counts(scene, layout.trains)
+    num_validation = _class_counts(scene, layout.validates)
+    drawn, left = (num_train, num_validation) if train_blocks else (num_validation, num_train)
+    wanted = (1 - validation_fraction if train_blocks else validation_fraction) * scene.class_counts
+    balance = np.minimum(drawn / wanted, wanted / np.maximum(drawn, 1))
+    quality = float((balance * left / scene.class_counts).mean())
+    return float((num_train >= min_pixels).sum()), float(layout.scored.sum()), quality
+
+
+def _train_rare_whole(
+    scene: Scene, trains: NDArray[np.bool_], validates: NDArray[np.bool_], *, guard: int, min_pixels: int
+) -> _Layout:
+    """Give every class that is too few on a side to training whole, until no further class is."""
+    whole = np.zeros(scene.num_classes, dtype=bool)
+    while True:
+        scored = _scored(scene, trains, validates, min_pixels)
+        # A class given to training can take the validation pixels of its neighbours, and so make them rare as well.
+        if not (~scored & ~whole).any():
+            return _Layout(trains=trains, validates=validates, scored=scored)
+        whole |= ~scored
+        pixels = np.isin(scene.labels, 1 + np.flatnonzero(whole))
+        validates = validates & ~grow(pixels, guard)
+        trains = trains | pixels
+
+
+def _scored(
+    scene: Scene, trains: NDArray[np.bool_], validates: NDArray[np.bool_], min_pixels: int
+) -> NDArray[np.bool_]:
+    scored: NDArray[np.bool_] = (_class_counts(scene, trains) >= min_pixels) & (
+        _class_counts(scene, validates) >= min_pixels
+    )
+    return scored
+
+
+def _class_counts(scene: Scene, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.bincount(scene.labels[mask], minlength=scene.num_classes + 1)[1:]
+
+
+def _impossible(scene: Scene, kind: str, patch_size: int, guard: int, min_pixels: int, rare_to_training: bool) -> str:
+    counts = dict(zip(scene.class_names, scene.class_counts.tolist(), strict=True))
+    lacks = (
+        f"has a single class with {min_pixels} pixels on both sides"
+        if rare_to_training
+        else f"leaves every class {min_pixels} training pixels"
+    )
+    whole = " A class that is one field can only train; block_split cuts fields." if kind == "fields" else ""
+    return (
+        f"scene {scene.name!r}: no {kind.removesuffix('s')} layout for patches of {patch_size} and a guard of {guard} "
+        f"{lacks} (labelled pixels: {counts}). Search smaller patches, or leave the rarest class out.{whole}"
+    )
