@@ -56,6 +56,9 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     pair, plan = training.pair, training.plan
     folder = training.directory / "report"
     folder.mkdir(parents=True, exist_ok=True)
+    validation = run.validate().as_dict() if training.source.split.kind != "all" else None
+    # Of a large scene every copy counts.
+    run.forget_patches()
     normalized = run.normalization.apply(pair.target.cube)
     print(f"\nMapping {normalized.shape[0]} x {normalized.shape[1]} pixels.", flush=True)
     class_map = map_scene(
@@ -83,7 +86,6 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=door.ground_truth())
 
     table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
-    validation = run.validate().as_dict() if training.source.split.kind != "all" else None
     (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}")
     _write_csv(folder / "per_class.csv", training, scores)
     unmixing = None

@@ -198,6 +198,10 @@ class PairRun:
         predicted = predict_pixels(self.classifier, self._sampler, pixels)
         return Scores.from_labels(self.source.labels_of(pixels), predicted, num_classes=self.source.scene.num_classes)
 
+    def forget_patches(self) -> None:
+        """Give back the memory of the normalized cube; nothing can be trained or validated by this run any more."""
+        del self._sampler
+
     def state_dict(self) -> dict[str, Any]:
         """Everything the next epoch depends on, and the classifier by itself."""
         return {
