@@ -120,8 +120,12 @@ def test_nobody_else_imports_the_module_behind_the_door() -> None:
     assert importers == CLOSING
 
 
-def test_only_catalogue_and_target_load_both_sides_with_labels() -> None:
-    assert modules_naming("load_both_labelled") == {"sceneshift.scenes.catalogue", "sceneshift.scenes.target"}
+def test_only_catalogue_target_and_the_scenes_script_load_both_sides_with_labels() -> None:
+    assert modules_naming("load_both_labelled") == {
+        "sceneshift.scenes.catalogue",
+        "sceneshift.scenes.target",
+        "sceneshift.study.scene_commands",  # describes scenes; trains and chooses nothing
+    }
 
 
 def test_only_the_catalogue_divides_a_scene_with_the_test_side_s_labels() -> None:
@@ -140,6 +144,7 @@ def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
         "sceneshift.scenes.catalogue",
         "sceneshift.scenes.in_scene",
         "sceneshift.scenes.masks",
+        "sceneshift.study.scene_commands",
     }
 
 

@@ -1,0 +1,30 @@
+"""Look at scenes before anything is trained.
+
+python experiments/scenes.py list --data-dir DIR           # what is known, what is here, what is missing
+python experiments/scenes.py check Houston13_7gt.mat       # what is in a file, against what is published
+python experiments/scenes.py show indian_pines             # false colours, label map, mean spectra, as a picture
+python experiments/scenes.py pair west-east                # how far apart source and target are
+python experiments/scenes.py import cube.hdr --labels gt.tif --out scene.arrow
+python experiments/scenes.py export indian_pines --format envi --out scene.hdr
+"""
+
+import sys
+
+from sceneshift.errors import SceneshiftError
+from sceneshift.study.scene_arguments import read_scene_command
+
+
+def main() -> int:
+    """Read the command line, do what it says."""
+    command = read_scene_command(__doc__ or "")
+    from sceneshift.study.scene_commands import run_command
+
+    try:
+        return run_command(command)
+    except SceneshiftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

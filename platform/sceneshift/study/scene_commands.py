@@ -1,0 +1,235 @@
+"""Looking at scenes before anything is trained. What is found here describes scenes; nothing is chosen by it.
+
+Shape letters: H rows, W columns, C bands, K classes.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
+from sceneshift.report.scene_pictures import draw_scene
+from sceneshift.scenes import indian_pines
+from sceneshift.scenes.catalogue import load_both_labelled, load_scene
+from sceneshift.scenes.data_folder import find_form
+from sceneshift.scenes.files import array_shapes, read_array, read_description
+from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES, SceneEntry
+from sceneshift.scenes.recipe import NamedPair
+from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene_files import export_scene, read_scene
+from sceneshift.scenes.store import open_scene, write_scene
+from sceneshift.study.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
+from sceneshift.study.scene_gap import measure_gap, render_gap
+
+_STORED = ".arrow"
+
+#: Most different whole numbers an array of two dimensions may have to be told as a label map.
+_MOST_CLASSES = 100
+
+
+def run_command(command: SceneCommand) -> int:
+    """Do what was asked and print it; returns the exit status."""
+    match command:
+        case List():
+            print("\n".join(list_scenes(command.data_dir)))
+        case Check():
+            failed = False
+            for file in command.files:
+                try:
+                    print("\n".join(check_file(Path(file))))
+                except SceneshiftError as error:
+                    failed = True
+                    print(f"{file}\n  error: {error}", file=sys.stderr)
+            return 2 if failed else 0
+        case Import():
+            print(import_scene(command))
+        case Export():
+            scene = find_scene(command.scene, command.data_dir)
+            export_scene(scene, command.out, command.format)
+            print(f"wrote {scene.name} as {command.format} to {command.out}")
+        case Show():
+            scene = find_scene(command.scene, command.data_dir)
+            path = Path(command.out or f"{scene.name.replace('/', '-')}.png")
+            draw_scene(path, scene)
+            print(f"wrote {path}")
+        case Pair():
+            source, target = load_both_labelled(NamedPair(name=command.pair, data_dir=command.data_dir))
+            print(
+                f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
+                "labels are read for this.\n"
+            )
+            print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
+    return 0
+
+
+def list_scenes(data_dir: str | None) -> list[str]:
+    """A line a scene and a pair: whether it is here, or what is missing."""
+    here = {name: _what_is_missing(name, entry, data_dir) for name, entry in SCENES.items()}
+    width = max(map(len, [*SCENES, *PAIRS, *EMBEDDED_PAIRS]))
+    lines = ["scenes"]
+    for name, entry in SCENES.items():
+        height, columns, bands = entry.shape
+        size = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes"
+        lines.append(f"  {name:<{width}}  {size:<34} {here[name] or 'here'}")
+    lines.append("pairs")
+    lines += [f"  {name:<{width}}  embedded" for name in EMBEDDED_PAIRS]
+    for name, sides in PAIRS.items():
+        missing = [side for side in sides if here[side]]
+        lines.append(f"  {name:<{width}}  {'lacks ' + ' and '.join(missing) if missing else 'here'}")
+    return [
+        *lines,
+        "Files are offered by the scenes' authors; name the folder they lie in by --data-dir or SCENESHIFT_DATA.",
+    ]
+
+
+def _what_is_missing(name: str, entry: SceneEntry, data_dir: str | None) -> str:
+    if name == indian_pines.NAME:
+        return ""
+    try:
+        find_form(name, entry.forms, data_dir, with_masks=entry.has_own_masks)
+    except MissingDataError:
+        return "needs " + ", or ".join(
+            " and ".join(form.needed(with_masks=entry.has_own_masks)) for form in entry.forms
+        )
+    return ""
+
+
+def check_file(path: Path) -> list[str]:
+    """What is in a file, a line a finding.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InvalidInputError: It can't be read.
+    """
+    if path.suffix.lower() == _STORED:
+        scene = open_scene(path, verify=True)
+        lines = [str(path), f"  stored scene {scene.name!r}, checksum right"]
+        lines += [*_about_cube("cube", scene.cube, scene.wavelengths_nm), *_about_labels("labels", scene.labels)]
+        return lines
+    described = read_description(path)
+    wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
+    lines = [str(path)]
+    for variable, shape in array_shapes(path).items():
+        if len(shape) not in (2, 3):
+            lines.append(f"  {variable}: shape {shape}")
+            continue
+        values = read_array(path, variable, ndim=len(shape))
+        if values.ndim == 3:
+            lines += _about_cube(variable, values, wavelengths)
+        elif _looks_like_labels(values):
+            lines += _about_labels(variable, values.astype(np.int64))
+        else:
+            lines.append(f"  {variable}: shape {shape}, {values.dtype}, {_range(values)}")
+    return lines + _against_published(path)
+
+
+def _about_cube(variable: str, cube: NDArray[np.generic], wavelengths: NDArray[np.float64] | None) -> list[str]:
+    height, width, bands = cube.shape
+    lines = [f"  {variable}: {height} x {width} pixels, {bands} bands, {cube.dtype}, {_range(cube)}"]
+    if wavelengths is not None and len(wavelengths) == bands:
+        lines.append(f"    {wavelengths.min():.0f} to {wavelengths.max():.0f} nm")
+    flat = cube.reshape(-1, bands)
+    finite = np.isfinite(flat)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=0))
+        lines.append(f"    NaN or infinity in {len(bad)} bands: {_some(bad)}")
+    constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
+    if len(constant):
+        lines.append(f"    {len(constant)} bands are constant: {_some(constant)}")
+    if min(height, width) < bands and max(height, width) > 4 * bands:
+        lines.append("    the last axis is longer than one of the first two: are the axes in another order?")
+    return lines
+
+
+def _about_labels(variable: str, labels: NDArray[np.int64]) -> list[str]:
+    values, counts = np.unique(labels, return_counts=True)
+    told = ", ".join(f"{v}: {c}" for v, c in zip(values, counts, strict=True) if v != 0)
+    unlabelled = int(counts[values == 0].sum())
+    (height, width), labelled = labels.shape, int((labels > 0).sum())
+    return [
+        f"  {variable}: label map {height} x {width}, {labelled} labelled, {unlabelled} unlabelled pixels",
+        f"    pixels a class  {told or 'none'}",
+    ]
+
+
+def _against_published(path: Path) -> list[str]:
+    lines = []
+    for name, entry in SCENES.items():
+        for form in entry.forms:
+            if form.labels is not None and form.labels.file == path.name and entry.counts is not None:
+                values = read_array(path, form.labels.name)
+                known = entry.label_values or tuple(range(1, len(entry.class_names) + 1))
+                counts = tuple(int((values == number).sum()) for number in known)
+                same = "the published release" if counts == entry.counts else "ANOTHER release"
+                lines.append(f"  as labels of {name}: {same} ({entry.figures}: {', '.join(map(str, entry.counts))})")
+            if form.cube.file == path.name and not form.bands_by_pixels:
+                shape = array_shapes(path).get(form.cube.name)
+                if shape is not None:
+                    same = "the published shape" if shape == entry.shape else "ANOTHER release"
+                    lines.append(f"  as cube of {name}: {same} ({entry.figures}: {entry.shape})")
+    return lines
+
+
+def import_scene(command: Import) -> str:
+    """Read a scene and write it to the store.
+
+    Raises:
+        InvalidInputError: The name doesn't end in .arrow, the file is there already, or the scene can't be read.
+        MissingDataError: A file isn't there.
+    """
+    out = Path(command.out)
+    if out.suffix != _STORED:
+        raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
+    if out.exists():
+        raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
+    scene = read_scene(
+        command.file,
+        labels=command.labels,
+        name=command.name,
+        class_names=command.class_names,
+        cube_variable=command.cube_variable,
+        labels_variable=command.labels_variable,
+    )
+    write_scene(scene, out)
+    height, width = scene.shape
+    counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
+    return f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
+
+
+def find_scene(name: str, data_dir: str | None) -> Scene:
+    """A scene by name, or from a file.
+
+    Raises:
+        InvalidInputError: There is neither a scene nor a file of that name, or the file can't be read.
+        MissingDataError: Its files aren't there.
+    """
+    path = Path(name)
+    if name in SCENES:
+        return load_scene(name, data_dir)
+    if path.suffix == _STORED:
+        return open_scene(path)
+    try:
+        return read_scene(path)
+    except MissingDataError as error:
+        raise InvalidInputError(
+            f"{name!r} is neither a scene known by name ({', '.join(SCENES)}) nor a file ({first_line(error)})."
+        ) from error
+
+
+def _looks_like_labels(values: NDArray[np.generic]) -> bool:
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or (numbers != np.floor(numbers)).any():
+        return False
+    return len(np.unique(numbers)) <= _MOST_CLASSES
+
+
+def _range(values: NDArray[np.generic]) -> str:
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return "no finite value" if finite.size == 0 else f"{finite.min():g} to {finite.max():g}"
+
+
+def _some(indices: NDArray[np.intp]) -> str:
+    shown = ", ".join(map(str, indices[:10]))
+    return shown + (", …" if len(indices) > 10 else "")
