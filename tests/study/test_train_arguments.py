@@ -138,7 +138,7 @@ def test_what_could_not_be_run_is_refused_by_flag(changes, message):
 
 
 def test_settings_are_numbers_booleans_and_words():
-    read = settings("width=16", "lambda_sad=0.5", "lr_decay=1e-1", "flips=True", "normalization=l2-per-pixel")
+    read = settings("width=16", "lambda_sad=0.5", "lr_decay=1e-1", "flips=true", "normalization=l2-per-pixel")
     assert read == {
         "width": 16,
         "lambda_sad": 0.5,

@@ -157,6 +157,9 @@ def test_a_name_is_taken_once_and_resumed_with_equal_settings_alone(prepared, tm
     differing = {line.split(":")[0].strip() for line in str(refused.value).splitlines() if ": was " in line}
     assert differing == {"lr", "seed", "split", "split hash", "test split hash", "source hash"}
     assert written.read_text() == before
+    written.write_text(before[:40])
+    with pytest.raises(StudyError, match=r"settings\.json is damaged .*Begin another"):
+        prepared(resume=True).open_directory()
 
 
 def test_other_test_pixels_are_another_run(prepared, tmp_path):

@@ -175,3 +175,14 @@ def test_a_deleted_experiment_is_told(open_run):
     run.client.delete_experiment(run.experiment_id)
     with pytest.raises(StudyError, match="the MLflow experiment 'e' was deleted; restore it or choose another name"):
         open_run()
+
+
+def test_an_mlflow_that_fails_at_once_is_told_before_anything_is_trained(open_run, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(MlflowClient, "create_run", fail)
+    with pytest.raises(StudyError, match=r"could not open the run .*gone.*nothing was trained"):
+        open_run()

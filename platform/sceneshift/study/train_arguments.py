@@ -144,7 +144,7 @@ class TrainArgs:
             if name in given:
                 raise InvalidInputError(f"--set {entry}: {name} is given twice.")
             try:
-                given[name] = ast.literal_eval(text)
+                given[name] = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
             except (ValueError, SyntaxError):
                 given[name] = text  # a word, such as a normalization's name
         return given

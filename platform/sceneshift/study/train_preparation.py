@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.errors import InvalidInputError, StudyError, first_line
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.catalogue import load_pair
@@ -126,11 +126,20 @@ class PreparedTraining:
                     "--run-name. Nothing was changed."
                 )
             self.directory.mkdir(parents=True)
-            path.write_text(json.dumps(now, indent=2))
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(now, indent=2))
+            part.rename(path)
             return
         if not path.exists():
             raise StudyError(f"no run {self.name!r} at {self.directory} to resume; leave --resume out to begin one.")
-        before, now = _flat(json.loads(path.read_text())), _flat(now)
+        try:
+            before = _flat(json.loads(path.read_text()))
+        except ValueError as error:
+            raise StudyError(
+                f"{path} is damaged ({first_line(error)}): what the run began with is not known. Begin another by "
+                "--run-name."
+            ) from error
+        now = _flat(now)
         differing = [
             f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
             for key in sorted(before.keys() | now.keys())

@@ -50,8 +50,16 @@ class TrainingRun:
 
         self.backend = backend
         self.client: MlflowClient = backend.connect()
-        self.experiment_id = backend.open_experiment(self.client, experiment)
-        self.run_id, self._logged = self._open_run(name, tags, params)
+        try:
+            self.experiment_id = backend.open_experiment(self.client, experiment)
+            self.run_id, self._logged = self._open_run(name, tags, params)
+        except StudyError:
+            raise
+        except Exception as error:  # whatever MLflow or its server raises
+            raise StudyError(
+                f"MLflow at {backend.uri} could not open the run {name!r} ({first_line(error)}); nothing was trained. "
+                "When it is back, begin again with --resume."
+            ) from error
         self._waiting: list[Metric] = []
         self._written_at = time.monotonic()
         self._warned = False
