@@ -38,7 +38,7 @@ def test_abundance_maps_show_the_abundances(tmp_path, rng):
     assert share_that_differs(tmp_path / "a.png", tmp_path / "b.png") > 0.05
 
 
-def test_all_maps_are_on_the_scale_from_0_to_1(tmp_path, monkeypatch):
+def test_all_maps_are_on_one_scale_from_0_to_1_beside_a_reference(tmp_path, monkeypatch):
     scales = []
     real = Axes.imshow
 
@@ -47,8 +47,12 @@ def test_all_maps_are_on_the_scale_from_0_to_1(tmp_path, monkeypatch):
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(Axes, "imshow", remember)
-    draw_abundances(tmp_path / "a.png", np.full((4, 5, 3), 0.3), names=NAMES, title="t")
-    assert scales == [(0, 1)] * 3
+    maps = np.stack([np.full((4, 5), share) for share in (0.1, 0.2, 0.4)], axis=2)
+    draw_abundances(tmp_path / "a.png", maps, names=NAMES, title="t")
+    assert scales == [(0, 0.4)] * 3
+    scales.clear()
+    draw_abundances(tmp_path / "a.png", maps, names=NAMES, title="t", reference=maps)
+    assert scales == [(0, 1)] * 6
 
 
 def test_a_reference_stands_below_its_map(tmp_path, rng, monkeypatch):

@@ -25,7 +25,9 @@ def draw_abundances(
     title: str,
     reference: NDArray[np.floating] | None = None,
 ) -> None:
-    """Draw a map an endmember, all on the scale 0 to 1.
+    """Draw a map an endmember, all on one scale: 0 to 1 beside a reference, else to the 99.9th percentile.
+
+    Among many endmembers none fills a pixel, and maps that end at 1 would all be dark.
 
     Args:
         path: PNG to write.
@@ -46,15 +48,21 @@ def draw_abundances(
     axes = figure.subplots(rows * len(layers), columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
+    most = 1.0 if reference is not None else max(float(np.quantile(abundances, 0.999)), 1e-6)
     image = None
     for index, name in enumerate(names):
         row, column = divmod(index, columns)
         for layer, maps in enumerate(layers):
             ax = axes[row * len(layers) + layer, column]
-            image = ax.imshow(maps[..., index], vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+            image = ax.imshow(maps[..., index], vmin=0, vmax=most, cmap="viridis", interpolation="nearest")
             ax.set_title(name if layer == 0 else f"{name}, reference", fontsize=8)
     if image is not None:
-        figure.colorbar(image, ax=axes, shrink=0.7, label="abundance")
+        figure.colorbar(
+            image,
+            ax=axes,
+            shrink=0.7,
+            label="abundance" if reference is not None else "abundance, scale ends at the 99.9th percentile",
+        )
     figure.suptitle(title, fontsize=10)
     figure.savefig(path)
 
