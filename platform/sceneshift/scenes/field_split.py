@@ -6,49 +6,35 @@ class shares (one crop, one sowing, one soil): a split by blocks may cut a field
 Shape letters: H rows, W columns, K classes, P patch size.
 """
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sceneshift.scenes.layouts import best_layout
+from sceneshift.scenes.layouts import LayoutOptions, best_layout
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.split import Split
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
 
-def field_split(
-    scene: Scene,
-    *,
-    patch_size: int,
-    seed: int,
-    validation_fraction: float = 0.2,
-    guard: int | None = None,
-    min_pixels: int = 10,
-    num_candidates: int = 512,
-    rare_to_training: bool = False,
-) -> Split:
+def field_split(scene: Scene, *, patch_size: int, seed: int, **options: Unpack[LayoutOptions]) -> Split:
     """Split a scene's labelled pixels by fields, with a guard band of ``patch_size // 2`` between the sides.
 
     Validation fields are chosen at random, class by class, until the class has its share, and never all of a class.
+    Fields being whole, the share is met as nearly as their sizes allow, and a class of few fields may give up to half.
     No field has pixels on both sides; pixels of one that lie within the guard of the other side are left unused. Which
-    layout is kept, and what ``rare_to_training`` does, is as for :func:`sceneshift.scenes.block_split.block_split`;
-    a class that is a single field can only train.
+    layout is kept is :func:`sceneshift.scenes.layouts.best_layout`'s; a class that is a single field can only train.
 
     Args:
         scene: The source.
         patch_size: The largest patch that will be cut; odd.
         seed: Draws the layouts.
-        validation_fraction: The share of each class's pixels that should validate; fields being whole, it is met as
-            nearly as their sizes allow, and a class of few fields may give up to half.
-        guard: Chebyshev distance kept between the sides; by default ``patch_size // 2``.
-        min_pixels: A class with fewer pixels on either side is not scored.
-        num_candidates: Layouts drawn.
-        rare_to_training: Train whole a class that can't be on both sides, however few pixels it has.
+        options: See :class:`sceneshift.scenes.layouts.LayoutOptions`.
 
     Raises:
-        InvalidInputError: An argument is out of range, or no layout leaves every class pixels to train on, or (with
-            ``rare_to_training``) none has a class on both sides.
+        InvalidInputError: As for :func:`sceneshift.scenes.layouts.best_layout`.
     """
     fields, sizes = number_fields(scene.labels)
     of_class = [np.unique(fields[scene.labels == k]) for k in range(1, scene.num_classes + 1)]
@@ -60,18 +46,7 @@ def field_split(
         drawn: NDArray[np.bool_] = chosen[fields]
         return drawn
 
-    return best_layout(
-        scene,
-        draw,
-        kind="fields",
-        patch_size=patch_size,
-        seed=seed,
-        validation_fraction=validation_fraction,
-        guard=guard,
-        min_pixels=min_pixels,
-        num_candidates=num_candidates,
-        rare_to_training=rare_to_training,
-    )
+    return best_layout(scene, draw, kind="fields", patch_size=patch_size, seed=seed, **options)
 
 
 def number_fields(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

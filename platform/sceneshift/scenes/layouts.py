@@ -8,6 +8,7 @@ Shape letters: H rows, W columns, K classes, P patch size.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,24 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.split import Split, check_share, grow, refuse_empty_classes
 from sceneshift.seeding import derive_seed
+
+
+class LayoutOptions(TypedDict, total=False):
+    """What may be asked of a split by blocks or by fields.
+
+    Args:
+        validation_fraction: The share of each class's pixels that should validate; 0.2 by default.
+        guard: Chebyshev distance kept between the sides; by default ``patch_size // 2``.
+        min_pixels: A class with fewer pixels on either side is not scored; 10 by default.
+        num_candidates: Layouts drawn; 512 by default.
+        rare_to_training: Train whole a class that can't be on both sides, however few pixels it has.
+    """
+
+    validation_fraction: float
+    guard: int | None
+    min_pixels: int
+    num_candidates: int
+    rare_to_training: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,28 +53,38 @@ def best_layout(
     kind: str,
     patch_size: int,
     seed: int,
-    validation_fraction: float,
-    guard: int | None,
-    min_pixels: int,
-    num_candidates: int,
-    rare_to_training: bool,
+    validation_fraction: float = 0.2,
+    guard: int | None = None,
+    min_pixels: int = 10,
+    num_candidates: int = 512,
+    rare_to_training: bool = False,
 ) -> Split:
-    """Draw layouts and make a split of the one in which most classes can be trained, then most can be scored.
+    """Draw layouts and make a split of the best.
+
+    The best is the one in which most classes can be trained, then most can be scored, then most pixels are used with
+    validation shares nearest the one asked for. Only the source's own labels decide. Training pixels within the guard
+    of a validation pixel are left unused.
+
+    With ``rare_to_training`` a class that a layout can't have on both sides doesn't rule the layout out: all its
+    pixels train, the guard round them is kept free of validation pixels, and the class leaves the score. And where
+    more than half is to validate, it is the training side that is drawn and the validation pixels that give way to the
+    guard, so that a small training share is not eaten up by it.
 
     Args:
         scene: The source.
         draw: Given a generator and a share, (H, W) labelled pixels of one side with about that share of each class.
         kind: The split's kind; the candidates' seeds follow from it.
-        patch_size: As for the splits themselves, and so all that follow.
+        patch_size: The largest patch that will be cut; odd.
         seed: Draws the layouts.
-        validation_fraction: The share of each class's pixels that should validate.
-        guard: Chebyshev distance kept between the sides; None is ``patch_size // 2``.
-        min_pixels: A class with fewer pixels on either side is not scored.
-        num_candidates: Layouts drawn.
-        rare_to_training: Train whole a class that can't be on both sides.
+        validation_fraction: As for :class:`LayoutOptions`, and so all that follow.
+        guard: See there.
+        min_pixels: See there.
+        num_candidates: See there.
+        rare_to_training: See there.
 
     Raises:
-        InvalidInputError: An argument is out of range, or no layout will do.
+        InvalidInputError: An argument is out of range, or no layout leaves every class pixels to train on, or (with
+            ``rare_to_training``) none has a class on both sides.
     """
     if patch_size < 1 or patch_size % 2 == 0:
         raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number of pixels.")
