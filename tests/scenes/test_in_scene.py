@@ -9,6 +9,7 @@ import scipy.io
 
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.catalogue import load_both_labelled, load_pair, load_scene
+from sceneshift.scenes.field_split import number_fields
 from sceneshift.scenes.indian_pines import CLASS_NAMES, load_indian_pines
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
 from sceneshift.scenes.recipe import InScene, NamedPair
@@ -38,7 +39,19 @@ def masks(tmp_path: Path) -> tuple[np.ndarray, np.ndarray, InScene]:
     return train, test, recipe
 
 
-@pytest.mark.parametrize("split", ["blocks", "random"])
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_no_field_trains_and_tests(fraction: float) -> None:
+    """Pixels near a class that trains whole can't test; the rest of their field must not train for it."""
+    pair = load_pair(in_scene(split="fields", train_fraction=fraction, patch_size=13))
+    fields = number_fields(load_indian_pines().labels)[0].ravel()
+    assert pair.test_split.kind == "fields"
+    assert np.intersect1d(fields[pair.test_split.train], fields[pair.test_split.validation]).size == 0
+    assert pair.test_split.separation().num_inside_training_patch == 0
+    assert pair.notes[0].startswith("on the training side whole, without a test pixel: Alfalfa, ")
+    assert "Hay-windrowed" in pair.notes[0]  # a single field among others smaller than the least on either side
+
+
+@pytest.mark.parametrize("split", ["blocks", "fields", "random"])
 def test_source_and_door_divide_the_scene_s_labels(split: str) -> None:
     whole, recipe = load_indian_pines(), in_scene(split=split)
     pair, door = load_pair(recipe), open_target(recipe)

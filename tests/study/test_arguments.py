@@ -20,6 +20,7 @@ def test_the_command_line_is_frozen():
         "pairs",
         "scene",
         "split",
+        "by_field",
         "train_fraction",
         "train_mask",
         "test_mask",
@@ -152,3 +153,11 @@ def test_a_bad_value_on_the_command_line_is_told_without_a_traceback(request):
     assert done.returncode != 0
     assert "--num-samples 0: expected at least 1." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_by_field_is_the_split_by_fields():
+    assert parse("--by-field").split == parse("--split", "fields").split == "fields"
+    assert parse("--split", "fields", "--by-field").split == "fields"
+    for other in ("random", "fixed"):
+        with pytest.raises(InvalidInputError, match=f"--by-field keeps fields whole, --split {other} does not"):
+            TuneArgs(split=other, by_field=True, scene="indian_pines")

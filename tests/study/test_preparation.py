@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError, ResourceError, StudyError
+from sceneshift.scenes.field_split import number_fields
 from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
@@ -208,7 +209,7 @@ def test_a_space_of_a_scene_searches_within_it(prepared_s2vnet):
     assert (source.split.kind, source.split.patch_size, source.split.guard) == ("blocks", 7, 3)
 
 
-@pytest.mark.parametrize("split", ["blocks", "random"])
+@pytest.mark.parametrize("split", ["blocks", "fields", "random"])
 def test_within_a_scene_a_source_has_labels_of_the_training_side_alone(prepared_s2vnet, split):
     study = prepared_s2vnet(scene="indian_pines", split=split)
     (pair,), (source,) = study.pairs, study.sources
@@ -310,3 +311,15 @@ def test_a_study_within_a_scene_says_so(prepared_s2vnet):
     assert "scene indian_pines   " in text
     assert " test pixels by blocks, guard 3 (patch 7: 0 test pixels inside a training patch" in text
     assert " validation pixels by blocks, guard 3 (patch 7: 0 validation pixels inside a training patch" in text
+
+
+def test_a_study_by_fields_says_so_and_names_the_classes_it_can_not_score(prepared):
+    study = prepared(pairs=("sw-se",), by_field=True)
+    (source,) = study.sources
+    fields = number_fields(source.scene.labels)[0].ravel()
+    assert (source.split.kind, source.split.guard) == ("fields", 3)
+    assert np.intersect1d(fields[source.split.train], fields[source.split.validation]).size == 0
+    assert study.settings()["split"] == study.tags()["split"] == "fields"
+    text = "\n".join(study.announcement())
+    assert " validation pixels by fields, guard 3 (patch 7: 0 validation pixels inside a training patch" in text
+    assert "NOT in the validation score, on one side of the split alone: Corn-notill, Soybean-notill" in text

@@ -65,7 +65,7 @@ def test_flags_that_do_not_go_together_are_refused():
         in_scene_recipe(flags(), "indian_pine", fraction=0.1, patch_size=5, seed=0)
 
 
-@pytest.mark.parametrize(("kind", "guard"), [("blocks", 2), ("random", 0)])
+@pytest.mark.parametrize(("kind", "guard"), [("blocks", 2), ("fields", 2), ("random", 0)])
 def test_a_source_is_divided_by_kind(pair, kind, guard):
     split = divide(pair, kind)
     assert (split.kind, split.guard, split.patch_size) == (kind, guard, 5)
@@ -81,11 +81,11 @@ def test_all_trains_on_all(pair):
     assert (len(split.train), len(split.validation)) == (768, 0)
 
 
-@pytest.mark.parametrize("kind", ["blocks", "random", "fixed"])
+@pytest.mark.parametrize("kind", ["blocks", "fields", "random", "fixed"])
 def test_within_a_scene_no_test_pixel_validates_or_trains(tiny_scene, kind):
     pair = in_scene(tiny_scene)
     split = divide(pair, kind)
-    assert split.kind == ("blocks" if kind == "blocks" else "random")
+    assert split.kind == ("random" if kind == "fixed" else kind)
     tested = pair.test_split.validation
     assert np.intersect1d(split.train, tested).size == np.intersect1d(split.validation, tested).size == 0
     assert np.isin(np.r_[split.train, split.validation], pair.test_split.train).all()

@@ -34,6 +34,7 @@ def test_the_command_line_is_frozen():
         "scene",
         "pair",
         "split",
+        "by_field",
         "train_fraction",
         "train_mask",
         "test_mask",
@@ -191,3 +192,10 @@ def test_a_wrong_flag_is_told_without_a_traceback_and_without_torch(request, wor
     assert done.stdout.splitlines()[-1] == "False 2", done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_by_field_is_the_split_by_fields():
+    arguments = parse("--method", "s2vnet", "--scene", "indian_pines", "--by-field")
+    assert arguments.split == "fields"
+    with pytest.raises(InvalidInputError, match="--by-field keeps fields whole, --split all does not; give one"):
+        TrainArgs(method="s2vnet", pair="west-east", split="all", by_field=True)

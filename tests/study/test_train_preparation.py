@@ -52,6 +52,15 @@ def test_blocks_keep_the_patch_s_guard(prepared):
     assert test.separation(7).num_inside_training_patch == 0
 
 
+def test_fields_are_kept_whole_in_a_pair_s_source_and_within_a_scene(prepared):
+    inside = prepared(by_field=True, patch_size=7)
+    assert (inside.pair.test_split.kind, inside.pair.test_split.guard) == ("fields", 3)
+    assert inside.split_name == inside.settings()["split"] == inside.tags()["split"] == "fields 0.1"
+    across = prepared(pair="west-east", split="fields", patch_size=7)
+    assert (across.source.split.kind, across.split_name) == ("fields", "fields 0.8")
+    assert "validation pixels by fields, guard 3" in "\n".join(across.announcement())
+
+
 def test_counts_are_of_each_class_s_training_pixels(prepared):
     training = prepared(split="random")
     labels = load_indian_pines().labels.ravel()[training.source.split.train]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.scenes.block_split import block_split
+from sceneshift.scenes.field_split import field_split
 from sceneshift.scenes.files import array_shapes, read_label_map
 from sceneshift.scenes.masks import apply_masks
 from sceneshift.scenes.published import Variable
@@ -17,7 +18,10 @@ from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.split import Split, mask_split, random_split
 
-#: A class with fewer pixels on either side of a split by blocks trains whole: a scene's rare classes have twenty.
+#: Splits that keep a guard band, by their kind.
+GUARDED_SPLITS = {"blocks": block_split, "fields": field_split}
+
+#: A class with fewer pixels on either side of such a split trains whole: a scene's rare classes have twenty.
 IN_SCENE_MIN_PIXELS = 5
 
 #: Names training and test masks go by in files that hold both.
@@ -72,7 +76,7 @@ def divide_scene(
             scene, train_fraction=recipe.train_fraction, patch_size=recipe.patch_size, seed=recipe.seed
         )
     else:
-        split = block_split(
+        split = GUARDED_SPLITS[recipe.split](
             scene,
             patch_size=recipe.patch_size,
             seed=recipe.seed,

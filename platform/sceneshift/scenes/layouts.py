@@ -108,7 +108,10 @@ def best_layout(
         if rare_to_training:
             layout = _train_rare_whole(scene, trains, validates, guard=guard, min_pixels=min_pixels)
             if not train_blocks:  # what gave way to validation pixels that are none any more trains again
-                layout = replace(layout, trains=(scene.labels > 0) & ~grow(layout.validates, guard))
+                trains = (scene.labels > 0) & ~grow(layout.validates, guard)
+                if kind == "fields":  # of a field that validates, no pixel may train
+                    trains &= ~(drawn & np.isin(scene.labels, 1 + np.flatnonzero(layout.scored)))
+                layout = replace(layout, trains=trains)
         else:
             layout = _Layout(trains=trains, validates=validates, scored=_scored(scene, trains, validates, min_pixels))
         if not layout.scored.any():
@@ -180,7 +183,7 @@ def _impossible(scene: Scene, kind: str, patch_size: int, guard: int, min_pixels
         if rare_to_training
         else f"leaves every class {min_pixels} training pixels"
     )
-    whole = " A class that is one field can only train; block_split cuts fields." if kind == "fields" else ""
+    whole = " A class that is one field can only train; a split by blocks cuts fields." if kind == "fields" else ""
     return (
         f"scene {scene.name!r}: no {kind.removesuffix('s')} layout for patches of {patch_size} and a guard of {guard} "
         f"{lacks} (labelled pixels: {counts}). Search smaller patches, or leave the rarest class out.{whole}"

@@ -7,7 +7,7 @@ from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
 
 #: How one scene can be divided into a training and a test side.
-IN_SCENE_SPLITS = ("blocks", "random", "fixed")
+IN_SCENE_SPLITS = ("blocks", "fields", "random", "fixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ class InScene:
 
     Args:
         scene: The scene's name.
-        split: "blocks" with a guard band, "random" pixel by pixel, or "fixed" by two masks.
+        split: "blocks" or "fields" with a guard band, "random" pixel by pixel, or "fixed" by two masks.
         patch_size: The largest patch that will be cut; odd.
-        seed: Draws the blocks or the pixels.
+        seed: Draws the blocks, the fields or the pixels.
         train_fraction: The share of each class's pixels that train; not for "fixed".
         train_mask: Label map of the training pixels, for "fixed"; its class numbers have an order of their own. A
             scene that was published with masks uses those where none are given.

@@ -13,7 +13,7 @@ class SceneArgs(Protocol):
 
     @property
     def split(self) -> str:
-        """blocks, random or fixed."""
+        """blocks, fields, random or fixed."""
 
     @property
     def train_mask(self) -> str | None:
@@ -42,9 +42,12 @@ class TuneArgs:
     scene: str | None = None
     """Search within one scene instead: --split divides it into a side to train and validate on and a side to test."""
 
-    split: Literal["blocks", "random", "fixed"] = "blocks"
-    """How labelled pixels are divided: blocks with a guard band, random (patches lie on both sides), or fixed by two
-    masks, within one scene alone."""
+    split: Literal["blocks", "fields", "random", "fixed"] = "blocks"
+    """How labelled pixels are divided: blocks or fields (connected pixels of one class, kept whole) with a guard band,
+    random (leaks: patches lie on both sides), or fixed by two masks, within one scene alone."""
+
+    by_field: bool = False
+    """Keep fields whole: the same as --split fields."""
 
     train_fraction: float | None = None
     """Share of each class's pixels on the training side. Default: 0.5 of a scene, 0.8 of a pair's source."""
@@ -135,6 +138,18 @@ class TuneArgs:
         if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
         check_name("--experiment-name", self.experiment_name)
+        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
+
+
+def named_split(split: str, *, by_field: bool) -> str:
+    """What --split and --by-field say together.
+
+    Raises:
+        InvalidInputError: They contradict each other.
+    """
+    if by_field and split not in ("blocks", "fields"):  # blocks: the default, which can't be told from a given one
+        raise InvalidInputError(f"--by-field keeps fields whole, --split {split} does not; give one of the two.")
+    return "fields" if by_field else split
 
 
 def check_name(flag: str, name: str | None) -> None:

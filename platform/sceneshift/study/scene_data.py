@@ -1,7 +1,6 @@
 """From the command line's flags to scenes and pixels: what trains, what validates, what tests."""
 
-from sceneshift.scenes.block_split import block_split
-from sceneshift.scenes.in_scene import IN_SCENE_MIN_PIXELS
+from sceneshift.scenes.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.split import Split, everything_split, random_split
@@ -42,7 +41,8 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
 
     Args:
         pair: The pair. The training side of a single scene may have classes of a handful of pixels: those train whole.
-        kind: "blocks", "random" or "all"; "fixed" divides the training mask's pixels at random, as they lie scattered.
+        kind: "blocks", "fields", "random" or "all"; "fixed" divides the training mask's pixels at random, as they lie
+            scattered. Within one scene, parts of a field that the guard of its test side has cut apart are fields each.
         fraction: Share of each class's pixels that train.
         patch_size: The largest patch that will be cut.
         seed: The run's or the study's.
@@ -56,8 +56,8 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
     if kind in ("random", "fixed"):
         return random_split(pair.source, train_fraction=fraction, patch_size=patch_size, seed=seed)
     if pair.test_split is None:
-        return block_split(pair.source, patch_size=patch_size, seed=seed, validation_fraction=1 - fraction)
-    return block_split(
+        return GUARDED_SPLITS[kind](pair.source, patch_size=patch_size, seed=seed, validation_fraction=1 - fraction)
+    return GUARDED_SPLITS[kind](
         pair.source,
         patch_size=patch_size,
         seed=seed,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.study.arguments import check_name
+from sceneshift.study.arguments import check_name, named_split
 
 #: Long work tells how far it is after so many seconds.
 SECONDS_BETWEEN_LINES = 5.0
@@ -27,9 +27,13 @@ class TrainArgs:
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
 
-    split: Literal["blocks", "random", "fixed", "all"] = "blocks"
-    """How labelled pixels are divided: blocks with a guard band; random (the literature's practice: patches lie on both
-    sides); fixed by two masks. With --pair it divides the source into training and validation; all trains on all."""
+    split: Literal["blocks", "fields", "random", "fixed", "all"] = "blocks"
+    """How labelled pixels are divided: blocks or fields (connected pixels of one class, kept whole) with a guard band;
+    random (the literature's practice, which leaks: patches lie on both sides); fixed by two masks. With --pair it
+    divides the source into training and validation; all trains on all."""
+
+    by_field: bool = False
+    """Keep fields whole: the same as --split fields."""
 
     train_fraction: float | None = None
     """Share of each class's pixels that train. Default: 0.1 with --scene, 0.8 with --pair."""
@@ -125,6 +129,7 @@ class TrainArgs:
             raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
         check_name("--experiment-name", self.experiment_name)
         check_name("--run-name", self.run_name)
+        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         self.settings()
 
     def settings(self) -> dict[str, Any]:
