@@ -121,7 +121,7 @@ def test_a_pair_is_told_in_one_line(pair):
         f"guard 2 (patch 5: 0 validation pixels inside a training patch, {near.num_overlapping_patches} with an "
         "overlapping patch)"
     ]
-    assert "validation pixels at random (patch 5: " in describe_pair(pair, divide(pair, "random"))[0]
+    assert "validation pixels at random, which LEAKS (patch 5: " in describe_pair(pair, divide(pair, "random"))[0]
     assert describe_pair(pair, divide(pair, "all")) == [
         "pair tiny-other      all 768 labelled pixels of the source train"
     ]
@@ -132,7 +132,8 @@ def test_a_scene_is_told_with_its_test_side_and_its_notes(tiny_scene):
     test = pair.test_split
     near = test.separation()
     first = (
-        f"scene tiny           {len(test.train)} training and {len(test.validation)} test pixels at random (patch 5: "
+        f"scene tiny           {len(test.train)} training and {len(test.validation)} test pixels at random, which "
+        "LEAKS (patch 5: "
         f"{near.num_inside_training_patch} test pixels inside a training patch, {near.num_overlapping_patches} with an "
         "overlapping patch)"
     )
@@ -142,7 +143,7 @@ def test_a_scene_is_told_with_its_test_side_and_its_notes(tiny_scene):
     lines = describe_pair(pair, split)
     assert (lines[0], lines[-1], len(lines)) == (first, note, 3)
     assert lines[1].startswith(
-        f"{' ' * 21}{len(split.train)} training and {len(split.validation)} validation pixels at random"
+        f"{' ' * 21}{len(split.train)} training and {len(split.validation)} validation pixels at random, which LEAKS"
     )
 
 

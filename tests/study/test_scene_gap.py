@@ -18,6 +18,12 @@ def test_a_scene_is_no_distance_from_a_copy_with_other_noise(tiny_scene: Scene) 
     assert gap.mmd < 0.05
     assert gap.svm_target.oa > 0.97
     assert gap.svm_source.oa > 0.9
+    near = gap.separation
+    assert (near.patch_size, near.num_pixels, near.num_inside_training_patch) == (13, 384, 384)
+    told = (
+        "(pixels at random, which LEAKS; patch 13: of 384 pixels 384 inside a training patch, 384 with an overlapping"
+    )
+    assert told in render_gap(gap, source="a", target="b")
 
 
 def test_other_spectra_are_far_and_the_svm_fails_on_them(make_scene: Callable[..., Scene]) -> None:

@@ -103,7 +103,7 @@ def test_a_training_ends_well_and_tells_epochs_and_classes(trained, folder):
         "run                  r",
         f"kept in              {folder}",
         "method               s2vnet, 2 epochs, seed 0, float32, cpu",
-        "scene indian_pines   1031 training and 9218 test pixels at random (patch 5: ",
+        "scene indian_pines   1031 training and 9218 test pixels at random, which LEAKS (patch 5: ",
         "epoch    1/2  loss ",
         "epoch    2/2  loss ",
         "Mapping 145 x 145 pixels.",
@@ -150,7 +150,12 @@ def test_tables_and_summary_are_of_the_saved_map_on_the_test_pixels(folder):
     assert scores.confusion.sum() == 9218
     assert told["settings"] == json.loads(json.dumps(prepared.settings()))
     assert told["validation"] is None
-    assert told["separation"]["num_pixels"] == 9218
+    (near,) = told["separation"]
+    assert near["leaks"]
+    assert (near["side"], near["split"], near["patch size"], near["pixels"]) == ("test", "random", 5, 9218)
+    assert near["with an overlapping patch"] >= near["inside a training patch"] > 5000
+    row = f"| indian_pines | test | random, LEAKS | 5 | 9218 | {near['inside a training patch']} ("
+    assert row in (folder / "report" / "per_class.md").read_text()
     with (folder / "report" / "per_class.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == list(load_indian_pines().class_names)
@@ -172,6 +177,11 @@ def test_mlflow_has_settings_epochs_scores_and_report(folder, client, runs_in):
     for name in ("loss", "ce", "sad", "kl", "tv_e", "tv_a"):
         history = client.get_metric_history(run.info.run_id, f"train/indian_pines/{name}")
         assert [metric.step for metric in history] == [1, 2]
+    (near,) = told["separation"]
+    metrics, of_test = run.data.metrics, "separation/indian_pines/test"
+    assert metrics[f"{of_test}/inside_training_patch"] == near["inside a training patch"]
+    assert metrics[f"{of_test}/overlapping_patch"] == near["with an overlapping patch"]
+    assert run.data.tags["separation.indian_pines.test"].startswith("random, LEAKS; patch 5: of 9218 pixels ")
     assert not [name for name in run.data.metrics if name.startswith("val/")]
     for tag in ("split.hash", "test_split.hash", "source.hash", "target.hash", "seed", "version.torch"):
         assert run.data.tags[tag]
@@ -274,6 +284,12 @@ def test_a_method_trains_on_a_pair_and_tells_validation_and_target(tmp_path):
     assert f"val AA {100 * told['validation']['aa']:.1f}" in done.stdout
     assert "training and " in done.stdout
     assert " validation pixels by blocks" in done.stdout
+    (near,) = told["separation"]
+    assert (near["side"], near["inside a training patch"], near["leaks"]) == ("validation", 0, False)
+    row = (
+        f"| sw-se | validation | blocks, guard {near['guard']} | {near['patch size']} | {near['pixels']} | 0 (0.0 %) |"
+    )
+    assert row in done.stdout
     assert sum(map(sum, told["confusion"])) == 977
     names = {path.name for path in (tmp_path / "training" / "p" / "report").iterdir()}
     assert names == {

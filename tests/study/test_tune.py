@@ -128,6 +128,7 @@ def test_the_last_screen_tells_what_a_user_wants_to_know(uncut, client):
         "Best configuration: trial",
         "| west-east | majority class",
         "| sw-se     | best",
+        "| sw-se | validation | blocks, guard 2 | 5 | ",
         "profile smoke-test",
         "Target labels were opened once",
         f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{storage}/mlflow.db",
@@ -150,6 +151,14 @@ def test_scores_stand_beside_defaults_and_majority_class(uncut):
     best = rows["west-east", "best"]
     assert set(best["validation"]) == set(best["target"]) == {"oa", "aa", "kappa"}
     assert told["times the target was opened"] == 1
+    assert [(row["pair"], row["side"], row["leaks"]) for row in told["separation"]] == [
+        ("west-east", "validation", False),
+        ("sw-se", "validation", False),
+    ]
+    written = (storage / NAME / "report" / "scores.md").read_text()
+    for row in told["separation"]:
+        assert f"| {row['pair']} | validation | blocks, guard {row['guard']} | {row['patch size']} | " in written
+        assert row["inside a training patch"] == 0
 
 
 def test_pictures_are_drawn_and_logged(uncut, client):
@@ -192,9 +201,14 @@ def test_mlflow_has_the_study_and_its_trials(uncut, client):
             "source.hash.sw-se",
             "target.hash.sw-se",
             "split.hash.sw-se",
+            "separation.sw-se.validation",
         ):
             assert run.data.tags[tag] == parent.data.tags[tag]
         assert len(run.data.tags["search_space.hash"]) == 16
+    near = {row["pair"]: row["with an overlapping patch"] for row in summary(storage)["separation"]}
+    for pair, count in near.items():
+        assert parent.data.metrics[f"separation/{pair}/validation/overlapping_patch"] == count
+        assert parent.data.metrics[f"separation/{pair}/validation/inside_training_patch"] == 0
     winner = children[summary(storage)["best"]["trial"]]
     assert {"target/west-east/oa", "target/sw-se/kappa"} <= winner.data.metrics.keys()
     reference = children[0]

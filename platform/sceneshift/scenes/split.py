@@ -113,6 +113,11 @@ class Split:
         )
 
     @property
+    def leaks(self) -> bool:
+        """Whether the network is shown pixels it is scored on, or nothing was done to prevent that."""
+        return self.kind == "random" or self.separation().num_inside_training_patch > 0
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 over both pixel sets and the scored classes, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.shape, self.scored_classes)).encode())

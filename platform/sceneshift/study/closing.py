@@ -18,6 +18,7 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.methods.registry import find_method
 from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
 from sceneshift.report.screen import render_screen, render_table
+from sceneshift.report.separation import render_separation, separation_metrics
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.source import SourceDomain
@@ -102,6 +103,7 @@ def close_study(
         print("Too few trials for a picture of parameter importances (at least 4).")
 
     states = {state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")}
+    separation = study.separation()
     summary = {
         "study": study.name,
         "method": study.method,
@@ -119,17 +121,19 @@ def close_study(
         "largest target class": largest,
         "times the target was opened": times,
         "scores": rows,
+        "separation": separation,
         "tags": study.tags(),
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-    (folder / "scores.md").write_text(render_table(rows, profile=study.profile.name))
+    tables = (render_table(rows, profile=study.profile.name), render_separation(separation))
+    (folder / "scores.md").write_text("\n".join(filter(None, tables)))
     try:
         models = [
             _log_model(study, mirror, winner, trained[pair.name, BEST], source)
             for pair, source in zip(study.pairs, study.sources, strict=True)
         ]
-        _log_results(mirror, shown, rows, folder)
+        _log_results(mirror, shown, rows, separation_metrics(separation), folder)
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise StudyError(
             f"the study's results lie in {folder}, but MLflow at {mirror.backend.uri} could not be told "
@@ -176,7 +180,11 @@ def fitted_normalization(method: str, record: TrialRecord, source: SourceDomain)
 
 
 def _log_results(
-    mirror: StudyMirror, shown: Mapping[str, TrialRecord], rows: Sequence[Mapping[str, Any]], folder: Path
+    mirror: StudyMirror,
+    shown: Mapping[str, TrialRecord],
+    rows: Sequence[Mapping[str, Any]],
+    separation: Mapping[str, float],
+    folder: Path,
 ) -> None:
     winner = shown[BEST]
     assert winner.value is not None
@@ -187,7 +195,8 @@ def _log_results(
             for run_id in runs:
                 for figure in _FIGURES:
                     mirror.client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
-    mirror.client.log_metric(mirror.run_id, "val/aa", winner.value)
+    for name, value in {"val/aa": winner.value, **separation}.items():
+        mirror.client.log_metric(mirror.run_id, name, value)
     mirror.client.set_tag(mirror.run_id, "best.trial", str(winner.number))
     mirror.client.log_artifacts(mirror.run_id, str(folder), "report")
 
@@ -211,7 +220,9 @@ def _majority_row(pair: ScenePair, source: SourceDomain, door: TargetScorer) -> 
 
 
 def _unseen(pair: ScenePair) -> str:
-    return "target never seen" if pair.test_split is None else "test pixels never trained on"
+    if pair.test_split is None:
+        return "target never seen"
+    return "test pixels never trained on" + (", by a split that leaks" if pair.test_split.leaks else "")
 
 
 def _log_model(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.methods.registry import find_method
+from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
 from sceneshift.scenes.recipe import NamedPair, Recipe
@@ -77,6 +78,11 @@ class PreparedStudy:
     def _test_splits(self) -> list[tuple[ScenePair, str]]:
         return [(pair, pair.test_split.content_hash) for pair in self.pairs if pair.test_split is not None]
 
+    def separation(self) -> list[dict[str, Any]]:
+        """How separate validation and test pixels are from those that train."""
+        pairs = zip(self.pairs, self.sources, strict=True)
+        return [row for pair, source in pairs for row in separation_rows(pair, source.split)]
+
     def settings(self) -> dict[str, Any]:
         """What a resumed search must agree with."""
         return {
@@ -112,6 +118,7 @@ class PreparedStudy:
             **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
             **{f"source.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
             **{f"target.hash.{pair.name}": pair.target.cube_hash for pair in self.pairs},
+            **separation_tags(self.separation()),
         }
 
     def announcement(self) -> list[str]:

@@ -94,6 +94,7 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
 def _counts(split: Split, side: str) -> str:
     near = split.separation()
     how = {"random": "at random", "masks": "by masks"}.get(split.kind, f"by {split.kind}, guard {split.guard}")
+    how += ", which LEAKS" if split.leaks else ""
     return (
         f"{len(split.train)} training and {len(split.validation)} {side} pixels {how} (patch {near.patch_size}: "
         f"{near.num_inside_training_patch} {side} pixels inside a training patch, "

@@ -15,6 +15,7 @@ from sklearn.svm import SVC
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.normalization import normalize_l2_per_pixel
 from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.split import Separation, mask_split
 from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 
@@ -23,6 +24,9 @@ _MMD_PIXELS, _SVM_PIXELS = 1500, 400
 
 #: Share of the source's pixels, class by class, that the SVM's score within the source is taken on.
 _HELD_OUT = 0.5
+
+#: Side of the patches the SVM's pixels are told to be separate for: what S2AMSnet cuts. The SVM itself sees pixels.
+PATCH_SIZE = 13
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +40,7 @@ class SceneGap:
         mmd: Maximum mean discrepancy of the L2-normalized spectra, 0 for equal distributions.
         mmd_within: The same between two halves of the source: what chance and the scene's own variety give.
         svm_source: Of the SVM on source pixels at random: neighbours are on both sides.
+        separation: How near those pixels lie to the SVM's training pixels, for patches of :data:`PATCH_SIZE`.
         svm_target: Of the same SVM on the target.
     """
 
@@ -45,6 +50,7 @@ class SceneGap:
     mmd: float
     mmd_within: float
     svm_source: Scores
+    separation: Separation
     svm_target: Scores
 
 
@@ -76,7 +82,10 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
     cosines = np.einsum("kc,kc->k", means, other_means) / (
         np.linalg.norm(means, axis=1) * np.linalg.norm(other_means, axis=1)
     )
-    svm_source, svm_target = _svm(spectra, labels, other_spectra, other_labels, source.num_classes, rng)
+    train, held_out = _random_sides(labels, source.num_classes, rng)
+    svm_source, svm_target = _svm(spectra, labels, other_spectra, other_labels, source.num_classes, train, held_out)
+    places = np.flatnonzero(source.labels)
+    sides = mask_split(source, train=places[train], validation=places[held_out], patch_size=PATCH_SIZE, seed=seed)
     order = rng.permutation(len(spectra))
     half = len(order) // 2
     return SceneGap(
@@ -86,6 +95,7 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
         mmd=_mmd(spectra, other_spectra, rng),
         mmd_within=_mmd(spectra[order[:half]], spectra[order[half:]], rng),
         svm_source=svm_source,
+        separation=sides.separation(),
         svm_target=svm_target,
     )
 
@@ -100,14 +110,16 @@ def render_gap(gap: SceneGap, *, source: str, target: str) -> str:
     for k, name in enumerate(gap.class_names):
         angle = "-" if np.isnan(gap.angles[k]) else f"{np.degrees(gap.angles[k]):.1f}"
         lines.append(f"| {name:<{width}} | {gap.counts[0, k]} | {gap.counts[1, k]} | {angle} |")
-    here, there = gap.svm_source, gap.svm_target
+    here, there, near = gap.svm_source, gap.svm_target, gap.separation
     return "\n".join(
         [
             *lines,
             "",
             f"distance of distributions (MMD)  {gap.mmd:.3f}; between two halves of {source}: {gap.mmd_within:.3f}",
             f"SVM within {source}: OA {100 * here.oa:.1f}, AA {100 * here.aa:.1f}, kappa {here.kappa:.2f} (pixels at "
-            "random: neighbours on both sides)",
+            f"random, which LEAKS; patch {near.patch_size}: of {near.num_pixels} pixels "
+            f"{near.num_inside_training_patch} inside a training patch, {near.num_overlapping_patches} with an "
+            "overlapping patch)",
             f"SVM on {target}: OA {100 * there.oa:.1f}, AA {100 * there.aa:.1f}, kappa {there.kappa:.2f}; its largest "
             f"class has {100 * gap.counts[1].max() / gap.counts[1].sum():.1f} % of its pixels",
         ]
@@ -144,20 +156,27 @@ def _mmd(one: NDArray[np.float32], other: NDArray[np.float32], rng: np.random.Ge
     return float(np.sqrt(max(squared, 0.0)))
 
 
+def _random_sides(
+    labels: NDArray[np.int64], classes: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in (N,) labels that the SVM is trained on, and those held out."""
+    chosen = []
+    for k in range(classes):
+        pixels = rng.permutation(np.flatnonzero(labels == k))
+        chosen.append(pixels[: min(_SVM_PIXELS, int(np.ceil(_HELD_OUT * len(pixels))))])
+    train = np.concatenate(chosen)
+    return train, np.setdiff1d(np.arange(len(labels)), train)
+
+
 def _svm(
     spectra: NDArray[np.float32],
     labels: NDArray[np.int64],
     other_spectra: NDArray[np.float32],
     other_labels: NDArray[np.int64],
     classes: int,
-    rng: np.random.Generator,
+    train: NDArray[np.int64],
+    held_out: NDArray[np.int64],
 ) -> tuple[Scores, Scores]:
-    chosen = []
-    for k in range(classes):
-        pixels = rng.permutation(np.flatnonzero(labels == k))
-        chosen.append(pixels[: min(_SVM_PIXELS, int(np.ceil(_HELD_OUT * len(pixels))))])
-    train = np.concatenate(chosen)
-    held_out = np.setdiff1d(np.arange(len(labels)), train)
     mean, deviation = spectra[train].mean(axis=0), spectra[train].std(axis=0)
     deviation[deviation == 0] = np.inf
     machine = SVC(C=100).fit((spectra[train] - mean) / deviation, labels[train])

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from sceneshift.report.per_class import render_per_class
+from sceneshift.report.separation import render_separation, separation_metrics, separation_tags
 from sceneshift.scenes.catalogue import SCENES, load_reference
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.recipe import InScene
@@ -69,7 +70,9 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
         progress=_tell_share_now_and_then(),
     )
     np.save(folder / f"map_{pair.name}.npy", class_map.astype(np.uint8 if len(pair.class_names) < 256 else np.uint16))
-    title = f"{plan.method}, {pair.name}, split {training.split_name}, {plan.epochs} epochs"
+    separation = training.separation()
+    leaks = " (leaks)" if any(row["leaks"] for row in separation) else ""
+    title = f"{plan.method}, {pair.name}, split {training.split_name}{leaks}, {plan.epochs} epochs"
     reference = _reference(training)
     subpixels = draw_subpixels(
         folder,
@@ -86,7 +89,8 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=door.ground_truth())
 
     table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
-    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}")
+    separate = render_separation(separation)
+    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{separate}")
     _write_csv(folder / "per_class.csv", training, scores)
     unmixing = None
     if subpixels is not None and reference is not None:
@@ -100,16 +104,17 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
         "validation": validation,
         "largest class": door.largest_class_share(),
         "confusion": scores.confusion.tolist(),
-        "separation": _separation(training),
+        "separation": separation,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-    mlflow_run.log_results(_final_metrics(pair.class_names, scores, subpixels), str(folder))
+    metrics = _final_metrics(pair.class_names, scores, subpixels) | separation_metrics(separation)
+    mlflow_run.log_results(metrics, str(folder))
     try:
         model = _log_model(training, run, mlflow_run, scores)
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
-    print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
+    print(_screen(training, f"{table}\n{separate}", validation, unmixing, model, mlflow_run, folder))
 
 
 def _tell_share_now_and_then() -> Callable[[int, int], None]:
@@ -175,11 +180,6 @@ def _final_metrics(class_names: tuple[str, ...], scores: Scores, subpixels: Subp
     return metrics
 
 
-def _separation(training: PreparedTraining) -> dict[str, int]:
-    split = training.pair.test_split or training.source.split
-    return asdict(split.separation(training.plan.config.patch_size))
-
-
 def _write_csv(path: Path, training: PreparedTraining, scores: Scores) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -210,6 +210,7 @@ def _log_model(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun
     tags = {
         "run": training.name,
         "split": training.split_name,
+        **separation_tags(training.separation()),
         "epochs": str(plan.epochs),
         "selection": "last epoch",
         "target.oa": f"{scores.oa:.4f}",

@@ -13,6 +13,7 @@ import torch
 from sceneshift.errors import InvalidInputError, StudyError, first_line
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
+from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import NamedPair, Recipe
@@ -64,6 +65,10 @@ class PreparedTraining:
         fraction = train_fraction(arguments)
         return arguments.split if fraction is None else f"{arguments.split} {fraction:g}"
 
+    def separation(self) -> list[dict[str, Any]]:
+        """How separate validation or test pixels are from those that train."""
+        return separation_rows(self.pair, self.source.split)
+
     def settings(self) -> dict[str, Any]:
         """What a resumed training must agree with, as plain values."""
         plan, test = self.plan, self.pair.test_split
@@ -97,6 +102,7 @@ class PreparedTraining:
             **({} if test is None else {"test_split.hash": test.content_hash}),
             "source.hash": self.source.scene.content_hash,
             "target.hash": self.pair.target.cube_hash,
+            **separation_tags(self.separation()),
         }
 
     def announcement(self) -> list[str]:

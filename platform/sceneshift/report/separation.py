@@ -1,0 +1,92 @@
+"""How separate the sides of splits are: the same two counts in tables, on screens, and in MLflow.
+
+A pixel inside a training patch was shown to the network in training; one whose patch overlaps a training patch shares
+pixels with it (:meth:`sceneshift.scenes.split.Split.separation`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sceneshift.scenes.pair import ScenePair
+from sceneshift.scenes.split import Split
+
+_LEAKS = (
+    "LEAKS: training patches hold pixels of that side, or were drawn without regard to it. Figures on it are too high "
+    "for ground never seen; a split by blocks or fields keeps a guard band."
+)
+
+
+def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
+    """One row a side that is scored beside training pixels, as plain values; a target of its own needs none.
+
+    Args:
+        pair: The pair.
+        split: Of its source.
+    """
+    sides = [("test", pair.test_split), ("validation", None if split.kind == "all" else split)]
+    return [
+        {
+            "pair": pair.name,
+            "side": side,
+            "split": told.kind,
+            "guard": told.guard,
+            "leaks": told.leaks,
+            "patch size": (near := told.separation()).patch_size,
+            "pixels": near.num_pixels,
+            "inside a training patch": near.num_inside_training_patch,
+            "with an overlapping patch": near.num_overlapping_patches,
+        }
+        for side, told in sides
+        if told is not None
+    ]
+
+
+def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a Markdown table, and what a leak means where there is one; empty without rows."""
+    if not rows:
+        return ""
+    lines = [
+        "| how separate | pixels | split | patch | in all | inside a training patch | with an overlapping patch |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        figures = [
+            _counted(row[key], row["pixels"]) for key in ("inside a training patch", "with an overlapping patch")
+        ]
+        cells = [row["pair"], row["side"], _how(row), str(row["patch size"]), str(row["pixels"]), *figures]
+        lines.append(f"| {' | '.join(cells)} |")
+    text = "\n".join(lines) + "\n"
+    return f"{text}\n{_LEAKS}\n" if any(row["leaks"] for row in rows) else text
+
+
+def separation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The counts as metrics ``separation/<pair>/<side>/…``."""
+    return {
+        f"separation/{row['pair']}/{row['side']}/{name}": float(row[key])
+        for row in rows
+        for name, key in (
+            ("pixels", "pixels"),
+            ("inside_training_patch", "inside a training patch"),
+            ("overlapping_patch", "with an overlapping patch"),
+        )
+    }
+
+
+def separation_tags(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """A tag ``separation.<pair>.<side>`` a row, in words."""
+    return {
+        f"separation.{row['pair']}.{row['side']}": (
+            f"{_how(row)}; patch {row['patch size']}: of {row['pixels']} pixels {row['inside a training patch']} "
+            f"inside a training patch, {row['with an overlapping patch']} with an overlapping patch"
+        )
+        for row in rows
+    }
+
+
+def _how(row: Mapping[str, Any]) -> str:
+    guard = f", guard {row['guard']}" if row["guard"] else ""
+    return f"{row['split']}{guard}{', LEAKS' if row['leaks'] else ''}"
+
+
+def _counted(count: int, total: int) -> str:
+    return f"{count} ({100 * count / total:.1f} %)"
