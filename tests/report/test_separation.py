@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sceneshift.report.separation import render_separation, separation_metrics, separation_rows, separation_tags
+from sceneshift.report.separation import (
+    render_separation,
+    separation_lines,
+    separation_metrics,
+    separation_rows,
+    separation_tags,
+)
 from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.split import everything_split, mask_split, random_split
@@ -39,6 +45,7 @@ def test_a_random_split_is_told_to_leak_everywhere(pair):
     assert f"| a-b | validation | random, LEAKS | 5 | {total} | {share} |" in text
     assert "\nLEAKS: " in text
     assert separation_tags(rows)["separation.a-b.validation"].startswith(f"random, LEAKS; patch 5: of {total} pixels")
+    assert separation_lines(rows)[0].startswith("a-b, validation pixels: random, LEAKS; patch 5: of ")
     assert separation_metrics(rows) == {
         "separation/a-b/validation/pixels": total,
         "separation/a-b/validation/inside_training_patch": near.num_inside_training_patch,

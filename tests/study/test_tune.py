@@ -128,7 +128,7 @@ def test_the_last_screen_tells_what_a_user_wants_to_know(uncut, client):
         "Best configuration: trial",
         "| west-east | majority class",
         "| sw-se     | best",
-        "| sw-se | validation | blocks, guard 2 | 5 | ",
+        "sw-se, validation pixels: blocks, guard 3; patch 7: of ",
         "profile smoke-test",
         "Target labels were opened once",
         f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{storage}/mlflow.db",

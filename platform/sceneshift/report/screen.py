@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sceneshift.report.separation import render_separation
+from sceneshift.report.separation import separation_lines
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
 
@@ -44,7 +44,7 @@ def render_screen(
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
         f"\nBest configuration: trial {best['trial'] + 1}, chosen by {summary['selection']}.\n{config}",
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
-        render_separation(summary["separation"]),
+        *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
         f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "
         "that trained or chose could reach them.",

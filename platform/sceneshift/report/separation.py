@@ -74,13 +74,19 @@ def separation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def separation_tags(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """A tag ``separation.<pair>.<side>`` a row, in words."""
-    return {
-        f"separation.{row['pair']}.{row['side']}": (
-            f"{_how(row)}; patch {row['patch size']}: of {row['pixels']} pixels {row['inside a training patch']} "
-            f"inside a training patch, {row['with an overlapping patch']} with an overlapping patch"
-        )
-        for row in rows
-    }
+    return {f"separation.{row['pair']}.{row['side']}": _in_words(row) for row in rows}
+
+
+def separation_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a row, for a screen."""
+    return [f"{row['pair']}, {row['side']} pixels: {_in_words(row)}." for row in rows]
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    return (
+        f"{_how(row)}; patch {row['patch size']}: of {row['pixels']} pixels {row['inside a training patch']} inside a "
+        f"training patch, {row['with an overlapping patch']} with an overlapping patch"
+    )
 
 
 def _how(row: Mapping[str, Any]) -> str:

@@ -16,7 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from sceneshift.report.per_class import render_per_class
-from sceneshift.report.separation import render_separation, separation_metrics, separation_tags
+from sceneshift.report.separation import (
+    render_separation,
+    separation_lines,
+    separation_metrics,
+    separation_tags,
+)
 from sceneshift.scenes.catalogue import SCENES, load_reference
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.recipe import InScene
@@ -89,8 +94,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=door.ground_truth())
 
     table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
-    separate = render_separation(separation)
-    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{separate}")
+    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{render_separation(separation)}")
     _write_csv(folder / "per_class.csv", training, scores)
     unmixing = None
     if subpixels is not None and reference is not None:
@@ -114,7 +118,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
-    print(_screen(training, f"{table}\n{separate}", validation, unmixing, model, mlflow_run, folder))
+    print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
 
 
 def _tell_share_now_and_then() -> Callable[[int, int], None]:
@@ -237,6 +241,7 @@ def _screen(
 ) -> str:
     where = "test pixels" if training.pair.test_split is not None else f"target of {training.pair.name}"
     parts = [f"\nRun {training.name}, {where}, last of {training.plan.epochs} epochs:\n\n{table}"]
+    parts += separation_lines(training.separation())
     if validation is not None:
         parts.append("On the source's validation pixels: " + ", ".join(f"{n} {v:.4f}" for n, v in validation.items()))
     if unmixing is not None:
