@@ -323,3 +323,19 @@ def test_a_study_by_fields_says_so_and_names_the_classes_it_can_not_score(prepar
     text = "\n".join(study.announcement())
     assert " validation pixels by fields, guard 3 (patch 7: 0 validation pixels inside a training patch" in text
     assert "NOT in the validation score, on one side of the split alone: Corn-notill, Soybean-notill" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "shared", "by_path"),
+    [
+        ({}, False, True),  # a Ray of its own: its workers are where the files are
+        ({"is_own": False, "largest_node": {"CPU": 2.0, "GPU": 0.0}}, False, True),
+        ({"is_own": False, "largest_node": {"CPU": 2.0, "GPU": 0.0}, "num_nodes": 2}, False, False),
+        ({"is_own": False, "largest_node": {"CPU": 2.0, "GPU": 0.0}, "num_nodes": 2}, True, True),
+        ({"is_own": False, "largest_node": None}, False, False),  # an autoscaler may add nodes
+    ],
+)
+def test_stored_scenes_are_sent_as_paths_where_every_worker_sees_them(prepared, changes, shared, by_path):
+    own = {"largest_node": {"CPU": 2.0, "GPU": 0.0}}
+    study = prepared(pairs=("sw-se",), shared_data=shared)
+    assert study.plan(cluster(**own | changes)).scenes_by_path is by_path

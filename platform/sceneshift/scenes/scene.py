@@ -133,7 +133,7 @@ class UnlabelledScene:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a pickle: arrays that lie whole in a stored scene's file, which is still there, go as its path."""
+        """For a pickle: arrays that lie in a stored scene's file, which is still there, go as their place in it."""
         arrays = {name: reference_to(value) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return vars(self) | {name: reference for name, reference in arrays.items() if reference is not None}
 

@@ -47,9 +47,9 @@ def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
     The cube is not searched for NaN, as any other cube is: only a checked scene can have been written, and nobody can
     change it since (:mod:`sceneshift.scenes.stored_arrays` says why). Damage on disk is not seen, but with ``verify``.
 
-    On one machine the scene is pickled as its path, and a process that unpickles it shares its pages. Where the file
-    was removed or replaced, it is pickled whole; for a machine that can't see the file, pickle it within
-    :func:`sent_whole`.
+    On one machine the scene, or any view of its cube, is pickled as its path, and a process that unpickles it shares
+    its pages. Where the file was removed or replaced, it is pickled whole; for a machine that can't see the file,
+    pickle it within :func:`sent_whole`.
 
     Args:
         path: The file.

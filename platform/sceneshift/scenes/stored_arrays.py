@@ -102,11 +102,23 @@ class StoredMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredReference:
-    """What is pickled instead of a whole stored array."""
+    """What is pickled instead of a stored array, or of any view of one: where it lies.
+
+    Args:
+        path: The file.
+        sha256: The checksum of its content.
+        column: ``spectrum`` or ``label``.
+        offset: Bytes from the column's first value to the array's.
+        shape: The array's shape.
+        strides: Its strides in bytes.
+    """
 
     path: str
     sha256: str
     column: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,15 +150,21 @@ def is_stored(array: NDArray[Any]) -> bool:
 
 
 def reference_to(array: NDArray[Any]) -> StoredReference | None:
-    """What to pickle for an array: a reference where it is a whole stored array whose file is there, else None."""
+    """What to pickle for an array: a reference where it lies in a stored file that is there, else None."""
     memory = _memory_of(array)
     if memory is None or _whole.get() or not memory.file.is_reachable():
         return None
     whole = np.asarray(memory)
-    same = ("shape", "strides", "dtype")
-    if array.ctypes.data != whole.ctypes.data or any(getattr(array, key) != getattr(whole, key) for key in same):
+    if array.dtype != whole.dtype:
         return None
-    return StoredReference(path=str(memory.file.path), sha256=memory.file.sha256, column=memory.column)
+    return StoredReference(
+        path=str(memory.file.path),
+        sha256=memory.file.sha256,
+        column=memory.column,
+        offset=array.ctypes.data - whole.ctypes.data,
+        shape=array.shape,
+        strides=array.strides,
+    )
 
 
 @contextmanager
@@ -172,8 +190,8 @@ def dereference(state: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, StoredReference):
             if value.path not in opened:
                 opened[value.path] = _open_referenced(value)
-            arrays = opened[value.path]
-            found[name] = arrays.cube if value.column == _SPECTRUM else arrays.labels
+            whole: NDArray[Any] = getattr(opened[value.path], "cube" if value.column == _SPECTRUM else "labels")
+            found[name] = np.ndarray(value.shape, whole.dtype, buffer=whole, offset=value.offset, strides=value.strides)
     return found
 
 

@@ -46,6 +46,11 @@ class ClusterSize:
     is_own: bool
     address: str
 
+    @property
+    def stays_one_node(self) -> bool:
+        """Whether all workers will be on the driver's own node, where they see its files."""
+        return self.num_nodes == 1 and self.largest_node is not None
+
 
 def apply_ray_settings() -> None:
     """Put :data:`RAY_SETTINGS` into the environment; to be called before ray is imported."""

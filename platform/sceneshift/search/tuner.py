@@ -1,15 +1,18 @@
 """Ray Tune around the ledger: runs the trials of a study until there are enough, time is up, or someone interrupts."""
 
+import contextlib
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 
 from sceneshift.scenes.source import SourceDomain
+from sceneshift.scenes.store import sent_whole
 from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.profile import Profile
 from sceneshift.search.progress import LedgerCallback
@@ -39,6 +42,8 @@ class SearchPlan:
         compile: Compile the modules with `torch.compile`.
         checkpoint_location: Directory or URI under which trials keep their checkpoints.
         tune_directory: Local directory for Ray Tune's own files.
+        scenes_by_path: Workers open stored scenes where they lie, which all nodes must see; else they get them through
+            Ray's object store.
     """
 
     method: str
@@ -53,6 +58,7 @@ class SearchPlan:
     compile: bool
     checkpoint_location: str
     tune_directory: str
+    scenes_by_path: bool = False
 
     def trial_seed(self, number: int) -> int:
         """The seed of a trial: a function of the study's seed and the trial's number."""
@@ -130,7 +136,7 @@ def run_search(
     else:
         resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
     tuner = Tuner(
-        tune.with_resources(tune.with_parameters(run_trial, sources=list(sources)), resources),
+        tune.with_resources(hand_over(sources, by_path=plan.scenes_by_path), resources),
         tune_config=TuneConfig(
             search_alg=searcher,
             scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs),
@@ -163,6 +169,19 @@ def run_search(
         left = []
     cut = bool(left) or len(ledger.records()) < plan.profile.num_samples
     return SearchOutcome(interrupted=cut and not out_of_time, out_of_time=out_of_time)
+
+
+def hand_over(sources: Sequence[SourceDomain], *, by_path: bool) -> Callable[[dict[str, Any]], None]:
+    """The trainable with its sources, which are put into Ray's object store now: Ray must be connected.
+
+    Args:
+        sources: One a pair.
+        by_path: Send of stored scenes only where they lie. All workers of a node then share the file's pages, and the
+            object store holds none of them. Otherwise it holds one copy a node, which that node's workers share.
+    """
+    with contextlib.nullcontext() if by_path else sent_whole():
+        trainable: Callable[[dict[str, Any]], None] = tune.with_parameters(run_trial, sources=list(sources))
+        return trainable
 
 
 def choose_winner(records: Sequence[TrialRecord]) -> TrialRecord | None:

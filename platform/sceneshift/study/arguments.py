@@ -61,6 +61,10 @@ class TuneArgs:
     data_dir: str | None = None
     """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
 
+    shared_data: bool = False
+    """All nodes of the cluster see the files of stored scenes (.arrow) under the same path: workers open them there.
+    Without it a cluster of several nodes gets them through Ray's object store, a copy a node."""
+
     profile: str | None = None
     """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""
 

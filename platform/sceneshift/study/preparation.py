@@ -203,6 +203,7 @@ class PreparedStudy:
             compile=arguments.compile,
             checkpoint_location=self.checkpoint_location,
             tune_directory=str(self.directory),
+            scenes_by_path=cluster.stays_one_node or arguments.shared_data,
         )
 
 
