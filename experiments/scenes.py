@@ -5,6 +5,7 @@ python experiments/scenes.py check Houston13_7gt.mat       # what is in a file, 
 python experiments/scenes.py show indian_pines             # false colours, label map, mean spectra, as a picture
 python experiments/scenes.py pair west-east                # how far apart source and target are
 python experiments/scenes.py import cube.hdr --labels gt.tif --out scene.arrow
+python experiments/scenes.py simulate --out DIR --atmosphere 0.4 --wavelengths-nm 400 2500   # a pair made from spectra
 python experiments/scenes.py export indian_pines --format envi --out scene.hdr
 """
 

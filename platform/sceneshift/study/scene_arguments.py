@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from sceneshift.study.simulate_arguments import Simulate
+
 
 @dataclass(frozen=True, kw_only=True)
 class List:
@@ -103,6 +105,7 @@ SceneCommand = (
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Pair, tyro.conf.subcommand("pair")]
+    | Annotated[Simulate, tyro.conf.subcommand("simulate")]
 )
 
 

@@ -22,6 +22,8 @@ from sceneshift.scenes.scene_files import export_scene, read_scene
 from sceneshift.scenes.store import open_scene, write_scene
 from sceneshift.study.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.study.scene_gap import measure_gap, render_gap
+from sceneshift.study.simulate_arguments import Simulate
+from sceneshift.study.simulate_commands import simulate_to_folder
 
 _STORED = ".arrow"
 
@@ -61,6 +63,10 @@ def run_command(command: SceneCommand) -> int:
                 "labels are read for this.\n"
             )
             print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
+        case Simulate():
+            named = command.scene or indian_pines.NAME
+            spectra = find_scene(named, command.data_dir) if command.library is None else None
+            print("\n".join(simulate_to_folder(command, spectra)))
     return 0
 
 

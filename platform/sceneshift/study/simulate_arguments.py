@@ -1,0 +1,164 @@
+"""The command line of ``scenes.py simulate``. Imports nothing heavy, so that ``--help`` answers at once."""
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sceneshift.errors import InvalidInputError
+
+#: What names of pairs look like: they become names of files, of tables in a catalogue, and of models.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+#: The flags that give a shift its strength, in the order the shifts act in.
+SHIFT_FLAGS = (
+    "season",
+    "class_balance",
+    "illumination",
+    "resolution",
+    "atmosphere",
+    "sensor_response",
+    "added_noise",
+)
+
+#: What --set may set, beside the shifts: what has a flag of its own is left to it.
+OWN_FLAGS = {
+    "library.white": "--white",
+    "mixing.model": "--mixing",
+    "variability.scaling": "--scaling",
+    "variability.perturbation": "--perturbation",
+    "variability.length": "--variability-length",
+    "ground.length": "--area",
+    "ground.proportions": "--shares",
+    "noise.snr": "--snr",
+    **{f"{shift}.strength": f"--{shift.replace('_', '-')}" for shift in SHIFT_FLAGS},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate:
+    """Make a pair of scenes from spectra: abundances are known, and the target differs by the shifts asked for alone.
+
+    docs/simulation.md has every formula. A shift's strength goes from 0 (none) to 1 (what its settings say).
+    """
+
+    out: str
+    """Folder to make: source.arrow, target.arrow, abundances, scenes.toml (for --catalogue), pictures, all settings."""
+
+    name: str = "simulated"
+    """The pair's name."""
+
+    scene: str | None = None
+    """Spectra are the classes of this scene, by name or from a file: means and covariances. Default: indian_pines."""
+
+    library: str | None = None
+    """Spectra are the materials of this file instead: .csv or .npz, a wavelength column and one a material."""
+
+    classes: tuple[str, ...] | None = None
+    """The classes or materials to take, in this order. Default: all."""
+
+    wavelengths_nm: tuple[float, float] | None = None
+    """Centres of the first and the last band of a scene that has no wavelengths; the others in even steps between."""
+
+    white: float | None = None
+    """The value that stands for a reflectance of 1. Default: 1, or the largest mean where that is larger."""
+
+    size: tuple[int, int] = (128, 128)
+    """Rows and columns."""
+
+    area: float = 16.0
+    """Spatial coherence: correlation length, in pixels, of where materials lie; how large areas of one class are."""
+
+    shares: tuple[float, ...] | None = None
+    """Each material's share of the area, of any sum. Default: equal."""
+
+    mixing: Literal["linear", "fan", "gbm"] = "linear"
+    """How materials mix in a pixel: linear, or bilinear by Fan's or the generalized model."""
+
+    scaling: float = 0.05
+    """Variability: standard deviation of the logarithm of each material's brightness, pixel by pixel."""
+
+    perturbation: float = 1.0
+    """Variability: how far spectra vary along what their class's pixels vary by; 1 is as far as they do."""
+
+    variability_length: float = 0.0
+    """Variability: its correlation length in pixels; 0 draws every pixel anew."""
+
+    snr: float = 300.0
+    """Signal-to-noise ratio of both scenes, at white; 0 for no noise."""
+
+    season: float = 0.0
+    """Strength of the shift: materials look more alike, vegetation dries."""
+
+    class_balance: float = 0.0
+    """Strength of the shift: other shares of the classes."""
+
+    illumination: float = 0.0
+    """Strength of the shift: a lower sun over sloping ground."""
+
+    resolution: float = 0.0
+    """Strength of the shift: larger pixels."""
+
+    atmosphere: float = 0.0
+    """Strength of the shift: path radiance and transmittance; needs wavelengths."""
+
+    sensor_response: float = 0.0
+    """Strength of the shift: band centres moved and bands wider; needs wavelengths."""
+
+    added_noise: float = 0.0
+    """Strength of the shift: a noisier sensor."""
+
+    same_ground: bool = False
+    """The target shows the source's own ground: for comparing pixel by pixel, not for scores on unseen ground."""
+
+    set: tuple[str, ...] = ()
+    """Any other setting in docs/simulation.md, as part.name=value: season.browning=0.3 ground.softness=0.2."""
+
+    seed: int = 0
+    """Of every draw."""
+
+    data_dir: str | None = None
+    """Folder the scene's files lie in. Default: SCENESHIFT_DATA."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be made.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise InvalidInputError(
+                f"--name {self.name!r}: expected letters, digits, '_', '-' and '.', a letter or digit first."
+            )
+        if self.scene is not None and self.library is not None:
+            raise InvalidInputError("give --scene or --library, not both: spectra come from one of them.")
+        if self.library is not None and self.wavelengths_nm is not None:
+            raise InvalidInputError("--wavelengths-nm is for a scene without wavelengths; a library file has its own.")
+        if self.wavelengths_nm is not None and not 0 < self.wavelengths_nm[0] < self.wavelengths_nm[1]:
+            first, last = self.wavelengths_nm
+            raise InvalidInputError(
+                f"--wavelengths-nm {first:g} {last:g}: expected two positive numbers that increase."
+            )
+        self.settings()
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What --set says, by part and name.
+
+        Raises:
+            InvalidInputError: An entry is no part.name=value, repeats, or has a flag of its own.
+        """
+        given: dict[str, dict[str, Any]] = {}
+        for entry in self.set:
+            key, equals, text = entry.partition("=")
+            part, dot, name = key.partition(".")
+            if not (equals and dot and part and name and text):
+                raise InvalidInputError(f"--set {entry!r}: expected part.name=value, such as season.browning=0.3.")
+            if key in OWN_FLAGS:
+                raise InvalidInputError(f"--set {entry}: {key} has a flag of its own, {OWN_FLAGS[key]}.")
+            if name in given.setdefault(part, {}):
+                raise InvalidInputError(f"--set {entry}: {key} is given twice.")
+            try:
+                given[part][name] = ast.literal_eval(text)
+            except (ValueError, SyntaxError) as error:
+                raise InvalidInputError(f"--set {entry}: {text!r} is no number, tuple or dictionary.") from error
+        return given
