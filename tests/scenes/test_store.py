@@ -14,7 +14,11 @@ import pytest
 
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
 from sceneshift.scenes import stored_arrays
+from sceneshift.scenes.alignment import align
+from sceneshift.scenes.block_split import block_split
+from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
+from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.store import open_scene, sent_whole, write_scene
 
 
@@ -293,3 +297,22 @@ def test_processes_share_a_stored_scene_s_pages(tmp_path: Path) -> None:
     assert [small[1], large[1], copied[1]] == pytest.approx([*totals, totals[1]])
     assert max(small[0], large[0]) < 4 * 2**20
     assert copied[0] > 48 * 2**20
+
+
+def test_two_stored_scenes_of_one_sensor_are_still_mapped_as_a_pair(scene: Scene, path: Path) -> None:
+    shifted = replace(scene, name="other", footprint=None, class_names=("tree", "soil", "rock"))
+    write_scene(shifted, path.with_name("other.arrow"))
+    aligned = align(open_scene(path), open_scene(path.with_name("other.arrow")))
+    assert aligned.source.class_names == aligned.target.class_names == ("soil", "tree")
+    pair = ScenePair(name="p", source=aligned.source, target=aligned.target.without_labels())
+    split = block_split(pair.source, patch_size=5, seed=0)
+    source = SourceDomain(pair_name="p", scene=pair.source, split=split)
+    for one in (pair.source, pair.target, pickle.loads(pickle.dumps(source)).scene):
+        assert stored_arrays.is_stored(one.cube)
+    # Labels were renumbered: they, the split, and no spectrum, are what travels.
+    assert (
+        len(pickle.dumps(source)) < pair.source.labels.nbytes + 8 * len(split.train) + 8 * len(split.validation) + 4000
+    )
+    coarser = replace(scene, name="coarse", cube=scene.cube[..., ::2], wavelengths_nm=scene.wavelengths_nm[::2])
+    resampled = align(open_scene(path), coarser)
+    assert not stored_arrays.is_stored(resampled.source.cube)
