@@ -37,6 +37,7 @@ def test_a_random_split_is_told_to_leak_everywhere(pair):
             "pixels": total,
             "inside a training patch": near.num_inside_training_patch,
             "with an overlapping patch": near.num_overlapping_patches,
+            "not scored": [],
         }
     ]
     assert near.num_inside_training_patch > 0
@@ -58,6 +59,14 @@ def test_blocks_do_not_leak(pair):
     assert (rows[0]["leaks"], rows[0]["inside a training patch"], rows[0]["guard"]) == (False, 0, 2)
     assert "LEAKS" not in render_separation(rows) + str(separation_tags(rows))
     assert "| blocks, guard 2 | 5 |" in render_separation(rows)
+
+
+def test_classes_left_out_of_a_score_are_named(pair):
+    split = replace(block_split(pair.source, patch_size=5, seed=0), scored_classes=(1,))
+    rows = separation_rows(pair, split)
+    assert rows[0]["not scored"] == ["soil", "water"]
+    assert "\n\na-b, validation pixels: not scored, on one side alone: soil, water.\n" in render_separation(rows)
+    assert separation_lines(rows)[0].endswith("with an overlapping patch; not scored, on one side alone: soil, water.")
 
 
 def test_masks_leak_where_test_pixels_lie_inside_training_patches(pair):

@@ -35,6 +35,7 @@ def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
             "pixels": near.num_pixels,
             "inside a training patch": near.num_inside_training_patch,
             "with an overlapping patch": near.num_overlapping_patches,
+            "not scored": [name for k, name in enumerate(pair.class_names) if k not in told.scored_classes],
         }
         for side, told in sides
         if told is not None
@@ -42,7 +43,7 @@ def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
 
 
 def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table, and what a leak means where there is one; empty without rows."""
+    """The rows as a Markdown table, the classes not scored, and what a leak means; empty without rows."""
     if not rows:
         return ""
     lines = [
@@ -55,8 +56,9 @@ def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         cells = [row["pair"], row["side"], _how(row), str(row["patch size"]), str(row["pixels"]), *figures]
         lines.append(f"| {' | '.join(cells)} |")
-    text = "\n".join(lines) + "\n"
-    return f"{text}\n{_LEAKS}\n" if any(row["leaks"] for row in rows) else text
+    left_out = [f"{row['pair']}, {row['side']} pixels:{_not_scored(row)}." for row in rows if row["not scored"]]
+    leaks = [_LEAKS] if any(row["leaks"] for row in rows) else []
+    return "\n\n".join(["\n".join(lines), *left_out, *leaks]) + "\n"
 
 
 def separation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -79,7 +81,7 @@ def separation_tags(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def separation_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a row, for a screen."""
-    return [f"{row['pair']}, {row['side']} pixels: {_in_words(row)}." for row in rows]
+    return [f"{row['pair']}, {row['side']} pixels: {_in_words(row)}{_not_scored(row, before=';')}." for row in rows]
 
 
 def _in_words(row: Mapping[str, Any]) -> str:
@@ -87,6 +89,10 @@ def _in_words(row: Mapping[str, Any]) -> str:
         f"{_how(row)}; patch {row['patch size']}: of {row['pixels']} pixels {row['inside a training patch']} inside a "
         f"training patch, {row['with an overlapping patch']} with an overlapping patch"
     )
+
+
+def _not_scored(row: Mapping[str, Any], *, before: str = "") -> str:
+    return f"{before} not scored, on one side alone: {', '.join(row['not scored'])}" if row["not scored"] else ""
 
 
 def _how(row: Mapping[str, Any]) -> str:
