@@ -159,15 +159,23 @@ def test_a_folder_that_exists_is_left_alone(command, tiny_scene, tmp_path):
         simulate_to_folder(command(), tiny_scene)
     assert list((tmp_path / "pair").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInputError, match="can't be made"):
+    with pytest.raises(InvalidInputError, match="can't be written"):
         simulate_to_folder(command(out=str(tmp_path / "file" / "pair")), tiny_scene)
 
 
-def test_a_failure_leaves_nothing_behind(command, tiny_scene, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), r"can't be written \(.*No space left on device"),
+        (MemoryError(), "--size 24 20: two cubes of 8 bands don't fit into memory"),
+        (InvalidInputError("no picture"), "no picture"),
+    ],
+)
+def test_a_failure_leaves_nothing_behind(command, tiny_scene, tmp_path, monkeypatch, error, message):
     def fail(path, scene):
-        raise InvalidInputError("no picture")
+        raise error
 
     monkeypatch.setattr(simulate_commands, "draw_scene", fail)
-    with pytest.raises(InvalidInputError, match="no picture"):
+    with pytest.raises(InvalidInputError, match=message):
         simulate_to_folder(command(), tiny_scene)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.errors import InvalidInputError, first_line, nearest_name
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.scenes.scene import Scene
@@ -57,12 +57,18 @@ def simulate_to_folder(command: Simulate, scene: Scene | None) -> list[str]:
     part = out.with_name(f".{out.name}.part-{os.getpid()}")
     try:
         part.mkdir(parents=True)
-    except OSError as error:
-        raise InvalidInputError(f"--out {command.out} can't be made ({error.strerror}). Give another name.") from error
-    try:
         pair = simulate(recipe)
         _write(part, pair, command)
         part.rename(out)
+    except OSError as error:
+        raise InvalidInputError(
+            f"--out {command.out} can't be written ({first_line(error)}). Make room, or give another name."
+        ) from error
+    except MemoryError as error:
+        raise InvalidInputError(
+            f"--size {command.size[0]} {command.size[1]}: two cubes of {recipe.library.num_bands} bands don't fit into "
+            "memory. Take a smaller size."
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return _described(pair, command, out)
