@@ -47,7 +47,7 @@ def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     lines = [
-        "| how separate | pixels | split | patch | in all | inside a training patch | with an overlapping patch |",
+        "| pair | scored pixels | split | patch | in all | inside a training patch | with an overlapping patch |",
         "|---|---|---|---:|---:|---:|---:|",
     ]
     for row in rows:
