@@ -61,10 +61,6 @@ class TuneArgs:
     data_dir: str | None = None
     """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
 
-    shared_data: bool = False
-    """All nodes of the cluster see the files of stored scenes (.arrow) under the same path: workers open them there.
-    Without it a cluster of several nodes gets them through Ray's object store, a copy a node."""
-
     profile: str | None = None
     """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""
 
@@ -101,6 +97,10 @@ class TuneArgs:
 
     storage_path: str = "results"
     """Where studies are kept: a directory, or a URI such as s3://bucket/path for the checkpoints."""
+
+    shared_data: bool = False
+    """All nodes of the cluster see the files of stored scenes (.arrow) under the same path: workers open them there.
+    Without it a cluster of several nodes gets them through Ray's object store, a copy a node."""
 
     experiment_name: str | None = None
     """Name of the study and its MLflow experiment. Default: method and time."""
