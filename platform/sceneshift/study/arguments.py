@@ -117,6 +117,7 @@ class TuneArgs:
         Raises:
             InvalidInputError: Naming the flag.
         """
+        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         for name in ("num_samples", "max_concurrent_trials", "epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -142,7 +143,6 @@ class TuneArgs:
         if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
         check_name("--experiment-name", self.experiment_name)
-        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
 
 
 def named_split(split: str, *, by_field: bool) -> str:

@@ -99,6 +99,7 @@ class TrainArgs:
         Raises:
             InvalidInputError: Naming the flag.
         """
+        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         if (self.scene is None) == (self.pair is None):
             raise InvalidInputError(
                 "give either --scene (train and test in one scene) or --pair (train on a source, test on its target)."
@@ -129,7 +130,6 @@ class TrainArgs:
             raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
         check_name("--experiment-name", self.experiment_name)
         check_name("--run-name", self.run_name)
-        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         self.settings()
 
     def settings(self) -> dict[str, Any]:
