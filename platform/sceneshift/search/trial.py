@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -66,12 +67,12 @@ class TrialOrder:
         return asdict(self)
 
 
-def run_trial(config: dict[str, Any], sources: Sequence[SourceDomain]) -> None:
+def run_trial(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
     """Ray Tune's trainable: train as ordered and report every epoch to Tune.
 
     Args:
         config: A :class:`TrialOrder` as plain values.
-        sources: One source a pair.
+        sources: One :class:`SourceDomain` a pair, in the object store: who trains fetches them, nobody copies them on.
 
     Raises:
         StudyError: Ray Train came back before the last epoch.
@@ -96,9 +97,10 @@ def run_trial(config: dict[str, Any], sources: Sequence[SourceDomain]) -> None:
 
 def _train_and_report(
     settings: dict[str, Any],
-    sources: Sequence[SourceDomain],
+    sources: Sequence[ray.ObjectRef],
     report_row: Callable[[dict[str, Any]], None],
 ) -> None:
+    domains: list[SourceDomain] = ray.get(list(sources))
     order = TrialOrder(**settings["order"])
     # Ray sets OMP_NUM_THREADS, yet a reused worker may keep the count of the trial before.
     torch.set_num_threads(max(1, math.floor(order.cpus)))
@@ -109,7 +111,7 @@ def _train_and_report(
     try:
         train(
             order.plan(),
-            sources,
+            domains,
             report=report,
             checkpoints=CheckpointFolder(order.checkpoint_location),
             device="cuda" if order.gpus > 0 else "cpu",

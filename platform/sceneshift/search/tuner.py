@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 
@@ -180,8 +181,9 @@ def hand_over(sources: Sequence[SourceDomain], *, by_path: bool) -> Callable[[di
             object store holds none of them. Otherwise it holds one copy a node, which that node's workers share.
     """
     with contextlib.nullcontext() if by_path else sent_whole():
-        trainable: Callable[[dict[str, Any]], None] = tune.with_parameters(run_trial, sources=list(sources))
-        return trainable
+        references = [ray.put(source) for source in sources]
+    trainable: Callable[[dict[str, Any]], None] = tune.with_parameters(run_trial, sources=references)
+    return trainable
 
 
 def choose_winner(records: Sequence[TrialRecord]) -> TrialRecord | None:

@@ -14,7 +14,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from sceneshift.scenes.source import SourceDomain
 
-TrainFunction = Callable[[dict[str, Any], Sequence[SourceDomain], Callable[[dict[str, Any]], None]], None]
+#: What a training function is given as sources is what :func:`train_with_ray` was.
+TrainFunction = Callable[[dict[str, Any], Sequence[Any], Callable[[dict[str, Any]], None]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class WorkerShape:
 def train_with_ray(
     function: TrainFunction,
     settings: dict[str, Any],
-    sources: Sequence[SourceDomain],
+    sources: Sequence[SourceDomain] | Sequence[ray.ObjectRef],
     *,
     worker: WorkerShape,
     storage_path: str,
@@ -47,7 +48,7 @@ def train_with_ray(
     Args:
         function: Called in the worker with the settings, the sources and a function that reports one row.
         settings: Plain values.
-        sources: Put into the object store once and mapped by the worker.
+        sources: Put into the object store once and mapped by the worker; or references to what is there already.
         worker: What the worker takes.
         storage_path: Directory or URI for Ray Train's own files, in reach of every node. The run's name below it is
             stable, so that a restarted trial is the same run.
