@@ -15,7 +15,7 @@ def test_the_command_line_is_frozen():
         *("out", "name", "scene", "library", "classes", "wavelengths_nm", "white", "size", "area", "shares"),
         *("mixing", "scaling", "perturbation", "variability_length", "snr"),
         *("season", "class_balance", "illumination", "resolution", "atmosphere", "sensor_response", "added_noise"),
-        *("same_ground", "set", "seed", "data_dir"),
+        *("same_ground", "set", "seed", "data_dir", "catalogue"),
     ]
 
 

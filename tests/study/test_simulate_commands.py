@@ -1,6 +1,7 @@
 """``scenes.py simulate``: what it writes is what the library makes, and what it refuses costs nothing."""
 
 import json
+import pickle
 import tomllib
 from dataclasses import replace
 
@@ -15,10 +16,13 @@ from sceneshift.scenes.simulation.recipe import Ground, Simulation
 from sceneshift.scenes.simulation.sensor_shifts import Atmosphere
 from sceneshift.scenes.simulation.simulate import simulate
 from sceneshift.scenes.store import open_scene
+from sceneshift.scenes.stored_arrays import is_stored
 from sceneshift.study import simulate_commands
 from sceneshift.study.scene_commands import run_command
 from sceneshift.study.simulate_arguments import Simulate
 from sceneshift.study.simulate_commands import build_recipe, simulate_to_folder
+from sceneshift.study.train_arguments import TrainArgs
+from sceneshift.study.train_preparation import prepare_training
 
 FILES = {
     *("source.arrow", "target.arrow", "source_abundances.npz", "target_abundances.npz"),
@@ -98,6 +102,28 @@ def test_the_catalogue_names_both_scenes_and_the_pair_a_dot_in_the_name_or_not(c
         "scenes": {"sim.v1-source": {"stored": "source.arrow"}, "sim.v1-target": {"stored": "target.arrow"}},
         "pairs": {"sim.v1": {"source": "sim.v1-source", "target": "sim.v1-target"}},
     }
+
+
+def test_a_training_takes_the_pair_and_maps_both_scenes_files(command, tiny_scene, tmp_path):
+    simulate_to_folder(command(name="sim.v1", size=(48, 48)), tiny_scene)
+    of = {"method": "cross_entropy", "patch_size": 5, "device": "cpu", "storage_path": str(tmp_path / "results")}
+    catalogue = str(tmp_path / "pair" / "scenes.toml")
+    training = prepare_training(TrainArgs(pair="sim.v1", catalogue=catalogue, by_field=True, **of))
+    assert training.pair.class_names == tiny_scene.class_names
+    assert training.source.split.kind == "fields"
+    for scene in (training.pair.target, pickle.loads(pickle.dumps(training.source)).scene):
+        assert is_stored(scene.cube)
+    inside = prepare_training(TrainArgs(scene="sim.v1-target", catalogue=catalogue, **of))
+    assert is_stored(inside.pair.source.cube)
+    assert is_stored(inside.pair.target.cube)
+
+
+def test_spectra_of_a_scene_in_the_user_s_catalogue(command, tiny_scene, tmp_path, capsys):
+    simulate_to_folder(command(), tiny_scene)
+    again = {"scene": "simulated-target", "out": str(tmp_path / "again"), "name": "again"}
+    assert run_command(command(catalogue=str(tmp_path / "pair" / "scenes.toml"), **again)) == 0
+    assert open_scene(tmp_path / "again" / "source.arrow").class_names == tiny_scene.class_names
+    assert "catalogue " in capsys.readouterr().out
 
 
 def test_materials_of_a_file(command, library_file, tmp_path, capsys):

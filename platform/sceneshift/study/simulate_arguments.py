@@ -120,6 +120,9 @@ class Simulate:
     data_dir: str | None = None
     """Folder the scene's files lie in. Default: SCENESHIFT_DATA."""
 
+    catalogue: str | None = None
+    """TOML file of your own scenes, for --scene. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
     def __post_init__(self) -> None:
         """Refuse what could not be made.
 
