@@ -1,5 +1,7 @@
 """What is written down of published scenes agrees with itself."""
 
+import re
+
 import pytest
 
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
@@ -14,6 +16,13 @@ def test_an_entry_is_whole(name: str) -> None:
     assert entry.wavelengths_nm is None or len(entry.wavelengths_nm) == entry.shape[2]
     assert (not entry.forms) == (name == "indian_pines")
     assert entry.counts is None or sum(entry.counts) <= entry.shape[0] * entry.shape[1]
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_an_entry_says_who_offers_its_files_or_whom_to_ask(name: str) -> None:
+    offered = SCENES[name].offered
+    assert re.match(r"https://\S+\.\S+|no address is known; ask the authors of \S+|comes with the package", offered)
+    assert offered.startswith("comes with the package") == (not SCENES[name].forms)
 
 
 @pytest.mark.parametrize("name", PAIRS)

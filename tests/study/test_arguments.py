@@ -25,6 +25,7 @@ def test_the_command_line_is_frozen():
         "train_mask",
         "test_mask",
         "data_dir",
+        "catalogue",
         "profile",
         "num_samples",
         "max_concurrent_trials",

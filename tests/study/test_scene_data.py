@@ -32,7 +32,8 @@ def divide(pair, kind, **changes):
 
 
 def flags(**changes):
-    return SimpleNamespace(**{"split": "random", "train_mask": None, "test_mask": None, "data_dir": None, **changes})
+    plain = {"split": "random", "train_mask": None, "test_mask": None, "data_dir": None, "catalogue": None}
+    return SimpleNamespace(**plain | changes)
 
 
 def test_the_recipe_says_what_the_flags_say():

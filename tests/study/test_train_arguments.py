@@ -39,6 +39,7 @@ def test_the_command_line_is_frozen():
         "train_mask",
         "test_mask",
         "data_dir",
+        "catalogue",
         "patch_size",
         "batch_size",
         "lr",

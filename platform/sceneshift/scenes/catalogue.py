@@ -15,16 +15,29 @@ from numpy.typing import NDArray
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes import indian_pines
 from sceneshift.scenes.alignment import AlignedPair, align
+from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.data_folder import find_form
 from sceneshift.scenes.files import read_array, read_label_map
 from sceneshift.scenes.in_scene import DividedScene, divide_scene, read_masks
+from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
+from sceneshift.scenes.own_scenes import load_own_scene, locate_own_scene
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES, Files, SceneEntry, Variable
-from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
+from sceneshift.scenes.recipe import InScene, NamedPair, Recipe, is_stored_scene
 from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.store import open_scene
 from sceneshift.scenes.unmixing import UnmixingReference, class_map, pixels_to_image
 
-__all__ = ["EMBEDDED_PAIRS", "PAIRS", "SCENES", "load_both_labelled", "load_pair", "load_reference", "load_scene"]
+__all__ = [
+    "EMBEDDED_PAIRS",
+    "PAIRS",
+    "SCENES",
+    "find_files",
+    "load_both_labelled",
+    "load_pair",
+    "load_reference",
+    "load_scene",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +84,8 @@ def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
 
 def _load_aligned(recipe: NamedPair) -> AlignedPair:
     """Source and target with the same classes and bands, and what was done to have them so."""
+    if (own := recipe.catalogue.pairs.get(recipe.name)) is not None:
+        return _align_own(own, recipe)
     if recipe.name in PAIRS:
         source, target = (load_scene(name, recipe.data_dir) for name in PAIRS[recipe.name])
         return align(source, target)
@@ -83,22 +98,64 @@ def _load_aligned(recipe: NamedPair) -> AlignedPair:
     )
 
 
-def load_scene(name: str, data_dir: str | None = None) -> Scene:
+def _align_own(pair: OwnPair, recipe: NamedPair) -> AlignedPair:
+    for side in (pair.source, pair.target):  # a missing file of the target is told before the source is read
+        find_files(side, recipe.data_dir, catalogue=recipe.catalogue)
+    source, target = (
+        load_scene(side, recipe.data_dir, catalogue=recipe.catalogue) for side in (pair.source, pair.target)
+    )
+    class_map = None if pair.class_map is None else dict(pair.class_map)
+    try:
+        return align(source, target, class_map=class_map, fwhm_nm=pair.fwhm_nm)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{pair.where}: {error}") from error
+
+
+def find_files(name: str, data_dir: str | None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> dict[str, Path]:
+    """Find the files of a scene without reading them; an embedded scene has none.
+
+    Args:
+        name: As for :func:`load_scene`.
+        data_dir: As for :func:`load_scene`.
+        catalogue: As for :func:`load_scene`.
+
+    Raises:
+        InvalidInputError: No scene has that name.
+        MissingDataError: Files aren't there.
+    """
+    if name in catalogue.scenes:
+        return locate_own_scene(catalogue.scenes[name], data_dir)
+    entry = _entry(name, catalogue)
+    if not entry.forms:
+        return {}
+    return find_form(name, entry.forms, data_dir, with_masks=entry.has_own_masks)[1]
+
+
+def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
     """Load a scene by name.
 
     A file of another shape or other counts than published is another release: a warning says so. Berlin and Augsburg,
     which have no label map of their own, come without a labelled pixel.
 
     Args:
-        name: One of :data:`SCENES`.
+        name: One of :data:`SCENES` or of the catalogue's, or the ``.arrow`` file of a stored scene.
         data_dir: The folder its files lie in, or in a folder of the scene's name there; by default what the
             environment variable SCENESHIFT_DATA says.
+        catalogue: The user's own scenes.
 
     Raises:
         InvalidInputError: No scene has that name, a file is broken, or cube and labels don't fit each other.
         MissingDataError: Files aren't there.
     """
-    entry = _entry(name)
+    if (own := catalogue.scenes.get(name)) is not None:
+        scene = load_own_scene(own, data_dir)
+        _tell_other_release(
+            scene, shape=None, counts=own.pixels_per_class, figures=f"those of {own.where}, pixels_per_class"
+        )
+        return scene
+    if is_stored_scene(name):
+        return open_scene(name)
+    entry = _entry(name, catalogue)
     if name == indian_pines.NAME:
         return indian_pines.load_indian_pines()
     form, paths = find_form(name, entry.forms, data_dir)
@@ -106,7 +163,13 @@ def load_scene(name: str, data_dir: str | None = None) -> Scene:
     if form.abundances is not None:
         labels = class_map(_read_abundances(entry, form, paths))
     elif form.labels is not None:
-        labels = _renumbered(entry, read_label_map(paths[form.labels.file], form.labels.name), paths[form.labels.file])
+        path = paths[form.labels.file]
+        labels = to_class_ids(
+            read_label_map(path, form.labels.name),
+            class_names=entry.class_names,
+            label_values=entry.label_values,
+            path=path,
+        )
     else:
         labels = np.zeros(cube.shape[:2], dtype=np.int64)
     if labels.shape != cube.shape[:2]:
@@ -122,7 +185,7 @@ def load_scene(name: str, data_dir: str | None = None) -> Scene:
         class_names=entry.class_names,
         wavelengths_nm=np.array(wavelengths) if wavelengths and len(wavelengths) == cube.shape[2] else None,
     )
-    _tell_other_release(entry, scene)
+    _tell_other_release(scene, shape=entry.shape, counts=entry.counts, figures=entry.figures)
     return scene
 
 
@@ -137,7 +200,7 @@ def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
         InvalidInputError: The scene has none, or a file is broken.
         MissingDataError: Files aren't there.
     """
-    entry = _entry(name)
+    entry = _entry(name, NO_CATALOGUE)
     if not entry.has_reference:
         known = [scene for scene, other in SCENES.items() if other.has_reference]
         raise InvalidInputError(f"scene {name!r} has no reference abundances; those with some: {', '.join(known)}.")
@@ -153,26 +216,26 @@ def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
     )
 
 
-def _entry(name: str) -> SceneEntry:
+def _entry(name: str, catalogue: OwnCatalogue) -> SceneEntry:
     if name not in SCENES:
-        raise InvalidInputError(f"no scene is called {name!r}{nearest_name(name, SCENES)}. Known: {', '.join(SCENES)}.")
+        known = (*SCENES, *catalogue.scenes)
+        raise InvalidInputError(
+            f"no scene is called {name!r}{nearest_name(name, known)}. Known: {', '.join(known)}." + catalogue.advice()
+        )
     return SCENES[name]
 
 
 def _divide(recipe: InScene) -> DividedScene:
-    entry = SCENES[recipe.scene]
-    masks = None
-    if recipe.split == "fixed":
-        masks = read_masks(*_mask_files(recipe, entry))
-    scene = load_scene(recipe.scene, recipe.data_dir)
-    return divide_scene(recipe, scene, masks=masks, has_own_labels=not entry.has_own_masks)
+    masks = read_masks(*_mask_files(recipe)) if recipe.split == "fixed" else None
+    scene = load_scene(recipe.scene, recipe.data_dir, catalogue=recipe.catalogue)
+    published_as_masks = recipe.scene in SCENES and SCENES[recipe.scene].has_own_masks
+    return divide_scene(recipe, scene, masks=masks, has_own_labels=not published_as_masks)
 
 
-def _mask_files(
-    recipe: InScene, entry: SceneEntry
-) -> tuple[tuple[Path, Variable | None], tuple[Path, Variable | None]]:
+def _mask_files(recipe: InScene) -> tuple[tuple[Path, Variable | None], tuple[Path, Variable | None]]:
     if recipe.train_mask is not None and recipe.test_mask is not None:
         return (Path(recipe.train_mask), None), (Path(recipe.test_mask), None)
+    entry = SCENES[recipe.scene]
     form, paths = find_form(recipe.scene, entry.forms, recipe.data_dir, with_masks=True)
     assert form.train_mask is not None
     assert form.test_mask is not None
@@ -198,31 +261,19 @@ def _read_abundances(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> 
     return np.ascontiguousarray(values, dtype=np.float64)
 
 
-def _renumbered(entry: SceneEntry, labels: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
-    """Class ids 1..K for the numbers the file has."""
-    known = entry.label_values or tuple(range(1, len(entry.class_names) + 1))
-    found = [int(value) for value in np.unique(labels) if value > 0]
-    if unknown := sorted(set(found) - set(known)):
-        raise InvalidInputError(
-            f"{path}: class numbers {unknown}; expected {', '.join(map(str, known))} for "
-            f"{', '.join(entry.class_names)}. Is it a label map with other classes?"
-        )
-    renumber = np.zeros(max(known) + 1, dtype=np.int64)
-    renumber[list(known)] = np.arange(1, len(known) + 1)
-    return renumber[labels]
-
-
-def _tell_other_release(entry: SceneEntry, scene: Scene) -> None:
-    if scene.cube.shape != entry.shape:
+def _tell_other_release(
+    scene: Scene, *, shape: tuple[int, ...] | None, counts: tuple[int, ...] | None, figures: str
+) -> None:
+    if shape is not None and scene.cube.shape != shape:
         _warn_once(
-            f"scene {scene.name!r}: the cube has shape {scene.cube.shape}, {entry.figures} is {entry.shape}: another "
-            "release, whose figures can't be compared as they are"
+            f"scene {scene.name!r}: the cube has shape {scene.cube.shape}, {figures} is {shape}: another release, "
+            "whose figures can't be compared as they are"
         )
-    counts = tuple(scene.class_counts.tolist())
-    if entry.counts is not None and counts != entry.counts:
+    found = tuple(scene.class_counts.tolist())
+    if counts is not None and found != counts:
         _warn_once(
-            f"scene {scene.name!r}: labelled pixels a class {counts} ({sum(counts)} together), {entry.figures} are "
-            f"{entry.counts} ({sum(entry.counts)}): another release, whose figures can't be compared as they are"
+            f"scene {scene.name!r}: labelled pixels a class {found} ({sum(found)} together), {figures} are {counts} "
+            f"({sum(counts)}): another release, whose figures can't be compared as they are"
         )
 
 

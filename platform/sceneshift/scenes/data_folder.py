@@ -30,7 +30,7 @@ def find_form(
     Raises:
         MissingDataError: Naming every missing file, the folders looked in and what to do.
     """
-    folders = _data_folders(scene, data_dir)
+    folders = data_folders(scene, data_dir)
     lacking = []
     for form in forms:
         found = _locate(form.needed(with_masks=with_masks), folders)
@@ -48,18 +48,32 @@ def _locate(files: Iterable[str], folders: Sequence[Path]) -> dict[str, Path | N
     return {file: next((folder / file for folder in folders if (folder / file).is_file()), None) for file in files}
 
 
-def _data_folders(scene: str, data_dir: str | None) -> list[Path]:
+def data_folder(data_dir: str | None) -> Path | None:
+    """The data folder an argument names, else :data:`DATA_VARIABLE`; None where neither does. It may not be there."""
     named = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
-    if not named:
+    return Path(named).expanduser() if named else None
+
+
+def data_folders(scene: str, data_dir: str | None) -> list[Path]:
+    """The folders a scene's files are looked for in, the likelier first.
+
+    Args:
+        scene: The scene's name; a folder of that name, upper or lower case, is its own.
+        data_dir: The data folder; None takes what :data:`DATA_VARIABLE` says.
+
+    Raises:
+        MissingDataError: Neither names a folder, or it is not there.
+    """
+    root = data_folder(data_dir)
+    if root is None:
         raise MissingDataError(
             f"the files of scene {scene!r} don't come with this package: put them in a folder and name it by "
             f"--data-dir, or by the environment variable {DATA_VARIABLE}."
         )
-    root = Path(named).expanduser()
     if not root.is_dir():
         raise MissingDataError(
             f"the data folder {root} (from {'--data-dir' if data_dir is not None else DATA_VARIABLE}) is not there; "
             f"make it and put the files of scene {scene!r} in it, or name another."
         )
-    own = sorted(path for path in root.iterdir() if path.name.lower() == scene and path.is_dir())
+    own = sorted(path for path in root.iterdir() if path.name.lower() == scene.lower() and path.is_dir())
     return [*(own or [root / scene]), root]

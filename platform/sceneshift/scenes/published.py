@@ -59,6 +59,7 @@ class SceneEntry:
         shape: (H, W, C).
         counts: (K,) labelled pixels a class; None where none are known.
         figures: Where shape and counts come from.
+        offered: Where those who made or passed on the files offer them, or whom to ask.
         forms: The files, in the forms they are handed on in; the first that is there is read. None for a scene that
             a package carries.
         label_values: The numbers the classes have in the label map, where those are not 1..K.
@@ -69,6 +70,7 @@ class SceneEntry:
     shape: tuple[int, int, int]
     counts: tuple[int, ...] | None
     figures: str
+    offered: str
     forms: tuple[Files, ...] = ()
     label_values: tuple[int, ...] | None = None
     wavelengths_nm: tuple[float, ...] | None = None
@@ -152,6 +154,17 @@ _BERLIN = (
     "water",
 )
 
+#: The collection keeps the file names and variables that the literature's loaders ask for.
+_CROSS_SCENE_COLLECTION = (
+    "https://github.com/YuxiangZhang-BIT/Data-CSHSI (Zhang et al., doi 10.1109/TNNLS.2021.3109872)"
+)
+_SHANGHAI_AUTHORS = (
+    "no address is known; ask the authors of Ye et al., IEEE TGRS 55, 2017 (dictionary-learning adaptation)"
+)
+_MULTIMODAL = "https://github.com/danfenghong/ISPRS_S2FL (Hong et al., ISPRS J. 178, 2021, 68-80)"
+_SALINAS = "https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes"
+_UNMIXING = "https://rslab.ut.ac.ir/data; references by Zhu, arXiv:1708.05125"
+
 
 def _cross_scene(cube: str, labels: str) -> tuple[Files, ...]:
     return (Files(cube=Variable(file=cube, name="ori_data"), labels=Variable(file=labels, name="map")),)
@@ -191,12 +204,14 @@ SCENES = {
         shape=(145, 145, 200),
         counts=(46, 1428, 830, 237, 483, 730, 28, 478, 20, 972, 2455, 593, 205, 1265, 386, 93),
         figures="counted",
+        offered="comes with the package tensorly (Purdue University, doi 10.4231/R7RX991C)",
     ),
     "houston13": SceneEntry(
         class_names=_HOUSTON,
         shape=(210, 954, 48),
         counts=(345, 365, 365, 285, 319, 408, 443),
         figures="published (shape remembered)",
+        offered=_CROSS_SCENE_COLLECTION,
         forms=_cross_scene("Houston13.mat", "Houston13_7gt.mat"),
     ),
     "houston18": SceneEntry(
@@ -204,6 +219,7 @@ SCENES = {
         shape=(210, 954, 48),
         counts=(1353, 4888, 2766, 22, 5347, 32459, 6365),
         figures="published (shape remembered)",
+        offered=_CROSS_SCENE_COLLECTION,
         forms=_cross_scene("Houston18.mat", "Houston18_7gt.mat"),
     ),
     "paviau": SceneEntry(
@@ -211,6 +227,7 @@ SCENES = {
         shape=(610, 340, 102),
         counts=(3064, 6631, 3682, 1330, 947, 18649, 5029),
         figures="counted (shape remembered)",
+        offered=_CROSS_SCENE_COLLECTION,
         forms=_cross_scene("paviaU.mat", "paviaU_7gt.mat"),
     ),
     "paviac": SceneEntry(
@@ -218,6 +235,7 @@ SCENES = {
         shape=(1096, 715, 102),
         counts=(7598, 9248, 2685, 7287, 2863, 3090, 6584),
         figures="remembered",
+        offered=_CROSS_SCENE_COLLECTION,
         forms=_cross_scene("paviaC.mat", "paviaC_7gt.mat"),
     ),
     "dioni": SceneEntry(
@@ -225,6 +243,7 @@ SCENES = {
         shape=(250, 1376, 176),
         counts=(1262, 204, 614, 150, 1768, 361, 5035, 6374, 1754, 492, 1612, 398),
         figures="counted",
+        offered=_CROSS_SCENE_COLLECTION,
         forms=_cross_scene("Dioni.mat", "Dioni_gt_out68.mat"),
     ),
     "loukia": SceneEntry(
@@ -232,6 +251,7 @@ SCENES = {
         shape=(249, 945, 176),
         counts=(206, 54, 426, 79, 1107, 422, 2996, 2361, 399, 453, 1393, 421),
         figures="counted",
+        offered=_CROSS_SCENE_COLLECTION,
         forms=_cross_scene("Loukia.mat", "Loukia_gt_out68.mat"),
     ),
     "shanghai": SceneEntry(
@@ -239,6 +259,7 @@ SCENES = {
         shape=(1600, 230, 198),
         counts=(123123, 161689, 83188),
         figures="remembered",
+        offered=_SHANGHAI_AUTHORS,
         forms=_shanghai("Shanghai.mat", "Shanghai_gt.mat", 1),
     ),
     "hangzhou": SceneEntry(
@@ -246,16 +267,23 @@ SCENES = {
         shape=(590, 230, 198),
         counts=(18043, 77450, 40207),
         figures="remembered",
+        offered=_SHANGHAI_AUTHORS,
         forms=_shanghai("Hangzhou.mat", "Hangzhou_gt.mat", 2),
     ),
     "berlin": SceneEntry(
-        class_names=_BERLIN, shape=(1723, 476, 244), counts=None, figures="published", forms=(_TRAIN_AND_TEST,)
+        class_names=_BERLIN,
+        shape=(1723, 476, 244),
+        counts=None,
+        figures="published",
+        offered=_MULTIMODAL,
+        forms=(_TRAIN_AND_TEST,),
     ),
     "augsburg": SceneEntry(
         class_names=tuple(name for name in _BERLIN if name != "soil"),
         shape=(332, 485, 180),
         counts=None,
         figures="published",
+        offered=_MULTIMODAL,
         forms=(_TRAIN_AND_TEST,),
     ),
     "salinas_a": SceneEntry(
@@ -270,6 +298,7 @@ SCENES = {
         shape=(83, 86, 204),
         counts=(391, 1343, 616, 1525, 674, 799),
         figures="counted",
+        offered=_SALINAS,
         forms=(
             Files(
                 cube=Variable(file="SalinasA_corrected.mat", name="salinasA_corrected"),
@@ -283,6 +312,7 @@ SCENES = {
         shape=(95, 95, 156),
         counts=(2836, 3592, 2302),
         figures="counted",
+        offered=_UNMIXING,
         forms=(
             Files(
                 cube=Variable(file="Samson.mat", name="Y"),
@@ -298,6 +328,7 @@ SCENES = {
         shape=(100, 100, 198),
         counts=(3412, 3310, 2256, 661),
         figures="counted",
+        offered=_UNMIXING,
         forms=(
             Files(
                 cube=Variable(file="JasperRidge2_R198.mat", name="Y"),

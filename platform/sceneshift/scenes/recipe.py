@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.scenes.stored_arrays import SUFFIXES
 
 #: How one scene can be divided into a training and a test side.
 IN_SCENE_SPLITS = ("blocks", "fields", "random", "fixed")
@@ -17,6 +20,7 @@ class NamedPair:
     Args:
         name: The pair's name.
         data_dir: The folder its files lie in; by default what SCENESHIFT_DATA says. Embedded pairs need none.
+        catalogue: The user's own scenes and pairs.
 
     Raises:
         InvalidInputError: No pair has that name.
@@ -24,13 +28,20 @@ class NamedPair:
 
     name: str
     data_dir: str | None = None
+    catalogue: OwnCatalogue = NO_CATALOGUE
 
     def __post_init__(self) -> None:
-        known = (*EMBEDDED_PAIRS, *PAIRS)
+        known = (*EMBEDDED_PAIRS, *PAIRS, *self.catalogue.pairs)
         if self.name not in known:
             raise InvalidInputError(
                 f"no scene pair is called {self.name!r}{nearest_name(self.name, known)}. Known: {', '.join(known)}."
+                + self.catalogue.advice()
             )
+
+    @property
+    def definition_hash(self) -> str | None:
+        """Hash of the user's description; None for a pair that is published."""
+        return self.catalogue.pair_hash(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +49,7 @@ class InScene:
     """One scene, divided into a training side (the source) and a test side (the target).
 
     Args:
-        scene: The scene's name.
+        scene: The scene's name, or the ``.arrow`` file of a stored scene.
         split: "blocks" or "fields" with a guard band, "random" pixel by pixel, or "fixed" by two masks.
         patch_size: The largest patch that will be cut; odd.
         seed: Draws the blocks, the fields or the pixels.
@@ -47,6 +58,7 @@ class InScene:
             scene that was published with masks uses those where none are given.
         test_mask: Label map of the test pixels, numbered like ``train_mask``.
         data_dir: The folder the scene's files lie in; by default what SCENESHIFT_DATA says.
+        catalogue: The user's own scenes and pairs.
 
     Raises:
         InvalidInputError: No scene has that name, or the values don't go together.
@@ -60,11 +72,14 @@ class InScene:
     train_mask: str | None = None
     test_mask: str | None = None
     data_dir: str | None = None
+    catalogue: OwnCatalogue = NO_CATALOGUE
 
     def __post_init__(self) -> None:
-        if self.scene not in SCENES:
+        known = (*SCENES, *self.catalogue.scenes)
+        if self.scene not in known and not is_stored_scene(self.scene):
             raise InvalidInputError(
-                f"no scene is called {self.scene!r}{nearest_name(self.scene, SCENES)}. Known: {', '.join(SCENES)}."
+                f"no scene is called {self.scene!r}{nearest_name(self.scene, known)}. Known: {', '.join(known)}; or "
+                f"the file of a stored scene ({', '.join(SUFFIXES)})." + self.catalogue.advice()
             )
         if self.split not in IN_SCENE_SPLITS:
             raise InvalidInputError(
@@ -75,7 +90,7 @@ class InScene:
             raise InvalidInputError(f"patch_size = {self.patch_size}; expected an odd number of pixels.")
         if not (math.isfinite(self.train_fraction) and 0 < self.train_fraction < 1):
             raise InvalidInputError(f"--train-fraction {self.train_fraction}; expected a share between 0 and 1.")
-        has_own = SCENES[self.scene].has_own_masks
+        has_own = self.scene in SCENES and SCENES[self.scene].has_own_masks
         if self.split != "fixed":
             self._refuse_masks()
             if has_own:
@@ -100,7 +115,22 @@ class InScene:
     @property
     def name(self) -> str:
         """The pair's name: the scene's."""
-        return self.scene
+        return scene_name(self.scene)
+
+    @property
+    def definition_hash(self) -> str | None:
+        """Hash of the user's description; None for a scene that is published or stored."""
+        return self.catalogue.scene_hash(self.scene)
+
+
+def is_stored_scene(scene: str) -> bool:
+    """Whether a scene is named by the file it is stored in."""
+    return Path(scene).suffix.lower() in SUFFIXES
+
+
+def scene_name(scene: str) -> str:
+    """What a scene is called: its name, or that of the file it is stored in, wherever the file lies."""
+    return Path(scene).stem if is_stored_scene(scene) else scene
 
 
 #: Everything a pair can be made from.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
+from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.file_access import guarded
 from sceneshift.scenes.files import array_shapes, read_array, read_description, read_label_map
 from sceneshift.scenes.formats.description import Description
@@ -20,7 +21,7 @@ from sceneshift.scenes.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.scenes.formats.geotiff import GeoTiff
 from sceneshift.scenes.formats.matlab import Matlab
 from sceneshift.scenes.formats.numpy_files import Npz
-from sceneshift.scenes.scene import Georeference, Scene, UnlabelledScene
+from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,10 @@ def read_scene(
     class_names: tuple[str, ...] | None = None,
     cube_variable: str | None = None,
     labels_variable: str | None = None,
+    label_values: tuple[int, ...] | None = None,
+    unlabelled_values: tuple[int, ...] = (),
+    wavelengths_nm: tuple[float, ...] | None = None,
+    acquisition: str | None = None,
 ) -> Scene:
     """Read a scene with its label map.
 
@@ -54,11 +59,16 @@ def read_scene(
         class_names: The K classes in the order of the numbers 1..K; by default what the files say.
         cube_variable: The cube's name in its file; by default ``cube``, else the only array of three dimensions.
         labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
+        label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
+        unlabelled_values: Numbers in the map that mean unlabelled, beside 0.
+        wavelengths_nm: (C,) band centres; by default what the file says.
+        acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
 
     Raises:
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: A file can't be read, no class names are known, or cube and labels don't fit each other.
+        InvalidInputError: A file can't be read, no class names are known, or cube, labels, class names, numbers and
+            wavelengths don't fit each other.
     """
     cube, described, measured = _read_cube(path, cube_variable)
     labels_path = Path(path) if labels is None else Path(labels)
@@ -75,14 +85,31 @@ def read_scene(
             f"{path}: a cube of {cube.shape[:2]} pixels, and a label map of {label_map.shape} in {labels_path}; "
             "expected the same. Are they of one scene?"
         )
+    if unlabelled_values:
+        label_map = np.where(np.isin(label_map, unlabelled_values), 0, label_map)
+    if label_values is not None:
+        if len(label_values) != len(names):
+            raise InvalidInputError(
+                f"{labels_path}: {len(label_values)} label_values for the classes {', '.join(names)}; expected one for "
+                "each."
+            )
+        label_map = to_class_ids(label_map, class_names=names, label_values=label_values, path=labels_path)
+    centres = wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm
+    if centres is not None and len(centres) != cube.shape[2]:
+        raise InvalidInputError(
+            f"{path}: a cube of {cube.shape[2]} bands, and {len(centres)} wavelengths; expected one for each."
+        )
+    scene_name = name or described.name or Path(path).stem
+    rows, columns = cube.shape[:2]
+    whole = Footprint(parent=acquisition or scene_name, rows=(0, rows), columns=(0, columns))
     return Scene(
-        name=name or described.name or Path(path).stem,
+        name=scene_name,
         cube=cube,
         labels=np.where(measured, label_map, 0),
         class_names=names,
-        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
-        footprint=described.footprint,  # type: ignore[arg-type]  # None: an acquisition of its own
+        footprint=described.footprint or whole,
         georeference=described.georeference,
     )
 

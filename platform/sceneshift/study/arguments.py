@@ -27,6 +27,10 @@ class SceneArgs(Protocol):
     def data_dir(self) -> str | None:
         """Where the scenes' files lie."""
 
+    @property
+    def catalogue(self) -> str | None:
+        """Where the user's own scenes and pairs are described."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TuneArgs:
@@ -60,6 +64,9 @@ class TuneArgs:
 
     data_dir: str | None = None
     """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
+
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     profile: str | None = None
     """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""

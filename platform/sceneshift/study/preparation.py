@@ -12,13 +12,20 @@ from sceneshift.methods.registry import find_method
 from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
-from sceneshift.scenes.recipe import NamedPair, Recipe
+from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.cluster import ClusterSize, check_room
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
 from sceneshift.study.arguments import TuneArgs
-from sceneshift.study.scene_data import SOURCE_FRACTION, describe_pair, in_scene_recipe, source_split
+from sceneshift.study.scene_data import (
+    SOURCE_FRACTION,
+    definition_hashes,
+    describe_pair,
+    in_scene_recipe,
+    pair_recipe,
+    source_split,
+)
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.precision import check_precision
 
@@ -98,6 +105,7 @@ class PreparedStudy:
             **{f"split hash of {s.pair_name}": s.split.content_hash for s in self.sources},
             **{f"source hash of {s.pair_name}": s.scene.content_hash for s in self.sources},
             **{f"target hash of {pair.name}": pair.target.cube_hash for pair in self.pairs},
+            **definition_hashes(self.recipes),
             "storage": self.checkpoint_location if "://" in self.checkpoint_location else "beside the ledger",
         }
 
@@ -133,6 +141,7 @@ class PreparedStudy:
             + ("all training pixels" if per_class is None else f"at most {per_class} training pixels a class")
             + f", patch <= {self.space.largest_patch(profile)}"
             + ("" if profile.time_budget_s is None else f", search ends after {profile.time_budget_s:g} s"),
+            *self.recipes[0].catalogue.announcement(),
         ]
         for pair, source in zip(self.pairs, self.sources, strict=True):
             lines += describe_pair(pair, source.split)
@@ -285,14 +294,16 @@ def choose_recipes(arguments: TuneArgs, space: SearchSpace, *, patch_size: int) 
     """What is searched on: what the command line names, or else what the space file does.
 
     Raises:
-        InvalidInputError: No pair or scene has that name, or flags are given that go with the other.
+        InvalidInputError: No pair or scene has that name, flags are given that go with the other, or the user's
+            catalogue is wrong.
+        MissingDataError: The user's catalogue isn't there.
     """
     scene = arguments.scene if arguments.pairs is not None or arguments.scene is not None else space.scene
     if scene is None:
         names = arguments.pairs or space.pairs
         if arguments.split == "fixed" or arguments.train_mask or arguments.test_mask:
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; name it by --scene.")
-        return [NamedPair(name=name, data_dir=arguments.data_dir) for name in names]
+        return [pair_recipe(arguments, name) for name in names]
     fraction = IN_SCENE_FRACTION if arguments.train_fraction is None else arguments.train_fraction
     return [in_scene_recipe(arguments, scene, fraction=fraction, patch_size=patch_size, seed=arguments.seed)]
 

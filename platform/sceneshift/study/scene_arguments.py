@@ -15,6 +15,9 @@ class List:
     data_dir: str | None = None
     """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
 
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
@@ -66,6 +69,9 @@ class Export:
     data_dir: str | None = None
     """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
 
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
@@ -80,6 +86,9 @@ class Show:
     data_dir: str | None = None
     """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
 
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
@@ -89,10 +98,13 @@ class Pair:
     """
 
     pair: tyro.conf.Positional[str]
-    """A pair's name, source-target."""
+    """A pair's name, as `list` tells it."""
 
     data_dir: str | None = None
     """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
+
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     seed: int = 0
     """Draws the pixels."""

@@ -4,6 +4,7 @@ Shape letters: H rows, W columns, C bands, K classes.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
 from sceneshift.report.scene_pictures import draw_scene
-from sceneshift.scenes import indian_pines
-from sceneshift.scenes.catalogue import load_both_labelled, load_scene
-from sceneshift.scenes.data_folder import find_form
+from sceneshift.scenes.catalogue import find_files, load_both_labelled, load_scene
+from sceneshift.scenes.catalogue_file import open_catalogue
 from sceneshift.scenes.files import array_shapes, read_array, read_description
-from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES, SceneEntry
-from sceneshift.scenes.recipe import NamedPair
+from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue
+from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.scenes.recipe import NamedPair, is_stored_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.scene_files import export_scene, read_scene
 from sceneshift.scenes.store import open_scene, write_scene
@@ -35,7 +36,7 @@ def run_command(command: SceneCommand) -> int:
     """Do what was asked and print it; returns the exit status."""
     match command:
         case List():
-            print("\n".join(list_scenes(command.data_dir)))
+            print("\n".join(list_scenes(command.data_dir, open_catalogue(command.catalogue, command.data_dir))))
         case Check():
             failed = False
             for file in command.files:
@@ -48,16 +49,18 @@ def run_command(command: SceneCommand) -> int:
         case Import():
             print(import_scene(command))
         case Export():
-            scene = find_scene(command.scene, command.data_dir)
+            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
-            scene = find_scene(command.scene, command.data_dir)
+            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
             path = Path(command.out or f"{scene.name.replace('/', '-')}.png")
             draw_scene(path, scene)
             print(f"wrote {path}")
         case Pair():
-            source, target = load_both_labelled(NamedPair(name=command.pair, data_dir=command.data_dir))
+            source, target = load_both_labelled(
+                NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
+            )
             print(
                 f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
                 "labels are read for this.\n"
@@ -70,32 +73,61 @@ def run_command(command: SceneCommand) -> int:
     return 0
 
 
-def list_scenes(data_dir: str | None) -> list[str]:
-    """A line a scene and a pair: whether it is here, or what is missing."""
-    here = {name: _what_is_missing(name, entry, data_dir) for name, entry in SCENES.items()}
-    width = max(map(len, [*SCENES, *PAIRS, *EMBEDDED_PAIRS]))
-    lines = ["scenes"]
+def _told_catalogue(command: Export | Show | Pair) -> OwnCatalogue:
+    catalogue = open_catalogue(command.catalogue, command.data_dir)
+    for line in catalogue.announcement():
+        print(line)
+    return catalogue
+
+
+def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> list[str]:
+    """A line a scene and a pair: whether it is here, or what is missing and who offers it.
+
+    Args:
+        data_dir: The data folder; None takes what SCENESHIFT_DATA says.
+        catalogue: The user's own scenes and pairs.
+    """
+    missing = {name: _what_is_missing(name, data_dir, catalogue) for name in (*SCENES, *catalogue.scenes)}
+    width = max(map(len, [*missing, *PAIRS, *EMBEDDED_PAIRS, *catalogue.pairs]))
+    lines = [*catalogue.announcement(), "scenes"]
     for name, entry in SCENES.items():
         height, columns, bands = entry.shape
         size = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes"
-        lines.append(f"  {name:<{width}}  {size:<34} {here[name] or 'here'}")
+        lines.append(f"  {name:<{width}}  {size:<34} {missing[name] or 'here'}")
+    for name, own in catalogue.scenes.items():
+        classes = "classes as its file says" if own.class_names is None else f"{len(own.class_names)} classes"
+        lines.append(f"  {name:<{width}}  {'your own, ' + classes:<34} {missing[name] or 'here'}")
     lines.append("pairs")
     lines += [f"  {name:<{width}}  embedded" for name in EMBEDDED_PAIRS]
-    for name, sides in PAIRS.items():
-        missing = [side for side in sides if here[side]]
-        lines.append(f"  {name:<{width}}  {'lacks ' + ' and '.join(missing) if missing else 'here'}")
+    pairs = PAIRS | {name: (pair.source, pair.target) for name, pair in catalogue.pairs.items()}
+    for name, sides in pairs.items():
+        lacking = [side for side in sides if missing[side]]
+        told = f"{' -> '.join(sides)}: " if name in catalogue.pairs else ""
+        lines.append(f"  {name:<{width}}  {told}{'lacks ' + ' and '.join(lacking) if lacking else 'here'}")
     return [
         *lines,
-        "Files are offered by the scenes' authors; name the folder they lie in by --data-dir or SCENESHIFT_DATA.",
+        *_who_offers(name for name in SCENES if missing[name]),
+        "Name the folder the files lie in by --data-dir or SCENESHIFT_DATA." + catalogue.advice(),
     ]
 
 
-def _what_is_missing(name: str, entry: SceneEntry, data_dir: str | None) -> str:
-    if name == indian_pines.NAME:
-        return ""
+def _who_offers(missing: Iterable[str]) -> list[str]:
+    scenes: dict[str, list[str]] = {}
+    for name in missing:
+        scenes.setdefault(SCENES[name].offered, []).append(name)
+    return [
+        *(["where files that are missing are offered"] if scenes else []),
+        *(f"  {offered}: {', '.join(names)}" for offered, names in scenes.items()),
+    ]
+
+
+def _what_is_missing(name: str, data_dir: str | None, catalogue: OwnCatalogue) -> str:
     try:
-        find_form(name, entry.forms, data_dir, with_masks=entry.has_own_masks)
+        find_files(name, data_dir, catalogue=catalogue)
     except MissingDataError:
+        if name in catalogue.scenes:
+            return "needs " + " and ".join(catalogue.scenes[name].files.values())
+        entry = SCENES[name]
         return "needs " + ", or ".join(
             " and ".join(form.needed(with_masks=entry.has_own_masks)) for form in entry.forms
         )
@@ -204,7 +236,7 @@ def import_scene(command: Import) -> str:
     return f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
 
 
-def find_scene(name: str, data_dir: str | None) -> Scene:
+def find_scene(name: str, data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
     """A scene by name, or from a file.
 
     Raises:
@@ -212,15 +244,14 @@ def find_scene(name: str, data_dir: str | None) -> Scene:
         MissingDataError: Its files aren't there.
     """
     path = Path(name)
-    if name in SCENES:
-        return load_scene(name, data_dir)
-    if path.suffix == _STORED:
-        return open_scene(path)
+    if name in SCENES or name in catalogue.scenes or is_stored_scene(name):
+        return load_scene(name, data_dir, catalogue=catalogue)
     try:
         return read_scene(path)
     except MissingDataError as error:
         raise InvalidInputError(
-            f"{name!r} is neither a scene known by name ({', '.join(SCENES)}) nor a file ({first_line(error)})."
+            f"{name!r} is neither a scene known by name ({', '.join([*SCENES, *catalogue.scenes])}) nor a file "
+            f"({first_line(error)}).{catalogue.advice()}"
         ) from error
 
 

@@ -1,8 +1,11 @@
 """From the command line's flags to scenes and pixels: what trains, what validates, what tests."""
 
+from collections.abc import Sequence
+
+from sceneshift.scenes.catalogue_file import open_catalogue
 from sceneshift.scenes.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
 from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import InScene
+from sceneshift.scenes.recipe import InScene, NamedPair, Recipe, scene_name
 from sceneshift.scenes.split import Split, everything_split, random_split
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import SceneArgs
@@ -11,29 +14,47 @@ from sceneshift.study.arguments import SceneArgs
 SOURCE_FRACTION = 0.8
 
 
+def pair_recipe(arguments: SceneArgs, name: str) -> NamedPair:
+    """The recipe of a pair known by name, published or in the user's catalogue.
+
+    Raises:
+        InvalidInputError: No pair has that name, or the catalogue is wrong.
+        MissingDataError: The catalogue isn't there.
+    """
+    catalogue = open_catalogue(arguments.catalogue, arguments.data_dir)
+    return NamedPair(name=name, data_dir=arguments.data_dir, catalogue=catalogue)
+
+
 def in_scene_recipe(arguments: SceneArgs, scene: str, *, fraction: float, patch_size: int, seed: int) -> InScene:
     """The recipe of one scene divided into a training and a test side, as the flags say.
 
     Args:
         arguments: The command line.
-        scene: The scene's name.
+        scene: The scene's name, or the file it is stored in.
         fraction: Share of each class's pixels on the training side, for a split that has one.
         patch_size: The largest patch that will be cut.
         seed: The run's or the study's.
 
     Raises:
-        InvalidInputError: The flags don't go together, or no scene has that name.
+        InvalidInputError: The flags don't go together, no scene has that name, or the user's catalogue is wrong.
+        MissingDataError: The catalogue isn't there.
     """
     return InScene(
         scene=scene,
         split=arguments.split,
         patch_size=patch_size,
-        seed=derive_seed(seed, "split", scene),
+        seed=derive_seed(seed, "split", scene_name(scene)),
         train_fraction=fraction,
         train_mask=arguments.train_mask,
         test_mask=arguments.test_mask,
         data_dir=arguments.data_dir,
+        catalogue=open_catalogue(arguments.catalogue, arguments.data_dir),
     )
+
+
+def definition_hashes(recipes: Sequence[Recipe]) -> dict[str, str]:
+    """What a resumed run must agree with of the user's own descriptions: they say which labels are the same class."""
+    return {f"catalogue entry of {r.name}": r.definition_hash for r in recipes if r.definition_hash is not None}
 
 
 def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int, seed: int) -> Split:

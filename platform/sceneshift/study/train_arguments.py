@@ -22,7 +22,8 @@ class TrainArgs:
     """What is trained: s2vnet, s2amsnet or cross_entropy."""
 
     scene: str | None = None
-    """A scene, divided by --split into pixels that train and pixels that test; or give --pair."""
+    """A scene, by name or as the .arrow file it is stored in, divided by --split into pixels that train and pixels that
+    test; or give --pair."""
 
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
@@ -46,6 +47,9 @@ class TrainArgs:
 
     data_dir: str | None = None
     """Folder the scene's files lie in, or in a folder of its name there. Default: SCENESHIFT_DATA."""
+
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     patch_size: int | None = None
     """Side of the patches in pixels. Default: the method's."""

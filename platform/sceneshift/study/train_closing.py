@@ -135,7 +135,7 @@ def _tell_share_now_and_then() -> Callable[[int, int], None]:
 
 def _reference(training: PreparedTraining) -> UnmixingReference | None:
     recipe = training.recipe
-    if not isinstance(recipe, InScene) or not SCENES[recipe.scene].has_reference:
+    if not isinstance(recipe, InScene) or recipe.scene not in SCENES or not SCENES[recipe.scene].has_reference:
         return None
     reference = load_reference(recipe.scene, recipe.data_dir)
     # Masks may leave a class out; abundances of the others alone can't be held against those of all materials.

@@ -16,11 +16,18 @@ from sceneshift.methods.registry import find_method
 from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import NamedPair, Recipe
+from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split
 from sceneshift.study.preparation import writable_root
-from sceneshift.study.scene_data import SOURCE_FRACTION, describe_pair, in_scene_recipe, source_split
+from sceneshift.study.scene_data import (
+    SOURCE_FRACTION,
+    definition_hashes,
+    describe_pair,
+    in_scene_recipe,
+    pair_recipe,
+    source_split,
+)
 from sceneshift.study.train_arguments import TrainArgs
 from sceneshift.training.loop import TrainingPlan
 from sceneshift.training.precision import check_precision
@@ -82,6 +89,7 @@ class PreparedTraining:
             "split": self.split_name,
             "split hash": self.source.split.content_hash,
             **({} if test is None else {"test split hash": test.content_hash}),
+            **definition_hashes([self.recipe]),
             "source hash": self.source.scene.content_hash,
             "target hash": self.pair.target.cube_hash,
         }
@@ -114,6 +122,7 @@ class PreparedTraining:
             f"method               {plan.method}, {plan.epochs} epochs, seed {plan.seed}, {plan.precision}, "
             f"{self.device.type}",
             f"                     {_as_words(asdict(plan.config))}",
+            *self.recipe.catalogue.announcement(),
         ]
         return [*lines, *describe_pair(pair, split)]
 
@@ -209,7 +218,7 @@ def train_fraction(arguments: TrainArgs) -> float | None:
 
 def _recipe(arguments: TrainArgs, config: MethodConfig) -> Recipe:
     if arguments.pair is not None:
-        return NamedPair(name=arguments.pair, data_dir=arguments.data_dir)
+        return pair_recipe(arguments, arguments.pair)
     assert arguments.scene is not None
     return in_scene_recipe(
         arguments,
