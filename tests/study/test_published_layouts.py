@@ -74,7 +74,7 @@ def write_published(folder: Path, name: str, spectra: np.ndarray, *, hdf5: bool)
 def train(folder: Path, pair: str, storage: Path, *, fraction: float) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "SCENESHIFT_CATALOGUE")}
     line = f"--method cross_entropy --pair {pair} --data-dir {folder} --storage-path {storage} --run-name r --epochs 1"
-    line += f" --split random --train-fraction {fraction} --patch-size 5 --batch-size 32 --lr 0.005 --set width=8"
+    line += f" --split random --train-fraction {fraction} --patch-size 5 --batch-size 16 --lr 0.005 --set width=8"
     line += " --device cpu --threads 1"
     return subprocess.run(
         [sys.executable, "experiments/train.py", *line.split()],
@@ -106,8 +106,9 @@ def test_files_of_the_published_layout_go_all_the_way_to_a_class_map(
     class_map = np.load(report / f"map_{pair}.npy")
     assert class_map.shape == (height, width)
     target = labels[names[1]]
-    # Every class has a spectrum of its own, the same in both scenes: labels or a cube turned on their way score less.
-    assert (class_map == target)[target > 0].mean() > 0.5
+    # Every class has a spectrum of its own, the same in both scenes. Labels or a cube turned on their way leave chance.
+    recall = [(class_map[target == k] == k).mean() for k in range(1, num_classes + 1)]
+    assert np.mean(recall) > 2 / num_classes
     picture = image.imread(report / f"map_{pair}.png")
-    assert picture.shape[0] > 300
+    assert picture.shape[0] > 200
     assert picture[..., :3].std() > 0.05
