@@ -7,7 +7,6 @@ that).
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from sceneshift.search.tuner import SearchPlan
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
 from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import CHAMPION, LoggedModel, log_and_register
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene
@@ -232,17 +232,14 @@ def _log_model(
     classifier: torch.nn.Module,
     source: SourceDomain,
 ) -> LoggedModel:
-    config = find_method(study.method).config_type.from_mapping(record.config)
-    description = {
-        "method": study.method,
-        "config": asdict(config),
-        "bands": source.scene.num_bands,
-        "class_names": list(source.scene.class_names),
-        "source_scene": source.scene.name,
-        "normalization": fitted_normalization(study.method, record, source).as_dict(),
-        "profile": study.profile.name,
-        "study": study.name,
-    }
+    description = ModelDescription.of(
+        method=study.method,
+        config=find_method(study.method).config_type.from_mapping(record.config),
+        source=source.scene,
+        normalization=fitted_normalization(study.method, record, source),
+        profile=study.profile.name,
+        study=study.name,
+    )
     tags = {
         "study": study.name,
         "profile": study.profile.name,

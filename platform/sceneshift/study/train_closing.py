@@ -38,6 +38,7 @@ from sceneshift.study.unmixing import (
     render_unmixing,
     score_unmixing,
 )
+from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import LoggedModel, log_and_register
 from sceneshift.tracking.training_run import TrainingRun
 from sceneshift.training.evaluation import map_scene
@@ -201,16 +202,14 @@ def _write_csv(path: Path, training: PreparedTraining, scores: Scores) -> None:
 
 def _log_model(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun, scores: Scores) -> LoggedModel:
     source, plan = training.source.scene, training.plan
-    description = {
-        "method": plan.method,
-        "config": asdict(plan.config),
-        "bands": source.num_bands,
-        "class_names": list(source.class_names),
-        "source_scene": source.name,
-        "normalization": run.normalization.as_dict(),
-        "profile": "training",
-        "study": training.name,
-    }
+    description = ModelDescription.of(
+        method=plan.method,
+        config=plan.config,
+        source=source,
+        normalization=run.normalization,
+        profile="training",
+        study=training.name,
+    )
     tags = {
         "run": training.name,
         "split": training.split_name,
