@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from sceneshift.errors import InvalidInputError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.class_colours import class_colours

@@ -142,6 +142,16 @@ def load_scene_model(uri: str, *, device: torch.device | str = "cpu") -> SceneMo
         return SceneModel.load(Path(folder) / "artifacts", device=device)
 
 
+def version_of(uri: str) -> str | None:
+    """The number of the version ``models:/<name>@<alias>`` stands for now; None for any other address."""
+    import mlflow
+
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    if not uri.startswith("models:/") or not at:
+        return None
+    return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
+
+
 def _registered(uri: str) -> str:
     """The models there are, for a message."""
     import mlflow

@@ -75,8 +75,10 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
 
 def _path_in(given: Any) -> str | None:  # noqa: ANN401
     """A path, in whatever MLflow wraps a text in on its way here."""
-    if isinstance(given, np.ndarray | list) and np.size(given) == 1:
-        given = np.asarray(given, dtype=object).ravel()[0]
+    if isinstance(given, np.ndarray) and given.size == 1:
+        given = given.item()
+    elif isinstance(given, list) and len(given) == 1:
+        given = given[0]
     return str(given) if isinstance(given, str | Path) else None
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line
 from sceneshift.methods.registry import find_method
+from sceneshift.networks.scene_pass import TILE_BYTES
 from sceneshift.scenes.alignment import BandResampling, resample_to
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
@@ -129,9 +130,12 @@ class SceneModel:
                 )
             self._check_numbers(cube)
             if cube.shape[2] != told.bands:
+                side = told.patch_size
+                hint = f"A single patch is (1, {told.bands}, {side}, {side})." if cube.shape[0] == told.bands else ""
                 raise InvalidInputError(
                     f"a cube of shape {cube.shape}, {cube.shape[2]} bands; expected (rows, columns, {told.bands}): "
-                    f"this model was trained on the {told.bands} bands of {told.source_scene}. Are the bands last?"
+                    f"this model was trained on the {told.bands} bands of {told.source_scene}. "
+                    + (hint or "Are the bands last?")
                 )
         if check_values and told.source_values is not None:
             # A thinner spectrum's brightness is about the same: bands are resampled later, piece by piece.
@@ -149,6 +153,7 @@ class SceneModel:
         ready: ReadyScene,
         *,
         tile_shape: tuple[int, int] | None = None,
+        tile_bytes: int = TILE_BYTES,
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[Tile]:
         """Logits of every pixel, tile by tile; see :func:`sceneshift.training.scene_mapping.classify_tiles`."""
@@ -159,6 +164,7 @@ class SceneModel:
             device=self.device,
             prepare=ready.prepare,
             tile_shape=tile_shape,
+            tile_bytes=tile_bytes,
             progress=progress,
         )
 
