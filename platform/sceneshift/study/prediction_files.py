@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.scenes.file_access import put_in_place
+from sceneshift.scenes.formats.envi import refuse_names
 from sceneshift.scenes.scene import UnlabelledScene
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from sceneshift.study.prediction_scores import Truth
     from sceneshift.tracking.model_description import ModelDescription
     from sceneshift.training.scene_mapping import Tile
+
+#: A PNG's palette has 256 colours, and one is for no class.
+_MOST_INDEXED = 255
 
 _ENDINGS = {"geotiff": ("tif", "tif.aux.xml"), "envi": ("hdr", "img"), "npy": ("npy",)}
 
@@ -143,6 +147,9 @@ class Prediction:
         told: The model's description.
         probabilities: Keep the probabilities of all classes.
         confidence: Keep the probability of the chosen class.
+
+    Raises:
+        InvalidInputError: A format can't hold the classes.
     """
 
     def __init__(
@@ -158,6 +165,11 @@ class Prediction:
         self._scene = scene
         self._told = told
         shape, num = scene.shape, len(told.class_names)
+        # Told before anything is computed.
+        if "envi" in place.formats:
+            refuse_names(told.class_names)
+        if "png" in place.formats and num > _MOST_INDEXED:
+            raise InvalidInputError(f"--format png: {num} classes, and a palette holds {_MOST_INDEXED}; take another.")
         #: (H, W) class ids 1..K; 0 for pixels that are zero in every band: nothing was measured there.
         self.class_map = np.zeros(shape, dtype=np.uint8 if num < 256 else np.uint16)
         self._layers: dict[str, NDArray[np.float32]] = {}

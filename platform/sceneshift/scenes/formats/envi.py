@@ -116,6 +116,19 @@ class Envi(FileFormat):
                 temporary_data.unlink(missing_ok=True)
 
 
+def refuse_names(names: Sequence[str]) -> None:
+    """Refuse names of classes or bands that a header can't hold.
+
+    Raises:
+        InvalidInputError: Some have characters that end a text there.
+    """
+    if wrong := [name for name in names if _NOT_IN_NAMES & set(name)]:
+        raise InvalidInputError(
+            f"class names {wrong}: an ENVI header can't hold commas, braces or line ends in them; rename the classes, "
+            "or write another format."
+        )
+
+
 def _open(path: Path) -> Any:  # noqa: ANN401 - spectral has no types
     # Asked before spectral opens it, which leaves a broken object behind where it may not.
     for data in (path.with_suffix(suffix) for suffix in _DATA_SUFFIXES):
@@ -140,15 +153,7 @@ def _header(description: Description) -> dict[str, Any]:
         header |= {"wavelength": list(description.wavelengths_nm), "wavelength units": "Nanometers"}
     if description.band_names is not None:
         header["band names"] = list(description.band_names)
-    if wrong := [
-        name
-        for name in (*(description.class_names or ()), *(description.band_names or ()))
-        if _NOT_IN_NAMES & set(name)
-    ]:
-        raise InvalidInputError(
-            f"class names {wrong}: an ENVI header can't hold commas, braces or line ends in them; rename the classes, "
-            "or write another format."
-        )
+    refuse_names((*(description.class_names or ()), *(description.band_names or ())))
     if (georeference := description.georeference) is not None:
         header |= _map_info(georeference)
     return header
