@@ -97,13 +97,13 @@ def test_no_more_of_a_scene_is_prepared_at_once_than_a_tile_and_what_its_patches
     assert len(shapes) == 15
 
 
-def test_progress_counts_up_to_all_pixels(tiny_scene: Scene) -> None:
-    for patch_size in (5, 7):
-        told: list[tuple[int, int]] = []
-        network = discriminator(in_double(tiny_scene.cube), patch_size)
-        logits_of(network, tiny_scene.cube, patch_size, tile_shape=(9, 30), progress=lambda *both: told.append(both))
-        assert told == sorted(told)
-        assert told[-1] == (1200, 1200)
+@pytest.mark.parametrize("patch_size", [5, 7])
+def test_progress_counts_up_to_all_pixels(tiny_scene: Scene, patch_size: int) -> None:
+    told: list[tuple[int, int]] = []
+    network = discriminator(in_double(tiny_scene.cube), patch_size)
+    logits_of(network, tiny_scene.cube, patch_size, tile_shape=(9, 30), progress=lambda *both: told.append(both))
+    assert told == sorted(told)
+    assert told[-1] == (1200, 1200)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Shape letters: H rows, W columns, D bands of a scene, B batch, C bands, P patch,
 
 import json
 import logging
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +85,15 @@ class SceneModel:
         )
         try:
             weights = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
-            classifier.load_state_dict(weights)
-        except (RuntimeError, OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of a damaged file torch raises almost anything, with advice to trust it
             raise InvalidInputError(
-                f"{folder / WEIGHTS_FILE} does not hold the weights its description tells of ({first_line(error)}); "
-                "was it damaged?"
+                f"{folder / WEIGHTS_FILE} holds no weights ({type(error).__name__}); was it damaged? Copy it again."
+            ) from error
+        try:
+            classifier.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise InvalidInputError(
+                f"{folder / WEIGHTS_FILE} does not hold the weights its description tells of ({first_line(error)})."
             ) from error
         return cls(description, classifier.to(device))
 
