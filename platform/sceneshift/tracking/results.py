@@ -41,6 +41,7 @@ def log_results(
     table: str,
     records: Sequence[TrialRecord],
     models: Sequence[LoggedModel],
+    separation: Mapping[str, float],
     folder: Path,
 ) -> None:
     """Write a closed study's results: what only observes is named ``target/…``, what selected ``val/…``.
@@ -50,9 +51,10 @@ def log_results(
         shown: The trials that were scored on the targets, by role.
         best: The winner's role.
         summary: What closing came to, as in ``summary.json``.
-        table: Its scores as a Markdown table.
+        table: Its scores, and what separates the sides of its splits, as Markdown tables.
         records: All trials.
         models: The winner's, one a pair.
+        separation: How far apart the sides of the splits are, as metrics.
         folder: Pictures and tables.
     """
     client, winner = mirror.client, shown[best]
@@ -64,7 +66,8 @@ def log_results(
             for run_id in runs:
                 for figure in FIGURES:
                     client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
-    client.log_metric(mirror.run_id, OBJECTIVE, winner.value)
+    for name, value in {OBJECTIVE: winner.value, **separation}.items():
+        client.log_metric(mirror.run_id, name, value)
     client.set_tag(mirror.run_id, "best.trial", str(winner.number))
     client.set_tag(mirror.run_id, "best.run", mirror.child_run_id(winner.number))
     for model in models:
