@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORAGE ?= results
+# Only this machine sees the pages; docs/mlflow.md tells how to let others, with a password.
+UI_HOST ?= 127.0.0.1
+UI_PORT ?= 5000
 
 # Neither Ray nor MLflow reports usage, unless you ask them to.
 export RAY_USAGE_STATS_ENABLED ?= 0
@@ -48,8 +51,15 @@ format: $(READY)  ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: $(READY)  ## open MLflow on the studies in STORAGE (default: results)
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(STORAGE))/mlflow.db --port 5000
+ui: $(READY)  ## open MLflow on the studies in STORAGE (default: results), or on MLFLOW_TRACKING_URI
+	@store="$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(STORAGE))/mlflow.db}"; \
+	case "$$store" in \
+	http*) echo "MLFLOW_TRACKING_URI is a server's address; its pages are at $$store";; \
+	sqlite:///*) file="$${store#sqlite:///}"; \
+	  test -f "$$file" || { echo "error: there is no $$file; run a search first, or give STORAGE=DIRECTORY"; exit 1; }; \
+	  exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
+	*) exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
+	esac
 
 bench: $(READY)  ## speed, memory and equality beside plain PyTorch, with a picture (ARGS="--bands 103 --patch 11")
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from rows import Row
-from sceneshift.report.pictures import class_colours
+from sceneshift.scenes.class_colours import class_colours
 
 _DPI = 120
 _ORANGE, _, _GREEN, _, _BLUE = class_colours(5)

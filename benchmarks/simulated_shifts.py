@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer
 from sklearn.svm import SVC
 
-from sceneshift.report.pictures import class_colours
+from sceneshift.scenes.class_colours import class_colours
 from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.simulation.ground_shifts import ClassBalance, Illumination, Season, Shift

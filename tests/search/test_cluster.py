@@ -67,3 +67,22 @@ def test_a_cluster_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ResourceError, match=r"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
         pass
+
+
+def test_a_ray_of_its_own_and_its_dashboard_answer_on_this_machine_alone(monkeypatch):
+    import ray
+
+    asked = {}
+
+    class EnoughSeen(Exception):
+        pass
+
+    def init(**options):
+        asked.update(options)
+        raise EnoughSeen
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(EnoughSeen), ray_cluster():
+        pass
+    assert (asked["dashboard_host"], asked["_node_ip_address"]) == ("127.0.0.1", "127.0.0.1")

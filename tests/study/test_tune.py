@@ -5,6 +5,7 @@ All searches here run one trial at a time on one thread, where suggestions, weig
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -214,6 +215,49 @@ def test_mlflow_has_the_study_and_its_trials(uncut, client):
     reference = children[0]
     others = [run for run in children.values() if run not in (winner, reference)]
     assert all(not key.startswith("target/") for run in others for key in run.data.metrics)
+
+
+def test_the_study_s_run_tells_its_story(uncut, client):
+    storage, _ = uncut
+    told = summary(storage)
+    experiment = client.get_experiment_by_name(NAME)
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.`sceneshift.study` = 'parent'")
+    winner = client.get_run(parent.data.tags["best.run"])
+    assert winner.data.tags["sceneshift.trial"] == parent.data.tags["best.trial"] == str(told["best"]["trial"])
+    note = parent.data.tags["mlflow.note.content"]
+    assert (storage / NAME / "report" / "scores.md").read_text().strip() in note
+    assert "**Target labels were opened once**" in note
+    assert f"#/experiments/{experiment.experiment_id}/runs/{winner.info.run_id}" in note
+    shown = re.findall(r"get-artifact\?path=description/([\w-]+\.png)&run_uuid=" + parent.info.run_id, note)
+    assert {"map_west-east.png", "map_sw-se.png", "optimization_history.png"} <= set(shown)
+    logged = {Path(artifact.path).name for artifact in client.list_artifacts(parent.info.run_id, "description")}
+    assert logged == set(shown)
+    contexts = {
+        (i.dataset.digest, tag.value)
+        for i in parent.inputs.dataset_inputs
+        for tag in i.tags
+        if tag.key == "mlflow.data.context"
+    }
+    tags = parent.data.tags
+    assert contexts == {
+        (tags[f"{side}.hash.{pair}"], context)
+        for pair in ("west-east", "sw-se")
+        for side, context in (("source", "training"), ("target", "observed"))
+    }
+    assert {i.dataset.digest for i in winner.inputs.dataset_inputs} == {
+        tags["source.hash.west-east"],
+        tags["source.hash.sw-se"],
+    }
+    view = json.loads(experiment.tags["mlflow.sharedViewState.trials"])
+    assert {"metrics.`val/aa`", "metrics.`target/sw-se/aa`", "params.`lr`"} <= set(view["selectedColumns"])
+    models = {output.model_id for output in parent.outputs.model_outputs}
+    versions = [client.get_model_version_by_alias(f"s2amsnet-indian_pines-{s}", "smoke-test") for s in ("west", "sw")]
+    assert models == {version.model_id for version in versions}
+    for version in versions:
+        assert version.run_id == winner.info.run_id
+        assert tags[f"best.model.{version.name}"] == f"models:/{version.name}/{version.version}"
+        for part in ("target labels never read", "profile smoke-test", "source validation: OA", tags["git.commit"]):
+            assert part in version.description
 
 
 def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(uncut, client):

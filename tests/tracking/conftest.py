@@ -1,4 +1,5 @@
 import shutil
+import socket
 
 import pytest
 
@@ -42,3 +43,10 @@ def make_record():
         )
 
     return make
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

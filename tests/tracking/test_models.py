@@ -1,17 +1,21 @@
+import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sceneshift.errors import InvalidInputError
+from sceneshift.errors import MissingDataError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.scenes.class_colours import class_colours
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.tracking.mirror import StudyMirror
-from sceneshift.tracking.models import log_and_register, registered_name
+from sceneshift.tracking.model_description import FORMAT, ModelDescription
+from sceneshift.tracking.models import load_scene_model, log_and_register, registered_name, version_of
 from sceneshift.training.checkpoint import weights_hash
 
 CONFIG = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
@@ -31,15 +35,17 @@ print(json.dumps([model.predict(patches[:n]).tolist() for n in (1, 7, len(patche
 """
 
 
-def describe(normalization=L2):
-    return {
+def describe(normalization=L2, **changes):
+    told = {
         "method": "s2amsnet",
-        "config": {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__},
+        "config": dataclasses.asdict(CONFIG),
         "bands": BANDS,
         "class_names": NAMES,
+        "class_colours": class_colours(3),
         "source_scene": "park/west",
         "normalization": normalization.as_dict(),
     }
+    return ModelDescription.from_dict({"format": FORMAT, **told, **changes})
 
 
 def classifier(seed, patches=None):
@@ -175,28 +181,74 @@ def test_a_logged_model_normalizes_raw_patches_as_its_source_was(backend, name):
             assert (network(shown).argmax(dim=1) + 1).tolist() != expected
 
 
-def test_a_description_without_a_fitted_step_is_refused(tmp_path):
-    from types import SimpleNamespace
-
-    from sceneshift.tracking.scene_classifier import SceneClassifier
-
-    (tmp_path / "description.json").write_text(json.dumps({**describe(), "normalization": ["l2-per-pixel"]}))
-    context = SimpleNamespace(artifacts={"description": tmp_path / "description.json"})
-    with pytest.raises(InvalidInputError, match="is no normalization; expected a mapping"):
-        SceneClassifier().load_context(context)
+@pytest.fixture
+def logged(backend):
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    return log_and_register(
+        mirror.client,
+        run_id=mirror.run_id,
+        alias="champion",
+        classifier=classifier(0),
+        description=describe(),
+        tags={},
+    )
 
 
 @pytest.mark.slow
-def test_patches_of_another_shape_are_refused_with_words(backend):
+def test_a_logged_model_takes_cubes_patches_and_paths_and_gives_classes_or_probabilities(logged, tmp_path):
     import mlflow
 
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
-    logged = log_and_register(
-        mirror.client, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={}
-    )
-    model = mlflow.pyfunc.load_model(logged.uri).unwrap_python_model()
-    with pytest.raises(ValueError, match=r"\(2, 7, 5, 5\); this model takes \(B, 6, 5, 5\): 6 bands, 5 x 5"):
-        model.predict(None, np.zeros((2, 7, 5, 5), dtype=np.float32))
+    model = mlflow.pyfunc.load_model(logged.uri)
+    cube = np.random.default_rng(0).random((9, 7, BANDS), dtype=np.float32) * 1000
+    np.save(tmp_path / "scene.npy", cube)
+    patches = np.stack([cube[i : i + 5, 1:6].transpose(2, 0, 1) for i in range(5)])
+    classes = model.predict(cube)
+    assert classes.shape == (9, 7)
+    assert len(np.unique(classes)) > 1
+    for given in (cube.tolist(), str(tmp_path / "scene.npy"), [str(tmp_path / "scene.npy")], tmp_path / "scene.npy"):
+        np.testing.assert_array_equal(model.predict(given), classes)
+    np.testing.assert_array_equal(model.predict(patches), classes[2:7, 3])
+    for given, expected in ((cube, classes), (str(tmp_path / "scene.npy"), classes), (patches, classes[2:7, 3])):
+        probabilities = model.predict(given, params={"output": "probabilities"})
+        assert probabilities.shape == (*expected.shape, 3)
+        np.testing.assert_array_equal(probabilities.argmax(axis=-1) + 1, expected)
+    for given, params, message in (
+        (cube[..., :5], None, r"5 bands; expected \(rows, columns, 6\)"),
+        (np.zeros((2, 7, 5, 5), dtype=np.float32), None, r"\(2, 7, 5, 5\); this model takes \(B, 6, 5, 5\)"),
+        (str(tmp_path / "none.npy"), None, "there is no file"),
+        ([[1.0, 2.0], [3.0]], None, "is no array of numbers"),
+        (3.5, None, r"expected a cube \(H, W, 6\)"),
+        (cube, {"output": "colours"}, "output = 'colours'; expected classes or probabilities"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            model.predict(given, params=params)
+    # What a reader of the model's page finds: what goes in, what comes out, an example of made numbers.
+    assert model.metadata.metadata["classes"] == {1: "soil", 2: "tree", 3: "water"}
+    assert [param.name for param in model.metadata.signature.params] == ["output", "check_values"]
+    assert model.predict(model.input_example).shape == (2, 3)
+
+
+@pytest.mark.slow
+def test_a_model_is_loaded_by_its_uri_without_running_what_lies_with_it(logged, tmp_path):
+    import mlflow
+
+    cube = np.random.default_rng(0).random((9, 7, BANDS), dtype=np.float32) * 1000
+    folder = mlflow.artifacts.download_artifacts(logged.uri, dst_path=str(tmp_path / "model"))
+    for place in (Path(folder) / "code", Path(folder)):
+        for code in place.rglob("*.py"):
+            code.write_text("raise RuntimeError('was run')")
+    for uri in (logged.uri, f"models:/{logged.name}/1", folder):
+        model = load_scene_model(uri)
+        assert model.description == describe()
+        assert len(np.unique(model.map_scene(cube))) > 1
+    assert (version_of(logged.uri), version_of(f"models:/{logged.name}/1")) == ("1", None)
+
+
+@pytest.mark.slow
+def test_an_unknown_model_is_answered_with_those_there_are(logged):
+    for uri in ("models:/s2amsnet-park-wesst@champion", f"models:/{logged.name}@x", f"models:/{logged.name}/7"):
+        with pytest.raises(MissingDataError, match=rf"there is no model {uri} .*: {logged.uri} \(version 1\)"):
+            load_scene_model(uri)
 
 
 def test_a_models_name_says_method_and_source():

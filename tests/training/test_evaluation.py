@@ -10,7 +10,7 @@ from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.scene import Scene
-from sceneshift.training import evaluation
+from sceneshift.training import scene_mapping
 from sceneshift.training.evaluation import map_scene, predict_pixels
 
 
@@ -67,7 +67,7 @@ def test_a_map_does_not_depend_on_the_batch(tiny_scene: Scene, monkeypatch: pyte
     expected = map_scene(network, cube, patch_size=5, device="cpu")
     sizes = []
     network.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
-    monkeypatch.setattr(evaluation, "PREDICTION_BATCH", batch)
+    monkeypatch.setattr(scene_mapping, "PREDICTION_BATCH", batch)
     np.testing.assert_array_equal(map_scene(network, cube, patch_size=5, device="cpu"), expected)
     assert max(sizes) == batch
     assert sum(sizes) == 1200

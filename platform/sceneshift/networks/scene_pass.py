@@ -140,7 +140,7 @@ class DiscriminatorOverScene:
         """
         height, width = self._check(scene)
         halo = self.patch_size - 1
-        rows, columns = self._tile_shape(height, width, tile_bytes)
+        rows, columns = self.tile_shape(height, width, tile_bytes)
         out = torch.empty((height, width), dtype=torch.int64, device=scene.device)
         done = 0
         for top in range(0, height, rows):
@@ -185,7 +185,7 @@ class DiscriminatorOverScene:
             )
         return scene.shape[0] - halo, scene.shape[1] - halo
 
-    def _tile_shape(self, height: int, width: int, tile_bytes: int) -> tuple[int, int]:
+    def tile_shape(self, height: int, width: int, tile_bytes: int = TILE_BYTES) -> tuple[int, int]:
         """Rows and columns of a tile: nearly square, so that little is computed in two tiles."""
         halo = self.patch_size - 1
         per_pixel = _MAPS_HELD * self.width * self.dtype.itemsize + _BANDS_HELD * self.bands * self._accurate.itemsize

@@ -18,41 +18,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from sceneshift.scenes.class_colours import class_colours
 from sceneshift.scores import Scores
 
 _DPI = 120
 _UNLABELLED = "#ffffff"
-
-#: Okabe and Ito's eight colours, told apart by colour-blind readers too; then twelve that keep the largest distances in
-#: CIELAB from all before them and from white and black; then matplotlib's tab20.
-_COLOURS = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-    "#555555",
-    "#660011",
-    "#99ff88",
-    "#110077",
-    "#ff0066",
-    "#667700",
-    "#aa77ff",
-    "#ffaa88",
-    "#003300",
-    "#00ffff",
-    "#990088",
-    "#ccdd99",
-    "#00ff00",
-)
-
-
-def class_colours(num_classes: int) -> list[str]:
-    """One colour a class, the same for a class in every picture."""
-    more = [mpl.colors.to_hex(c) for c in mpl.colormaps["tab20"].colors]  # type: ignore[attr-defined]
-    return [*_COLOURS, *more][:num_classes]
 
 
 def draw_class_map(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from sceneshift.report.pictures import class_colours
+from sceneshift.scenes.class_colours import class_colours
 from sceneshift.scenes.scene import Scene
 
 _DPI = 120

@@ -7,6 +7,7 @@ from typing import Any
 from sceneshift.report.separation import separation_lines
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
+from sceneshift.tracking.registry import CANDIDATE
 
 _HEADINGS = ("OA", "AA", "kappa")
 
@@ -50,11 +51,7 @@ def render_screen(
         "that trained or chose could reach them.",
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
-        *(
-            f"Registered {model.uri} (version {model.version}"
-            + (f"; before it: version {model.replaced})" if model.replaced else ")")
-            for model in models
-        ),
+        *(line for model in models for line in _registered(model)),
         f"\nPictures, tables   {folder}",
         f"Trials             {folder.parent / 'optuna.db'}",
         f"Open the MLflow UI {backend.ui_command()}",
@@ -62,6 +59,16 @@ def render_screen(
         f"Its trials         {backend.trials_link(mirror.experiment_id)}",
     ]
     return "\n".join(parts)
+
+
+def _registered(model: LoggedModel) -> list[str]:
+    line = f"Registered {model.uri} (version {model.version}"
+    if model.alias != CANDIDATE:
+        return [line + (f"; before it: version {model.replaced})" if model.replaced else ")")]
+    return [
+        f"{line}). The champion stays until you have seen both side by side:",
+        f"  python experiments/promote.py --model {model.name} --version {model.version}",
+    ]
 
 
 def _missing_defaults(reference: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sceneshift.report.pictures import class_colours
+from sceneshift.scenes.class_colours import class_colours
 
 _DPI = 120
 _MOST_COLUMNS = 6

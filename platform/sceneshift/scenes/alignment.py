@@ -73,6 +73,71 @@ def align(
     return AlignedPair(source=source, target=target, notes=(*class_notes, *band_notes))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BandResampling:
+    """How another sensor's bands become those a trained model knows: linear interpolation; see :func:`resample_to`.
+
+    Args:
+        left: (S,) which band lies below each centre.
+        right: (S,) which lies above.
+        share: (S,) the right one's share, 0..1.
+        note: What is done, in a line.
+    """
+
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    share: NDArray[np.float64]
+    note: str
+
+    def apply(self, cube: NDArray[np.generic]) -> NDArray[np.float32]:
+        """(..., D) to (..., S) float32; a pixel comes to the same digits in every piece of a scene."""
+        low, high = cube[..., self.left].astype(np.float64), cube[..., self.right].astype(np.float64)
+        low += (high - low) * self.share
+        return low.astype(np.float32)
+
+
+def resample_to(centres_nm: NDArray[np.float64], scene: str, wavelengths_nm: NDArray[np.float64]) -> BandResampling:
+    """How a scene's bands are brought to the band centres of a model, which can't be changed any more.
+
+    The scene's sensor must be at least as fine as the model's. A centre less than half a step of the scene's bands
+    beyond the last of them takes that band.
+
+    Args:
+        centres_nm: (S,) the model's.
+        scene: The scene's name, for messages.
+        wavelengths_nm: (D,) the scene's.
+
+    Raises:
+        InvalidInputError: The scene's bands are coarser, don't reach as far, or have a gap where the model has bands.
+    """
+    wanted = f"the model wants {len(centres_nm)} bands from {centres_nm.min():g} to {centres_nm.max():g} nm"
+    has = f"scene {scene!r} has {len(wavelengths_nm)} from {wavelengths_nm.min():g} to {wavelengths_nm.max():g} nm"
+    ascending = np.unique(wavelengths_nm)
+    if len(ascending) < 2 or not (np.isfinite(ascending).all() and ascending[0] > 0):
+        raise InvalidInputError(f"{has}; expected at least two positive band centres. Correct them in the file.")
+    reach = float(np.median(np.diff(ascending))) / 2
+    beyond = (centres_nm < ascending[0] - reach) | (centres_nm > ascending[-1] + reach)
+    if beyond.any():
+        raise InvalidInputError(
+            f"{wanted}; {has}, and {int(beyond.sum())} of the model's lie beyond those. Are all in nanometres? Train a "
+            "model on the bands both sensors have."
+        )
+    inside = (ascending >= centres_nm.min() - reach) & (ascending <= centres_nm.max() + reach)
+    if int(inside.sum()) < len(np.unique(centres_nm)):
+        raise InvalidInputError(
+            f"{wanted}; {has}, {int(inside.sum())} of them there: too coarse for this model. Train one on the bands "
+            "both sensors have."
+        )
+    if (gap := _in_gap(centres_nm, wavelengths_nm) & (centres_nm > ascending[0]) & (centres_nm < ascending[-1])).any():
+        raise InvalidInputError(
+            f"{wanted}; {has}, with a gap at {int(gap.sum())} of the model's (at {centres_nm[gap][0]:g} nm for one). "
+            "Train a model on the bands both sensors have."
+        )
+    left, right, share = _neighbours(centres_nm, wavelengths_nm)
+    note = f"{has}, resampled to the model's {len(centres_nm)} by linear interpolation"
+    return BandResampling(left=left, right=right, share=np.clip(share, 0, 1), note=note)
+
+
 def _align_classes(
     source: Scene, target: Scene, class_map: Mapping[str, str] | None
 ) -> tuple[Scene, Scene, tuple[str, ...]]:
@@ -203,6 +268,18 @@ def _resample(
 
 def _linear_weights(centres: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[np.float64]:
     """(D, S): what each band of the finer sensor adds to each centre within its range."""
+    left, right, share = _neighbours(centres, fine)
+    weights = np.zeros((len(fine), len(centres)))
+    columns = np.arange(len(centres))
+    weights[left, columns] = 1 - share
+    weights[right, columns] += share
+    return weights
+
+
+def _neighbours(
+    centres: NDArray[np.float64], fine: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """For each centre the finer sensor's bands on both sides, and the right one's share."""
     order = np.argsort(fine, kind="stable")
     ascending = fine[order]
     right = np.clip(np.searchsorted(ascending, centres), 1, len(fine) - 1)
@@ -210,11 +287,7 @@ def _linear_weights(centres: NDArray[np.float64], fine: NDArray[np.float64]) -> 
     step = ascending[right] - ascending[left]
     # Two bands of one centre (overlapping spectrometers) share what falls on it.
     share = np.where(step > 0, (centres - ascending[left]) / np.where(step > 0, step, 1.0), 0.5)
-    weights = np.zeros((len(fine), len(centres)))
-    columns = np.arange(len(centres))
-    weights[order[left], columns] = 1 - share
-    weights[order[right], columns] += share
-    return weights
+    return order[left], order[right], share
 
 
 def _gaussian_weights(

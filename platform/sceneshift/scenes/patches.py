@@ -38,26 +38,29 @@ class PatchSampler:
             shows a pixel from beyond the cut.
         patch_size: P, odd.
         device: Where the cube and all patches live.
+        padded: The cube is (H + P - 1, W + P - 1, C): continued by P // 2 pixels beyond each border already.
 
     Raises:
         InvalidInputError: The patch size is even or below 1.
     """
 
-    def __init__(self, cube: NDArray[np.float32], *, patch_size: int, device: torch.device | str) -> None:
+    def __init__(
+        self, cube: NDArray[np.float32], *, patch_size: int, device: torch.device | str, padded: bool = False
+    ) -> None:
         if patch_size < 1 or patch_size % 2 == 0:
             raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number of pixels.")
         radius = patch_size // 2
-        padded = np.pad(cube, ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
+        continued = cube if padded else np.pad(cube, ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
         self.device = torch.device(device)
         self.patch_size = patch_size
-        self._width = cube.shape[1]
-        self._padded_width = padded.shape[1]
-        self._rows = torch.from_numpy(padded).to(self.device).reshape(-1, cube.shape[2])
+        self._padded_width = continued.shape[1]
+        self._width = self._padded_width - 2 * radius
+        self._rows = torch.from_numpy(continued).to(self.device).reshape(-1, cube.shape[2])
         offsets = torch.arange(patch_size)[:, None] * self._padded_width + torch.arange(patch_size)[None, :]
         variants = [offsets, offsets.flip(0), offsets.flip(1), offsets.flip(0, 1)]
         self._offsets = torch.stack([v.flatten() for v in variants]).to(self.device)
         #: (H + P - 1, W + P - 1, C): the cube with its reflected borders, on the device.
-        self.padded = self._rows.view(padded.shape)
+        self.padded = self._rows.view(continued.shape)
         # Summed in float64 without a float64 copy of the cube.
         self.rms = float(np.sqrt(np.einsum("ijk,ijk->", cube, cube, dtype=np.float64) / cube.size))
 

@@ -174,6 +174,7 @@ def export_labels(
     format: str,
     *,
     class_names: tuple[str, ...] | None = None,
+    class_colours: tuple[str, ...] | None = None,
     georeference: Georeference | None = None,
 ) -> None:
     """Write a label map, or a class map, so that :func:`sceneshift.scenes.files.read_label_map` gives it back.
@@ -182,7 +183,8 @@ def export_labels(
         labels: (H, W) class numbers, 0 = unlabelled.
         path: The file; an existing one is replaced.
         format: One of :data:`FORMATS`.
-        class_names: What the numbers 1..K mean.
+        class_names: What the numbers 1..K mean. Beside a GeoTIFF they go into a file that GDAL looks for.
+        class_colours: The colours of 1..K, ``#rrggbb``; ENVI and GeoTIFF hold them.
         georeference: Where the map lies on the ground.
 
     Raises:
@@ -199,8 +201,34 @@ def export_labels(
         raise InvalidInputError(
             f"labels up to {labels.max()} for {len(class_names)} class names; expected one for each."
         )
-    description = Description(class_names=class_names, georeference=georeference)
+    description = Description(class_names=class_names, class_colours=class_colours, georeference=georeference)
     _write(_writer(format), path, {LABELS: _small(labels)}, description)
+
+
+def export_layers(
+    layers: NDArray[np.floating],
+    path: str | Path,
+    format: str,
+    *,
+    names: tuple[str, ...],
+    georeference: Georeference | None = None,
+) -> None:
+    """Write maps of numbers, such as class probabilities, as one image with a band each.
+
+    Args:
+        layers: (H, W, N).
+        path: The file; an existing one is replaced.
+        format: "envi" or "geotiff".
+        names: The N bands' names.
+        georeference: Where the maps lie on the ground.
+
+    Raises:
+        MissingDataError: The folder isn't there.
+        MissingPackageError: The extra ``geo`` is not installed.
+        InvalidInputError: The format is unknown or holds no such names, or the file can't be written.
+    """
+    description = Description(band_names=names, georeference=georeference)
+    _write(_writer(format), path, {CUBE: layers}, description)
 
 
 def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float32], Description, NDArray[np.bool_]]:

@@ -7,8 +7,6 @@ that).
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from sceneshift.report.screen import render_screen, render_table
 from sceneshift.report.separation import render_separation, separation_metrics
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
+from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.target import TargetScorer, open_target
 from sceneshift.scores import Scores
@@ -29,11 +28,21 @@ from sceneshift.search.tuner import SearchPlan
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
 from sceneshift.tracking.mirror import StudyMirror
-from sceneshift.tracking.models import CHAMPION, LoggedModel, log_and_register
+from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.tracking.models import LoggedModel, log_and_register, registered_name
+from sceneshift.tracking.registry import (
+    PAIR_TAG,
+    SELECTION_TAG,
+    alias_of_new,
+    describe_version,
+    version_description,
+)
+from sceneshift.tracking.results import FIGURES, log_results
+from sceneshift.tracking.trained_on import TrainedOn
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene
 
-_FIGURES = ("oa", "aa", "kappa")
+SELECTION = "highest mean validation AA on the sources, last epoch; target labels never read"
 BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
 
 
@@ -109,7 +118,7 @@ def close_study(
         "method": study.method,
         "profile": study.profile.name,
         "epochs": study.profile.epochs,
-        "selection": "highest mean validation AA on the sources, last epoch; target labels never read",
+        "selection": SELECTION,
         "trials": {**states, "asked for": study.profile.num_samples, "ended by time budget": out_of_time},
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
         "defaults": {
@@ -127,13 +136,24 @@ def close_study(
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     tables = (render_table(rows, profile=study.profile.name), render_separation(separation))
-    (folder / "scores.md").write_text("\n".join(filter(None, tables)))
+    table = "\n".join(filter(None, tables))
+    (folder / "scores.md").write_text(table)
     try:
         models = [
-            _log_model(study, mirror, winner, trained[pair.name, BEST], source)
-            for pair, source in zip(study.pairs, study.sources, strict=True)
+            _log_model(study, mirror, winner, trained[pair.name, BEST], recipe, source, rows)
+            for recipe, pair, source in zip(study.recipes, study.pairs, study.sources, strict=True)
         ]
-        _log_results(mirror, shown, rows, separation_metrics(separation), folder)
+        log_results(
+            mirror,
+            shown=shown,
+            best=BEST,
+            summary=summary,
+            table=table,
+            records=records,
+            models=models,
+            separation=separation_metrics(separation),
+            folder=folder,
+        )
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise StudyError(
             f"the study's results lie in {folder}, but MLflow at {mirror.backend.uri} could not be told "
@@ -179,35 +199,13 @@ def fitted_normalization(method: str, record: TrialRecord, source: SourceDomain)
     return Normalization.fit(config.normalization, source.scene.cube)
 
 
-def _log_results(
-    mirror: StudyMirror,
-    shown: Mapping[str, TrialRecord],
-    rows: Sequence[Mapping[str, Any]],
-    separation: Mapping[str, float],
-    folder: Path,
-) -> None:
-    winner = shown[BEST]
-    assert winner.value is not None
-    for row in rows:
-        if row["role"] in shown:
-            runs = [mirror.child_run_id(shown[row["role"]].number)]
-            runs += [mirror.run_id] if row["role"] == BEST else []
-            for run_id in runs:
-                for figure in _FIGURES:
-                    mirror.client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
-    for name, value in {"val/aa": winner.value, **separation}.items():
-        mirror.client.log_metric(mirror.run_id, name, value)
-    mirror.client.set_tag(mirror.run_id, "best.trial", str(winner.number))
-    mirror.client.log_artifacts(mirror.run_id, str(folder), "report")
-
-
 def _row(pair: ScenePair, role: str, validation: Mapping[str, float], target: Mapping[str, float]) -> dict[str, Any]:
     return {"pair": pair.name, "role": role, "validation": dict(validation), "target": dict(target)}
 
 
 def _validation(record: TrialRecord, pair_name: str) -> dict[str, float]:
     metrics = record.epochs[record.last_epoch]
-    return {figure: metrics[f"val/{pair_name}/{figure}"] for figure in _FIGURES}
+    return {figure: metrics[f"val/{pair_name}/{figure}"] for figure in FIGURES}
 
 
 def _majority_row(pair: ScenePair, source: SourceDomain, door: TargetScorer) -> dict[str, Any]:
@@ -230,31 +228,46 @@ def _log_model(
     mirror: StudyMirror,
     record: TrialRecord,
     classifier: torch.nn.Module,
+    recipe: Recipe,
     source: SourceDomain,
+    rows: Sequence[Mapping[str, Any]],
 ) -> LoggedModel:
-    config = find_method(study.method).config_type.from_mapping(record.config)
-    description = {
-        "method": study.method,
-        "config": asdict(config),
-        "bands": source.scene.num_bands,
-        "class_names": list(source.scene.class_names),
-        "source_scene": source.scene.name,
-        "normalization": fitted_normalization(study.method, record, source).as_dict(),
-        "profile": study.profile.name,
-        "study": study.name,
-    }
+    description = ModelDescription.of(
+        method=study.method,
+        config=find_method(study.method).config_type.from_mapping(record.config),
+        source=source.scene,
+        normalization=fitted_normalization(study.method, record, source),
+        profile=study.profile.name,
+        study=study.name,
+    )
     tags = {
         "study": study.name,
         "profile": study.profile.name,
-        "selection": "source validation, target never read",
+        SELECTION_TAG: "source validation, target never read",
+        PAIR_TAG: source.pair_name,
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
     }
-    return log_and_register(
-        mirror.client,
-        run_id=mirror.child_run_id(record.number),
-        # A smoke test's model means nothing and takes nobody's place.
-        alias=SMOKE_TEST if study.profile.name == SMOKE_TEST else CHAMPION,
-        classifier=classifier,
-        description=description,
-        tags=tags,
+    client, run_id = mirror.client, mirror.child_run_id(record.number)
+    name = registered_name(study.method, source.scene.name)
+    # A smoke test's model means nothing and takes nobody's place.
+    is_smoke_test = study.profile.name == SMOKE_TEST
+    alias = SMOKE_TEST if is_smoke_test else alias_of_new(client, name, weights_hash(classifier))
+    model = log_and_register(
+        client, run_id=run_id, alias=alias, classifier=classifier, description=description, tags=tags
     )
+    origin = study.tags()
+    hashes = {what: origin[f"{what}.hash.{source.pair_name}"] for what in ("source", "split", "target")}
+    TrainedOn.of(recipe, source, source_hash=hashes["source"]).save(client, run_id)
+    (row,) = [row for row in rows if (row["pair"], row["role"]) == (source.pair_name, BEST)]
+    text = version_description(
+        selection=SELECTION,
+        profile=study.profile.name,
+        validation=row["validation"],
+        target=row["target"],
+        pair=source.pair_name,
+        data=hashes,
+        origin=f"study {study.name}, trial {record.number + 1}",
+        code=origin,
+    )
+    describe_version(client, model.name, model.version, text)
+    return model

@@ -9,6 +9,7 @@ from sceneshift.search.tuner import SearchPlan, choose_winner, run_search
 from sceneshift.study.arguments import resume_command
 from sceneshift.study.preparation import PreparedStudy
 from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.datasets import observed_input, training_input
 from sceneshift.tracking.mirror import StudyMirror
 
 
@@ -37,10 +38,13 @@ def run_and_close(
     """
     profile, arguments = study.profile, study.arguments
     ledger = reopened or create_ledger(study)
+    tags = study.tags()
     mirror = StudyMirror(
         backend,
         study_name=study.name,
-        tags=study.tags(),
+        tags=tags,
+        training=[training_input(s, digest=tags[f"source.hash.{s.pair_name}"]) for s in study.sources],
+        observed=[observed_input(pair, digest=tags[f"target.hash.{pair.name}"]) for pair in study.pairs],
         params={
             "method": study.method,
             "pairs": study.pair_names,

@@ -7,7 +7,6 @@ import csv
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,11 @@ from sceneshift.study.unmixing import (
     render_unmixing,
     score_unmixing,
 )
+from sceneshift.tracking.datasets import observed_input, training_input
+from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import LoggedModel, log_and_register
+from sceneshift.tracking.registry import PAIR_TAG, SELECTION_TAG, describe_version, version_description
+from sceneshift.tracking.trained_on import TrainedOn
 from sceneshift.tracking.training_run import TrainingRun
 from sceneshift.training.evaluation import map_scene
 from sceneshift.training.loop import PairRun
@@ -114,7 +117,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     metrics = _final_metrics(pair.class_names, scores, subpixels) | separation_metrics(separation)
     mlflow_run.log_results(metrics, str(folder))
     try:
-        model = _log_model(training, run, mlflow_run, scores)
+        model = _log_model(training, run, mlflow_run, validation, scores)
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
@@ -199,28 +202,33 @@ def _write_csv(path: Path, training: PreparedTraining, scores: Scores) -> None:
             writer.writerow([name, num_train, int(num_test), "" if np.isnan(recall) else f"{recall:.6f}"])
 
 
-def _log_model(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun, scores: Scores) -> LoggedModel:
+def _log_model(
+    training: PreparedTraining,
+    run: PairRun,
+    mlflow_run: TrainingRun,
+    validation: dict[str, float] | None,
+    scores: Scores,
+) -> LoggedModel:
     source, plan = training.source.scene, training.plan
-    description = {
-        "method": plan.method,
-        "config": asdict(plan.config),
-        "bands": source.num_bands,
-        "class_names": list(source.class_names),
-        "source_scene": source.name,
-        "normalization": run.normalization.as_dict(),
-        "profile": "training",
-        "study": training.name,
-    }
+    description = ModelDescription.of(
+        method=plan.method,
+        config=plan.config,
+        source=source,
+        normalization=run.normalization,
+        profile="training",
+        study=training.name,
+    )
     tags = {
         "run": training.name,
         "split": training.split_name,
         **separation_tags(training.separation()),
         "epochs": str(plan.epochs),
-        "selection": "last epoch",
+        SELECTION_TAG: "last epoch",
+        PAIR_TAG: training.pair.name,
         "target.oa": f"{scores.oa:.4f}",
         "target.aa": f"{scores.aa:.4f}",
     }
-    return log_and_register(
+    model = log_and_register(
         mlflow_run.client,
         run_id=mlflow_run.run_id,
         alias=TRAINED,
@@ -228,6 +236,27 @@ def _log_model(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun
         description=description,
         tags=tags,
     )
+    origin = training.tags()
+    hashes = {what: origin[f"{what}.hash"] for what in ("source", "split", "target")}
+    client, run_id = mlflow_run.client, mlflow_run.run_id
+    inputs = [
+        training_input(training.source, digest=hashes["source"]),
+        observed_input(training.pair, digest=hashes["target"]),
+    ]
+    client.log_inputs(run_id, inputs)
+    TrainedOn.of(training.recipe, training.source, source_hash=hashes["source"]).save(client, run_id)
+    text = version_description(
+        selection="none, the last epoch of one training",
+        profile="training",
+        validation=validation,
+        target=scores.as_dict(),
+        pair=training.pair.name,
+        data=hashes,
+        origin=f"run {training.name}",
+        code=origin,
+    )
+    describe_version(client, model.name, model.version, text)
+    return model
 
 
 def _screen(

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from sceneshift.errors import InvalidInputError, StudyError, first_line
 
@@ -19,17 +20,50 @@ MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Two lines on the screen for every run that ends on a server.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
-#: The port of ``mlflow ui`` in the links that are printed.
-UI_PORT = 5000
+#: Address and port of ``mlflow ui`` in the command and the links that are printed: this machine's alone.
+UI_HOST, UI_PORT = "127.0.0.1", 5000
+
+#: Key of the table of trials that :meth:`sceneshift.tracking.mirror.StudyMirror.arrange_trials` lays out, in links.
+TRIALS_VIEW = "trials"
+
+#: MLflow's pages otherwise open as those of another product, without a run's description.
+_PAGES = "workflowType=machine_learning"
 
 
 def apply_mlflow_settings() -> None:
     """Put :data:`MLFLOW_SETTINGS` into the environment; to be called before mlflow is imported."""
     for name, value in MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def run_page(experiment_id: str, run_id: str) -> str:
+    """A run's page, below the UI's address."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{_PAGES}"
+
+
+def trials_page(experiment_id: str) -> str:
+    """The table of a study's trials, best first, below the UI's address."""
+    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={TRIALS_VIEW}&{_PAGES}"
+
+
+def artifact_page(experiment_id: str, run_id: str, path: str) -> str:
+    """The page that shows one of a run's files, below the UI's address."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{path}?{_PAGES}"
+
+
+def artifact_content(run_id: str, path: str) -> str:
+    """A run's file itself, below the UI's address."""
+    return f"get-artifact?path={quote(path)}&run_uuid={run_id}"
+
+
+def model_page(name: str, version: str) -> str:
+    """A version in the model registry, below the UI's address."""
+    return f"#/models/{quote(name)}/versions/{version}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +119,11 @@ class TrackingBackend:
             client = mlflow.MlflowClient(tracking_uri=self.uri)
             client.search_experiments(max_results=1)
         except Exception as error:  # a database's driver, a server, a path: each has errors of its own
+            if "error code 401" in str(error):
+                raise StudyError(
+                    f"MLflow at {self.uri} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
+                    "MLFLOW_TRACKING_PASSWORD."
+                ) from error
             raise StudyError(
                 f"no MLflow at {self.uri} ({first_line(error)}). Start it, correct MLFLOW_TRACKING_URI, "
                 "or unset that variable to write to a file of the study's own."
@@ -110,15 +149,16 @@ class TrackingBackend:
         """The command that opens the MLflow UI on this backend."""
         if self.artifact_root is None:
             return f"(the MLflow server at {self.uri} is the UI)"
-        mlflow_ui = f"{sys.executable} -m mlflow ui --backend-store-uri {self.uri} --port {UI_PORT}"
+        mlflow_ui = f"{sys.executable} -m mlflow ui --backend-store-uri {self.uri} --host {UI_HOST} --port {UI_PORT}"
         return f"MLFLOW_DISABLE_TELEMETRY=true {mlflow_ui}"
 
     def study_link(self, experiment_id: str, run_id: str) -> str:
         """A link straight to a study's run."""
-        base = f"http://127.0.0.1:{UI_PORT}" if self.artifact_root is not None else self.uri.rstrip("/")
-        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{self._ui()}/{run_page(experiment_id, run_id)}"
 
     def trials_link(self, experiment_id: str) -> str:
         """A link to the table of a study's trials."""
-        base = f"http://127.0.0.1:{UI_PORT}" if self.artifact_root is not None else self.uri.rstrip("/")
-        return f"{base}/#/experiments/{experiment_id}/runs"
+        return f"{self._ui()}/{trials_page(experiment_id)}"
+
+    def _ui(self) -> str:
+        return f"http://{UI_HOST}:{UI_PORT}" if self.artifact_root is not None else self.uri.rstrip("/")

@@ -1,22 +1,26 @@
 """A study in MLflow: the parent run is the study, its children are the trials.
 
-MLflow mirrors the ledger. Writing happens in one background thread; when MLflow fails, the search goes on, one
-warning is given, and :meth:`StudyMirror.catch_up` writes what is missing when the study closes.
+MLflow mirrors the ledger. Writing happens in one background thread, which collects what there is to tell and writes it
+every few seconds. When MLflow fails, the search goes on, one warning is given, and the thread tries again from time to
+time; :meth:`StudyMirror.catch_up` writes what is still missing when the study closes.
 """
 
+import json
 import logging
-import queue
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.search.ledger import TrialRecord
-from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
+from sceneshift.tracking.host_metrics import HostMetrics
+from sceneshift.training.loop import OBJECTIVE
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Metric, Run
     from mlflow.tracking import MlflowClient
 
 _LOG = logging.getLogger(__name__)
@@ -28,6 +32,19 @@ TRIAL_TAG, STUDY_TAG, STATE_TAG, REASON_TAG = (
     "sceneshift.reason",
 )
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
+
+#: Seconds between two writings, and between two tries while MLflow is away.
+WRITE_EVERY_S, RETRY_EVERY_S = 5.0, 30.0
+
+#: MLflow takes so many metrics at a time, at most.
+_MOST_METRICS = 1000
+
+#: A run's description; the UI shows it as Markdown, up to so many characters.
+_NOTE_TAG, _LONGEST_NOTE = "mlflow.note.content", 8000
+
+
+#: Columns of the table of trials until the study closes and it is known what was varied.
+TRIAL_COLUMNS = ("attributes.`Duration`", f"metrics.`{OBJECTIVE}`", "metrics.`epoch`", f"tags.`{STATE_TAG}`")
 
 
 @dataclass
@@ -59,6 +76,8 @@ class StudyMirror:
         study_name: Experiment and parent run carry this name.
         tags: On the parent and on every child.
         params: On the parent.
+        training: The sources, on the parent and on every child.
+        observed: The targets, on the parent alone: no trial is handed one.
 
     Raises:
         StudyError: MLflow can't be reached, or the study's experiment was deleted there.
@@ -71,32 +90,61 @@ class StudyMirror:
         study_name: str,
         tags: Mapping[str, str],
         params: Mapping[str, Any],
+        training: "Sequence[DatasetInput]" = (),
+        observed: "Sequence[DatasetInput]" = (),
     ) -> None:
         self.backend = backend
         self._client: MlflowClient = backend.connect()
         self._tags = dict(tags)
+        self._training = list(training)
         self.experiment_id = backend.open_experiment(self._client, study_name)
-        self.run_id = self._open_parent(study_name, params)
+        self.run_id = self._open_parent(study_name, params, observed)
         self._children = self._find_children()
+        self._host = HostMetrics(int(self._client.get_run(self.run_id).info.start_time))
         self._broken = False
-        self._queue: queue.Queue[TrialRecord | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._waiting: dict[int, TrialRecord] = {}
+        self._try_at = 0.0
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
     def push(self, record: TrialRecord) -> None:
-        """Have a trial's record written, in the background."""
-        self._queue.put(record)
+        """Have a trial's record written, in the background. Of one trial the newest record is enough."""
+        with self._lock:
+            self._waiting[record.number] = record
 
     def catch_up(self, records: Sequence[TrialRecord]) -> None:
         """Wait for the background thread, then write whatever of the records is still missing.
 
         A fault of MLflow is told, not raised: the ledger has everything.
         """
-        self._queue.put(None)
-        self._thread.join()
+        self._end_thread()
         self._broken = False
-        for record in records:
-            self._write_or_warn(record)
+        self._waiting |= {record.number: record for record in records}
+        self._write_waiting()
+
+    def describe(self, note: str) -> None:
+        """Give the study's run a description in Markdown, which the UI shows first. Too long a one is cut at a line."""
+        if len(note) > _LONGEST_NOTE:
+            note = note[:_LONGEST_NOTE].rsplit("\n", 1)[0]
+        self._client.set_tag(self.run_id, _NOTE_TAG, note)
+
+    def arrange_trials(self, columns: Sequence[str]) -> None:
+        """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens: by objective, best first.
+
+        Args:
+            columns: In MLflow's words, such as ``metrics.`val/aa` ``.
+        """
+        view = {
+            "searchFilter": f"tags.`{STUDY_TAG}` = 'trial'",
+            "orderByKey": f"metrics.`{OBJECTIVE}`",
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "selectedColumns": list(columns),
+        }
+        self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{TRIALS_VIEW}", json.dumps(view))
 
     def child_run_id(self, number: int) -> str:
         """The run of a trial.
@@ -119,6 +167,7 @@ class StudyMirror:
         Trials that have not ended are marked as interrupted; a resumed search finds them. A fault of MLflow is told,
         not raised.
         """
+        self._end_thread()
         try:
             for child in self._children.values():
                 if not child.closed:
@@ -128,7 +177,7 @@ class StudyMirror:
         except Exception as error:
             self._warn(error)
 
-    def _open_parent(self, name: str, params: Mapping[str, Any]) -> str:
+    def _open_parent(self, name: str, params: Mapping[str, Any], observed: "Sequence[DatasetInput]") -> str:
         found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")
         if found:
             run_id = str(found[0].info.run_id)
@@ -139,6 +188,9 @@ class StudyMirror:
         run_id = str(run.info.run_id)
         for key, value in params.items():
             self._client.log_param(run_id, key, value)
+        if inputs := [*self._training, *observed]:
+            self._client.log_inputs(run_id, inputs)
+        self.arrange_trials(TRIAL_COLUMNS)
         return run_id
 
     def _find_children(self) -> dict[int, _Child]:
@@ -167,20 +219,50 @@ class StudyMirror:
                 return runs
 
     def _work(self) -> None:
-        while (record := self._queue.get()) is not None:
-            if not self._broken:
-                self._write_or_warn(record)
+        while not self._ending.wait(WRITE_EVERY_S):
+            self._host.read_if_due()
+            if time.monotonic() >= self._try_at:
+                self._write_waiting()
 
-    def _write_or_warn(self, record: TrialRecord) -> None:
+    def _end_thread(self) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _write_waiting(self) -> None:
+        """Write what waits; what can't be written waits on, unless something newer of the same trial does."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        failed = [record for record in waiting.values() if not self._write_or_warn(record)]
+        with self._lock:
+            self._waiting = {record.number: record for record in failed} | self._waiting
+        if self._write_host() and not failed:
+            self._broken = False
+        else:
+            self._try_at = time.monotonic() + RETRY_EVERY_S
+
+    def _write_or_warn(self, record: TrialRecord) -> bool:
         try:
             self._write(record)
         except Exception as error:
             self._warn(error)
+            return False
+        return True
+
+    def _write_host(self) -> bool:
+        try:
+            while chunk := self._host.waiting[:_MOST_METRICS]:
+                self._client.log_batch(self.run_id, metrics=chunk)
+                del self._host.waiting[: len(chunk)]
+        except Exception as error:
+            self._warn(error)
+            return False
+        return True
 
     def _warn(self, error: Exception) -> None:
         if not self._broken:
             _LOG.warning(
-                "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it ends or is resumed.",
+                "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it is back, at the latest "
+                "when the study is resumed.",
                 self.backend.uri,
                 first_line(error),
             )
@@ -193,17 +275,21 @@ class StudyMirror:
         if child is None:
             child = self._create_child(record)
         if not child.has_params:
+            if self._training:
+                self._client.log_inputs(child.run_id, self._training)
             params = [Param(key, str(value)) for key, value in record.config.items()]
             self._client.log_batch(child.run_id, params=params)
             child.has_params = True
+        told: list[Metric] = []
         for epoch, metrics in record.epochs.items():
             if epoch > child.logged_epochs:
                 at_ms = int(metrics["time/recorded_unix_s"] * 1000)
                 rows = {k: v for k, v in metrics.items() if k != "time/recorded_unix_s"} | {"epoch": epoch}
-                self._client.log_batch(
-                    child.run_id, metrics=[Metric(key, value, at_ms, epoch) for key, value in rows.items()]
-                )
-                child.logged_epochs = epoch
+                if len(told) + len(rows) > _MOST_METRICS:
+                    self._log_epochs(child, told)
+                    told = []
+                told += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
+        self._log_epochs(child, told)
         if record.is_finished and not child.closed:
             tags = {STATE_TAG: record.state, REASON_TAG: record.reason} | {
                 f"weights.{pair}": digest for pair, digest in record.weights.items()
@@ -211,6 +297,12 @@ class StudyMirror:
             self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
             self._client.set_terminated(child.run_id, _STATUS[record.state])
             child.closed = True
+
+    def _log_epochs(self, child: _Child, told: "list[Metric]") -> None:
+        """Log whole epochs, in one call."""
+        if told:
+            self._client.log_batch(child.run_id, metrics=told)
+            child.logged_epochs = told[-1].step
 
     def _create_child(self, record: TrialRecord) -> _Child:
         tags = {

@@ -15,13 +15,17 @@ import numpy as np
 import torch
 
 import sceneshift
+from sceneshift.errors import MissingDataError, first_line, nearest_name
+from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.tracking.scene_model import DESCRIPTION_FILE, WEIGHTS_FILE, SceneModel
 from sceneshift.training.checkpoint import weights_hash
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-#: What a process needs to load and use a model; Ray, Optuna and the rest are not among it.
-_REQUIREMENTS = ("mlflow", "torch", "numpy", "numba")
+#: What a process needs to load a model and to read scenes with it (.arrow, .mat, .npy, .npz); Ray, Optuna and the rest
+#: are not among it, nor what reads ENVI and GeoTIFF.
+_REQUIREMENTS = ("mlflow", "torch", "numpy", "numba", "scipy", "pyarrow", "h5py")
 
 CHAMPION, PREVIOUS_CHAMPION = "champion", "previous-champion"
 
@@ -59,7 +63,7 @@ def log_and_register(
     run_id: str,
     alias: str,
     classifier: torch.nn.Module,
-    description: Mapping[str, Any],
+    description: ModelDescription,
     tags: Mapping[str, str],
 ) -> LoggedModel:
     """Log a classifier on a run, register it, and give it an alias.
@@ -71,21 +75,13 @@ def log_and_register(
         run_id: The run the model belongs to.
         alias: Such as ``champion``, whose previous bearer becomes ``previous-champion``.
         classifier: The module kept for prediction.
-        description: ``method``, ``config``, ``bands``, ``class_names``, ``source_scene``, and ``normalization``, the
-            fitted step as plain values.
+        description: What it is and was trained on.
         tags: On the model version.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
 
-    side, bands = description["config"]["patch_size"], description["bands"]
-    name = registered_name(description["method"], description["source_scene"])
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, bands, side, side))]),
-        outputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
-    )
+    name = registered_name(description.method, description.source_scene)
     digest = weights_hash(classifier)
     replaced: str | None = None
     with contextlib.suppress(MlflowException):  # there is none yet
@@ -95,16 +91,18 @@ def log_and_register(
         replaced = str(bearer.version)
     before = client.get_run(run_id).info
     with tempfile.TemporaryDirectory() as directory, _quiet():
-        weights, text = Path(directory) / "weights.pt", Path(directory) / "description.json"
+        weights, text = Path(directory) / WEIGHTS_FILE, Path(directory) / DESCRIPTION_FILE
         torch.save(classifier.state_dict(), weights)
-        text.write_text(json.dumps(dict(description), indent=2))
+        text.write_text(json.dumps(description.as_dict(), indent=2))
         with mlflow.start_run(run_id=run_id):
             info = mlflow.pyfunc.log_model(
                 name=name,
                 python_model=str(Path(__file__).with_name("scene_classifier.py")),
                 artifacts={"weights": str(weights), "description": str(text)},
                 code_paths=[str(Path(sceneshift.__file__).parent)],
-                signature=signature,
+                signature=_signature(),
+                input_example=description.made_cube(),
+                metadata=_in_words(description),
                 pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _REQUIREMENTS],
             )
         with contextlib.suppress(MlflowException):  # it exists
@@ -119,6 +117,97 @@ def log_and_register(
     if replaced is not None and alias == CHAMPION:
         client.set_registered_model_alias(name, PREVIOUS_CHAMPION, replaced)
     return LoggedModel(name=name, version=number, alias=alias, replaced=replaced)
+
+
+def load_scene_model(uri: str, *, device: torch.device | str = "cpu") -> SceneModel:
+    """Load a model's weights and description into this version's code; nothing that lies with them is run.
+
+    Args:
+        uri: ``models:/<name>@<alias>``, ``models:/<name>/<version>``, ``runs:/<id>/<name>``, or a folder it was
+            downloaded to. The tracking URI must be set (:meth:`TrackingBackend.connect`).
+        device: Where its classifier shall be.
+
+    Raises:
+        MissingDataError: There is no such model; the message lists those there are.
+        InvalidInputError: It is of a newer format, or damaged.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as directory, _quiet():
+        try:
+            folder = mlflow.artifacts.download_artifacts(uri, dst_path=directory)
+        except (MlflowException, OSError) as error:
+            raise MissingDataError(f"there is no model {uri} ({first_line(error)}). {_registered(uri)}") from error
+        return SceneModel.load(Path(folder) / "artifacts", device=device)
+
+
+def version_of(uri: str) -> str | None:
+    """The number of the version ``models:/<name>@<alias>`` stands for now; None for any other address."""
+    import mlflow
+
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    if not uri.startswith("models:/") or not at:
+        return None
+    return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
+
+
+def _registered(uri: str) -> str:
+    """The models there are, for a message."""
+    import mlflow
+
+    try:
+        models = mlflow.MlflowClient().search_registered_models()
+    except Exception as error:  # whatever a database or a server raises: this is said beside another error
+        return f"What is registered can't be read ({first_line(error)})."
+    names = {model.name: model.aliases for model in models}
+    if not names:
+        return "No model is registered there; train one, or set MLFLOW_TRACKING_URI or --storage-path."
+    asked = uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    known = [
+        f"models:/{name}@{alias} (version {number})"
+        for name, aliases in names.items()
+        for alias, number in aliases.items()
+    ] or [f"models:/{name}/1" for name in names]
+    return f"Registered{nearest_name(asked, names).replace('; did', ' (did').replace('?', '?)')}: {', '.join(known)}."
+
+
+def _signature() -> Any:  # noqa: ANN401 - mlflow has no types
+    """What comes out, and the parameters.
+
+    Of what goes in MLflow enforces nothing: its schemas hold one rank each, and a cube, patches and a path are three.
+    The model itself refuses what doesn't fit, in words; :func:`_in_words` says what fits.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    return ModelSignature(
+        outputs=Schema([TensorSpec(np.dtype(np.int64), (-1, -1))]),
+        params=ParamSchema(
+            [
+                ParamSpec("output", DataType.string, "classes"),
+                ParamSpec("check_values", DataType.boolean, True),
+            ]
+        ),
+    )
+
+
+def _in_words(description: ModelDescription) -> dict[str, Any]:
+    """What a reader of the model's page should know."""
+    bands, side = description.bands, description.patch_size
+    numbers = "as the source scene's file has them, not normalized"
+    if (values := description.source_values) is not None:
+        numbers += f" (the source's: {values.low:g} to {values.high:g})"
+    return {
+        "input": f"a cube (H, W, {bands}), patches (B, {bands}, {side}, {side}), or the path of a scene's file; "
+        f"numbers {numbers}",
+        "output": f"class ids 1..{len(description.class_names)}, (H, W) or (B,); with params "
+        '{"output": "probabilities"} a last axis of class probabilities',
+        "classes": dict(enumerate(description.class_names, start=1)),
+        "source_scene": description.source_scene,
+        "method": description.method,
+        "normalization": description.normalization["name"],
+    }
 
 
 @contextlib.contextmanager

@@ -1,70 +1,96 @@
-"""The model MLflow keeps: one trained classifier with all it needs to look at a scene.
+"""The model MLflow keeps: :class:`sceneshift.tracking.scene_model.SceneModel` behind MLflow's ``predict``.
 
 MLflow runs this file when the model is loaded ("models from code"); the package's own sources travel beside it, so
 no class of ours is pickled. Ray is not needed to load or use it.
 
-Shape letters: B batch, C bands, P patch size, K classes.
+Shape letters: H rows, W columns, B batch, C bands, P patch size, K classes.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
-import torch
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.methods.registry import find_method
-from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.opening import open_unlabelled
+from sceneshift.scenes.scene import UnlabelledScene
+from sceneshift.tracking.scene_model import SceneModel
 
-_BATCH = 256
+#: What ``params={"output": …}`` may be.
+OUTPUTS = ("classes", "probabilities")
 
 
 class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow's base is untyped
-    """Classifies patches of a scene.
+    """Classifies a scene's pixels, or patches of a scene.
 
-    ``predict`` takes (B, C, P, P) raw numbers, of the quantity the source scene's file holds, for any B, and gives
-    (B,) class ids 1..K. The normalization fitted on the source is applied here. After ``l2-per-pixel`` the unit does
-    not matter, since a factor common to a pixel's bands goes out; every other step wants the source's own unit.
+    ``predict`` takes a cube (H, W, C), patches (B, C, P, P), or the path of a scene's file, in the numbers of the
+    source scene's file: the normalization fitted on the source is applied here. It gives class ids 1..K, (H, W) or
+    (B,), or with ``params={"output": "probabilities"}`` (H, W, K) or (B, K). ``params={"check_values": False}`` takes
+    numbers that would be refused as being of another kind than the source's.
     """
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401
         """Rebuild the classifier from description and weights."""
-        self.description = json.loads(Path(context.artifacts["description"]).read_text())
-        self._normalization = Normalization.from_dict(self.description["normalization"])
-        method = find_method(self.description["method"])
-        config = method.config_type.from_mapping(self.description["config"])
-        self._classifier = method.build_classifier(
-            config, bands=self.description["bands"], classes=len(self.description["class_names"])
-        )
-        weights = torch.load(context.artifacts["weights"], map_location="cpu", weights_only=True)
-        self._classifier.load_state_dict(weights)
-        self._classifier.eval()
+        self.model = SceneModel.load(Path(context.artifacts["description"]).parent)
 
     def predict(
         self,
         context: Any,  # noqa: ANN401
-        model_input: np.ndarray,  # the one array hint MLflow takes without a warning
+        model_input: np.ndarray,  # lists and paths are taken as well: it is the one hint MLflow takes without a warning
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        """Class ids of patches.
+        """Class ids, or probabilities.
 
         Raises:
-            InvalidInputError: The patches have another shape than the model was trained on.
+            MissingDataError: There is no file at the path.
+            InvalidInputError: The input is of another kind than the model was trained on.
         """
-        patches = np.asarray(model_input)
-        bands, side = self.description["bands"], self.description["config"]["patch_size"]
-        if patches.ndim != 4 or patches.shape[1:] != (bands, side, side):
-            raise InvalidInputError(
-                f"patches of shape {patches.shape}; this model takes (B, {bands}, {side}, {side}): "
-                f"{bands} bands, {side} x {side} pixels."
-            )
-        normalized = self._normalization.apply(patches.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-        with torch.inference_mode():
-            batches = torch.split(torch.from_numpy(np.ascontiguousarray(normalized)), _BATCH)
-            ids = torch.cat([self._classifier(batch).argmax(dim=1) for batch in batches]) + 1
-        return np.asarray(ids.numpy(), dtype=np.int64)
+        given = {"output": OUTPUTS[0], "check_values": True} | (params or {})
+        output, check_values = given["output"], bool(given["check_values"])
+        if output not in OUTPUTS:
+            raise InvalidInputError(f"output = {output!r}; expected {' or '.join(OUTPUTS)}.")
+        path = _path_in(model_input)
+        scene: UnlabelledScene | np.ndarray
+        if path is not None:
+            scene = open_unlabelled(path)
+        else:
+            array = _array_of(model_input)
+            if array.ndim == 4:
+                logits = self.model.patch_logits(array, check_values=check_values)
+                # Not the largest probability: two logits may round to one.
+                chosen = logits.softmax(dim=1) if output == "probabilities" else logits.argmax(dim=1) + 1
+                return np.asarray(chosen.numpy())
+            if array.ndim != 3:
+                told = self.model.description
+                raise InvalidInputError(
+                    f"an array of shape {array.shape}; expected a cube (H, W, {told.bands}), patches (B, {told.bands}, "
+                    f"{told.patch_size}, {told.patch_size}), or the path of a scene's file."
+                )
+            scene = array
+        if output == "probabilities":
+            return self.model.map_probabilities(scene, check_values=check_values)
+        return self.model.map_scene(scene, check_values=check_values)
+
+
+def _path_in(given: Any) -> str | None:  # noqa: ANN401
+    """A path, in whatever MLflow wraps a text in on its way here."""
+    if isinstance(given, np.ndarray) and given.size == 1:
+        given = given.item()
+    elif isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    return str(given) if isinstance(given, str | Path) else None
+
+
+def _array_of(given: Any) -> np.ndarray:  # noqa: ANN401
+    try:
+        array = np.asarray(given)
+        return array.astype(np.float64) if array.dtype == object else array
+    except (ValueError, TypeError) as error:
+        raise InvalidInputError(
+            f"the input ({type(given).__name__}) is no array of numbers; expected a cube (H, W, C), patches "
+            "(B, C, P, P), or the path of a scene's file."
+        ) from error
 
 
 mlflow.models.set_model(SceneClassifier())

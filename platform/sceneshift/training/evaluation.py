@@ -10,12 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sceneshift.networks.discriminator import Discriminator
-from sceneshift.networks.scene_pass import SMALLEST_PATCH, DiscriminatorOverScene
 from sceneshift.scenes.patches import PatchSampler
-
-#: Patches classified at once. Larger batches are slower on CPUs, where the patches leave the cache.
-PREDICTION_BATCH = 64
+from sceneshift.training.scene_mapping import PREDICTION_BATCH, Prepare, classify_tiles
 
 
 @torch.inference_mode()
@@ -51,43 +47,48 @@ def predict_pixels(
 
 def map_scene(
     classifier: nn.Module,
-    cube: NDArray[np.float32],
+    cube: NDArray[np.generic],
     *,
     patch_size: int,
     device: torch.device | str,
+    prepare: Prepare | None = None,
     precision: torch.dtype | None = None,
+    tile_shape: tuple[int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Classify every pixel of a cube.
 
-    A discriminator with patches of 7 and more sees the scene as a whole (:mod:`sceneshift.networks.scene_pass`),
-    which gives what patch by patch gives, several times faster. Every other module is shown patch after patch.
+    It goes tile by tile (:mod:`sceneshift.training.scene_mapping`).
 
     Args:
         classifier: (B, C, P, P) to (B, K); put into eval mode.
-        cube: (H, W, C) float32, after the normalization that was fitted on the source.
+        cube: (H, W, C) float32, after the normalization that was fitted on the source; or what ``prepare`` makes that
+            of.
         patch_size: P.
         device: Where the classifier is.
+        prepare: From a piece of the cube to what the classifier sees, pixel by pixel.
         precision: What is computed in; None is the classifier's own. ``torch.bfloat16`` is faster and rounds: over
             the scene about one pixel in a thousand gets another class; patch by patch it means autocast, and one in
             a hundred.
+        tile_shape: Rows and columns of a tile; by default what memory allows. The map does not depend on it.
         progress: Called now and then with the number of pixels done and H * W.
 
     Returns:
         (H, W) class ids 1..K.
 
     Raises:
-        InvalidInputError: The cube does not fit the discriminator, or the patch size is even.
+        InvalidInputError: The cube does not fit the discriminator, the patch size is even, or a tile has no pixel.
     """
-    classifier.eval()
-    sampler = PatchSampler(cube, patch_size=patch_size, device=device)
-    # Not isinstance: a subclass may compute something else.
-    if type(classifier) is Discriminator and classifier.patch_size == patch_size >= SMALLEST_PATCH:
-        over_scene = DiscriminatorOverScene(classifier, dtype=precision)
-        classes: NDArray[np.int64] = over_scene.predict(sampler.padded, progress=progress).cpu().numpy()
-        return classes + 1
-    pixels = np.arange(cube.shape[0] * cube.shape[1])
-    rounded = precision is not None and precision.itemsize < torch.float32.itemsize
-    with torch.autocast(sampler.device.type, dtype=precision, enabled=rounded):
-        classes = predict_pixels(classifier, sampler, pixels, progress=progress)
-    return classes.reshape(cube.shape[:2]) + 1
+    class_map = np.empty(cube.shape[:2], dtype=np.int64)
+    for rows, columns, logits in classify_tiles(
+        classifier,
+        cube,
+        patch_size=patch_size,
+        device=device,
+        prepare=prepare,
+        precision=precision,
+        tile_shape=tile_shape,
+        progress=progress,
+    ):
+        class_map[rows, columns] = logits.argmax(dim=2).cpu().numpy() + 1
+    return class_map

@@ -19,6 +19,8 @@ class Description:
     Args:
         name: The scene's name.
         class_names: The K class names.
+        class_colours: Their colours, ``#rrggbb``.
+        band_names: (C,) what the bands are, where they are no wavelengths.
         wavelengths_nm: (C,) band centres in nanometres.
         fwhm_nm: (C,) band widths at half maximum, in nanometres.
         ignore_value: The number that stands for "nothing measured here".
@@ -29,6 +31,8 @@ class Description:
 
     name: str | None = None
     class_names: tuple[str, ...] | None = None
+    class_colours: tuple[str, ...] | None = None
+    band_names: tuple[str, ...] | None = None
     wavelengths_nm: tuple[float, ...] | None = None
     fwhm_nm: tuple[float, ...] | None = None
     ignore_value: float | None = None
@@ -104,6 +108,8 @@ def _georeference(value: Mapping[str, Any]) -> Georeference:
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "class_names": _texts,
+    "class_colours": _texts,
+    "band_names": _texts,
     "normalization": _texts,
     "wavelengths_nm": _numbers,
     "fwhm_nm": _numbers,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.class_colours import as_rgb
 from sceneshift.scenes.file_access import put_in_place, replacing
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package
@@ -30,6 +31,8 @@ _DATA_SUFFIX = ".img"
 
 #: Endings of the numbers beside others' headers.
 _DATA_SUFFIXES = (_DATA_SUFFIX, ".dat", ".raw", ".bsq", ".bil", ".bip", "")
+
+_UNCLASSIFIED = (0, 0, 0)
 
 #: Characters that end a text in a header's list.
 _NOT_IN_NAMES = frozenset(",{}\n")
@@ -94,8 +97,14 @@ class Envi(FileFormat):
                 if array.ndim == 2:
                     names = description.class_names or tuple(str(k) for k in range(1, int(array.max()) + 1))
                     metadata = {key: value for key, value in metadata.items() if key != "wavelength"}
+                    colours = description.class_colours
                     envi.save_classification(
-                        str(temporary), array, class_names=["unclassified", *names], metadata=metadata, ext=_DATA_SUFFIX
+                        str(temporary),
+                        array,
+                        class_names=["unclassified", *names],
+                        class_colors=None if colours is None else [_UNCLASSIFIED, *map(as_rgb, colours)],
+                        metadata=metadata,
+                        ext=_DATA_SUFFIX,
                     )
                 else:
                     envi.save_image(
@@ -105,6 +114,19 @@ class Envi(FileFormat):
                 put_in_place(temporary_data, data)
             finally:
                 temporary_data.unlink(missing_ok=True)
+
+
+def refuse_names(names: Sequence[str]) -> None:
+    """Refuse names of classes or bands that a header can't hold.
+
+    Raises:
+        InvalidInputError: Some have characters that end a text there.
+    """
+    if wrong := [name for name in names if _NOT_IN_NAMES & set(name)]:
+        raise InvalidInputError(
+            f"class names {wrong}: an ENVI header can't hold commas, braces or line ends in them; rename the classes, "
+            "or write another format."
+        )
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - spectral has no types
@@ -129,11 +151,9 @@ def _header(description: Description) -> dict[str, Any]:
     header: dict[str, Any] = {}
     if description.wavelengths_nm is not None:
         header |= {"wavelength": list(description.wavelengths_nm), "wavelength units": "Nanometers"}
-    if wrong := [name for name in description.class_names or () if _NOT_IN_NAMES & set(name)]:
-        raise InvalidInputError(
-            f"class names {wrong}: an ENVI header can't hold commas, braces or line ends in them; rename the classes, "
-            "or write another format."
-        )
+    if description.band_names is not None:
+        header["band names"] = list(description.band_names)
+    refuse_names((*(description.class_names or ()), *(description.band_names or ())))
     if (georeference := description.georeference) is not None:
         header |= _map_info(georeference)
     return header

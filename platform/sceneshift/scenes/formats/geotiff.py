@@ -9,11 +9,13 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
+from sceneshift.scenes.class_colours import as_rgb
 from sceneshift.scenes.file_access import replacing
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package
@@ -25,6 +27,9 @@ _log = logging.getLogger(__name__)
 
 #: The tag that holds a scene's description as JSON.
 _TAG = "SCENESHIFT"
+
+#: The ending of the file beside the image in which GDAL keeps what a TIFF has no place for.
+_BESIDE = ".aux.xml"
 
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -113,6 +118,27 @@ class GeoTiff(FileFormat):
             file.update_tags(**{_TAG: Description(**(vars(description) | apart)).to_json()})
             for band, centre in enumerate(description.wavelengths_nm or (), start=1):
                 file.update_tags(band, wavelength=repr(centre), wavelength_units="Nanometers")
+            for band, name in enumerate(description.band_names or (), start=1):
+                file.set_band_description(band, name)
+            if array.ndim == 2 and description.class_colours is not None:
+                colours = [(0, 0, 0, 0), *((*as_rgb(colour), 255) for colour in description.class_colours)]
+                file.write_colormap(1, dict(enumerate(colours)))
+        names = description.class_names if array.ndim == 2 else None
+        _write_class_names(path.with_name(path.name + _BESIDE), names)
+
+
+def _write_class_names(path: Path, names: tuple[str, ...] | None) -> None:
+    """Names for GDAL and GIS programs, which look for them in a file beside the image; a stale one goes."""
+    if names is None:
+        path.unlink(missing_ok=True)
+        return
+    categories = "".join(f"<Category>{escape(name)}</Category>" for name in ("unclassified", *names))
+    with replacing(path) as temporary:
+        temporary.write_text(
+            f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{categories}</CategoryNames></PAMRasterBand>'
+            "</PAMDataset>\n",
+            encoding="utf-8",
+        )
 
 
 def _open(path: Path, driver: str = "GTiff") -> Any:  # noqa: ANN401 - rasterio has no types

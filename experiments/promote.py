@@ -1,0 +1,23 @@
+"""Choose which version of a model is the champion, after seeing the new and the old one side by side.
+
+python experiments/promote.py --model s2amsnet-indian_pines-west                  # the newest study's
+python experiments/promote.py --model s2amsnet-indian_pines-west --version 3 --yes
+python experiments/promote.py --model s2amsnet-indian_pines-west --on target      # READS THE TARGET'S LABELS
+python experiments/promote.py --model s2amsnet-indian_pines-west --rollback
+"""
+
+import sys
+
+from sceneshift.study.promote_arguments import read_promote_command_line
+
+
+def main() -> int:
+    """Read the command line, do what it says."""
+    arguments = read_promote_command_line(__doc__ or "")
+    from sceneshift.study.promote import run_promotion
+
+    return run_promotion(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

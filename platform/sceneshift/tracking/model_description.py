@@ -1,0 +1,187 @@
+"""All that stands beside a model's weights, as JSON: enough to look at a scene with it, anywhere.
+
+Shape letters: C bands, K classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, first_line
+from sceneshift.methods.method import MethodConfig
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.class_colours import class_colours
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
+from sceneshift.scenes.value_summary import ValueSummary
+
+#: The format this package writes, and the newest it reads. Format 1 had no number, and nothing of the source's bands,
+#: numbers and place.
+FORMAT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """What a model is and what it was trained on.
+
+    Args:
+        method: The method's name.
+        config: Its configuration, as plain values.
+        bands: C.
+        class_names: The K classes in the order of the ids 1..K.
+        class_colours: Their colours, ``#rrggbb``.
+        source_scene: The name of the scene it was trained on.
+        normalization: The step fitted on the source, as plain values.
+        wavelengths_nm: (C,) band centres; None where the source's are unknown.
+        source_steps: Normalizations the source's file had been through before.
+        source_values: What numbers the source has; None in models of format 1.
+        source_footprint: Where the source lies; None in models of format 1.
+        profile: The size of the search, or ``training``.
+        study: The study or run it comes from.
+        format: Of the description itself.
+    """
+
+    method: str
+    config: Mapping[str, Any]
+    bands: int
+    class_names: tuple[str, ...]
+    class_colours: tuple[str, ...]
+    source_scene: str
+    normalization: Mapping[str, Any]
+    wavelengths_nm: tuple[float, ...] | None = None
+    source_steps: tuple[str, ...] = ()
+    source_values: ValueSummary | None = None
+    source_footprint: Footprint | None = None
+    profile: str = ""
+    study: str = ""
+    format: int = FORMAT
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        method: str,
+        config: MethodConfig,
+        source: Scene,
+        normalization: Normalization,
+        profile: str = "",
+        study: str = "",
+    ) -> Self:
+        """Describe what was trained.
+
+        Args:
+            method: The method's name.
+            config: Its configuration.
+            source: The scene it was trained on; of it, names, bands, place and figures of its numbers are kept, no
+                pixel.
+            normalization: Fitted on it.
+            profile: The size of the search, or ``training``.
+            study: The study or run it comes from.
+        """
+        return cls(
+            method=method,
+            config=asdict(config),
+            bands=source.num_bands,
+            class_names=source.class_names,
+            class_colours=tuple(class_colours(source.num_classes)),
+            source_scene=source.name,
+            normalization=normalization.as_dict(),
+            wavelengths_nm=None if source.wavelengths_nm is None else tuple(source.wavelengths_nm.tolist()),
+            source_steps=source.normalization,
+            source_values=ValueSummary.of(source.cube),
+            source_footprint=source.footprint,
+            profile=profile,
+            study=study,
+        )
+
+    @property
+    def patch_size(self) -> int:
+        """P."""
+        return int(self.config["patch_size"])
+
+    @property
+    def fitted_normalization(self) -> Normalization:
+        """The step the model applies.
+
+        Raises:
+            InvalidInputError: The description holds something else.
+        """
+        return Normalization.from_dict(self.normalization)
+
+    @property
+    def method_config(self) -> MethodConfig:
+        """The method's configuration.
+
+        Raises:
+            InvalidInputError: The method or one of its parameters is unknown to this version.
+        """
+        return find_method(self.method).config_type.from_mapping(self.config)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON, which :meth:`from_dict` takes back without loss."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a description from what :meth:`as_dict` gave, or an older version of this package.
+
+        Raises:
+            InvalidInputError: It is of a newer format, or something else.
+        """
+        if not isinstance(values, Mapping):
+            raise InvalidInputError(f"{values!r} is no model's description; expected a mapping.")
+        version = values.get("format", 1)
+        if version not in range(1, FORMAT + 1):
+            raise InvalidInputError(
+                f"the model's description is of format {version!r}; this version reads 1 to {FORMAT}. Install a newer "
+                "one, or load the model by mlflow.pyfunc.load_model in an environment without sceneshift: the model "
+                "brings the code it was made with."
+            )
+        known = {f.name for f in fields(cls)}
+        given = dict(values)
+        if version == 1:
+            given |= {"format": 1, "class_colours": class_colours(len(values.get("class_names", ())))}
+        if unknown := sorted(set(given) - known):
+            raise InvalidInputError(f"the model's description holds {', '.join(unknown)}; was it changed by hand?")
+        try:
+            return cls(**{key: _READ.get(key, _as_is)(value) for key, value in given.items()})
+        except (TypeError, KeyError, ValueError) as error:
+            raise InvalidInputError(f"the model's description is broken ({first_line(error)}); log it anew.") from error
+
+    def shares_pixels_with(self, scene: UnlabelledScene) -> bool:
+        """Whether pixels of a scene are, as far as names and footprints tell, pixels of the source."""
+        return self.source_footprint is not None and scene.footprint.overlaps(self.source_footprint)
+
+    def made_cube(self, height: int = 2, width: int = 3) -> NDArray[np.float32]:
+        """A small cube (height, width, C) of made numbers in the source's range: nothing of the source is in it."""
+        low, high = (0.0, 1.0) if self.source_values is None else (self.source_values.dark, self.source_values.bright)
+        bands, pixels = np.arange(self.bands), np.arange(height * width)[:, None]
+        waves = 0.5 + 0.3 * np.sin(2 * np.pi * (bands / self.bands + pixels / (height * width)))
+        return (low + (high - low) * waves).astype(np.float32).reshape(height, width, self.bands)
+
+
+def _as_is(value: Any) -> Any:  # noqa: ANN401 - plain JSON
+    return value
+
+
+def _or_none(read: Any) -> Any:  # noqa: ANN401 - a function, and one made of it
+    return lambda value: None if value is None else read(value)
+
+
+def _footprint(value: Mapping[str, Any]) -> Footprint:
+    (top, bottom), (left, right) = value["rows"], value["columns"]
+    return Footprint(parent=str(value["parent"]), rows=(int(top), int(bottom)), columns=(int(left), int(right)))
+
+
+_READ: dict[str, Any] = {
+    "bands": int,
+    "class_names": tuple,
+    "class_colours": tuple,
+    "source_steps": tuple,
+    "wavelengths_nm": _or_none(lambda value: tuple(map(float, value))),
+    "source_values": _or_none(ValueSummary.from_dict),
+    "source_footprint": _or_none(_footprint),
+}

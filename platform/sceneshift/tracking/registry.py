@@ -1,0 +1,194 @@
+"""Which version of a registered model is the champion, which was it before, and what each version says of itself."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.tracking.models import CHAMPION, PREVIOUS_CHAMPION
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+#: The newest version that a study chose and nobody has compared with the champion yet.
+CANDIDATE = "candidate"
+
+#: On a version: the pair it was trained on the source of, and what it was chosen by.
+PAIR_TAG, SELECTION_TAG = "pair", "selection"
+
+#: On a version that took the champion's place: what it was compared on.
+PROMOTED_TAG = "promoted.on"
+
+_PROMOTED = "- promoted: "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version of a registered model.
+
+    Args:
+        name: The model's name.
+        number: The version's number.
+        run_id: The run it belongs to.
+        tags: On the version.
+        description: In words, for whoever looks at the registry.
+        aliases: It bears now.
+    """
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    description: str
+    aliases: tuple[str, ...]
+
+    @property
+    def uri(self) -> str:
+        """``models:/<name>/<number>``."""
+        return f"models:/{self.name}/{self.number}"
+
+
+def alias_of_new(client: "MlflowClient", name: str, weights: str) -> str:
+    """The alias of a version that a study has chosen: champion of a new name, else candidate.
+
+    Args:
+        client: MLflow's.
+        name: The registered name, which need not exist.
+        weights: Hash of the version's weights; those of the champion stay champion.
+    """
+    champion = bearer(client, name, CHAMPION)
+    return CHAMPION if champion is None or champion.tags.get("weights") == weights else CANDIDATE
+
+
+def bearer(client: "MlflowClient", name: str, alias: str) -> Version | None:
+    """The version that bears an alias, or None."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):  # no such name, or no such alias
+        return _read(client, client.get_model_version_by_alias(name, alias))
+    return None
+
+
+def find_version(client: "MlflowClient", name: str, number: str | None) -> Version:
+    """A version of a registered model, by default the candidate.
+
+    Raises:
+        InvalidInputError: There is none; the message lists what there is.
+    """
+    names = sorted(model.name for model in client.search_registered_models(max_results=1000))
+    if name not in names:
+        there = f"Registered: {', '.join(names)}." if names else "No model is registered there; run a search first."
+        raise InvalidInputError(f"no model is called {name!r}{nearest_name(name, names)}. {there}")
+    versions = {str(found.version): _read(client, found) for found in client.search_model_versions(f"name='{name}'")}
+    listed = "; ".join(_in_a_line(version) for version in sorted(versions.values(), key=lambda v: int(v.number)))
+    if number is None:
+        candidates = [version for version in versions.values() if CANDIDATE in version.aliases]
+        if not candidates:
+            raise InvalidInputError(f"{name} has no candidate; say which by --version. There are: {listed}.")
+        return candidates[0]
+    if number not in versions:
+        raise InvalidInputError(f"{name} has no version {number}. There are: {listed or 'none'}.")
+    return versions[number]
+
+
+def make_champion(client: "MlflowClient", version: Version) -> None:
+    """Give a version the alias champion; who had it becomes the previous champion."""
+    before = bearer(client, version.name, CHAMPION)
+    # The previous one first: cut in between, there is a champion all the same.
+    if before is not None and before.number != version.number:
+        client.set_registered_model_alias(version.name, PREVIOUS_CHAMPION, before.number)
+    client.set_registered_model_alias(version.name, CHAMPION, version.number)
+    if CANDIDATE in version.aliases:
+        client.delete_registered_model_alias(version.name, CANDIDATE)
+
+
+def describe_version(client: "MlflowClient", name: str, number: str, description: str) -> None:
+    """Write what a version says of itself; how it became champion stays in it."""
+    before = client.get_model_version(name, number).description or ""
+    kept = [line for line in before.splitlines() if line.startswith(_PROMOTED)]
+    client.update_model_version(name, number, description="\n".join([description, *kept]))
+
+
+def note_promotion(client: "MlflowClient", version: Version, *, how: str, selection: str, compared_on: str) -> None:
+    """Write on a version how it became champion.
+
+    Args:
+        client: MLflow's.
+        version: The version.
+        how: In a line.
+        selection: What it is chosen by, all in all.
+        compared_on: Source validation, or a target.
+    """
+    told = f"{version.description}\n{_PROMOTED}{how}".strip()
+    client.update_model_version(version.name, version.number, description=told)
+    client.set_model_version_tag(version.name, version.number, SELECTION_TAG, selection)
+    client.set_model_version_tag(version.name, version.number, PROMOTED_TAG, compared_on)
+
+
+def count_target_opening(client: "MlflowClient", name: str, pair: str) -> int:
+    """Count, before it happens, that a pair's target labels are looked at to choose a version; returns how often."""
+    key = f"target.openings.{pair}"
+    times = int(client.get_registered_model(name).tags.get(key, 0)) + 1
+    client.set_registered_model_tag(name, key, str(times))
+    return times
+
+
+def version_description(
+    *,
+    selection: str,
+    profile: str,
+    validation: Mapping[str, float] | None,
+    target: Mapping[str, float],
+    pair: str,
+    data: Mapping[str, str],
+    origin: str,
+    code: Mapping[str, str],
+) -> str:
+    """What a reader of the registry should know of a version, in Markdown.
+
+    Args:
+        selection: What it was chosen by.
+        profile: The size of the search or training.
+        validation: ``oa``, ``aa``, ``kappa`` on the source's validation pixels; None where all pixels trained.
+        target: The same on the target, which was looked at when the choice was made.
+        pair: The pair's or scene's name.
+        data: Hashes, by what they are of.
+        origin: The study or training.
+        code: Tags of :func:`sceneshift.tracking.provenance.code_tags`.
+    """
+    dirty = " and changes not committed" if code.get("git.dirty") == "true" else ""
+    lines = [
+        f"- selection: {selection}",
+        f"- from: {origin}, profile {profile}",
+        f"- source validation: {_figures(validation) if validation else 'none, all labelled pixels trained'}",
+        f"- target, scored after the choice: {_figures(target)}",
+        f"- data: {pair}; " + ", ".join(f"{what} `{digest}`" for what, digest in data.items()),
+        f"- code: commit `{code['git.commit']}`{dirty}, sceneshift {code['version.sceneshift']}",
+    ]
+    return "\n".join(lines)
+
+
+def _figures(scores: Mapping[str, float]) -> str:
+    return f"OA {100 * scores['oa']:.1f}, AA {100 * scores['aa']:.1f}, kappa {scores['kappa']:.3f}"
+
+
+def _in_a_line(version: Version) -> str:
+    told = [*(f"@{alias}" for alias in version.aliases)]
+    told += [f"val AA {version.tags['val.aa']}"] if "val.aa" in version.tags else []
+    told += [f"profile {version.tags['profile']}"] if "profile" in version.tags else []
+    return f"version {version.number}" + (f" ({', '.join(told)})" if told else "")
+
+
+def _read(client: "MlflowClient", found: "ModelVersion") -> Version:
+    # A search leaves a version's aliases out; the model has them all.
+    aliases = client.get_registered_model(found.name).aliases
+    return Version(
+        name=found.name,
+        number=str(found.version),
+        run_id=found.run_id,
+        tags=dict(found.tags),
+        description=found.description or "",
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(found.version))),
+    )

@@ -1,0 +1,159 @@
+"""What a study came to, in MLflow: scores, pictures, models and a summary on the study's run."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from sceneshift.search.ledger import TrialRecord
+from sceneshift.tracking.backend import artifact_content, artifact_page, model_page, run_page, trials_page
+from sceneshift.tracking.mirror import STATE_TAG, StudyMirror
+from sceneshift.tracking.models import LoggedModel
+from sceneshift.training.loop import OBJECTIVE
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+#: What is written of each pair's scores.
+FIGURES = ("oa", "aa", "kappa")
+
+#: Folder of a run's pictures and tables.
+REPORT = "report"
+
+#: Folder of the pictures that a description shows, and their width.
+PREVIEWS, _PREVIEW_WIDTH = "description", 900
+
+#: Pictures that the description shows, by the beginnings of their names, in this order.
+_SHOWN = ("map_", "optimization_history", "parameter_importances", "confusion_")
+
+#: The report's page, where one was written.
+_REPORT_PAGE = "report.html"
+
+
+def log_results(
+    mirror: StudyMirror,
+    *,
+    shown: Mapping[str, TrialRecord],
+    best: str,
+    summary: Mapping[str, Any],
+    table: str,
+    records: Sequence[TrialRecord],
+    models: Sequence[LoggedModel],
+    separation: Mapping[str, float],
+    folder: Path,
+) -> None:
+    """Write a closed study's results: what only observes is named ``target/…``, what selected ``val/…``.
+
+    Args:
+        mirror: The study's runs.
+        shown: The trials that were scored on the targets, by role.
+        best: The winner's role.
+        summary: What closing came to, as in ``summary.json``.
+        table: Its scores, and what separates the sides of its splits, as Markdown tables.
+        records: All trials.
+        models: The winner's, one a pair.
+        separation: How far apart the sides of the splits are, as metrics.
+        folder: Pictures and tables.
+    """
+    client, winner = mirror.client, shown[best]
+    assert winner.value is not None
+    for row in summary["scores"]:
+        if row["role"] in shown:
+            runs = [mirror.child_run_id(shown[row["role"]].number)]
+            runs += [mirror.run_id] if row["role"] == best else []
+            for run_id in runs:
+                for figure in FIGURES:
+                    client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
+    for name, value in {OBJECTIVE: winner.value, **separation}.items():
+        client.log_metric(mirror.run_id, name, value)
+    client.set_tag(mirror.run_id, "best.trial", str(winner.number))
+    client.set_tag(mirror.run_id, "best.run", mirror.child_run_id(winner.number))
+    for model in models:
+        client.set_tag(mirror.run_id, f"best.model.{model.name}", f"models:/{model.name}/{model.version}")
+    _link_models(client, mirror.run_id, models)
+    client.log_artifacts(mirror.run_id, str(folder), REPORT)
+    pairs = [row["pair"] for row in summary["scores"] if row["role"] == best]
+    mirror.arrange_trials(trial_columns(records, pairs))
+    pictures = _log_previews(client, mirror.run_id, folder)
+    files = {path.name for path in folder.iterdir()}
+    page = _REPORT_PAGE if _REPORT_PAGE in files else "scores.md"
+    mirror.describe(render_note(mirror, summary=summary, table=table, models=models, page=page, pictures=pictures))
+
+
+def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str]) -> list[str]:
+    """The columns that tell trials apart: objective, epochs, state, target scores, and the parameters that differ."""
+    names = {name: None for record in records for name in record.config}
+    varied = [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
+    return [
+        "attributes.`Duration`",
+        f"metrics.`{OBJECTIVE}`",
+        "metrics.`epoch`",
+        *(f"metrics.`target/{pair}/aa`" for pair in pairs),
+        *(f"params.`{name}`" for name in varied),
+        f"tags.`{STATE_TAG}`",
+    ]
+
+
+def render_note(
+    mirror: StudyMirror,
+    *,
+    summary: Mapping[str, Any],
+    table: str,
+    models: Sequence[LoggedModel],
+    page: str,
+    pictures: Sequence[str],
+) -> str:
+    """The study in Markdown, for the description of its run: links and pictures are those of MLflow's own pages.
+
+    Args:
+        mirror: The study's runs.
+        summary: What closing came to.
+        table: Its scores as a Markdown table.
+        models: The winner's.
+        page: The file that the report is read in first.
+        pictures: Of those in :data:`PREVIEWS`.
+    """
+    trials, best, times = summary["trials"], summary["best"], summary["times the target was opened"]
+    here = (mirror.experiment_id, mirror.run_id)
+    winner = run_page(mirror.experiment_id, mirror.child_run_id(best["trial"]))
+    links = [
+        f"[report]({artifact_page(*here, f'{REPORT}/{page}')})",
+        f"[trials, best first]({trials_page(mirror.experiment_id)})",
+        *(f"[{m.name} version {m.version}]({model_page(m.name, m.version)})" for m in models),
+    ]
+    parts = [
+        table,
+        f"Winner: [trial {best['trial'] + 1}]({winner}), by {summary['selection']}. "
+        f"**Target labels were opened {'once' if times == 1 else f'{times} times'}**, when the study closed.",
+        " · ".join(links),
+        f"{trials['complete']} trials complete, {trials['pruned']} stopped early, {trials['fail']} failed; at most "
+        f"{summary['epochs']} epochs each, profile {summary['profile']}. `val/…` is what selects; `target/…` was only "
+        "looked at, and of winner and defaults alone.",
+        *(f"![{name}]({artifact_content(mirror.run_id, f'{PREVIEWS}/{name}')})" for name in pictures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _log_previews(client: "MlflowClient", run_id: str, folder: Path) -> list[str]:
+    """Log the study's pictures once more, as wide as a description is: the UI would cut them off at its border."""
+    shown = [path for start in _SHOWN for path in sorted(folder.glob(f"{start}*.png"))]
+    with tempfile.TemporaryDirectory() as directory:
+        for path in shown:
+            with Image.open(path) as picture:
+                picture.thumbnail((_PREVIEW_WIDTH, picture.height))
+                picture.save(Path(directory) / path.name)
+        client.log_artifacts(run_id, directory, PREVIEWS)
+    return [path.name for path in shown]
+
+
+def _link_models(client: "MlflowClient", run_id: str, models: Sequence[LoggedModel]) -> None:
+    """Name the winner's models among the outputs of the study's run as well."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs
+    known = {output.model_id for output in outputs.model_outputs} if outputs else set()
+    found = [client.get_model_version(model.name, model.version).model_id for model in models]
+    if new := [LoggedModelOutput(model_id, step=0) for model_id in found if model_id and model_id not in known]:
+        client.log_outputs(run_id, new)

@@ -1,0 +1,273 @@
+"""A trained classifier with all it needs to look at a scene: no MLflow, no Ray.
+
+Shape letters: H rows, W columns, D bands of a scene, B batch, C bands, P patch, K classes.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, MissingDataError, first_line
+from sceneshift.methods.registry import find_method
+from sceneshift.networks.scene_pass import TILE_BYTES
+from sceneshift.scenes.alignment import BandResampling, resample_to
+from sceneshift.scenes.scene import UnlabelledScene
+from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
+from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.training.scene_mapping import PREDICTION_BATCH, Prepare, Tile, classify_tiles
+
+_log = logging.getLogger(__name__)
+
+#: The two files a model consists of.
+WEIGHTS_FILE, DESCRIPTION_FILE = "weights.pt", "description.json"
+
+#: Two band centres nearer than this are the same.
+_SAME_NM = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadyScene:
+    """A scene a model has accepted.
+
+    Args:
+        cube: (H, W, D), as it is.
+        prepare: From a piece of it to what the network sees.
+        notes: What a reader should know, one line each.
+    """
+
+    cube: NDArray[np.generic]
+    prepare: Prepare
+    notes: tuple[str, ...]
+
+
+class SceneModel:
+    """A trained classifier; :meth:`load` makes one from what MLflow keeps.
+
+    Args:
+        description: What it is.
+        classifier: (B, C, P, P) to (B, K); put into eval mode.
+    """
+
+    def __init__(self, description: ModelDescription, classifier: torch.nn.Module) -> None:
+        self.description = description
+        self.classifier = classifier.eval()
+        self._normalization = description.fitted_normalization
+
+    @classmethod
+    def load(cls, folder: Path, *, device: torch.device | str = "cpu") -> Self:
+        """Load weights and description; runs no code that lies with them.
+
+        Args:
+            folder: Where :data:`WEIGHTS_FILE` and :data:`DESCRIPTION_FILE` lie.
+            device: Where the classifier shall be.
+
+        Raises:
+            MissingDataError: The files aren't there.
+            InvalidInputError: They are of a newer format, damaged, or don't fit each other.
+        """
+        for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+            if not (folder / name).is_file():
+                raise MissingDataError(f"there is no {folder / name}: is it a model of this package?")
+        try:
+            values = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InvalidInputError(f"{folder / DESCRIPTION_FILE} is no JSON ({first_line(error)}).") from error
+        description = ModelDescription.from_dict(values)
+        classifier = find_method(description.method).build_classifier(
+            description.method_config, bands=description.bands, classes=len(description.class_names)
+        )
+        try:
+            weights = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
+        except Exception as error:  # of a damaged file torch raises almost anything, with advice to trust it
+            raise InvalidInputError(
+                f"{folder / WEIGHTS_FILE} holds no weights ({type(error).__name__}); was it damaged? Copy it again."
+            ) from error
+        try:
+            classifier.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise InvalidInputError(
+                f"{folder / WEIGHTS_FILE} does not hold the weights its description tells of ({first_line(error)})."
+            ) from error
+        return cls(description, classifier.to(device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the classifier is."""
+        return next(self.classifier.parameters()).device
+
+    def ready(self, scene: UnlabelledScene | NDArray[np.generic], *, check_values: bool = True) -> ReadyScene:
+        """Check that a scene is of the kind the model was trained on, before it is mapped.
+
+        Args:
+            scene: With its wavelengths, or a bare cube (H, W, C).
+            check_values: Refuse numbers that can't be of the source's kind
+                (:mod:`sceneshift.scenes.value_summary`); reads all of the cube once.
+
+        Raises:
+            InvalidInputError: Bands, wavelengths, normalization or numbers don't fit.
+        """
+        told = self.description
+        notes: list[str] = []
+        resampling: BandResampling | None = None
+        if isinstance(scene, UnlabelledScene):
+            cube: NDArray[np.generic] = scene.cube
+            resampling, notes = self._bands(scene)
+            if scene.normalization != told.source_steps:
+                raise InvalidInputError(
+                    f"scene {scene.name!r} went through {list(scene.normalization) or 'no normalization'}, the "
+                    f"model's source {told.source_scene!r} through {list(told.source_steps) or 'none'}; expected the "
+                    "same. Give the scene as the source was."
+                )
+        else:
+            cube = scene
+            if cube.ndim != 3 or cube.size == 0:
+                raise InvalidInputError(
+                    f"an array of shape {cube.shape}; expected a cube (rows, columns, {told.bands})."
+                )
+            self._check_numbers(cube)
+            if cube.shape[2] != told.bands:
+                side = told.patch_size
+                hint = f"A single patch is (1, {told.bands}, {side}, {side})." if cube.shape[0] == told.bands else ""
+                raise InvalidInputError(
+                    f"a cube of shape {cube.shape}, {cube.shape[2]} bands; expected (rows, columns, {told.bands}): "
+                    f"this model was trained on the {told.bands} bands of {told.source_scene}. "
+                    + (hint or "Are the bands last?")
+                )
+        if check_values and told.source_values is not None:
+            # A thinner spectrum's brightness is about the same: bands are resampled later, piece by piece.
+            refuse_other_values(
+                told.source_values, ValueSummary.of(cube), normalization=str(told.normalization["name"])
+            )
+
+        def prepare(piece: NDArray[np.generic]) -> NDArray[np.float32]:
+            return self._normalization.apply(piece if resampling is None else resampling.apply(piece))
+
+        return ReadyScene(cube=cube, prepare=prepare, notes=tuple(notes))
+
+    def tiles(
+        self,
+        ready: ReadyScene,
+        *,
+        tile_shape: tuple[int, int] | None = None,
+        tile_bytes: int = TILE_BYTES,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Tile]:
+        """Logits of every pixel, tile by tile; see :func:`sceneshift.training.scene_mapping.classify_tiles`."""
+        return classify_tiles(
+            self.classifier,
+            ready.cube,
+            patch_size=self.description.patch_size,
+            device=self.device,
+            prepare=ready.prepare,
+            tile_shape=tile_shape,
+            tile_bytes=tile_bytes,
+            progress=progress,
+        )
+
+    def map_scene(
+        self,
+        scene: UnlabelledScene | NDArray[np.generic],
+        *,
+        check_values: bool = True,
+        tile_shape: tuple[int, int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.int64]:
+        """Classify every pixel of a scene.
+
+        Args:
+            scene: With its wavelengths, or a bare cube (H, W, C), in the source's unit and not normalized.
+            check_values: As for :meth:`ready`.
+            tile_shape: Rows and columns worked on at once; the map does not depend on it.
+            progress: Called now and then with the number of pixels done and H * W.
+
+        Returns:
+            (H, W) class ids 1..K.
+
+        Raises:
+            InvalidInputError: The scene is of another kind than the model was trained on.
+        """
+        ready = self._told(scene, check_values)
+        class_map = np.empty(ready.cube.shape[:2], dtype=np.int64)
+        for rows, columns, logits in self.tiles(ready, tile_shape=tile_shape, progress=progress):
+            class_map[rows, columns] = logits.argmax(dim=2).cpu().numpy() + 1
+        return class_map
+
+    def map_probabilities(
+        self, scene: UnlabelledScene | NDArray[np.generic], *, check_values: bool = True
+    ) -> NDArray[np.float32]:
+        """(H, W, K) class probabilities (softmax) of every pixel; arguments and errors as for :meth:`map_scene`."""
+        ready = self._told(scene, check_values)
+        maps = np.empty((*ready.cube.shape[:2], len(self.description.class_names)), dtype=np.float32)
+        for rows, columns, logits in self.tiles(ready):
+            maps[rows, columns] = logits.softmax(dim=2).cpu().numpy()
+        return maps
+
+    @torch.inference_mode()
+    def patch_logits(self, patches: NDArray[np.generic], *, check_values: bool = True) -> torch.Tensor:
+        """Logits of the centre pixels of patches.
+
+        Args:
+            patches: (B, C, P, P), in the source's unit and not normalized.
+            check_values: As for :meth:`ready`.
+
+        Returns:
+            (B, K), on the CPU.
+
+        Raises:
+            InvalidInputError: Shape or numbers don't fit the model.
+        """
+        told, side = self.description, self.description.patch_size
+        if patches.ndim != 4 or patches.shape[1:] != (told.bands, side, side) or len(patches) == 0:
+            raise InvalidInputError(
+                f"patches of shape {patches.shape}; this model takes (B, {told.bands}, {side}, {side}): "
+                f"{told.bands} bands, {side} x {side} pixels."
+            )
+        self._check_numbers(patches)
+        last = patches.transpose(0, 2, 3, 1)
+        if check_values and told.source_values is not None:
+            refuse_other_values(
+                told.source_values, ValueSummary.of(last), normalization=str(told.normalization["name"])
+            )
+        normalized = torch.from_numpy(np.ascontiguousarray(self._normalization.apply(last).transpose(0, 3, 1, 2)))
+        batches = torch.split(normalized.to(self.device), PREDICTION_BATCH)
+        return torch.cat([self.classifier(batch) for batch in batches]).cpu()
+
+    def _told(self, scene: UnlabelledScene | NDArray[np.generic], check_values: bool) -> ReadyScene:
+        ready = self.ready(scene, check_values=check_values)
+        for note in ready.notes:
+            _log.warning(note)
+        return ready
+
+    def _bands(self, scene: UnlabelledScene) -> tuple[BandResampling | None, list[str]]:
+        """How a scene's bands become the model's, and what is to be said about it."""
+        told = self.description
+        if told.wavelengths_nm is None or scene.wavelengths_nm is None:
+            if scene.num_bands != told.bands:
+                whose = "the model" if told.wavelengths_nm is None else "the scene"
+                raise InvalidInputError(
+                    f"scene {scene.name!r} has {scene.num_bands} bands, this model was trained on {told.bands} "
+                    f"({told.source_scene}), and {whose} has no wavelengths to resample by; expected the same bands."
+                )
+            if told.wavelengths_nm is None and scene.wavelengths_nm is None:
+                return None, []
+            whose = "the model's source" if told.wavelengths_nm is None else f"scene {scene.name!r}"
+            return None, [f"{whose} tells no wavelengths: its {told.bands} bands are taken as they are"]
+        centres = np.array(told.wavelengths_nm)
+        if len(centres) == scene.num_bands and np.abs(centres - scene.wavelengths_nm).max() < _SAME_NM:
+            return None, []
+        resampling = resample_to(centres, scene.name, scene.wavelengths_nm)
+        return resampling, [resampling.note]
+
+    def _check_numbers(self, array: NDArray[np.generic]) -> None:
+        if array.dtype.kind not in "iuf":
+            raise InvalidInputError(f"an array of {array.dtype}; expected real numbers.")
+        # Piece by piece: a whole array of bools would be a quarter of a scene.
+        if array.dtype.kind == "f" and not all(np.isfinite(piece).all() for piece in array):
+            raise InvalidInputError("NaN or infinity in the input; mask those pixels or leave the bands out.")

@@ -1,0 +1,102 @@
+"""What a registered model was trained and validated on, kept on its run: enough to compare it fairly later.
+
+Positions and hashes only; no pixel and no label is written.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, first_line
+from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
+from sceneshift.scenes.source import SourceDomain
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_FOLDER = "data"
+_RECIPES: Mapping[str, type[Recipe]] = {"NamedPair": NamedPair, "InScene": InScene}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedOn:
+    """The pixels of one source.
+
+    Args:
+        recipe: What the pair is made from.
+        source_hash: Of the source with its labels.
+        split_hash: Of the split.
+        train: Flat indices of the source's training pixels.
+        validation: Flat indices of its validation pixels; none where all pixels trained.
+    """
+
+    recipe: Recipe
+    source_hash: str
+    split_hash: str
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, recipe: Recipe, source: SourceDomain, *, source_hash: str) -> Self:
+        """Describe a source and its split.
+
+        Args:
+            recipe: What the pair is made from.
+            source: Its source.
+            source_hash: The source's content hash, which whoever asks has at hand.
+        """
+        split = source.split
+        return cls(
+            recipe=recipe,
+            source_hash=source_hash,
+            split_hash=split.content_hash,
+            train=split.train,
+            validation=split.validation,
+        )
+
+    def save(self, client: "MlflowClient", run_id: str) -> None:
+        """Keep it on a run."""
+        values = {
+            "recipe": {"kind": type(self.recipe).__name__, **asdict(self.recipe)},
+            "source_hash": self.source_hash,
+            "split_hash": self.split_hash,
+            "train": self.train.tolist(),
+            "validation": self.validation.tolist(),
+        }
+        client.log_text(run_id, json.dumps(values), _file(self.recipe.name))
+
+    @classmethod
+    def load(cls, client: "MlflowClient", run_id: str, pair: str) -> Self | None:
+        """Read it from a run; None where the run has none, as those of older versions.
+
+        Raises:
+            InvalidInputError: What is there is something else.
+        """
+        import mlflow
+
+        names = [artifact.path for artifact in client.list_artifacts(run_id, _FOLDER)]
+        if _file(pair) not in names:
+            return None
+        text = mlflow.artifacts.load_text(f"{client.get_run(run_id).info.artifact_uri}/{_file(pair)}")
+        try:
+            values: dict[str, Any] = json.loads(text)
+            recipe = dict(values["recipe"])
+            return cls(
+                recipe=_RECIPES[recipe.pop("kind")](**recipe),
+                source_hash=str(values["source_hash"]),
+                split_hash=str(values["split_hash"]),
+                train=np.array(values["train"], dtype=np.int64),
+                validation=np.array(values["validation"], dtype=np.int64),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInputError(
+                f"{_file(pair)} of run {run_id} does not tell what trained ({first_line(error)}); was it changed?"
+            ) from error
+
+
+def _file(pair: str) -> str:
+    return f"{_FOLDER}/{pair}.json"

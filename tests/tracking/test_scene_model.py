@@ -1,0 +1,244 @@
+"""A model and its description on disk, without MLflow: what it takes, what it refuses, what it says."""
+
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.methods.batch_norm import calibrate_batch_norm
+from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.scene import Footprint, UnlabelledScene
+from sceneshift.tracking.model_description import FORMAT, ModelDescription
+from sceneshift.tracking.scene_model import DESCRIPTION_FILE, WEIGHTS_FILE, SceneModel
+from sceneshift.training.evaluation import map_scene
+
+CENTRES = np.linspace(400, 1100, 8)
+CONFIG = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4, normalization="minmax-per-band")
+
+
+@pytest.fixture(scope="module")
+def source(make_scene):
+    scene = make_scene()
+    return dataclasses.replace(scene, cube=4000 * scene.cube, wavelengths_nm=CENTRES)
+
+
+@pytest.fixture(scope="module")
+def described(source):
+    normalization = Normalization.fit(CONFIG.normalization, source.cube)
+    return ModelDescription.of(
+        method="s2amsnet", config=CONFIG, source=source, normalization=normalization, profile="laptop", study="s"
+    )
+
+
+@pytest.fixture(scope="module")
+def network(source, described):
+    torch.manual_seed(0)
+    network = S2AMSnet.build_classifier(CONFIG, bands=8, classes=3)
+    cube = described.fitted_normalization.apply(source.cube)
+    patches = torch.from_numpy(cube[:40, :30].reshape(8, 5, 6, 5, 8).transpose(0, 2, 4, 1, 3).reshape(48, 8, 5, 5))
+    calibrate_batch_norm(network, [patches])
+    with torch.no_grad():
+        network.head[-1].bias -= network(patches).mean(dim=0)
+    return network.eval()
+
+
+@pytest.fixture
+def folder(tmp_path, network, described):
+    torch.save(network.state_dict(), tmp_path / WEIGHTS_FILE)
+    (tmp_path / DESCRIPTION_FILE).write_text(json.dumps(described.as_dict()))
+    return tmp_path
+
+
+@pytest.fixture
+def model(folder):
+    return SceneModel.load(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(source, network, described):
+    cube = described.fitted_normalization.apply(source.cube)
+    return map_scene(network, cube, patch_size=5, device="cpu")
+
+
+def another(source, **changes):
+    return dataclasses.replace(source.without_labels(), **changes)
+
+
+def change(folder, **changes):
+    path = folder / DESCRIPTION_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_description_holds_names_colours_bands_and_figures_and_survives_json(source, described):
+    again = ModelDescription.from_dict(json.loads(json.dumps(described.as_dict())))
+    assert again == described
+    assert (again.format, again.bands, again.patch_size, again.source_scene) == (FORMAT, 8, 5, "tiny")
+    assert again.class_names == ("soil", "tree", "water")
+    assert again.class_colours == ("#e69f00", "#56b4e9", "#009e73")
+    assert again.wavelengths_nm == tuple(CENTRES)
+    assert again.method_config == CONFIG
+    assert again.source_values.high == source.cube.max()
+    assert again.source_footprint == source.footprint
+
+
+def test_nothing_of_the_source_s_pixels_is_in_a_description_or_a_made_cube(source, described):
+    made = described.made_cube()
+    assert made.shape == (2, 3, 8)
+    assert source.cube.min() < made.min() < made.max() < source.cube.max()
+    assert not np.isin(made, source.cube).any()
+    assert len(json.dumps(described.as_dict())) < 3000
+
+
+def test_a_scene_and_its_bare_cube_are_mapped_alike(model, source, expected):
+    assert len(np.unique(expected)) == 3
+    for given in (source, source.without_labels(), source.cube, source.cube.astype(np.float64)):
+        class_map = model.map_scene(given)
+        assert class_map.dtype == np.int64
+        np.testing.assert_array_equal(class_map, expected)
+
+
+@pytest.mark.parametrize("tile_shape", [(40, 30), (7, 11), (1, 30)])
+def test_the_map_does_not_depend_on_the_tiles(model, source, expected, tile_shape):
+    np.testing.assert_array_equal(model.map_scene(source, tile_shape=tile_shape), expected)
+
+
+def test_probabilities_and_patches_agree_with_the_map(model, source, expected):
+    probabilities = model.map_probabilities(source)
+    assert probabilities.shape == (40, 30, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=2), 1, atol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=2) + 1, expected)
+    patches = np.stack([source.cube[i : i + 5, 9:14].transpose(2, 0, 1) for i in range(30)])
+    np.testing.assert_array_equal(model.patch_logits(patches).argmax(dim=1).numpy() + 1, expected[2:32, 11])
+
+
+def test_a_model_of_an_older_version_still_loads(folder, described, source, expected):
+    # What was written before descriptions had a format.
+    first = {"method", "config", "bands", "class_names", "source_scene", "normalization", "profile", "study"}
+    kept = {key: value for key, value in described.as_dict().items() if key in first}
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(kept))
+    model = SceneModel.load(folder)
+    assert (model.description.format, model.description.source_values) == (1, None)
+    assert model.description.class_colours == described.class_colours
+    np.testing.assert_array_equal(model.map_scene(source.cube), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 3}, r"of format 3; this version reads 1 to 2\. Install a newer one, or load the model by mlflow"),
+        ({"format": "x"}, "of format 'x'"),
+        ({"shoe_size": 44}, "holds shoe_size"),
+        ({"method": "s2amsnett"}, "no method is called 's2amsnett'; did you mean 's2amsnet'"),
+        ({"normalization": ["l2-per-pixel"]}, "is no normalization; expected a mapping"),
+        ({"source_footprint": {"parent": "x"}}, "description is broken"),
+        ({"class_names": ["soil", "tree"]}, "does not hold the weights its description tells of"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
+    change(folder, **changes)
+    with pytest.raises(InvalidInputError, match=message):
+        SceneModel.load(folder)
+
+
+def test_damaged_and_missing_files_are_named(folder):
+    (folder / WEIGHTS_FILE).write_bytes(b"no weights")
+    with pytest.raises(InvalidInputError, match=r"weights\.pt holds no weights"):
+        SceneModel.load(folder)
+    (folder / DESCRIPTION_FILE).write_text("{")
+    with pytest.raises(InvalidInputError, match=r"description\.json is no JSON"):
+        SceneModel.load(folder)
+    (folder / WEIGHTS_FILE).unlink()
+    with pytest.raises(MissingDataError, match=r"there is no .*weights\.pt"):
+        SceneModel.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((4, 4, 7)), r"\(4, 4, 7\), 7 bands; expected \(rows, columns, 8\).*Are the bands last\?"),
+        (np.ones((8, 5, 5)), r"A single patch is \(1, 8, 5, 5\)"),
+        (np.ones((4, 8)), r"shape \(4, 8\); expected a cube"),
+        (np.full((4, 4, 8), np.nan), "NaN or infinity in the input"),
+        (np.full((4, 4, 8), "x"), "expected real numbers"),
+        (np.full((4, 4, 8), 0.5), "median spectrum has a brightness"),
+        (np.zeros((4, 4, 8)), "every number of the input is zero"),
+    ],
+)
+def test_a_cube_of_another_kind_is_refused(model, array, message):
+    with pytest.raises(InvalidInputError, match=message):
+        model.map_scene(array)
+
+
+def test_numbers_that_are_right_all_the_same_can_be_forced(model):
+    assert model.map_scene(np.full((4, 4, 8), 0.5), check_values=False).shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("patches", "message"),
+    [
+        (np.ones((2, 7, 5, 5)), r"\(2, 7, 5, 5\); this model takes \(B, 8, 5, 5\): 8 bands, 5 x 5"),
+        (np.ones((2, 8, 7, 7)), r"this model takes \(B, 8, 5, 5\)"),
+        (np.full((2, 8, 5, 5), np.inf), "NaN or infinity"),
+        (np.full((2, 8, 5, 5), 0.5), "median spectrum has a brightness"),
+    ],
+)
+def test_patches_of_another_kind_are_refused(model, patches, message):
+    with pytest.raises(InvalidInputError, match=message):
+        model.patch_logits(patches)
+
+
+def test_a_finer_sensor_is_resampled_and_it_is_said(model, source, expected, caplog):
+    centres = np.linspace(390, 1110, 145)  # every 5 nm, the model's 100 nm steps among them
+    fine = np.stack([np.interp(centres, CENTRES, spectrum) for spectrum in source.cube.reshape(-1, 8)])
+    scene = another(source, cube=fine.reshape(40, 30, 145).astype(np.float32), wavelengths_nm=centres, name="fine")
+    with caplog.at_level(logging.WARNING):
+        class_map = model.map_scene(scene)
+    assert "scene 'fine' has 145 from 390 to 1110 nm, resampled to the model's 8 by linear interpolation" in caplog.text
+    assert np.mean(class_map == expected) > 0.99
+    np.testing.assert_array_equal(model.map_scene(scene, tile_shape=(3, 7)), class_map)
+
+
+def test_bands_in_another_order_are_put_in_the_model_s(model, source, expected):
+    turned = another(source, cube=np.ascontiguousarray(source.cube[..., ::-1]), wavelengths_nm=CENTRES[::-1])
+    np.testing.assert_array_equal(model.map_scene(turned), expected)
+
+
+@pytest.mark.parametrize(
+    ("centres", "message"),
+    [
+        (np.linspace(400, 1000, 20), r"wants 8 bands from 400 to 1100 nm; .* 1 of the model's lie beyond"),
+        (np.linspace(0.4, 1.1, 8), "lie beyond those. Are all in nanometres"),
+        (np.linspace(400, 1100, 5), "too coarse for this model"),
+        (np.concatenate([np.linspace(400, 620, 40), np.linspace(900, 1100, 40)]), "with a gap at 2 of the model's"),
+    ],
+)
+def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, centres, message):
+    cube = np.full((4, 4, len(centres)), 2000, dtype=np.float32)
+    with pytest.raises(InvalidInputError, match=message):
+        model.map_scene(UnlabelledScene(name="x", cube=cube, wavelengths_nm=centres))
+
+
+def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_said(model, source, expected, caplog):
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(model.map_scene(another(source, wavelengths_nm=None)), expected)
+    assert "scene 'tiny' tells no wavelengths: its 8 bands are taken as they are" in caplog.text
+    fewer = another(source, cube=np.ascontiguousarray(source.cube[..., :7]), wavelengths_nm=None)
+    with pytest.raises(InvalidInputError, match=r"has 7 bands, this model was trained on 8.*the scene has no wavelen"):
+        model.map_scene(fewer)
+
+
+def test_a_scene_whose_file_was_normalized_is_refused(model, source):
+    with pytest.raises(InvalidInputError, match=r"went through \['l2-per-pixel'\], the model's source 'tiny' through"):
+        model.map_scene(another(source, normalization=("l2-per-pixel",)))
+
+
+def test_what_lies_in_the_source_is_known(described, source):
+    assert described.shares_pixels_with(source)
+    apart = Footprint(parent="tiny", rows=(100, 140), columns=(0, 30))
+    assert not described.shares_pixels_with(another(source, footprint=apart))
+    assert not described.shares_pixels_with(another(source, footprint=None, name="other"))
