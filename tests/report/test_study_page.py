@@ -126,7 +126,7 @@ def test_classes_have_intervals_and_confusions_counts(closed):
     rows = table(out, "per_class_two")
     assert [int(row["fields"]) for row in rows] == [4, 3, 1]
     assert float(rows[0]["best, %"]) == pytest.approx(100 * counts.scores().recall[0])
-    assert rows[2]["class"] == "water (not in the validation score)"
+    assert rows[2]["class"] == "water *"
     confusion = table(out, "confusion_two_best")
     assert [[int(row[c]) for c in ("soil_a", "tree & bush", "water")] for row in confusion] == (
         counts.scores().confusion.tolist()
@@ -148,7 +148,7 @@ def test_leakage_and_machine_are_told(closed, page):
 
 def test_few_trials_are_called_a_lead(page):
     assert "Only 8 trials, for 3 parameters: take it as a lead" in page.text
-    assert "Left out, as only some trials have them: flips." in page.text
+    assert "Left out, only some trials have them: flips." in page.text
 
 
 def test_the_markdown_says_the_same_and_links_nothing(closed):

@@ -36,9 +36,14 @@ def importance_section(record: StudyRecord) -> Section:
     else:
         parts += _importance_parts(importances, num=num, epoch=epoch)
         names = [i.name for i in importances]
-        left_out = sorted({name for t in compared.trials for name in t.params} - set(names))
-        if left_out:
-            parts.append(Paragraph(text=f"Left out, as only some trials have them: {', '.join(left_out)}."))
+        drawn = {name: d for t in compared.trials for name, d in t.distributions.items() if name not in names}
+        alone = sorted(name for name, distribution in drawn.items() if distribution.single())
+        for left_out, why in (
+            (sorted(drawn.keys() - set(alone)), "only some trials have them"),
+            (alone, "one value alone was allowed"),
+        ):
+            if left_out:
+                parts.append(Paragraph(text=f"Left out, {why}: {', '.join(left_out)}."))
         parts += _landscape_parts(compared, names, epoch=epoch)
     return Section(
         anchor="importance",

@@ -120,7 +120,8 @@ tbody tr:nth-child(even) td { background: var(--band); }
 .confusion tbody tr:nth-child(even) td { background: none; }
 .confusion th.turned { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; padding: .5rem .3rem; }
 .confusion th { vertical-align: bottom; }
-.confusion td.count { text-align: right; min-width: 2.9rem; }
+.confusion table { font-size: .8rem; }
+.confusion td.count { text-align: right; padding: .25rem .5rem; }
 .confusion td.count.zero { color: var(--soft); }
 picture, img { display: block; max-width: 100%; }
 img { height: auto; margin: .8rem 0; }

@@ -209,7 +209,8 @@ def _tidy_logarithmic(axis: Axis, *, fine: float = 30) -> None:
     """
     if axis.get_scale() == "log":
         low, high = sorted(axis.get_view_interval())
-        axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high / low < fine else (1.0,), numticks=5))
+        wide = high / low > 1000  # more than two numbers of four digits don't fit beside each other
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high / low < fine else (1.0,), numticks=3 if wide else 5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 

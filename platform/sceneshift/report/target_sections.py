@@ -154,7 +154,7 @@ def leakage_section(record: StudyRecord) -> Section:
         parts.append(
             Paragraph(
                 text="A split leaks: held-out pixels lie inside training patches, or were drawn at random among those "
-                "that train. Accuracy on them is too good, and not comparable with that of a split by blocks or fields.",
+                "that train. Accuracy on them is too good, and not comparable with a split by blocks or fields.",
                 warns=True,
             )
         )
@@ -280,13 +280,14 @@ def _per_class_table(
     rows: list[Sequence[Cell | Value]] = []
     for k, name in enumerate(noted["classes"]):
         cells = [cell for role in counts for cell in (per_cent(value) for value in _ends(intervals[role][k]))]
-        scored = "" if k in noted["scored classes"] else " (not in the validation score)"
+        scored = "" if k in noted["scored classes"] else " *"
         rows.append((name + scored, noted["training pixels"][k], int(pixels[k]), int(fields[k]), *cells))
     headings = [heading for role in counts for heading in (f"{role}, %", "from", "to")]
     return Table(
         name=f"per_class_{pair}",
-        caption=f"Accuracy by class on the target of {pair}, with 95 % intervals over fields.",
-        columns=("class", "training pixels", "target pixels", "fields", *headings),
+        caption=f"Accuracy by class on the target of {pair}, with 95 % intervals over fields; pixels that trained and "
+        "pixels of the target. *: not in the validation score.",
+        columns=("class", "trained", "target", "fields", *headings),
         rows=rows,
     )
 
