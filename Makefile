@@ -13,7 +13,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast lint types format ui bench bench-scaling bench-trials bench-threads clean
+.PHONY: help env tune smoke test test-fast lint types format ui dashboard bench bench-scaling bench-trials bench-threads clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -60,6 +60,11 @@ ui: $(READY)  ## open MLflow on the studies in STORAGE (default: results), or on
 	  exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
 	*) exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
 	esac
+
+dashboard: $(READY)  ## open Optuna's dashboard on a study: STUDY=results/NAME
+	@test -f "$(STUDY)/optuna.db" || { echo "error: no study at STUDY='$(STUDY)'; give STUDY=results/NAME, a folder with an optuna.db"; exit 1; }
+	@test -x $(BIN)/optuna-dashboard || $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dashboard]'
+	$(BIN)/optuna-dashboard sqlite:///$(abspath $(STUDY))/optuna.db --host 127.0.0.1 --port 8080
 
 bench: $(READY)  ## speed, memory and equality beside plain PyTorch, with a picture (ARGS="--bands 103 --patch 11")
 	$(BIN)/python benchmarks/speed.py $(ARGS)

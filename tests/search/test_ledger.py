@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from sceneshift.errors import StudyError
-from sceneshift.search.ledger import Ledger
+from sceneshift.search.ledger import Ledger, read_ledger
 from sceneshift.search.profile import Profile
 from sceneshift.search.tuner import choose_winner
 
@@ -209,3 +209,28 @@ def test_a_damaged_ledger_is_told(tmp_path):
     (tmp_path / "optuna.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(StudyError, match="is damaged or no ledger of study 'study'"):
         reopen(tmp_path / "optuna.db")
+
+
+def test_a_ledger_is_read_without_being_written(ledger, tmp_path):
+    run(ledger, [0.1, 0.4])
+    ledger.complete(0)
+    ask(ledger)
+    ledger.study.enqueue_trial({"x": 0.2})
+    ledger.count_opening()
+    path = tmp_path / "deep" / "optuna.db"
+    before = path.read_bytes()
+    reading = read_ledger(path)
+    assert [(r.number, r.state) for r in reading.records] == [(0, "complete"), (1, "running")]
+    assert reading.records[0] == ledger.record(0)
+    assert (reading.openings, reading.settings["pairs"], reading.study.study_name) == (1, ["a", "b"], "study")
+    # What is done to the copy in memory doesn't reach the file.
+    reading.study.set_user_attr("times the target was opened", 9)
+    assert path.read_bytes() == before
+    with pytest.raises(StudyError, match="no ledger"):
+        read_ledger(tmp_path / "optuna.db")
+
+
+def test_a_ledger_at_an_odd_place_is_read(tmp_path):
+    odd = tmp_path / "100% of #c"
+    run(create(odd / "optuna.db"), [0.3])
+    assert [record.value for record in read_ledger(odd / "optuna.db").records] == [0.3]

@@ -167,6 +167,7 @@ def test_pictures_are_drawn_and_logged(uncut, client):
     folder = storage / NAME / "report"
     names = {"map_west-east.png", "map_sw-se.png", "confusion_west-east.png", "confusion_sw-se.png"}
     names |= {"optimization_history.png", "summary.json", "scores.md"}
+    names |= {"evidence.json", "index.html", "report.md", "tables"}
     assert {path.name for path in folder.iterdir()} == names
     for name in names:
         if name.endswith(".png"):
@@ -381,7 +382,8 @@ def test_a_search_within_one_scene_ends_well_and_shows_what_lies_inside_pixels(t
     folder = tmp_path / NAME / "report"
     kinds = ("map", "confusion", "abundances", "endmembers", "reconstruction")
     names = {f"{kind}_indian_pines.png" for kind in kinds} | {"optimization_history.png"}
-    assert {path.name for path in folder.iterdir()} == names | {"summary.json", "scores.md"}
+    told_in = {"summary.json", "scores.md", "evidence.json", "index.html", "report.md", "tables"}
+    assert {path.name for path in folder.iterdir()} == names | told_in
     for name in names:
         pixels = image.imread(folder / name)
         assert pixels.shape[0] > 300

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import sqlalchemy.exc
@@ -150,7 +151,6 @@ class Ledger:
         if path.exists():
             raise StudyError(f"study {name!r} exists at {path}; go on with --resume or choose another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             study_name=name,
             storage=_storage(path),
@@ -276,6 +276,7 @@ class Ledger:
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.storages.RDBStorage(f"sqlite:///{path}")
 
 
@@ -287,3 +288,48 @@ def _asha(profile: Profile) -> optuna.pruners.SuccessiveHalvingPruner:
     return optuna.pruners.SuccessiveHalvingPruner(
         min_resource=profile.grace_epochs, reduction_factor=profile.reduction_factor
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerReading:
+    """What a ledger holds, for those who only look.
+
+    Args:
+        study: Optuna's study, for its pictures.
+        settings: What a resumed search must agree with.
+        records: All trials by number, those not yet begun left out.
+        openings: How often target labels have been looked at.
+    """
+
+    study: optuna.Study
+    settings: Mapping[str, Any]
+    records: tuple[TrialRecord, ...]
+    openings: int
+
+
+def read_ledger(path: Path) -> LedgerReading:
+    """Read a ledger without changing it, also while a search writes it.
+
+    Raises:
+        StudyError: There is none, or it can't be read.
+    """
+    if not path.is_file():
+        raise StudyError(f"no ledger of a study at {path}.")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        # Quoted twice: SQLAlchemy undoes one, SQLite the other.
+        location = quote(quote(str(path.resolve())))
+        storage = optuna.storages.RDBStorage(f"sqlite:///file:{location}?mode=ro&uri=true")
+        # The trials are read once: a picture and a table of one report are of the same moment.
+        stored = optuna.load_study(study_name=None, storage=storage)
+        study = optuna.create_study(study_name=stored.study_name, direction="maximize")
+        study.add_trials(stored.get_trials(deepcopy=False))
+        attributes = stored.user_attrs
+        settings, openings = attributes[_SETTINGS], int(attributes.get(_OPENINGS, 0))
+    except (sqlalchemy.exc.SQLAlchemyError, KeyError, ValueError) as error:
+        raise StudyError(
+            f"{path} is damaged or no ledger of one study ({first_line(error)}). Put a copy back."
+        ) from error
+    trials = study.get_trials(deepcopy=False)
+    records = tuple(TrialRecord.from_optuna(t) for t in trials if t.state != TrialState.WAITING)
+    return LedgerReading(study=study, settings=settings, records=records, openings=openings)

@@ -17,6 +17,7 @@ from sceneshift.methods.registry import find_method
 from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
 from sceneshift.report.screen import render_screen, render_table
 from sceneshift.report.separation import render_separation, separation_metrics
+from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import Recipe
@@ -25,8 +26,10 @@ from sceneshift.scenes.target import TargetScorer, open_target
 from sceneshift.scores import Scores
 from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
 from sceneshift.search.tuner import SearchPlan
+from sceneshift.study.evidence import write_evidence
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
+from sceneshift.study.report import write_report_or_tell
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import LoggedModel, log_and_register, registered_name
@@ -87,6 +90,7 @@ def close_study(
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     largest: dict[str, float] = {}
+    counts: dict[str, dict[str, FieldCounts]] = {pair.name: {} for pair in study.pairs}
     for recipe, pair, source in zip(study.recipes, study.pairs, study.sources, strict=True):
         door = open_target(recipe)
         largest[pair.name] = door.largest_class_share()
@@ -96,10 +100,11 @@ def close_study(
             cube = normalization.apply(pair.target.cube)
             class_map = map_scene(classifier, cube, patch_size=record.config["patch_size"], device="cpu")
             scores = door.score(class_map)
+            truth, num_classes = door.ground_truth(), len(pair.class_names)
+            counts[pair.name][role] = FieldCounts.of_map(truth, class_map, num_classes=num_classes)
             rows.append(_row(pair, role, _validation(record, pair.name), scores.as_dict()))
             if role == BEST:
                 title = f"{study.method}, {pair.name}, {_unseen(pair)}, profile {study.profile.name}"
-                truth = door.ground_truth()
                 draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
                 draw_subpixels(folder, pair, classifier, cube, normalization=normalization, title=title)
         rows.append(_majority_row(pair, source, door))
@@ -138,6 +143,8 @@ def close_study(
     tables = (render_table(rows, profile=study.profile.name), render_separation(separation))
     table = "\n".join(filter(None, tables))
     (folder / "scores.md").write_text(table)
+    write_evidence(folder, study, plan, winner=winner, counts=counts)
+    write_report_or_tell(study.directory)
     try:
         models = [
             _log_model(study, mirror, winner, trained[pair.name, BEST], recipe, source, rows)

@@ -1,0 +1,165 @@
+"""The report of a study: one HTML page that opens without a network, the same as Markdown, and every table in files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sceneshift
+from sceneshift.errors import StudyError, first_line
+from sceneshift.report.importance_section import importance_section
+from sceneshift.report.page import Bullets, Paragraph, Part, Section, render_html, render_markdown
+from sceneshift.report.search_sections import compute_section, pruning_section, searched_section, trials_section
+from sceneshift.report.study_record import BEST, DEFAULTS, StudyRecord
+from sceneshift.report.tables import Table
+from sceneshift.report.target_sections import (
+    confusion_section,
+    leakage_section,
+    maps_section,
+    per_class_section,
+    scores_section,
+)
+from sceneshift.scenes.file_access import replacing
+
+
+def write_study_report(directory: Path, out: Path | None = None) -> Path:
+    """Write a study's report.
+
+    The target's labels are not opened: what the page says of the target is what the closing noted. A study that is not
+    closed has a page of what there is, which says so.
+
+    Args:
+        directory: The study's, with its ``optuna.db``.
+        out: Folder of ``index.html``, ``report.md`` and ``tables/``; by default the study's ``report/``.
+
+    Returns:
+        The page.
+
+    Raises:
+        StudyError: There is no study, a file of it is damaged, or the folder can't be written.
+    """
+    record = StudyRecord.read(directory)
+    sections = study_sections(record)
+    title = f"Study {record.name}"
+    where = "within one scene" if _within_one_scene(record) else "across scenes"
+    lead = f"A hyperparameter search of {record.method} {where}, profile {record.settings['profile']}."
+    footer = f"Written by sceneshift {sceneshift.__version__} from {record.directory.name}/optuna.db and report/."
+    folder = record.report_folder if out is None else out
+    try:
+        (folder / "tables").mkdir(parents=True, exist_ok=True)
+        for section in sections:
+            for part in section.parts:
+                if isinstance(part, Table):
+                    part.write(folder / "tables")
+        with replacing(folder / "report.md") as temporary:
+            temporary.write_text(render_markdown(title, lead, sections, footer=footer), encoding="utf-8")
+        # The page last: where it is new, all else is.
+        with replacing(folder / "index.html") as temporary:
+            temporary.write_text(render_html(title, lead, sections, footer=footer), encoding="utf-8")
+    except OSError as error:
+        raise StudyError(
+            f"the report can't be written to {folder} ({first_line(error)}); name another folder by --out."
+        ) from error
+    return folder / "index.html"
+
+
+def study_sections(record: StudyRecord) -> list[Section]:
+    """The report's sections, in their order."""
+    return [
+        summary_section(record),
+        searched_section(record),
+        scores_section(record),
+        trials_section(record),
+        importance_section(record),
+        pruning_section(record),
+        per_class_section(record),
+        confusion_section(record),
+        maps_section(record),
+        leakage_section(record),
+        compute_section(record),
+    ]
+
+
+def summary_section(record: StudyRecord) -> Section:
+    """The figures that matter, and what may be concluded from them."""
+    parts: list[Part] = []
+    if not record.is_closed:
+        running = sum(not r.is_finished for r in record.records)
+        parts.append(
+            Paragraph(
+                text=f"This study is not closed ({len(record.records)} trials begun, {running} of them not ended). The "
+                "page shows what there is; the winner may still change, and the target has not been scored.",
+                warns=True,
+            )
+        )
+    elif record.is_stale:
+        parts.append(
+            Paragraph(
+                text="Trials have been added since this study was closed. What is said of the winner and the target is "
+                "of that closing; close the study again by --resume.",
+                warns=True,
+            )
+        )
+    if record.settings["profile"] == "smoke-test":
+        parts.append(Paragraph(text="A smoke test: every part ran, and no figure means anything.", warns=True))
+    parts += [Bullets(items=_findings(record)), Paragraph(text="What one may and may not conclude:")]
+    parts.append(Bullets(items=_limits(record)))
+    return Section(
+        anchor="summary",
+        title="In short",
+        intro="The figures that matter, and how far they carry. Every later section says how its figures came about.",
+        parts=parts,
+    )
+
+
+def _findings(record: StudyRecord) -> Sequence[str]:
+    best, defaults = record.best, record.defaults
+    items = []
+    if best is None:
+        items.append("No trial has run all its epochs yet: there is no winner.")
+    else:
+        told = "the defaults themselves" if best.is_reference else f"trial {best.number + 1}"
+        text = f"Best by validation: {told}, val/aa {best.value:.3f}"
+        if defaults is not None and not best.is_reference:
+            of = "" if defaults.value is None else f" against {defaults.value:.3f} of the defaults"
+            text += of if defaults.state == "complete" else f"; the defaults did not run to their end{of}"
+        items.append(text + ".")
+    for pair in record.pairs if record.summary is not None else ():
+        assert record.summary is not None
+        target = {row["role"]: row["target"] for row in record.summary["scores"] if row["pair"] == pair}
+        told = ", ".join(
+            f"{role} OA {100 * target[role]['oa']:.1f} AA {100 * target[role]['aa']:.1f} kappa "
+            f"{target[role]['kappa']:.2f}".replace("-", "−")
+            for role in (BEST, DEFAULTS, "majority class")
+            if role in target
+        )
+        items.append(f"Target of {pair}: {told}.")
+    return items
+
+
+def _limits(record: StudyRecord) -> Sequence[str]:
+    num = len(record.records)
+    complete = sum(r.state == "complete" for r in record.records)
+    items = [
+        f"{num} trials, {complete} of them run to the end: the best found, not the best there is. A search of another "
+        "seed may well choose otherwise.",
+        "Each configuration was trained once. How much two trainings of one configuration differ is not known from "
+        "this study; a gap between best and defaults holds that luck too.",
+    ]
+    places = len(record.pairs)
+    named = "one scene" if places == 1 and _within_one_scene(record) else f"{places} pair{'s' if places > 1 else ''}"
+    items.append(
+        f"The target figures are of {named}. They say nothing of other sensors, places or seasons"
+        + (", and source and target come from one flight." if _all_one_flight(record) else ".")
+    )
+    items.append("Validation scores are of the scenes that were trained on; only the target column is of the unseen.")
+    return items
+
+
+def _within_one_scene(record: StudyRecord) -> bool:
+    if record.evidence is not None:
+        return any("test" in noted["splits"] for noted in record.evidence["pairs"].values())
+    return any(key.startswith("test split hash of ") for key in record.settings)
+
+
+def _all_one_flight(record: StudyRecord) -> bool:
+    noted = list(record.evidence["pairs"].values()) if record.evidence is not None else []
+    return bool(noted) and all(pair["source"]["flight"] == pair["target"]["flight"] for pair in noted)

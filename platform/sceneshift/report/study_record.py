@@ -1,0 +1,170 @@
+"""A study as its report finds it on disk: the ledger, and what the closing wrote beside it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from sceneshift.errors import StudyError, first_line
+from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.search.ledger import REFERENCE_TRIAL, TrialRecord, read_ledger
+
+#: The files a closing writes into the study's report folder.
+SUMMARY, EVIDENCE = "summary.json", "evidence.json"
+
+#: The ledger of a study, in its directory.
+LEDGER = "optuna.db"
+
+#: The roles of the two configurations a study shows.
+BEST, DEFAULTS = "best", "defaults"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """All that is known of a study.
+
+    Args:
+        directory: The study's.
+        study: Optuna's study.
+        settings: What it was begun with.
+        records: Its trials.
+        openings: How often target labels have been looked at.
+        summary: What the closing wrote; None before it.
+        evidence: What the closing noted for the report; None before it, and for studies of earlier versions.
+    """
+
+    directory: Path
+    study: optuna.Study
+    settings: Mapping[str, Any]
+    records: Sequence[TrialRecord]
+    openings: int
+    summary: Mapping[str, Any] | None
+    evidence: Mapping[str, Any] | None
+
+    @classmethod
+    def read(cls, directory: Path) -> "StudyRecord":
+        """Read a study's directory; nothing is changed.
+
+        Raises:
+            StudyError: There is no study, or a file of it can't be read.
+        """
+        reading = read_ledger(directory / LEDGER)
+        return cls(
+            directory=directory,
+            study=reading.study,
+            settings=reading.settings,
+            records=reading.records,
+            openings=reading.openings,
+            summary=_read_json(directory / "report" / SUMMARY),
+            evidence=_read_json(directory / "report" / EVIDENCE),
+        )
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.study.study_name
+
+    @property
+    def report_folder(self) -> Path:
+        """Where the closing wrote, and the report goes by default."""
+        return self.directory / "report"
+
+    @property
+    def method(self) -> str:
+        """The method that was searched."""
+        return str(self.settings["method"])
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a trial that runs to its end."""
+        return int(self.settings["epochs"])
+
+    @property
+    def pairs(self) -> Sequence[str]:
+        """Names of the pairs, or of the scene."""
+        return [str(name) for name in self.settings["pairs"]]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether winner and defaults have been scored on the targets."""
+        return self.summary is not None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether trials have been added since the closing."""
+        if self.summary is None:
+            return False
+        closed_with = sum(int(self.summary["trials"][state]) for state in ("complete", "pruned", "fail"))
+        return closed_with != len(self.records)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial the closing chose; before it, the one it would choose now."""
+        if self.summary is not None:
+            number = int(self.summary["best"]["trial"])
+            return next((record for record in self.records if record.number == number), None)
+        complete = [r for r in self.records if r.state == "complete" and r.value is not None and np.isfinite(r.value)]
+        return max(complete, key=lambda record: (record.value, -record.number), default=None)
+
+    @property
+    def defaults(self) -> TrialRecord | None:
+        """The reference trial."""
+        return next((record for record in self.records if record.number == REFERENCE_TRIAL), None)
+
+    @property
+    def stopped_by_asha(self) -> list[TrialRecord]:
+        """The trials that were stopped for being worse, not for want of time."""
+        return [r for r in self.records if r.state == "pruned" and "time budget" not in r.reason]
+
+    @property
+    def stopped_by_time(self) -> list[TrialRecord]:
+        """The trials the time budget ended."""
+        return [r for r in self.records if r.state == "pruned" and "time budget" in r.reason]
+
+    @property
+    def compared_epoch(self) -> int:
+        """The last epoch that (nearly) every trial reached: before the first rung, ASHA stops none."""
+        if self.evidence is not None:
+            rung = min(int(self.evidence["profile"]["grace_epochs"]), self.epochs)
+        else:
+            rung = min((record.last_epoch for record in self.stopped_by_asha), default=self.epochs)
+        reached = [record.last_epoch for record in self.records if record.last_epoch > 0]
+        return rung if any(epoch >= rung for epoch in reached) else max(reached, default=1)
+
+    def shown(self) -> dict[str, TrialRecord]:
+        """The winner and the defaults, by role, where they are there."""
+        roles = {BEST: self.best, DEFAULTS: self.defaults}
+        return {role: record for role, record in roles.items() if record is not None}
+
+    def pair_evidence(self, pair: str) -> Mapping[str, Any] | None:
+        """What the closing noted of a pair."""
+        found: Mapping[str, Any] | None = None if self.evidence is None else self.evidence["pairs"].get(pair)
+        return found
+
+    def field_counts(self, pair: str) -> dict[str, FieldCounts]:
+        """By role, what the closing's maps say of the target's fields; empty where it noted nothing."""
+        noted = self.pair_evidence(pair)
+        return {
+            role: FieldCounts(
+                classes=np.asarray(fields["classes"], dtype=np.int64),
+                predicted=np.asarray(fields["predicted"], dtype=np.int64),
+            )
+            for role, fields in (noted["fields"] if noted else {}).items()
+        }
+
+
+def _read_json(path: Path) -> Mapping[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"{path} can't be read ({first_line(error)}). Put a copy back, or remove it to have a report without it."
+        ) from error
+    assert isinstance(found, dict)
+    return found

@@ -1,0 +1,327 @@
+"""The sections of a study's report on what came of it: scores, classes, confusions, maps, separation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sceneshift.report.confusion_table import confusion_table
+from sceneshift.report.page import Bullets, Paragraph, Part, Section, Sheet
+from sceneshift.report.per_class_picture import draw_per_class
+from sceneshift.report.study_record import BEST, DEFAULTS, StudyRecord
+from sceneshift.report.tables import Cell, Table, Value, digits, per_cent
+from sceneshift.report.uncertainty import (
+    FEW_FIELDS,
+    FieldCounts,
+    Interval,
+    bootstrap_difference,
+    bootstrap_fields,
+)
+
+_FIGURES = ("oa", "aa", "kappa")
+_NOT_CLOSED = "The study is not closed: the target has not been scored, and nothing here says how well it would be."
+_NOT_NOTED = (
+    "This study was closed by a version that noted no counts by field: {what} can't be told. The target is not opened "
+    "again for a report."
+)
+
+
+def scores_section(record: StudyRecord) -> Section:
+    """Best and defaults on validation and target."""
+    parts: list[Part] = []
+    if record.summary is None:
+        parts.append(Paragraph(text=_NOT_CLOSED, warns=True))
+    else:
+        parts.append(_scores_table(record.summary))
+        largest = ", ".join(f"{p} {100 * share:.1f} %" for p, share in record.summary["largest target class"].items())
+        parts.append(
+            Paragraph(
+                text="'majority class' always answers the source's largest class: what a figure has to beat. Always "
+                f"answering the target's own largest class, which nobody can know, would reach OA {largest}."
+            )
+        )
+        rows = [row for pair in record.pairs for row in _interval_rows(pair, record.field_counts(pair))]
+        if rows:
+            parts.append(
+                Table(
+                    name="target_intervals",
+                    caption="On the target, with 95 % intervals over fields drawn with replacement; the difference on "
+                    "the same draws.",
+                    columns=("pair", "what", "figure", "value", "from", "to"),
+                    rows=rows,
+                )
+            )
+            parts.append(_verdict(record))
+        else:
+            parts.append(Paragraph(text=_NOT_NOTED.format(what="intervals"), warns=True))
+    return Section(
+        anchor="scores",
+        title="Best and defaults",
+        intro=(
+            "OA is the share of pixels classified rightly, AA the mean of the classes' shares, kappa the agreement "
+            "beyond chance. The winner was chosen by its validation score, which is therefore a little too good; the "
+            "target was looked at only afterwards. The distance between the two is the shift between the scenes."
+        ),
+        parts=parts,
+    )
+
+
+def per_class_section(record: StudyRecord) -> Section:
+    """Accuracy of every class with intervals over fields."""
+    parts: list[Part] = []
+    for pair in record.pairs:
+        counts, noted = record.field_counts(pair), record.pair_evidence(pair)
+        if noted is None or not counts:
+            continue
+        intervals = {role: bootstrap_fields(found).per_class for role, found in counts.items()}
+        parts.append(draw_per_class(pair, noted["classes"], intervals))
+        parts.append(_per_class_table(pair, noted, counts, intervals))
+    if not parts:
+        told = _NOT_CLOSED if record.summary is None else _NOT_NOTED.format(what="accuracies by class")
+        parts.append(Paragraph(text=told, warns=True))
+    else:
+        parts.append(
+            Bullets(
+                items=(
+                    "An interval holds 95 % of what comes out when the class's fields are drawn anew. A class of one "
+                    f"field has none; with fewer than {FEW_FIELDS} fields it is rough, and rather too narrow.",
+                    "It speaks of other fields of this scene, not of other scenes, flights or seasons, and not of "
+                    "another training: each configuration was trained once, from one seed.",
+                    "Within one scene a field that the split cuts counts as several, which narrows the intervals.",
+                )
+            )
+        )
+    return Section(
+        anchor="classes",
+        title="Accuracy by class",
+        intro=(
+            "The share of each class's target pixels classified rightly. Pixels of one field are right or wrong "
+            "together, so the intervals come from whole fields (connected pixels of one class), not from pixels."
+        ),
+        parts=parts,
+    )
+
+
+def confusion_section(record: StudyRecord) -> Section:
+    """Which classes are taken for which."""
+    parts: list[Part] = []
+    for pair in record.pairs:
+        counts, noted = record.field_counts(pair), record.pair_evidence(pair)
+        for role, found in counts.items():
+            assert noted is not None
+            parts.append(confusion_table(pair, role, found.scores().confusion, class_names=noted["classes"]))
+        if not counts:
+            alt = f"Confusion matrix of the best configuration on {pair}."
+            parts += _sheets(record, f"confusion_{pair}", alt, width=560)
+    if not parts:
+        told = _NOT_CLOSED if record.summary is None else "No confusion matrix lies in the study's report."
+        parts.append(Paragraph(text=told))
+    return Section(
+        anchor="confusion",
+        title="Confusion matrices",
+        intro="Rows are the truth, columns what was answered; numbers are pixels, shades the share of the row.",
+        parts=parts,
+    )
+
+
+def maps_section(record: StudyRecord) -> Section:
+    """Class maps beside the truth, and what lies inside pixels where the network tells."""
+    parts: list[Part] = []
+    for pair in record.pairs:
+        parts += _sheets(record, f"map_{pair}", f"Truth and class map of the target of {pair}.")
+        for kind, told in (
+            ("abundances", "Abundances"),
+            ("endmembers", "Endmembers"),
+            ("reconstruction", "Reconstruction error"),
+        ):
+            parts += _sheets(record, f"{kind}_{pair}", f"{told} on the target of {pair}.")
+    if not parts:
+        parts.append(Paragraph(text=_NOT_CLOSED if record.summary is None else "No map lies in the study's report."))
+    return Section(
+        anchor="maps",
+        title="Class maps",
+        intro="What the best configuration makes of the whole target, beside the labels it was scored on.",
+        parts=parts,
+    )
+
+
+def leakage_section(record: StudyRecord) -> Section:
+    """What could have made the figures too good."""
+    summary = record.summary
+    parts: list[Part] = []
+    splits = [
+        split for pair in record.pairs for split in (record.pair_evidence(pair) or {"splits": {}})["splits"].values()
+    ]
+    if record.settings["split"] == "random" or any(split["leaks"] for split in splits):
+        parts.append(
+            Paragraph(
+                text="A split leaks: held-out pixels lie inside training patches, or were drawn at random among those "
+                "that train. Accuracy on them is too good, and not comparable with a split by blocks or fields.",
+                warns=True,
+            )
+        )
+    items = [
+        "Chosen by: "
+        + (str(summary["selection"]) if summary else "mean validation AA on the sources, last epoch")
+        + ".",
+        "Target labels were opened "
+        + {0: "never", 1: "once"}.get(record.openings, f"{record.openings} times")
+        + ". "
+        + (
+            "Whoever looks at the target again and again and changes the search in between, fits it."
+            if record.openings > 1
+            else "Code that trains or chooses is never handed them; they are opened when a study closes."
+        ),
+        "Another study on the same target is another look at it, which no count here can see.",
+    ]
+    flights = _one_flight(record)
+    if flights:
+        items.append(f"Source and target are cut from one flight ({flights}): light, sensor and season are the same.")
+    rows = [row for pair in record.pairs for row in _separation_rows(pair, record.pair_evidence(pair))]
+    if rows:
+        parts.append(
+            Table(
+                name="separation",
+                caption="How many held-out pixels lie inside a training patch, and how many have a patch of their own "
+                "that overlaps one: for the winner's patch size and for the largest the splits are made for.",
+                columns=(
+                    "pair",
+                    "side",
+                    "split",
+                    "guard",
+                    "training",
+                    "held out",
+                    "patch",
+                    "inside",
+                    "overlapping",
+                ),
+                rows=rows,
+            )
+        )
+    else:
+        parts.append(
+            Paragraph(
+                text="How separate the sides are is noted when a study closes; this study has no such note. The split "
+                f"is by {record.settings['split']}."
+            )
+        )
+    notes = [f"{pair}: {note}" for pair in record.pairs for note in (record.pair_evidence(pair) or {}).get("notes", ())]
+    return Section(
+        anchor="leakage",
+        title="Leakage",
+        intro=(
+            "A patch shows a pixel's surroundings, so a held-out pixel near training pixels has been seen in part, and "
+            "its score says less about a new scene. A guard band keeps held-out pixels out of training patches."
+        ),
+        parts=[*parts, Bullets(items=[*items, *notes])],
+    )
+
+
+def _scores_table(summary: Mapping[str, Any]) -> Table:
+    rows: list[Sequence[Cell | Value]] = []
+    for row in summary["scores"]:
+        cells = []
+        for side in ("validation", "target"):
+            scores = row[side]
+            cells += [per_cent(scores["oa"]), per_cent(scores["aa"]), digits(scores["kappa"], 3)]
+        rows.append((row["pair"], row["role"], *cells))
+    return Table(
+        name="scores",
+        caption=f"Scores of best and defaults, profile {summary['profile']}; OA and AA in per cent.",
+        columns=("pair", "role", "val OA", "val AA", "val kappa", "target OA", "target AA", "target kappa"),
+        rows=rows,
+    )
+
+
+def _interval_rows(pair: str, counts: Mapping[str, FieldCounts]) -> list[Sequence[Cell | Value]]:
+    rows: list[Sequence[Cell | Value]] = []
+    for role, found in counts.items():
+        intervals = bootstrap_fields(found)
+        rows += [_interval_row(pair, role, name, getattr(intervals, name)) for name in _FIGURES]
+    if set(counts) >= {BEST, DEFAULTS}:
+        difference = bootstrap_difference(counts[BEST], counts[DEFAULTS])
+        rows += [_interval_row(pair, "best − defaults", name, difference[name]) for name in _FIGURES]
+    return rows
+
+
+def _interval_row(pair: str, role: str, name: str, interval: Interval) -> Sequence[Cell | Value]:
+    numbers = (interval.value, interval.low, interval.high)
+    shown = [digits(n, 3) for n in numbers] if name == "kappa" else [per_cent(n) for n in numbers]
+    return (pair, role, {"oa": "OA, %", "aa": "AA, %", "kappa": "kappa"}[name], *shown)
+
+
+def _verdict(record: StudyRecord) -> Paragraph:
+    """Whether best and defaults can be told apart on the targets."""
+    told = []
+    for pair in record.pairs:
+        counts = record.field_counts(pair)
+        if not set(counts) >= {BEST, DEFAULTS}:
+            continue
+        where = f"on {pair} with its {len(counts[BEST].classes)} fields"
+        aa = bootstrap_difference(counts[BEST], counts[DEFAULTS])["aa"]
+        if not aa.is_known:
+            told.append(f"{where} no interval can be had")
+        elif aa.low > 0:
+            told.append(f"{where} the best is ahead of the defaults in AA by more than the fields vary")
+        elif aa.high < 0:
+            told.append(f"{where} the defaults are ahead of the best in AA by more than the fields vary")
+        else:
+            told.append(f"{where} best and defaults can't be told apart in AA (the interval holds 0)")
+    text = "; ".join(told) + ". One training each: seeds are not in it." if told else "The defaults have no map here."
+    return Paragraph(text=text[0].upper() + text[1:])
+
+
+def _per_class_table(
+    pair: str,
+    noted: Mapping[str, Any],
+    counts: Mapping[str, FieldCounts],
+    intervals: Mapping[str, Sequence[Interval]],
+) -> Table:
+    any_counts = next(iter(counts.values()))
+    fields, pixels = any_counts.fields_per_class, any_counts.scores().confusion.sum(axis=1)
+    rows: list[Sequence[Cell | Value]] = []
+    for k, name in enumerate(noted["classes"]):
+        cells = [cell for role in counts for cell in (per_cent(value) for value in _ends(intervals[role][k]))]
+        scored = "" if k in noted["scored classes"] else " *"
+        rows.append((name + scored, noted["training pixels"][k], int(pixels[k]), int(fields[k]), *cells))
+    headings = [heading for role in counts for heading in (f"{role}, %", "from", "to")]
+    return Table(
+        name=f"per_class_{pair}",
+        caption=f"Accuracy by class on the target of {pair}, with 95 % intervals over fields; pixels that trained and "
+        "pixels of the target. *: not in the validation score.",
+        columns=("class", "trained", "target", "fields", *headings),
+        rows=rows,
+    )
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
+def _separation_rows(pair: str, noted: Mapping[str, Any] | None) -> list[Sequence[Cell | Value]]:
+    rows: list[Sequence[Cell | Value]] = []
+    for side, split in (noted or {"splits": {}})["splits"].items():
+        for counted in split["separation"]:
+            rows.append(
+                (
+                    pair,
+                    side,
+                    split["kind"],
+                    split["guard"],
+                    split["training pixels"],
+                    counted["num_pixels"],
+                    counted["patch_size"],
+                    counted["num_inside_training_patch"],
+                    counted["num_overlapping_patches"],
+                )
+            )
+    return rows
+
+
+def _one_flight(record: StudyRecord) -> str:
+    noted = [found for pair in record.pairs if (found := record.pair_evidence(pair)) is not None]
+    flights = {found["source"]["flight"] for found in noted if found["source"]["flight"] == found["target"]["flight"]}
+    return ", ".join(sorted(flights))
+
+
+def _sheets(record: StudyRecord, name: str, alt: str, *, width: int | None = None) -> list[Part]:
+    path = record.report_folder / f"{name}.png"
+    return [Sheet(png=path.read_bytes(), alt=alt, width=width)] if path.exists() else []

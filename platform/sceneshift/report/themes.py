@@ -1,0 +1,128 @@
+"""Pictures for light and for dark: one drawing, painted twice, and shown as the reader's screen is set."""
+
+import base64
+import html
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_DPI = 144
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theme:
+    """Colours of a page and of the pictures in it.
+
+    Args:
+        ground: Behind the axes.
+        ink: Text and ticks.
+        faint: Frames.
+        grid: Grid lines.
+    """
+
+    ground: str
+    ink: str
+    faint: str
+    grid: str
+
+
+LIGHT = Theme(ground="#ffffff", ink="#24292f", faint="#8c959f", grid="#dfe3e8")
+DARK = Theme(ground="#161b22", ink="#d7dde4", faint="#6e7781", grid="#30363d")
+
+#: Blue, vermilion, green, orange, purple, sky of Okabe and Ito: they read on white and on near black.
+BEST, DEFAULTS, OTHER = "#0a84d0", "#d55e00", "#8b949e"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A drawing as two PNGs.
+
+    Args:
+        light: For light screens.
+        dark: For dark ones.
+        alt: What it shows, for those who don't see it.
+        width: In CSS pixels.
+    """
+
+    light: bytes
+    dark: bytes
+    alt: str
+    width: int
+
+    def html(self) -> str:
+        """Both in one element; the browser shows the one that fits."""
+        return (
+            f'<picture><source media="(prefers-color-scheme: dark)" srcset="{data_uri(self.dark)}">'
+            f'<img src="{data_uri(self.light)}" width="{self.width}" alt="{html.escape(self.alt, quote=True)}">'
+            "</picture>"
+        )
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG inside the page."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Matplotlib's own style, whatever the user or Optuna's plots have set; theirs is back afterwards."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "legend.fontsize": 8.5})
+        yield
+
+
+def paint(figure: Figure, *, alt: str) -> Picture:
+    """Render a figure in both themes.
+
+    Everything but lines, marks and areas takes the theme's colours; texts within axes do too, unless their gid is
+    "keep".
+
+    Args:
+        figure: A finished figure.
+        alt: What it shows.
+    """
+    light, dark = (_rendered(figure, theme) for theme in (LIGHT, DARK))
+    (pixels,) = struct.unpack(">I", light[16:20])  # the width stands first in a PNG's header
+    return Picture(light=light, dark=dark, alt=alt, width=round(pixels * 96 / _DPI))
+
+
+def _rendered(figure: Figure, theme: Theme) -> bytes:
+    figure.set_facecolor(theme.ground)
+    for text in [*figure.texts, *([figure._suptitle] if figure._suptitle is not None else [])]:  # type: ignore[attr-defined]
+        text.set_color(theme.ink)
+    for legend in figure.legends:
+        for text in legend.get_texts():
+            text.set_color(theme.ink)
+    for ax in figure.axes:
+        _paint_axes(ax, theme)
+    file = io.BytesIO()
+    # A figure that lays itself out fits already; cut to fit, it would be drawn twice.
+    cut = "tight" if figure.get_layout_engine() is None else None
+    figure.savefig(file, format="png", dpi=_DPI, facecolor=theme.ground, bbox_inches=cut, pad_inches=0.08)
+    return file.getvalue()
+
+
+def _paint_axes(ax: Axes, theme: Theme) -> None:
+    ax.set_facecolor(theme.ground)
+    ax.tick_params(which="both", colors=theme.faint, labelcolor=theme.ink)
+    for spine in ax.spines.values():
+        spine.set_color(theme.faint)
+    for line in [*ax.get_xgridlines(), *ax.get_ygridlines()]:
+        line.set_color(theme.grid)
+    titles = [getattr(ax, name) for name in ("title", "_left_title", "_right_title")]
+    for text in [*titles, ax.xaxis.label, ax.yaxis.label, *ax.texts]:
+        if text.get_gid() != "keep":
+            text.set_color(theme.ink)
+    legend = ax.get_legend()
+    if legend is not None:
+        legend.get_frame().set_facecolor(theme.ground)
+        legend.get_frame().set_edgecolor(theme.grid)
+        for text in [*legend.get_texts(), legend.get_title()]:
+            text.set_color(theme.ink)

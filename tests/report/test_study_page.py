@@ -1,0 +1,224 @@
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from sceneshift.errors import StudyError
+from sceneshift.report.page import Bullets, Paragraph
+from sceneshift.report.study_page import summary_section, write_study_report
+from sceneshift.report.study_record import StudyRecord
+from sceneshift.report.target_sections import leakage_section, per_class_section, scores_section
+
+VOID = {"meta", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """What a page holds: its text, its elements, and every address it names."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.addresses, self.ids = [], "", [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "srcset", "href"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def closed(make_study, tmp_path_factory):
+    directory, out = make_study(), tmp_path_factory.mktemp("out")
+    assert write_study_report(directory, out) == out / "index.html"
+    return directory, out
+
+
+@pytest.fixture(scope="module")
+def page(closed):
+    return Page((closed[1] / "index.html").read_text(encoding="utf-8"))
+
+
+def table(out, name):
+    return list(csv.DictReader(io.StringIO((out / "tables" / f"{name}.csv").read_text(encoding="utf-8"))))
+
+
+def test_the_page_asks_for_nothing_from_outside(closed, page):
+    text = (closed[1] / "index.html").read_text(encoding="utf-8")
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    assert "@import" not in text
+    assert "<script" not in text
+    assert {a[:22] if a.startswith("data:") else a[:1] for a in page.addresses} == {"data:image/png;base64,", "#"}
+    assert {a[1:] for a in page.addresses if a.startswith("#")} == set(page.ids)
+
+
+def test_every_drawing_is_there_for_light_and_for_dark(page):
+    pictures = [a for a in page.addresses if a.startswith("data:")]
+    assert len(pictures) >= 12
+    assert len(pictures) % 2 == 0
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_names_are_escaped(page):
+    assert "Target of one_<b>" in page.text
+    assert "tree & bush" in page.text
+
+
+def test_the_tables_hold_what_the_ledger_holds(closed):
+    directory, out = closed
+    records = StudyRecord.read(directory).records
+    rows = table(out, "trials")
+    assert [int(row["trial"]) for row in rows] == [record.number + 1 for record in records]
+    for row, record in zip(rows, records, strict=True):
+        assert float(row["val/aa"]) == record.value
+        assert float(row["lr"]) == record.params["lr"]
+        assert int(row["epochs"]) == record.last_epoch
+        assert float(row["seconds"]) == record.seconds
+        assert row["state"] == record.state
+    assert [row["role"] for row in rows[:3]] == ["defaults", "best", ""]
+    parameters = {row["parameter"]: row for row in table(out, "parameters")}
+    assert float(parameters["lr"]["best"]) == records[1].params["lr"]
+    assert float(parameters["lr"]["defaults"]) == 0.01
+    assert (parameters["lr"]["range"], parameters["lr"]["scale"]) == ("0.0001 to 0.1", "log")
+    assert parameters["patch_size"]["range"] == "fixed"
+
+
+def test_what_stopping_saved_is_reckoned_from_each_trial_s_own_epochs(closed, page):
+    by_asha, by_time = table(closed[1], "pruning")
+    # Trials 2 to 6 ran 2 of 6 epochs, each of 2 + number seconds; trial 7 ran 4 of 6, at 9 s.
+    assert [int(by_asha[c]) for c in ("trials", "epochs run", "epochs not run")] == [5, 10, 20]
+    assert float(by_asha["seconds not spent"]) == 4 * (4 + 5 + 6 + 7 + 8)
+    assert [int(by_time[c]) for c in ("trials", "epochs not run")] == [1, 2]
+    assert float(by_time["seconds not spent"]) == 18
+    assert "20 epochs more would have been trained (43 % of" in page.text
+
+
+def test_scores_and_intervals_are_of_the_closing(closed):
+    directory, out = closed
+    summary = json.loads((directory / "report" / "summary.json").read_text())
+    for row, told in zip(table(out, "scores"), summary["scores"], strict=True):
+        assert float(row["target AA"]) == pytest.approx(100 * told["target"]["aa"])
+        assert float(row["val OA"]) == 70
+    rows = {(r["pair"], r["what"], r["figure"]): r for r in table(out, "target_intervals")}
+    best, defaults = (rows["two", role, "AA, %"] for role in ("best", "defaults"))
+    difference = rows["two", "best − defaults", "AA, %"]
+    assert float(difference["value"]) == pytest.approx(float(best["value"]) - float(defaults["value"]))
+    assert float(best["from"]) < float(best["value"]) < float(best["to"])
+
+
+def test_classes_have_intervals_and_confusions_counts(closed):
+    directory, out = closed
+    counts = StudyRecord.read(directory).field_counts("two")["best"]
+    rows = table(out, "per_class_two")
+    assert [int(row["fields"]) for row in rows] == [4, 3, 1]
+    assert float(rows[0]["best, %"]) == pytest.approx(100 * counts.scores().recall[0])
+    assert rows[2]["class"] == "water *"
+    confusion = table(out, "confusion_two_best")
+    assert [[int(row[c]) for c in ("soil_a", "tree & bush", "water")] for row in confusion] == (
+        counts.scores().confusion.tolist()
+    )
+
+
+def test_leakage_and_machine_are_told(closed, page):
+    rows = table(closed[1], "separation")
+    assert [(r["patch"], r["inside"], r["overlapping"]) for r in rows[:2]] == [
+        ("5", "0", "17"),
+        ("7", "0", "17"),
+    ]
+    assert "opened once" in page.text
+    assert "cut from one flight (f)" in page.text
+    assert "a note on the pair" in page.text
+    assert "c0ffee with uncommitted changes" in page.text
+    assert "a processor" in page.text
+
+
+def test_few_trials_are_called_a_lead(page):
+    assert "Only 8 trials, for 3 parameters: take it as a lead" in page.text
+    assert "Left out, only some trials have them: flips." in page.text
+
+
+def test_the_markdown_says_the_same_and_links_nothing(closed):
+    text = (closed[1] / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# Study made\n\nA hyperparameter search of s2amsnet across scenes, profile made.")
+    assert "## Leakage" in text
+    assert "http" not in text
+
+
+def words(section):
+    """All that a section says outside its tables and pictures."""
+    said = [part.text for part in section.parts if isinstance(part, Paragraph)]
+    said += [item for part in section.parts if isinstance(part, Bullets) for item in part.items]
+    return " ".join([section.intro, *said])
+
+
+def test_a_study_that_has_hardly_begun_has_a_page_beside_its_files(make_study):
+    directory = make_study(closed=False, num_trials=1)
+    before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    page = write_study_report(directory)
+    assert page == directory / "report" / "index.html"
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "This study is not closed (1 trials begun, 0 of them not ended)" in text
+    assert "the target has not been scored" in text
+    assert "1 trials reached epoch" in text
+    assert "too few to say anything about importance" in text
+    after = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    assert {p: after[p] for p in before} == before
+    names = {p.relative_to(directory).parts[1] for p in after.keys() - before.keys()}
+    assert names == {"index.html", "report.md", "tables"}
+
+
+def test_before_the_closing_the_leader_is_named_and_the_target_unopened(make_study):
+    record = StudyRecord.read(make_study(closed=False))
+    assert "trial 2, val/aa 0.700 against 0.600 of the defaults" in words(summary_section(record))
+    assert "opened never" in words(leakage_section(record))
+    assert "not closed" in words(scores_section(record))
+
+
+def test_a_study_without_notes_says_what_is_missing(make_study):
+    record = StudyRecord.read(make_study(evidence=False))
+    assert "noted no counts by field: intervals can't be told" in words(scores_section(record))
+    assert "accuracies by class can't be told" in words(per_class_section(record))
+    assert "How separate the sides are is noted when a study closes" in words(leakage_section(record))
+
+
+def test_trials_added_since_the_closing_are_told(make_study):
+    directory = make_study()
+    assert "Trials have been added since" not in words(summary_section(StudyRecord.read(directory)))
+    path = directory / "report" / "summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({**summary, "trials": {**summary["trials"], "pruned": 3}}))
+    assert "Trials have been added since" in words(summary_section(StudyRecord.read(directory)))
+
+
+def test_a_split_that_leaks_is_called_so(make_study):
+    directory = make_study()
+    assert "A split leaks" not in words(leakage_section(StudyRecord.read(directory)))
+    path = directory / "report" / "evidence.json"
+    path.write_text(path.read_text().replace('"leaks": false', '"leaks": true'))
+    assert "A split leaks" in words(leakage_section(StudyRecord.read(directory)))
+
+
+def test_damaged_files_are_told_by_name(make_study, tmp_path):
+    directory = make_study()
+    (directory / "report" / "summary.json").write_text("{")
+    with pytest.raises(StudyError, match=r"summary.json can't be read"):
+        write_study_report(directory)
+    (tmp_path / "optuna.db").write_bytes(b"no database at all" * 99)
+    with pytest.raises(StudyError, match="damaged"):
+        write_study_report(tmp_path)
+    with pytest.raises(StudyError, match="no ledger"):
+        write_study_report(tmp_path / "nowhere")

@@ -1,0 +1,106 @@
+import csv
+import io
+import math
+from html.parser import HTMLParser
+
+import pytest
+
+from sceneshift.report.confusion_table import confusion_table
+from sceneshift.report.tables import Cell, Table, digits, per_cent, setting
+
+TABLE = Table(
+    name="t_1",
+    caption="100 % of a & b_c.",
+    columns=("class | name", "share, %", "n"),
+    rows=[('a & b_c, "d"', per_cent(0.123456), 3), ("x<y>", per_cent(math.nan), None)],
+)
+
+
+class Cells(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.open = [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1] += data
+
+
+def test_csv_holds_whole_numbers_and_nothing_as_nothing():
+    rows = list(csv.reader(io.StringIO(TABLE.csv(), newline="")))
+    assert rows == [["class | name", "share, %", "n"], ['a & b_c, "d"', "12.3456", "3"], ["x<y>", "", ""]]
+
+
+def test_markdown_has_as_many_cells_in_every_line_and_numbers_to_the_right():
+    lines = TABLE.markdown().splitlines()[:4]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {4}
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].count(":") == 2
+    assert "12.3 |" in lines[2]
+
+
+def test_latex_escapes_what_is_special_and_is_balanced():
+    text = TABLE.latex()
+    assert r"a \& b\_c" in text
+    assert r"100 \% of" in text
+    assert "\\label{tab:t-1}" in text
+    for environment in ("table", "tabular"):
+        assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}") == 1
+    bare = text.replace(r"\{", "").replace(r"\}", "")
+    assert bare.count("{") == bare.count("}")
+    body = text.split("\\midrule")[1].split("\\bottomrule")[0]
+    assert [line.replace(r"\&", "").count("&") for line in body.strip().splitlines()] == [2, 2]
+    assert all(line.endswith(r"\\") for line in body.strip().splitlines())
+    assert "resizebox" not in text
+
+
+def test_a_wide_table_is_shrunk_in_latex():
+    wide = Table(name="w", caption="", columns=("a",), rows=[(1,)], wide=True).latex()
+    assert wide.index("\\resizebox") < wide.index("\\begin{tabular}") < wide.index("\\end{tabular}\n  }")
+
+
+def test_html_escapes_and_closes_its_elements():
+    cells = Cells(TABLE.html()).cells
+    assert cells == ["class | name", "share, %", "n", 'a & b_c, "d"', "12.3", "3", "x<y>", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        (digits(-0.0441, 3), "−0.044"),
+        (digits(None, 1), "–"),
+        (setting(0.00833721), "0.00834"),
+        (setting(True), "yes"),
+        (setting(None), "–"),
+        (setting("minmax"), "minmax"),
+    ],
+)
+def test_figures_are_shown_as_people_read_them(cell, shown):
+    assert isinstance(cell, Cell)
+    assert cell.shown == shown
+
+
+def test_a_confusion_matrix_is_shaded_by_the_share_of_its_row():
+    import numpy as np
+
+    table = confusion_table("p", "best", np.array([[30, 10], [0, 0]]), class_names=("a<", "b"))
+    text = table.html()
+    assert Cells(text).cells == ["", "a<", "b", "a<", "30", "10", "b", "0", "0"]
+    assert [part[:5] for part in text.split("208,")[1:]] == ["0.465", "0.155", "0.000", "0.000"]
+    assert list(csv.reader(io.StringIO(table.csv())))[1] == ["a<", "30", "10"]
+
+
+def test_three_files_are_written(tmp_path):
+    assert sorted(path.name for path in TABLE.write(tmp_path)) == ["t_1.csv", "t_1.md", "t_1.tex"]
+    assert (tmp_path / "t_1.csv").read_bytes().decode() == TABLE.csv()
+    assert len(list(tmp_path.iterdir())) == 3
