@@ -41,8 +41,10 @@ MEMORY_BYTES = 512 * 2**20
 #: A process that waits without computing is given up after this, however busy the machine.
 WALL_S = 300
 
-#: How libraries tell that they got no memory.
-NO_MEMORY = re.compile(r"MemoryError|bad_alloc|[Cc]annot allocate|out of memory|memory allocation failed", re.I)
+#: How libraries tell that they got no memory. libtiff says so as well of a number of entries it asks no memory for.
+NO_MEMORY = re.compile(
+    r"MemoryError|bad_alloc|cannot allocate|(?<!TIFFReadDirectory:)out of memory|memory allocation failed", re.IGNORECASE
+)
 
 GOOD = ("scene", "error")
 

@@ -4,7 +4,7 @@ from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.in_scene import IN_SCENE_MIN_PIXELS
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import InScene
-from sceneshift.scenes.split import Split, everything_split, random_split
+from sceneshift.scenes.split import Split, check_patch_size, everything_split, random_split
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import SceneArgs
 
@@ -48,8 +48,9 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
         seed: The run's or the study's.
 
     Raises:
-        InvalidInputError: The source can't be divided so.
+        InvalidInputError: The source can't be divided so, or the patch is wider than one of the two scenes.
     """
+    check_patch_size(patch_size, pair.target.shape, f"target {pair.target.name!r}")
     seed = derive_seed(seed, "split" if pair.test_split is None else "validation", pair.name)
     if kind == "all":
         return everything_split(pair.source, patch_size=patch_size)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.file_access import refuse_oversized
 
 
 def load_picture(path: Path) -> NDArray[Any]:
@@ -23,4 +24,6 @@ def load_picture(path: Path) -> NDArray[Any]:
                 f"{path}: {frames} page(s) of {len(picture.getbands())} channel(s) ({picture.mode}); expected one "
                 "page with one channel whose values are class numbers, not colours."
             )
+        width, height = picture.size
+        refuse_oversized(path, "the picture", needed=4 * width * height, held=path.stat().st_size)
         return np.asarray(picture)
