@@ -24,18 +24,18 @@ def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 
     Raises:
         MissingDataError: There is no such file.
-        InvalidInputError: It is a folder or a device, may not be read, or ends otherwise.
+        InvalidInputError: It is a folder or a device, is empty, may not be read, or ends otherwise.
     """
     location = Path(os.path.expanduser(path))  # pathlib's own raises for a user nobody knows
     try:
-        mode = os.stat(location).st_mode
+        status = os.stat(location)
     except PermissionError as error:
         raise InvalidInputError(f"{location}: no permission to look into its folder; ask its owner.") from error
     except (OSError, ValueError) as error:  # no such name, or what can't be a name
         raise MissingDataError(f"there is no file {location}; check the path, or put the file there.") from error
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         raise InvalidInputError(f"{location} is a folder; expected a file ({', '.join(suffixes)}).")
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):
         raise InvalidInputError(f"{location} is a device or a pipe; expected a file ({', '.join(suffixes)}).")
     if location.suffix.lower() not in suffixes:
         raise InvalidInputError(
@@ -43,6 +43,8 @@ def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
         )
     if not os.access(location, os.R_OK):
         raise InvalidInputError(f"{location}: no permission to read it; try `chmod u+r {location}`.")
+    if status.st_size == 0:
+        raise InvalidInputError(f"{location} could not be read (it is empty). Copy or download it again.")
     return location
 
 

@@ -2,6 +2,7 @@
 
 from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.in_scene import IN_SCENE_MIN_PIXELS
+from sceneshift.scenes.normalization import constant_bands
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.split import Split, check_patch_size, everything_split, random_split
@@ -89,6 +90,9 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
             )
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
+    if len(constant := constant_bands(pair.source.cube)):
+        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source (the first: {constant[0]})"
+        lines.append(f"{' ' * 21}{told}: nothing can be learnt from them")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
 
 
