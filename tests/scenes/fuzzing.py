@@ -43,7 +43,8 @@ WALL_S = 300
 
 #: How libraries tell that they got no memory. libtiff says so as well of a number of entries it asks no memory for.
 NO_MEMORY = re.compile(
-    r"MemoryError|bad_alloc|cannot allocate|(?<!TIFFReadDirectory:)out of memory|memory allocation failed", re.IGNORECASE
+    r"MemoryError|bad_alloc|cannot allocate|(?<!TIFFReadDirectory:)out of memory|memory allocation failed",
+    re.IGNORECASE,
 )
 
 GOOD = ("scene", "error")
@@ -78,7 +79,9 @@ def mutate(whole: bytes, *, target: str, seed: int, index: int) -> bytes:
     return bytes(damaged)
 
 
-def run(names: list[str], *, seed: int, first: int, count: int, cpu_s: int = 20, keep: Path | None = None) -> list[Outcome]:
+def run(
+    names: list[str], *, seed: int, first: int, count: int, cpu_s: int = 20, keep: Path | None = None
+) -> list[Outcome]:
     """Read all mutants of some targets, ``count`` of each from number ``first`` on, in one child after another."""
     outcomes: list[Outcome] = []
     left = [(name, first) for name in names]
@@ -129,12 +132,13 @@ def _one_child(
                     done.append(Outcome(**told))
         status = child.wait()
         errors.seek(0)
-        last = errors.read().decode(errors="replace").partition("Extension modules:")[0][-2000:]
+        said = errors.read().decode(errors="replace").partition("Extension modules:")[0].strip()
+        last = said[max(0, said.rfind("Fatal Python error")) :][:800]
     if not ready:
         raise RuntimeError(f"the fuzzer's child could not begin:\n{last}")
     if hung or -status == 24:  # SIGXCPU
         return done, ("hang", f"more than {cpu_s} s of CPU time" if not hung else f"silent for {WALL_S} s")
-    return done, ("crash", f"status {status}: {last.strip()[-500:]}")
+    return done, ("crash", f"status {status}: {last}")
 
 
 def child(order: dict) -> None:
@@ -177,9 +181,7 @@ def child(order: dict) -> None:
             path.write_bytes(whole)
 
 
-def _read_one(
-    target: str, read: Callable[[Path], None], place: Path, index: int, unpickled: list[str]
-) -> Outcome:
+def _read_one(target: str, read: Callable[[Path], None], place: Path, index: int, unpickled: list[str]) -> Outcome:
     from sceneshift.errors import SceneshiftError
 
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

@@ -56,12 +56,12 @@ def case(wrong: str, where: str, happens: str) -> Callable[[Callable[[Path], str
 
 def row(one: Case, folder: Path) -> tuple[str, str, str, str]:
     """The row a case makes: what it says, without the folder it ran in."""
-    try:
+    if one.happens == REFUSED:
+        with pytest.raises(SceneshiftError) as refused:
+            one.run(folder)
+        told = str(refused.value)
+    else:
         told = one.run(folder)
-        assert one.happens != REFUSED, "nothing was refused"
-    except SceneshiftError as error:
-        assert one.happens == REFUSED, error
-        told = str(error)
     told = re.sub(r"\b[0-9a-f]{16}\b", "…", told.replace(f"{folder}/", ""))  # a checksum's digits
     return one.wrong, one.where, one.happens, told
 

@@ -39,8 +39,8 @@ class SourceDomain:
         counts = np.bincount(labels[self.split.train], minlength=self.scene.num_classes + 1)[1:]
         if untrained := [name for name, count in zip(self.scene.class_names, counts, strict=True) if count == 0]:
             raise InvalidInputError(
-                f"pair {self.pair_name!r}: no pixel of {', '.join(untrained)} is left to train on, and a class that was "
-                "never seen can't be found. Leave it out, or choose a split that trains more."
+                f"pair {self.pair_name!r}: no pixel of {', '.join(untrained)} is left to train on, and a class that "
+                "was never seen can't be found. Leave it out, or choose a split that trains more."
             )
         validated = {int(k) for k in np.unique(labels[self.split.validation]) - 1}
         if validated != set(self.split.scored_classes):

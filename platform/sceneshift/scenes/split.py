@@ -194,8 +194,8 @@ def mask_split(
         seed: What is drawn from the split later, such as a thinned one, follows from it.
 
     Raises:
-        InvalidInputError: The patch does not fit the scene, a side is empty, a pixel lies outside the scene, repeats, is on both sides, or trains
-            without a label.
+        InvalidInputError: The patch does not fit the scene, a side is empty, a pixel lies outside the scene, repeats,
+            is on both sides, or trains without a label.
     """
     check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     split = Split(

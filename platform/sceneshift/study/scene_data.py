@@ -91,8 +91,8 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
     if len(constant := constant_bands(pair.source.cube)):
-        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source (the first: {constant[0]})"
-        lines.append(f"{' ' * 21}{told}: nothing can be learnt from them")
+        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source"
+        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learnt from them")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
 
 
