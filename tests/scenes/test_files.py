@@ -139,7 +139,7 @@ def test_other_endings_folders_and_objects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is a folder; expected a file"):
         read_array(tmp_path)
     np.save(tmp_path / "objects.npy", np.array([{}, []], dtype=object))
-    with pytest.raises(InvalidInputError, match="could not be read"):
+    with pytest.raises(InvalidInputError, match=r"found none that fit. The file holds: the array 2 \(no numbers\)"):
         read_array(tmp_path / "objects.npy")
     scipy.io.savemat(tmp_path / "texts.mat", {"names": np.array(["soil", "tree"], dtype=object), "n": {"a": 1}})
     with pytest.raises(InvalidInputError, match=r"found none that fit. The file holds: names .* \(no numbers\)"):

@@ -118,22 +118,21 @@ def test_who_has_a_scene_open_keeps_it_when_it_is_written_anew(scene: Scene, pat
     assert same(scene, old)
 
 
-def test_every_damaged_byte_is_found_or_harmless(scene: Scene, path: Path) -> None:
+def test_every_damaged_byte_is_found(scene: Scene, path: Path) -> None:
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     places = [*rng.integers(0, len(whole), size=60), *range(0, 1500, 25), *range(len(whole) - 1500, len(whole), 25)]
-    found = 0
     for place in places:
         broken = bytearray(whole)
-        broken[place] ^= 0xFF
+        broken[place] ^= 0x01
         path.write_bytes(broken)
-        try:
-            back = open_scene(path, verify=True)
-        except SceneshiftError:
-            found += 1
-        else:  # the schema at the file's beginning, which the footer repeats, and padding
-            assert same(scene, back)
-    assert found >= 80
+        with pytest.raises(SceneshiftError, match=r"scene\.arrow"):
+            open_scene(path, verify=True)
+
+
+def test_equal_scenes_have_equal_files(scene: Scene, path: Path) -> None:
+    write_scene(replace(scene, cube=scene.cube.copy()), path.parent / "again.arrow")
+    assert (path.parent / "again.arrow").read_bytes() == path.read_bytes()
 
 
 def test_a_damaged_number_is_found_only_when_the_checksum_is_asked_for(scene: Scene, path: Path) -> None:
@@ -142,7 +141,7 @@ def test_a_damaged_number_is_found_only_when_the_checksum_is_asked_for(scene: Sc
     whole[whole.index(spectrum)] ^= 1
     path.write_bytes(whole)
     assert open_scene(path).cube[20, 20, 0] != scene.cube[20, 20, 0]
-    with pytest.raises(InvalidInputError, match=r"has the checksum .*, the file says .*; it was damaged"):
+    with pytest.raises(InvalidInputError, match=r"has the checksum .*, and says it should be .*; it was damaged"):
         open_scene(path, verify=True)
 
 
@@ -176,7 +175,8 @@ def test_foreign_files_are_told(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": "2"}, "is of format version 2; this package reads up to 1. Install a newer one"),
+        ({"version": "3"}, "is of format version 3; this package reads version 2. Write the scene anew, or install"),
+        ({"version": "1"}, "is of format version 1; this package reads version 2"),
         ({"shape": "40 31 8"}, "1200 pixels of 40 x 31"),
         ({"shape": "40 30 9"}, r"columns \['spectrum', 'label'\]"),
         ({"shape": "a b c"}, "could not be read"),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sceneshift.errors import MissingDataError
+from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.published import Files
 
 #: The environment variable that names the folder where no argument does.
@@ -45,7 +45,7 @@ def find_form(
 
 
 def _locate(files: Iterable[str], folders: Sequence[Path]) -> dict[str, Path | None]:
-    return {file: next((folder / file for folder in folders if (folder / file).is_file()), None) for file in files}
+    return {file: next((folder / file for folder in folders if os.path.isfile(folder / file)), None) for file in files}
 
 
 def data_folder(data_dir: str | None) -> Path | None:
@@ -70,10 +70,12 @@ def data_folders(scene: str, data_dir: str | None) -> list[Path]:
             f"the files of scene {scene!r} don't come with this package: put them in a folder and name it by "
             f"--data-dir, or by the environment variable {DATA_VARIABLE}."
         )
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise MissingDataError(
             f"the data folder {root} (from {'--data-dir' if data_dir is not None else DATA_VARIABLE}) is not there; "
             f"make it and put the files of scene {scene!r} in it, or name another."
         )
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise InvalidInputError(f"the data folder {root}: no permission to look into it; try `chmod u+rx {root}`.")
     own = sorted(path for path in root.iterdir() if path.name.lower() == scene.lower() and path.is_dir())
     return [*(own or [root / scene]), root]

@@ -1,6 +1,7 @@
 """How files are opened and replaced safely, whatever library is underneath."""
 
 import os
+import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,25 +12,56 @@ from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftErr
 
 T = TypeVar("T")
 
+#: No compression makes a cube or a label map so many times smaller; deflate can't make anything 1033 times smaller.
+_MOST_EXPANSION = 4096
+
+#: So much is never too much: a label map without a label takes next to nothing in a file.
+_ALWAYS_BYTES = 16 * 2**20
+
 
 def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
     """The path of a file that is there, may be read, and has one of the endings.
 
     Raises:
         MissingDataError: There is no such file.
-        InvalidInputError: It is a folder, may not be read, or ends otherwise.
+        InvalidInputError: It is a folder or a device, is empty, may not be read, or ends otherwise.
     """
-    location = Path(path).expanduser()
-    if location.is_dir():
+    location = Path(os.path.expanduser(path))  # pathlib's own raises for a user nobody knows
+    try:
+        status = os.stat(location)
+    except PermissionError as error:
+        raise InvalidInputError(f"{location}: no permission to look into its folder; ask its owner.") from error
+    except (OSError, ValueError) as error:  # no such name, or what can't be a name
+        raise MissingDataError(f"there is no file {location}; check the path, or put the file there.") from error
+    if stat.S_ISDIR(status.st_mode):
         raise InvalidInputError(f"{location} is a folder; expected a file ({', '.join(suffixes)}).")
-    if not location.exists():
-        raise MissingDataError(f"there is no file {location}; check the path, or put the file there.")
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidInputError(f"{location} is a device or a pipe; expected a file ({', '.join(suffixes)}).")
     if location.suffix.lower() not in suffixes:
         raise InvalidInputError(
             f"{location}: expected a file that ends in {', '.join(suffixes)}; got {location.suffix or 'no ending'!r}."
         )
     if not os.access(location, os.R_OK):
         raise InvalidInputError(f"{location}: no permission to read it; try `chmod u+r {location}`.")
+    if status.st_size == 0:
+        raise InvalidInputError(f"{location} could not be read (it is empty). Copy or download it again.")
+    return location
+
+
+def writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
+    """The path of a file that may be written: its folder is there, and it has one of the endings.
+
+    Raises:
+        MissingDataError: There is no such folder.
+        InvalidInputError: It ends otherwise, or is a folder.
+    """
+    location = Path(os.path.expanduser(path))
+    if location.suffix.lower() not in suffixes:
+        raise InvalidInputError(f"{location}: expected a name that ends in {' or '.join(suffixes)}.")
+    if os.path.isdir(location):
+        raise InvalidInputError(f"{location} is a folder; expected the name of a file to write.")
+    if not os.path.isdir(location.parent):
+        raise MissingDataError(f"there is no folder {location.parent} to write {location.name} in; make it first.")
     return location
 
 
@@ -55,6 +87,25 @@ def guarded(location: Path, function: Callable[[Path], T], *, writes: bool = Fal
             f"{location} could not be read {what}; is it whole, and what its ending {location.suffix} says? Copy or "
             "download it again."
         ) from error
+
+
+def refuse_oversized(location: Path, what: str, *, needed: int, held: int) -> None:
+    """Refuse what claims to be far larger than the bytes that hold it, before memory is asked for.
+
+    Args:
+        location: The file.
+        what: The array, for the message.
+        needed: Bytes it would take in memory.
+        held: Bytes it has in the file, compressed or not.
+
+    Raises:
+        InvalidInputError: No compression could have done that.
+    """
+    if needed > _ALWAYS_BYTES + _MOST_EXPANSION * held:
+        raise InvalidInputError(
+            f"{location} could not be read ({what} would take {needed} bytes in memory, and has {held} in the file, "
+            "which no compression explains); is it whole? Copy or download it again."
+        )
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def read_masks(
 
 def _read_mask(path: Path, variable: Variable | None, *, side: str) -> NDArray[np.int64]:
     name = None if variable is None else variable.name
-    if name is None and path.suffix.lower() in (".mat", ".npz") and path.exists():
+    if name is None and path.suffix.lower() in (".mat", ".npz"):
         held = array_shapes(path)
         name = next((known for known in _MASK_NAMES[side] if known in held), None)
     return read_label_map(path, name)

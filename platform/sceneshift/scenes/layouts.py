@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.split import Split, check_share, grow, refuse_empty_classes
+from sceneshift.scenes.split import Split, check_patch_size, check_share, grow, refuse_empty_classes
 from sceneshift.seeding import derive_seed
 
 
@@ -86,8 +86,7 @@ def best_layout(
         InvalidInputError: An argument is out of range, or no layout leaves every class pixels to train on, or (with
             ``rare_to_training``) none has a class on both sides.
     """
-    if patch_size < 1 or patch_size % 2 == 0:
-        raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number of pixels.")
+    check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     check_share("validation_fraction", validation_fraction)
     guard = patch_size // 2 if guard is None else guard
     for name, value, least in (

@@ -181,6 +181,12 @@ class Normalization:
         return cls(**values)
 
 
+def constant_bands(cube: NDArray[np.generic]) -> NDArray[np.intp]:
+    """Indices of the bands of a cube (..., C) that have one value throughout."""
+    pixels = tuple(range(cube.ndim - 1))
+    return np.flatnonzero(cube.min(pixels) == cube.max(pixels))
+
+
 def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
     """Divide every pixel's spectrum by its L2 norm; a pixel of zeros stays zero.
 

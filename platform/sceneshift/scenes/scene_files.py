@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
+from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes.class_numbers import to_class_ids
-from sceneshift.scenes.file_access import guarded
+from sceneshift.scenes.file_access import guarded, writable
 from sceneshift.scenes.files import array_shapes, read_array, read_description, read_label_map
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.envi import Envi
@@ -83,7 +83,7 @@ def read_scene(
     if label_map.shape != cube.shape[:2]:
         raise InvalidInputError(
             f"{path}: a cube of {cube.shape[:2]} pixels, and a label map of {label_map.shape} in {labels_path}; "
-            "expected the same. Are they of one scene?"
+            f"expected the same. {_turned(cube.shape, label_map.shape)}"
         )
     if unlabelled_values:
         label_map = np.where(np.isin(label_map, unlabelled_values), 0, label_map)
@@ -256,10 +256,19 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float
     return cube, described, measured
 
 
+def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:
+    """What is likely when cube and label map don't fit each other."""
+    orders = {(1, 0): "columns, rows, bands", (1, 2): "bands, rows, columns", (2, 1): "bands, columns, rows"}
+    for axes, order in orders.items():
+        if tuple(cube[axis] for axis in axes) == label_map:
+            return f"The cube's axes look like ({order}): write them as (rows, columns, bands)."
+    return "Are they of one scene?"
+
+
 def _own_name(path: Path, variable: str | None, own: str) -> str | None:
     """The name to look for: the one asked for, else the one this package writes where the file has it."""
     several = any(path.suffix.lower() in writer.suffixes for writer in FORMATS.values() if writer.holds_several)
-    return own if variable is None and several and path.is_file() and own in array_shapes(path) else variable
+    return own if variable is None and several and own in array_shapes(path) else variable
 
 
 def _class_names_beside(labels_path: Path) -> tuple[str, ...] | None:
@@ -277,13 +286,7 @@ def _writer(format: str) -> FileFormat:
 def _write(
     writer: FileFormat, path: str | Path, arrays: dict[str, NDArray[np.generic]], description: Description
 ) -> None:
-    location = Path(path).expanduser()
-    if location.suffix.lower() not in writer.suffixes:
-        raise InvalidInputError(f"{location}: expected a name that ends in {' or '.join(writer.suffixes)}.")
-    if location.is_dir():
-        raise InvalidInputError(f"{location} is a folder; expected the name of a file to write.")
-    if not location.parent.is_dir():
-        raise MissingDataError(f"there is no folder {location.parent} to write {location.name} in; make it first.")
+    location = writable(path, writer.suffixes)
     guarded(location, lambda place: writer.write(place, arrays, description), writes=True)
 
 

@@ -21,7 +21,7 @@ class SourceDomain:
 
     Raises:
         InvalidInputError: The split belongs to another scene: another shape, pixels without a label, or
-            validation pixels of other classes than it scores.
+            validation pixels of other classes than it scores; or a class has no pixel that trains.
     """
 
     pair_name: str
@@ -36,6 +36,12 @@ class SourceDomain:
         labels = self.scene.labels.ravel()
         if (labels[self.split.train] == 0).any() or (labels[self.split.validation] == 0).any():
             raise InvalidInputError(f"pair {self.pair_name!r}: the split holds pixels without a label.")
+        counts = np.bincount(labels[self.split.train], minlength=self.scene.num_classes + 1)[1:]
+        if untrained := [name for name, count in zip(self.scene.class_names, counts, strict=True) if count == 0]:
+            raise InvalidInputError(
+                f"pair {self.pair_name!r}: no pixel of {', '.join(untrained)} is left to train on, and a class that "
+                "was never seen can't be found. Leave it out, or choose a split that trains more."
+            )
         validated = {int(k) for k in np.unique(labels[self.split.validation]) - 1}
         if validated != set(self.split.scored_classes):
             raise InvalidInputError(

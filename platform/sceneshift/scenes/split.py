@@ -66,10 +66,9 @@ class Split:
         num_pixels = self.shape[0] * self.shape[1]
         if self.kind not in SPLIT_KINDS:
             raise InvalidInputError(f"split: kind {self.kind!r}; expected one of {', '.join(SPLIT_KINDS)}.")
-        if self.guard < 0 or self.patch_size < 1 or self.patch_size % 2 == 0:
-            raise InvalidInputError(
-                f"split: guard {self.guard}, patch size {self.patch_size}; expected a guard >= 0 and an odd patch size."
-            )
+        check_patch_size(self.patch_size, self.shape, "split")
+        if self.guard < 0:
+            raise InvalidInputError(f"split: guard {self.guard}; expected a guard >= 0.")
         sides = {"training": self.train, "validation": self.validation}
         if self.kind == "all":
             validation = sides.pop("validation")
@@ -155,6 +154,7 @@ def random_split(scene: Scene, *, train_fraction: float, patch_size: int, seed: 
         InvalidInputError: An argument is out of range, a class has no pixel, or no class has two.
     """
     check_share("train_fraction", train_fraction)
+    check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     refuse_empty_classes(scene)
     labels = scene.labels.ravel()
     train, validation, scored = [], [], []
@@ -199,9 +199,10 @@ def mask_split(
         seed: What is drawn from the split later, such as a thinned one, follows from it.
 
     Raises:
-        InvalidInputError: A side is empty, a pixel lies outside the scene, repeats, is on both sides, or trains
-            without a label.
+        InvalidInputError: The patch does not fit the scene, a side is empty, a pixel lies outside the scene, repeats,
+            is on both sides, or trains without a label.
     """
+    check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     split = Split(
         shape=scene.shape,
         train=np.sort(train),
@@ -222,8 +223,9 @@ def everything_split(scene: Scene, patch_size: int) -> Split:
     """Every labelled pixel trains and none validates: for a last training after the choice has been made.
 
     Raises:
-        InvalidInputError: The scene has no labelled pixel, or the patch size is not odd.
+        InvalidInputError: The scene has no labelled pixel, or the patch size is even or wider than the scene.
     """
+    check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     return Split(
         shape=scene.shape,
         train=np.flatnonzero(scene.labels),
@@ -246,6 +248,27 @@ def refuse_empty_classes(scene: Scene) -> None:
     if empty:
         raise InvalidInputError(
             f"scene {scene.name!r} has no labelled pixel of {', '.join(empty)}; leave the class out of the pair."
+        )
+
+
+def check_patch_size(patch_size: int, shape: tuple[int, int], where: str) -> None:
+    """Refuse a patch that has no middle pixel, or is wider than the scene: it would be mostly reflections.
+
+    Args:
+        patch_size: P.
+        shape: (H, W) of the scene.
+        where: The scene, for the message.
+
+    Raises:
+        InvalidInputError: Saying what fits.
+    """
+    if patch_size < 1 or patch_size % 2 == 0:
+        raise InvalidInputError(f"{where}: patch_size = {patch_size}; expected an odd number of pixels.")
+    if patch_size > min(shape):
+        largest = min(shape) - 1 + min(shape) % 2
+        raise InvalidInputError(
+            f"{where}: patch_size = {patch_size} in {shape[0]} x {shape[1]} pixels; expected a patch no wider than "
+            f"that, so {largest} at most."
         )
 
 

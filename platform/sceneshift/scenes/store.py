@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sceneshift.errors import InvalidInputError, MissingDataError
-from sceneshift.scenes.file_access import guarded
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.file_access import guarded, writable
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.stored_arrays import SUFFIXES, map_arrays, sent_whole, write_arrays
@@ -30,13 +30,7 @@ def write_scene(scene: Scene, path: str | Path) -> None:
         MissingDataError: The folder isn't there.
         InvalidInputError: The name ends otherwise or is a folder's, or the file can't be written.
     """
-    location = Path(path).expanduser()
-    if location.suffix.lower() not in SUFFIXES:
-        raise InvalidInputError(f"{location}: expected a name that ends in {', '.join(SUFFIXES)}.")
-    if location.is_dir():
-        raise InvalidInputError(f"{location} is a folder; expected the name of a file to write.")
-    if not location.parent.is_dir():
-        raise MissingDataError(f"there is no folder {location.parent} to write {location.name} in; make it first.")
+    location = writable(path, SUFFIXES)
     description = Description.of(scene).to_json()
     guarded(location, lambda place: write_arrays(place, scene.cube, scene.labels, description), writes=True)
 

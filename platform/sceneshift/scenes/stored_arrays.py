@@ -1,7 +1,8 @@
 """Arrays of a scene in an Arrow file, mapped into memory: nothing is copied, and pages are shared by all who open it.
 
 The file is an Arrow IPC file of one record batch with a row a pixel: ``spectrum``, a list of C float32, and ``label``,
-an int64. The schema's metadata holds the scene's description, its shape, the format's version and a SHA-256.
+an int64. The schema's metadata holds the scene's description, its shape, the format's version and a SHA-256 of the
+whole file, in which the checksum's own digits, which Arrow keeps at its beginning and at its end, count as zeros.
 
 Such an array is known by the object that holds its memory (:class:`StoredMemory`), whatever views were made of it:
 that is how a scene knows that it needs no check, and a pickle that a path is enough. It is safe because
@@ -17,6 +18,7 @@ Shape letters: H rows, W columns, C bands.
 """
 
 import hashlib
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +36,8 @@ from sceneshift.scenes.file_access import existing, guarded, replacing
 #: The endings of stored scenes.
 SUFFIXES = (".arrow",)
 
-#: The version of the format this package writes, and the newest it reads.
-VERSION = 1
+#: The version of the format this package writes, and the only one it reads.
+VERSION = 2
 
 _SPECTRUM, _LABEL = "spectrum", "label"
 
@@ -215,7 +217,7 @@ def map_arrays(path: str | Path, *, verify: bool = False) -> StoredArrays:
 
     Args:
         path: The file.
-        verify: Compare the checksum of all that is read with the one in the file.
+        verify: Compare the checksum of the file, every byte of it, with the one it tells.
 
     Raises:
         MissingDataError: There is no such file.
@@ -223,11 +225,8 @@ def map_arrays(path: str | Path, *, verify: bool = False) -> StoredArrays:
     """
     location = existing(path, SUFFIXES)
     arrays = guarded(location, _map)
-    if verify and (found := _sha256(arrays.cube, arrays.labels, arrays.description)) != arrays.file.sha256:
-        raise InvalidInputError(
-            f"{location}: its content has the checksum {found[:16]}, the file says {arrays.file.sha256[:16]}; it was "
-            "damaged. Write or copy it again."
-        )
+    if verify:
+        guarded(location, lambda path: _verify(path, arrays.file))
     return arrays
 
 
@@ -247,19 +246,22 @@ def write_arrays(path: Path, cube: NDArray[np.float32], labels: NDArray[np.int64
     values = pa.Array.from_buffers(pa.float32(), cube.size, [None, pa.py_buffer(cube)])
     spectra = pa.FixedSizeListArray.from_arrays(values, num_bands)
     label = pa.Array.from_buffers(pa.int64(), num_pixels, [None, pa.py_buffer(labels)])
+    placeholder = os.urandom(32).hex()  # found again, as nothing else in the file is like it
     told = {
         "version": str(VERSION),
         "shape": " ".join(map(str, cube.shape)),
         "description": description,
         "description_sha256": hashlib.sha256(description.encode()).hexdigest(),
-        "sha256": _sha256(cube, labels, description),
+        "sha256": placeholder,
     }
     schema = pa.schema(
         [pa.field(_SPECTRUM, spectra.type), pa.field(_LABEL, label.type)],
         metadata={f"sceneshift.{key}": value for key, value in told.items()},
     )
-    with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        writer.write_batch(pa.record_batch([spectra, label], schema=schema))
+    with replacing(path) as temporary:
+        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            writer.write_batch(pa.record_batch([spectra, label], schema=schema))
+        _write_checksum(temporary, placeholder)
 
 
 def _map(location: Path) -> StoredArrays:
@@ -275,10 +277,10 @@ def _map(location: Path) -> StoredArrays:
     version, shape_text, description, description_sha256, sha256 = told.values()
     if version is None:
         raise InvalidInputError(f"{location} is an Arrow file, but no scene this package wrote; use write_scene.")
-    if not version.isdigit() or int(version) > VERSION:
+    if version != str(VERSION):
         raise InvalidInputError(
-            f"{location} is of format version {version}; this package reads up to {VERSION}. Install a newer one, or "
-            "write the scene anew."
+            f"{location} is of format version {version}; this package reads version {VERSION}. Write the scene anew, "
+            "or install the package that wrote it."
         )
     if shape_text is None or description is None or sha256 is None or description_sha256 is None:
         raise InvalidInputError(f"{location}: {', '.join(key for key in told if told[key] is None)} missing; damaged?")
@@ -311,10 +313,40 @@ def _array(
     return np.asarray(StoredMemory(file=file, column=column, buffer=buffer, dtype=dtype, shape=shape))
 
 
-def _sha256(cube: NDArray[np.float32], labels: NDArray[np.int64], description: str) -> str:
-    digest = hashlib.sha256(f"{VERSION} {cube.shape} {description}".encode())
-    digest.update(cube.data)
-    digest.update(labels.data)
+def _verify(location: Path, opened: StoredFile) -> None:
+    with location.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        status = os.fstat(file.fileno())
+        if (status.st_dev, status.st_ino) != (opened.device, opened.inode):
+            raise InvalidInputError(f"{location} was replaced while it was opened; open it again.")
+        found = _checksum(content, _places(content, opened.sha256))
+    if found != opened.sha256:
+        raise InvalidInputError(
+            f"{location} has the checksum {found[:16]}, and says it should be {opened.sha256[:16]}; it was damaged. "
+            "Write or copy it again."
+        )
+
+
+def _write_checksum(location: Path, placeholder: str) -> None:
+    with location.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        places = _places(content, placeholder)
+        digits = _checksum(content, places).encode()
+        for place in places:
+            content[place : place + len(digits)] = digits
+
+
+def _places(content: mmap.mmap, digits: str) -> list[int]:
+    """Where the checksum stands: in the schema at the beginning, before all numbers, and in the footer behind them."""
+    return sorted({content.find(digits.encode()), content.rfind(digits.encode())} - {-1})
+
+
+def _checksum(content: mmap.mmap, places: list[int]) -> str:
+    digest, start = hashlib.sha256(), 0
+    with memoryview(content) as view:
+        for place in places:
+            digest.update(view[start:place])
+            digest.update(b"0" * 64)
+            start = place + 64
+        digest.update(view[start:])
     return digest.hexdigest()
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from sceneshift.scenes.catalogue_file import open_catalogue
 from sceneshift.scenes.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
+from sceneshift.scenes.normalization import constant_bands
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import InScene, NamedPair, Recipe, scene_name
-from sceneshift.scenes.split import Split, everything_split, random_split
+from sceneshift.scenes.split import Split, check_patch_size, everything_split, random_split
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import SceneArgs
 
@@ -69,8 +70,9 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
         seed: The run's or the study's.
 
     Raises:
-        InvalidInputError: The source can't be divided so.
+        InvalidInputError: The source can't be divided so, or the patch is wider than one of the two scenes.
     """
+    check_patch_size(patch_size, pair.target.shape, f"target {pair.target.name!r}")
     seed = derive_seed(seed, "split" if pair.test_split is None else "validation", pair.name)
     if kind == "all":
         return everything_split(pair.source, patch_size=patch_size)
@@ -109,6 +111,9 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
             )
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
+    if len(constant := constant_bands(pair.source.cube)):
+        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source"
+        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learnt from them")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
 from sceneshift.scenes.class_colours import as_rgb
-from sceneshift.scenes.file_access import replacing
+from sceneshift.scenes.file_access import refuse_oversized, replacing
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.file_format import FileFormat, Variable, geo_package
 from sceneshift.scenes.formats.picture import load_picture
@@ -54,6 +54,8 @@ class GeoTiff(FileFormat):
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """See the base class."""
         with _open(path) as file:
+            needed = file.height * file.width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
+            refuse_oversized(path, "the image", needed=needed, held=path.stat().st_size)
             values = np.ascontiguousarray(file.read().transpose(1, 2, 0))
         return values[..., 0] if values.shape[2] == 1 else values
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.file_access import replacing
+from sceneshift.scenes.file_access import refuse_oversized, replacing
 from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.formats.file_format import (
     DESCRIPTION,
@@ -18,6 +18,7 @@ from sceneshift.scenes.formats.file_format import (
     described_arrays,
     described_by,
 )
+from sceneshift.scenes.formats.matlab_v5 import list_matrices
 
 if TYPE_CHECKING:
     import h5py
@@ -54,11 +55,9 @@ class Matlab(FileFormat):
 
             with h5py.File(path, "r") as file:
                 return {name: _hdf5_variable(item) for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        import scipy.io
-
         return {
-            name: Variable(shape=tuple(int(n) for n in shape), numeric=kind in _MATLAB_NUMBERS)
-            for name, shape, kind in scipy.io.whosmat(path)
+            matrix.name: Variable(shape=matrix.shape, numeric=matrix.kind in _MATLAB_NUMBERS)
+            for matrix in list_matrices(path)
         }
 
     def load(self, path: Path, name: str) -> NDArray[Any]:
@@ -67,9 +66,14 @@ class Matlab(FileFormat):
             import h5py
 
             with h5py.File(path, "r") as file:
-                return np.asarray(file[name][()]).T
+                dataset = file[name]
+                # What was never written takes no room in the file, and would come back as zeros.
+                held = min(dataset.id.get_storage_size(), path.stat().st_size)
+                refuse_oversized(path, name, needed=dataset.nbytes, held=held)
+                return np.asarray(dataset[()]).T
         import scipy.io
 
+        list_matrices(path)  # SciPy is handed sound files alone
         return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
 
     def describe(self, path: Path) -> Description:
