@@ -28,6 +28,7 @@ from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
 from sceneshift.search.tuner import SearchPlan
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
+from sceneshift.study.refit import refit_winner
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import CHAMPION, LoggedModel, log_and_register
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
@@ -35,6 +36,9 @@ from sceneshift.training.evaluation import map_scene
 
 _FIGURES = ("oa", "aa", "kappa")
 BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
+
+#: The row of the winner's configuration trained anew on all labelled source pixels.
+REFITTED = "best, all source pixels"
 
 
 def close_study(
@@ -70,6 +74,7 @@ def close_study(
         for pair, source in zip(study.pairs, study.sources, strict=True)
         for role, record in shown.items()
     }
+    refitted = refit_winner(study, plan, winner) if study.refits else {}
     times = ledger.count_opening()
     again = "" if times == 1 else f" They have been before: this is closing number {times}."
     print(f"\nClosing the study: target scenes are scored now.{again}", flush=True)
@@ -93,6 +98,10 @@ def close_study(
                 truth = door.ground_truth()
                 draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
                 draw_subpixels(folder, pair, classifier, cube, normalization=normalization, title=title)
+                if refitted:
+                    size = record.config["patch_size"]
+                    class_map = map_scene(refitted[pair.name], cube, patch_size=size, device="cpu")
+                    rows.append(_row(pair, REFITTED, None, door.score(class_map).as_dict()))
         rows.append(_majority_row(pair, source, door))
     draw_optimization_history(folder / "optimization_history.png", ledger.study)
     if not draw_parameter_importances(
@@ -130,7 +139,7 @@ def close_study(
     (folder / "scores.md").write_text("\n".join(filter(None, tables)))
     try:
         models = [
-            _log_model(study, mirror, winner, trained[pair.name, BEST], source)
+            _log_model(study, mirror, winner, refitted.get(pair.name, trained[pair.name, BEST]), source)
             for pair, source in zip(study.pairs, study.sources, strict=True)
         ]
         _log_results(mirror, shown, rows, separation_metrics(separation), folder)
@@ -201,8 +210,11 @@ def _log_results(
     mirror.client.log_artifacts(mirror.run_id, str(folder), "report")
 
 
-def _row(pair: ScenePair, role: str, validation: Mapping[str, float], target: Mapping[str, float]) -> dict[str, Any]:
-    return {"pair": pair.name, "role": role, "validation": dict(validation), "target": dict(target)}
+def _row(
+    pair: ScenePair, role: str, validation: Mapping[str, float] | None, target: Mapping[str, float]
+) -> dict[str, Any]:
+    validation = None if validation is None else dict(validation)
+    return {"pair": pair.name, "role": role, "validation": validation, "target": dict(target)}
 
 
 def _validation(record: TrialRecord, pair_name: str) -> dict[str, float]:
@@ -248,6 +260,8 @@ def _log_model(
         "profile": study.profile.name,
         "selection": "source validation, target never read",
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
+        # The validation above is that of the trial which was chosen.
+        "trained_on": "all labelled source pixels" if study.refits else "the trial's training pixels",
     }
     return log_and_register(
         mirror.client,
