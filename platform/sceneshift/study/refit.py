@@ -4,6 +4,7 @@ A search holds pixels back to choose by. When it has chosen they can train too: 
 winner's seed, for a trial's whole number of epochs. Nothing is chosen any more, so nothing is left to validate on.
 """
 
+import contextlib
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from sceneshift.errors import StudyError
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import everything_split
+from sceneshift.scenes.store import sent_whole
 from sceneshift.search.ledger import TrialRecord
 from sceneshift.search.trial import train_in_ray
 from sceneshift.search.tuner import SearchPlan
@@ -49,7 +51,8 @@ def refit_winner(study: PreparedStudy, plan: SearchPlan, winner: TrialRecord) ->
     if checkpoints.latest_epoch() < order.epochs:
         told = ", ".join(f"{source.pair_name} {len(source.split.train)}" for source in sources)
         print(f"\nTraining the best configuration on all labelled source pixels ({told}).", flush=True)
-        train_in_ray(order, sources, report_to_tune=False)
+        with contextlib.nullcontext() if plan.scenes_by_path else sent_whole():
+            train_in_ray(order, sources, report_to_tune=False)
     found = checkpoints.load_latest()
     if found is None or found[0] < order.epochs:
         raise StudyError(

@@ -1,5 +1,6 @@
 """A training in this process, or in Ray Train's workers, which train one network together."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import torch
 
 from sceneshift.errors import ResourceError, SceneshiftError, StudyError, first_line
 from sceneshift.scenes.source import SourceDomain
+from sceneshift.scenes.store import sent_whole
 from sceneshift.search.cluster import ClusterSize, ray_cluster, trials_that_fit
 from sceneshift.study.train_preparation import PreparedTraining
 from sceneshift.training.checkpoint import CheckpointFolder
@@ -78,23 +80,25 @@ def _train_in_ray(training: PreparedTraining, report: Callable[[EpochReport], No
             report(news)
             return True
 
+        settings = {
+            "plan": training.plan,
+            "location": training.checkpoint_location,
+            "cpus": shape.cpus,
+            "on_gpu": shape.gpus > 0,
+        }
         try:
-            train_with_ray(
-                partial(_train_and_tell, told=told),
-                {
-                    "plan": training.plan,
-                    "location": training.checkpoint_location,
-                    "cpus": shape.cpus,
-                    "on_gpu": shape.gpus > 0,
-                },
-                [training.source],
-                worker=shape,
-                storage_path=str(training.directory),
-                report_to_tune=False,
-                num_workers=workers,
-                max_failures=MAX_WORKER_FAILURES,
-                meanwhile=hear,
-            )
+            with contextlib.nullcontext() if cluster.stays_one_node else sent_whole():
+                train_with_ray(
+                    partial(_train_and_tell, told=told),
+                    settings,
+                    [training.source],
+                    worker=shape,
+                    storage_path=str(training.directory),
+                    report_to_tune=False,
+                    num_workers=workers,
+                    max_failures=MAX_WORKER_FAILURES,
+                    meanwhile=hear,
+                )
         except ray.train.TrainingFailedError as error:
             raise StudyError(f"Ray Train ended the training ({first_line(error)}).") from error
         while hear(0.0):
