@@ -1,10 +1,14 @@
-"""What several tests share: a tiny labelled scene, a source domain on it, and one thread for torch.
+"""What several tests share: a tiny labelled scene, a source domain on it, worker processes, and one thread for torch.
 
 One thread makes sums add up in one order, so runs can be compared bit for bit, and leaves the other cores alone.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -74,3 +78,50 @@ def make_source(make_scene: Callable[..., Scene]) -> Callable[..., SourceDomain]
 @pytest.fixture(scope="session")
 def tiny_source(make_source: Callable[..., SourceDomain]) -> SourceDomain:
     return make_source()
+
+
+#: What a worker process runs: it joins the group, calls the function it is handed, and leaves what that returned.
+_WORKER = """
+import sys
+import cloudpickle, torch
+import torch.distributed as dist
+folder, rank, num, backend = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+torch.set_num_threads(1)
+if backend == "nccl":
+    torch.cuda.set_device(rank)
+dist.init_process_group(backend, init_method=f"file://{folder}/group", rank=rank, world_size=num)
+with open(f"{folder}/call", "rb") as stream:
+    function, arguments = cloudpickle.load(stream)
+outcome = function(*arguments)
+with open(f"{folder}/outcome-{rank}", "wb") as stream:
+    cloudpickle.dump(outcome, stream)
+dist.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="session")
+def in_workers(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
+    """Call a function of a test module in so many processes of one group; returns what it returned in each."""
+
+    def call(num: int, function: Callable[..., Any], *arguments: Any, backend: str = "gloo") -> list[Any]:
+        folder = tmp_path_factory.mktemp("workers")
+        module = sys.modules[function.__module__]
+        cloudpickle.register_pickle_by_value(module)  # the workers can't import tests
+        try:
+            (folder / "call").write_bytes(cloudpickle.dumps((function, arguments)))
+        finally:
+            cloudpickle.unregister_pickle_by_value(module)
+        command = [sys.executable, "-c", _WORKER, str(folder)]
+        workers = [
+            subprocess.Popen([*command, str(rank), str(num), backend], stderr=subprocess.PIPE) for rank in range(num)
+        ]
+        try:
+            errors = [worker.communicate(timeout=300)[1].decode() for worker in workers]
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        assert [worker.returncode for worker in workers] == [0] * num, "\n".join(errors)
+        return [cloudpickle.loads((folder / f"outcome-{rank}").read_bytes()) for rank in range(num)]
+
+    return call

@@ -67,6 +67,7 @@ def plan(tmp_path):
         profile=PROFILE,
         seed=0,
         max_concurrent_trials=1,
+        workers_per_trial=1,
         cpus_per_trial=1,
         gpus_per_trial=0,
         in_ray_train=False,
@@ -79,7 +80,7 @@ def plan(tmp_path):
 
 def search(plan, ledger, source):
     finished = []
-    with ray_cluster(num_cpus=1):
+    with ray_cluster(num_cpus=plan.workers_per_trial):
         outcome = run_search(plan, ledger, [source], on_change=lambda record: None, on_finished=finished.append)
     assert not outcome.interrupted
     assert [record.number for record in finished] == [0, 1, 2]
@@ -99,7 +100,8 @@ def test_a_dead_worker_and_a_nan_end_one_trial_at_most(plan, ledger, tiny_source
 @pytest.mark.slow
 def test_after_a_trial_that_was_stopped_in_ray_train_the_next_runs_whole(plan, ledger, tiny_source, monkeypatch):
     monkeypatch.setattr(ledger, "should_stop", lambda number, epoch: number == 1)
-    records = search(replace(plan, in_ray_train=True), ledger, tiny_source)
+    # Both CPUs are taken by the two workers of a trial: the next needs all that the last has given back.
+    records = search(replace(plan, in_ray_train=True, workers_per_trial=2), ledger, tiny_source)
     assert [(record.state, record.last_epoch) for record in records] == [
         ("complete", 3),
         ("pruned", 1),

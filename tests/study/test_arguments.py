@@ -32,9 +32,11 @@ def test_the_command_line_is_frozen():
         "epochs",
         "cpus_per_trial",
         "gpus_per_trial",
+        "workers_per_trial",
         "trainer",
         "precision",
         "compile",
+        "refit",
         "time_budget_s",
         "seed",
         "storage_path",
@@ -52,8 +54,8 @@ def test_no_argument_is_needed():
 
 def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
     line = """--pairs se-sw --num-samples 3 --max-concurrent-trials 2 --epochs 4 --cpus-per-trial 0.5
-        --gpus-per-trial 0.25 --trainer train --precision tf32 --compile --time-budget-s 9.5 --seed 3 --storage-path s3://b/p
-        --experiment-name n --resume --profile paper"""
+        --gpus-per-trial 0.25 --workers-per-trial 2 --trainer train --precision tf32 --compile --time-budget-s 9.5
+        --seed 3 --storage-path s3://b/p --experiment-name n --resume --profile paper"""
     arguments = parse(*line.split())
     assert arguments == TuneArgs(
         pairs=("se-sw",),
@@ -62,6 +64,7 @@ def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
         epochs=4,
         cpus_per_trial=0.5,
         gpus_per_trial=0.25,
+        workers_per_trial=2,
         trainer="train",
         precision="tf32",
         compile=True,

@@ -122,6 +122,24 @@ def test_gpus_are_shared_by_fractions_and_train_with_ray_train(prepared):
     assert not prepared(gpus_per_trial=0.5, trainer="actor").plan(cluster(cpus=16.0, gpus=2.0)).in_ray_train
 
 
+def test_several_workers_train_with_ray_train_and_count_for_the_room(prepared):
+    plan = prepared(workers_per_trial=2).plan(cluster(cpus=16.0))
+    assert (plan.workers_per_trial, plan.max_concurrent_trials, plan.cpus_per_trial) == (2, 4, 2.0)
+    assert plan.in_ray_train
+    assert prepared(workers_per_trial=2).plan(cluster()).max_concurrent_trials == 1
+    on_gpus = prepared(workers_per_trial=2, gpus_per_trial=1.0).plan(cluster(cpus=16.0, gpus=4.0))
+    assert (on_gpus.workers_per_trial, on_gpus.max_concurrent_trials) == (2, 2)
+    with pytest.raises(ResourceError, match="1 trials at once of 3 workers with 1 CPU each need 3 CPU; there are 2"):
+        prepared(workers_per_trial=3).plan(cluster())
+
+
+def test_the_winner_is_refitted_where_it_is_asked_for_or_the_profile_is_the_paper_s(prepared):
+    asked = {profile: prepared(profile=profile).refits for profile in ("smoke-test", "laptop", "paper")}
+    assert asked == {"smoke-test": False, "laptop": False, "paper": True}
+    assert prepared(refit="yes").refits
+    assert not prepared(profile="paper", refit="no").refits
+
+
 def test_a_search_that_does_not_fit_is_refused(prepared):
     with pytest.raises(ResourceError, match="3 trials at once with 1 CPU each"):
         prepared(max_concurrent_trials=3, cpus_per_trial=1.0).plan(cluster())

@@ -49,6 +49,8 @@ def test_the_command_line_is_frozen():
         "evaluate_every",
         "device",
         "threads",
+        "workers_per_trial",
+        "trainer",
         "precision",
         "compile",
         "storage_path",
@@ -68,7 +70,8 @@ def test_all_flags_are_read():
     of_a_scene = """--method s2vnet --scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif 
         --data-dir d
         --patch-size 9 --batch-size 32 --lr 0.01 --epochs 3 --set width=16 heads=2 --seed 4 --device cpu --threads 2
-        --precision tf32 --compile --storage-path out --experiment-name e --run-name r --resume"""
+        --workers-per-trial 3 --trainer train --precision tf32 --compile --storage-path out
+        --experiment-name e --run-name r --resume"""
     assert parse(*of_a_scene.split()) == TrainArgs(
         method="s2vnet",
         scene="houston13",
@@ -84,6 +87,8 @@ def test_all_flags_are_read():
         seed=4,
         device="cpu",
         threads=2,
+        workers_per_trial=3,
+        trainer="train",
         precision="tf32",
         compile=True,
         storage_path="out",
@@ -109,6 +114,8 @@ PAIR = {"scene": None, "pair": "west-east"}
         ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
         ({"epochs": 0}, "--epochs 0: expected at least 1"),
         ({"threads": 0}, "--threads 0: expected at least 1"),
+        ({"workers_per_trial": 0}, "--workers-per-trial 0: expected at least 1"),
+        ({"workers_per_trial": 2, "trainer": "plain"}, "--trainer plain trains in one process; leave it out"),
         ({**PAIR, "evaluate_every": -1}, "--evaluate-every -1: expected at least 0"),
         ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
         ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),

@@ -1,4 +1,8 @@
-"""The same loop on a CUDA device."""
+"""The same loop on a CUDA device, and on one that two workers share."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +19,35 @@ PLAN = TrainingPlan(
     epochs=8,
     seed=0,
 )
+
+
+def two_epochs(source: SourceDomain) -> list[dict[str, float]]:
+    epochs = []
+    plan = replace(PLAN, epochs=2)
+    train(plan, [source], report=lambda epoch: epochs.append(epoch.metrics), device="cuda")
+    return epochs
+
+
+def test_two_workers_that_share_a_gpu_learn_as_one_does(
+    tiny_source: SourceDomain, in_workers: Callable[..., list[Any]]
+) -> None:
+    # Through gloo: NCCL refuses two workers on one GPU.
+    one, (first, second) = two_epochs(tiny_source), in_workers(2, two_epochs, tiny_source)
+    for alone, epoch, other in zip(one, first, second, strict=True):
+        for name, value in alone.items():
+            if name.startswith("train/"):
+                assert epoch[name] == other[name] == pytest.approx(value, rel=0.05), name
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_two_workers_with_a_gpu_each_learn_as_one_does(
+    tiny_source: SourceDomain, in_workers: Callable[..., list[Any]]
+) -> None:
+    one, (first, second) = two_epochs(tiny_source), in_workers(2, two_epochs, tiny_source, backend="nccl")
+    for alone, epoch, other in zip(one, first, second, strict=True):
+        for name, value in alone.items():
+            if name.startswith("train/"):
+                assert epoch[name] == other[name] == pytest.approx(value, rel=0.05), name
 
 
 def test_initial_values_are_those_of_the_cpu(tiny_source: SourceDomain) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.networks.discriminator import Discriminator
+from sceneshift.networks.shared_batch import part_of_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,9 @@ class CrossEntropy(Method):
     def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One step on the cross-entropy of a batch."""
         self.discriminator.train()
-        loss = functional.cross_entropy(self.discriminator(patches), labels)
+        loss = part_of_mean(functional.cross_entropy(self.discriminator(patches), labels))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._sum_gradients(self.discriminator)
         self._optimizer.step()
         return {"ce": loss.detach()}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.networks.shared_batch import current_share, sum_in_place
 from sceneshift.scenes.normalization import check_normalization
 from sceneshift.seeding import derive_seed
 
@@ -146,12 +147,16 @@ class Method(ABC):
     def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Take one optimizer step (or several) on one batch.
 
+        Of a shared batch (:mod:`sceneshift.networks.shared_batch`) a worker is given its rows. All workers draw what
+        one would draw for the whole batch, and make the steps it would make.
+
         Args:
             patches: (B, C, P, P) float32.
             labels: (B,) int64 class indices 0..K-1.
 
         Returns:
-            Loss terms by name, detached scalars on the device (nothing is synchronized with the host).
+            Loss terms by name, detached scalars on the device (nothing is synchronized with the host); of a shared
+            batch this worker's parts, which sum up to the batch's terms.
         """
 
     @property
@@ -166,6 +171,15 @@ class Method(ABC):
     @abstractmethod
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """All optimizers by name, for checkpoints."""
+
+    def _sum_gradients(self, module: nn.Module) -> None:
+        """Sum a module's gradients over the workers that share the batch; between a backward pass and its step.
+
+        DistributedDataParallel would do so while a backward pass runs, for a single one of a single module: here
+        several networks are run back in pieces, parts of them frozen in between, and one may pile its gradients up.
+        """
+        if current_share() is not None:
+            sum_in_place([p.grad for p in module.parameters() if p.grad is not None])
 
     def compile(self) -> None:
         """Compile all modules with `torch.compile`, in place; parameters and state stay what they are.

@@ -20,6 +20,7 @@ from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.encoder import ContentEncoder
 from sceneshift.networks.generator import DomainGenerator
 from sceneshift.networks.losses import kl_divergence, mutual_information, released_kl
+from sceneshift.networks.shared_batch import current_share, part_of_mean
 from sceneshift.seeding import derive_seed
 
 
@@ -234,16 +235,20 @@ class S2AMSnet(Method):
         terms: list[tuple[Tensor, Tensor, Tensor]] = []
         for generated, mixed in domains.detached().pairs():
             logits, mixed_logits = self.discriminator(generated), self.discriminator(mixed)
-            cross_entropy = functional.cross_entropy(logits, labels) + functional.cross_entropy(mixed_logits, labels)
+            cross_entropy = part_of_mean(
+                functional.cross_entropy(logits, labels) + functional.cross_entropy(mixed_logits, labels)
+            )
             divergence = self._divergence(logits, mixed_logits)
             loss = config.lambda_ce * cross_entropy + config.lambda_kl * divergence
             loss.backward()
             terms.append((loss.detach(), cross_entropy.detach(), divergence.detach()))
         loss, cross_entropy, divergence = (first + second for first, second in zip(*terms, strict=True))
         if config.lambda_src > 0:
-            source_loss = config.lambda_src * functional.cross_entropy(self.discriminator(patches), labels)
+            source_loss = part_of_mean(functional.cross_entropy(self.discriminator(patches), labels))
+            source_loss = config.lambda_src * source_loss
             source_loss.backward()
             loss = loss + source_loss.detach()
+        self._sum_gradients(self.discriminator)
         self._discriminator_optimizer.step()
         return {"min": loss, "ce": cross_entropy, "kl": divergence}
 
@@ -259,6 +264,9 @@ class S2AMSnet(Method):
         divergence, information = zero, zero
         if not config.encoder_accumulates:
             self._encoder_optimizer.zero_grad(set_to_none=True)
+        elif (share := current_share()) is not None and share.rank > 0:
+            # What has piled up is summed over workers already: one of them keeps it.
+            self._encoder_optimizer.zero_grad(set_to_none=False)
         cut = domains.cut()
         if config.lambda_adv > 0:
             self.discriminator.requires_grad_(False)
@@ -274,6 +282,8 @@ class S2AMSnet(Method):
         if config.lambda_adv > 0 or config.lambda_mi > 0:
             self._generator_optimizer.zero_grad(set_to_none=True)
             domains.run_back(cut)
+            self._sum_gradients(self.generators)
+            self._sum_gradients(self.encoder)
             self._generator_optimizer.step()
             self._encoder_optimizer.step()
         if config.discriminator_steps_twice:
@@ -288,25 +298,26 @@ class S2AMSnet(Method):
             depths = self.encoder(torch.cat([patches, domains.a, domains.b]))
         features = [depth.chunk(3) for depth in depths]
         source = [f[0] for f in features]
-        return torch.stack(
-            [
-                mutual_information(
-                    source,
-                    [f[i] for f in features],
-                    temperature=self.config.temperature,
-                    normalize=self.config.mi_normalize,
-                )
-                for i in (1, 2)
-            ]
-        ).sum()
+        terms = [
+            mutual_information(
+                source,
+                [f[i] for f in features],
+                temperature=self.config.temperature,
+                normalize=self.config.mi_normalize,
+            )
+            for i in (1, 2)
+        ]
+        return part_of_mean(torch.stack(terms).sum())
 
     def _divergence(self, generated_logits: Tensor, mixed_logits: Tensor) -> Tensor:
         divergence = released_kl if self.config.kl_of_probabilities else kl_divergence
-        return divergence(generated_logits, mixed_logits)
+        return part_of_mean(divergence(generated_logits, mixed_logits))
 
     def _draw_noise(self, batch: int) -> Tensor:
-        shape = (3, batch, self.config.noise_dim)
-        return torch.randn(shape, generator=self.generator, device=self.device)
+        share = current_share()
+        shape = (3, batch if share is None else share.total, self.config.noise_dim)
+        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        return noise if share is None else noise[:, share.rows]
 
     def _draw_beta(self) -> float:
         return float(self._mixing.beta(self.config.beta_alpha, self.config.beta_alpha))

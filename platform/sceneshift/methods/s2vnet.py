@@ -16,6 +16,7 @@ from torch.nn import functional
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.networks.s2vnet.losses import band_variation, gaussian_divergence, spatial_variation, spectral_angle
 from sceneshift.networks.s2vnet.network import Departures, S2VNetwork
+from sceneshift.networks.shared_batch import part_of_mean
 
 #: A training has so many equal parts; the learning rate falls from each to the next.
 _DECAYS = 10
@@ -177,6 +178,8 @@ class S2VNet(Method):
             "tv_e": band_variation(variation.perturbation),
             "tv_a": spatial_variation(view.abundance_features),
         }
+        # The divergence and the variation along bands hang on no patch: each worker adds its part of the same number.
+        terms = {name: part_of_mean(term) for name, term in terms.items()}
         loss = (
             terms["ce"]
             + config.lambda_sad * terms["sad"]
@@ -186,6 +189,7 @@ class S2VNet(Method):
         )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._sum_gradients(self.network)
         self._optimizer.step()
         self.network.keep_endmembers_in_range()
         return {"loss": loss.detach()} | {name: term.detach() for name, term in terms.items()}

@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import move_running_statistics
 from sceneshift.networks.cpu_kernels import pool, rectify
+from sceneshift.networks.shared_batch import Share, current_share, total_of
 
 
 def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.BatchNorm2d, weights: Tensor) -> Tensor:
     """`w0 * ReLU(BN_x(x)) + w1 * ReLU(BN_y(y))`.
 
-    In training mode each norm uses the batch's own statistics and moves its running ones, as `nn.BatchNorm2d` does. On
-    a CPU only x and y are kept for the backward pass, and each pass reads them once or twice.
+    In training mode each norm uses the batch's own statistics and moves its running ones, as `nn.BatchNorm2d` does;
+    those of a shared batch are taken over all workers. On a CPU only x and y are kept for the backward pass, and each
+    pass reads them once or twice.
 
     Args:
         x: (B, C, H, W).
@@ -37,8 +40,9 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
     if x.device.type != "cpu":
         return weights[0] * F.relu(x_norm(x)) + weights[1] * F.relu(y_norm(y))
     x, y = (branch.contiguous(memory_format=torch.channels_last) for branch in (x, y))
-    x_mean, x_rstd = _statistics(x, x_norm)
-    y_mean, y_rstd = _statistics(y, y_norm)
+    share = current_share() if x_norm.training else None
+    x_mean, x_rstd, count = _statistics(x, x_norm, share)
+    y_mean, y_rstd, _ = _statistics(y, y_norm, share)
     out: Tensor = _BlendedBranches.apply(  # type: ignore[no-untyped-call]
         x,
         x_norm.weight,
@@ -51,34 +55,35 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
         y_mean,
         y_rstd,
         weights,
-        x_norm.training,
+        count,
+        share,
     )
     return out
 
 
 @torch.no_grad()
-def _statistics(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Mean and reciprocal standard deviation a channel, (C,) float64; in training mode the running ones are moved."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
+def _statistics(x: Tensor, norm: nn.BatchNorm2d, share: Share | None) -> tuple[Tensor, Tensor, int | None]:
+    """Mean and reciprocal standard deviation a channel, (C,) float64, and of how many values; in eval mode None.
+
+    In training mode the running ones are moved.
+    """
     if not norm.training:
-        mean, variance = norm.running_mean.double(), norm.running_var.double()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance, count = norm.running_mean.double(), norm.running_var.double(), None
     else:
-        count = x.numel() // x.shape[1]
+        rows = len(x) if share is None else share.total
+        count = rows * x.shape[2] * x.shape[3]
         if count < 2:
             raise InvalidInputError(
                 f"got a map of shape {tuple(x.shape)} in training mode; expected more than one value a channel, "
                 f"of which batch norm takes the variance; pass more patches, or call eval() first"
             )
-        first, second = rectify.moments(x)
+        first, second = total_of(rectify.moments(x), share)
         mean = first / count
         variance = (second / count - mean**2).clamp_min(0)
-        assert norm.momentum is not None
-        norm.num_batches_tracked += 1
-        norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
-        norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var), norm.momentum)
-    return mean, (variance + norm.eps).rsqrt()
+        move_running_statistics(norm, mean, variance, count)
+    return mean, (variance + norm.eps).rsqrt(), count
 
 
 def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
@@ -96,9 +101,10 @@ def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
         InvalidInputError: In training mode, the map holds one value a channel.
     """
     x = x.contiguous(memory_format=torch.channels_last)
-    mean, rstd = _statistics(x, norm)
+    share = current_share() if norm.training else None
+    mean, rstd, count = _statistics(x, norm, share)
     out: Tensor = _RectifiedNorm.apply(  # type: ignore[no-untyped-call]
-        x, norm.weight, norm.bias, mean, rstd, num_ones, norm.training
+        x, norm.weight, norm.bias, mean, rstd, num_ones, count, share
     )
     return out
 
@@ -113,11 +119,12 @@ class _RectifiedNorm(torch.autograd.Function):
         mean: Tensor,
         rstd: Tensor,
         num_ones: int,
-        from_batch: bool,
+        count: int | None,
+        share: Share | None,
     ) -> Tensor:
         affine = _affine(gamma, beta, mean, rstd).to(torch.promote_types(x.dtype, torch.float32))
         ctx.save_for_backward(x, gamma, mean, rstd, affine)
-        ctx.from_batch = from_batch
+        ctx.count, ctx.share = count, share
         return rectify.rectify(x, affine, num_ones)
 
     @staticmethod
@@ -125,22 +132,23 @@ class _RectifiedNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, gamma, mean, rstd, affine = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
-        count = x.numel() // x.shape[1] if ctx.from_batch else None
-        open_sum, product, line = _run_back(rectify.rectify_sums(x, grad, affine), gamma, mean, rstd, count)
+        sums = rectify.rectify_sums(x, grad, affine)
+        line = _line(total_of(sums, ctx.share), gamma, mean, rstd, ctx.count)
         grad_x = rectify.rectify_backward(x, grad, affine, line.to(affine.dtype))
-        return grad_x, product.to(gamma.dtype), open_sum.to(gamma.dtype), None, None, None, None
+        open_sum, product = _weight_sums(sums, mean, rstd)
+        return grad_x, product.to(gamma.dtype), open_sum.to(gamma.dtype), None, None, None, None, None
 
 
 class _BlendedBranches(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:  # noqa: ANN401
-        x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, from_batch = inputs
+        x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, count, share = inputs
         dtype = torch.promote_types(x.dtype, torch.float32)
         # A weight is non-negative, so it moves inside its ReLU.
         of_x, of_y = _affine(x_gamma, x_beta, x_mean, x_rstd), _affine(y_gamma, y_beta, y_mean, y_rstd)
         affine = torch.cat([weights[0] * of_x, weights[1] * of_y]).to(dtype)
         ctx.save_for_backward(x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, affine)
-        ctx.from_batch = from_batch
+        ctx.count, ctx.share = count, share
         return rectify.blend(x, y, affine)
 
     @staticmethod
@@ -148,17 +156,20 @@ class _BlendedBranches(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         *branches, weights, affine = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
+        affines = affine.split(2)
+        sums = torch.stack([rectify.rectify_sums(branches[5 * i], grad, affines[i]) for i in (0, 1)])
+        totals = total_of(sums, ctx.share)
         grads: list[Tensor | None] = []
         weight_grads = []
         for index in (0, 1):
             x, gamma, beta, mean, rstd = branches[5 * index : 5 * index + 5]
-            mine, weight = affine[2 * index : 2 * index + 2], weights[index].double()
-            count = x.numel() // x.shape[1] if ctx.from_batch else None
-            open_sum, product, line = _run_back(rectify.rectify_sums(x, grad, mine), gamma, mean, rstd, count)
-            grad_x = rectify.rectify_backward(x, grad, mine, (weight * line).to(affine.dtype))
+            weight = weights[index].double()
+            line = _line(totals[index], gamma, mean, rstd, ctx.count)
+            grad_x = rectify.rectify_backward(x, grad, affines[index], (weight * line).to(affine.dtype))
+            open_sum, product = _weight_sums(sums[index], mean, rstd)
             grads += [grad_x, (weight * product).to(gamma.dtype), (weight * open_sum).to(gamma.dtype), None, None]
             weight_grads.append(gamma.double() @ product + beta.double() @ open_sum)
-        return *grads, torch.stack(weight_grads).to(weights), None
+        return *grads, torch.stack(weight_grads).to(weights), None, None
 
 
 def _affine(gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
@@ -167,28 +178,39 @@ def _affine(gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
     return torch.stack([scale, beta - scale * mean])
 
 
-def _run_back(
-    sums: Tensor, gamma: Tensor, mean: Tensor, rstd: Tensor, count: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What batch norm's gradient takes besides the gradient itself, from sums over the places where the ReLU is open.
+def _weight_sums(sums: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    """What the gradients of batch norm's bias and weight are, but for a factor.
 
     Args:
-        sums: (2, C) float64, of the gradient g and of g * x.
+        sums: (2, C) float64, of the gradient g and of g * x over the places where the ReLU is open.
+        mean: (C,) float64.
+        rstd: (C,) float64.
+
+    Returns:
+        (C,) sum of g; (C,) sum of g * x^, x^ = (x - mean) * rstd.
+    """
+    return sums[0], rstd * (sums[1] - mean * sums[0])
+
+
+def _line(totals: Tensor, gamma: Tensor, mean: Tensor, rstd: Tensor, count: int | None) -> Tensor:
+    """What batch norm's gradient takes besides the gradient itself.
+
+    Args:
+        totals: As in :func:`_weight_sums`, of all places the statistics stand on.
         gamma: (C,).
         mean: (C,) float64.
         rstd: (C,) float64.
         count: N; None where the statistics were not the batch's own.
 
     Returns:
-        (C,) sum of g; (C,) sum of g * x^, x^ = (x - mean) * rstd; and (2, C) slope and constant with which
-        `grad_x = gamma * rstd * g + slope * x + constant`.
+        (2, C) slope and constant with which `grad_x = gamma * rstd * g + slope * x + constant`.
     """
-    open_sum, product = sums[0], rstd * (sums[1] - mean * sums[0])
     if count is None:
-        return open_sum, product, torch.zeros_like(sums)
+        return torch.zeros_like(totals)
+    open_sum, product = _weight_sums(totals, mean, rstd)
     scale = gamma * rstd / count
     slope = -scale * rstd * product
-    return open_sum, product, torch.stack([slope, -scale * open_sum - slope * mean])
+    return torch.stack([slope, -scale * open_sum - slope * mean])
 
 
 def max_pool(x: Tensor) -> Tensor:

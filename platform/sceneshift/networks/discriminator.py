@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import BatchNorm2d
 from sceneshift.networks.branches import blend_branches, max_pool
 from sceneshift.networks.involution import Involution, computed_in
 
@@ -29,9 +30,9 @@ class DiscriminatorBlock(nn.Module):
         super().__init__()
         self.involution = Involution(in_channels)
         self.spectral = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        self.spectral_norm = nn.BatchNorm2d(out_channels)
+        self.spectral_norm = BatchNorm2d(out_channels)
         self.spatial = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.spatial_norm = nn.BatchNorm2d(out_channels)
+        self.spatial_norm = BatchNorm2d(out_channels)
 
     def forward(self, h: Tensor, weights: Tensor) -> Tensor:
         """Blend the spectral and the spatial branch.

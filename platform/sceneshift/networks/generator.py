@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import BatchNorm2d
 from sceneshift.networks.involution import Involution, computed_in
 
 _NUM_BLOCKS = 3
@@ -118,7 +119,7 @@ class DomainGenerator(nn.Module):
             GeneratorBlock(bands if index == 0 else channels, channels) for index in range(_NUM_BLOCKS)
         )
         self.adains = nn.ModuleList(AdaptiveInstanceNorm(channels, noise_dim) for _ in range(num_norms))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_norms))
+        self.norms = nn.ModuleList(BatchNorm2d(channels) for _ in range(num_norms))
         self.decoder = nn.Conv2d(channels, bands, 3, padding=1)
         self.blend = nn.Parameter(torch.zeros(2))
         for module in self.modules():

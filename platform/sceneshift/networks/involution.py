@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import BatchNorm2d
 from sceneshift.networks.branches import rectified_norm
 from sceneshift.networks.cpu_kernels.involve import involve, involve_backward
 
@@ -292,7 +293,7 @@ class Involution(nn.Module):
         self.channels_per_group = channels // self.groups
         hidden = max(1, channels // 5)
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.norm = nn.BatchNorm2d(hidden)
+        self.norm = BatchNorm2d(hidden)
         self.expand = nn.Conv2d(hidden, _TAPS * self.groups, 1)
         for convolution in (self.reduce, self.expand):
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")

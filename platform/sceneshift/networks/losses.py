@@ -2,6 +2,8 @@
 
 Shape letters: B batch, K classes, n_l features at depth l.
 
+Of a shared batch (:mod:`sceneshift.networks.shared_batch`) each is the mean over this worker's rows.
+
 Every loss is computed in float32 or wider, also under autocast: a softmax at temperature 0.07 and a sum over
 thousands of features are beyond bfloat16.
 """
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.shared_batch import all_rows, current_share
 
 #: Squared norm below which a row counts as zero, so that no gradient divides by it.
 _SMALLEST_SQUARED_NORM = 1e-16
@@ -61,7 +64,7 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
 
     With `S = z z^T / temperature`, a row's loss is the cross-entropy of picking its partner among it
     and the other 2B - 2 rows (itself is left out); the result is the mean over the 2B rows.
-    MMIRN (Chen et al., TGRS 2024).
+    Rows are contrasted with all of a shared batch. MMIRN (Chen et al., TGRS 2024).
 
     Args:
         query: (B, n), from the generated patches.
@@ -78,8 +81,10 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
     _require_pair("query", query, "key", key)
     if not temperature > 0:
         raise InvalidInputError(f"got temperature={temperature}; expected a number above 0; try the release's 0.07")
-    batch = query.shape[0]
     query, key = _at_least_float32(query), _at_least_float32(key)
+    if current_share() is not None:
+        return _shared_info_nce(query, key, temperature=temperature, normalize=normalize)
+    batch = query.shape[0]
     with torch.autocast(query.device.type, enabled=False):
         # Block by block: where the key needs no gradient (the raw input) none is computed for its block.
         across = query @ key.T
@@ -97,6 +102,29 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
     itself = torch.eye(2 * batch, dtype=torch.bool, device=products.device)
     partner = torch.arange(2 * batch, device=products.device).roll(batch)
     return F.cross_entropy(similarity.masked_fill(itself, float("-inf")), partner)
+
+
+def _shared_info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool) -> Tensor:
+    """:func:`info_nce` of this worker's rows among those of all workers."""
+    share = current_share()
+    assert share is not None
+    queries, keys = all_rows(query), all_rows(key)
+    with torch.autocast(query.device.type, enabled=False):
+        products = torch.cat(
+            (
+                torch.cat((query @ queries.T, query @ keys.T), dim=1),
+                torch.cat((key @ queries.T, key @ keys.T), dim=1),
+            )
+        )
+    # Where this worker's rows lie among the queries; its keys lie so far behind them.
+    own = torch.arange(share.total, device=products.device)[share.rows]
+    itself = torch.cat((own, own + share.total))
+    if normalize:
+        squares = torch.cat((queries.square().sum(dim=1), keys.square().sum(dim=1)))
+        norms = squares.clamp_min(_SMALLEST_SQUARED_NORM).sqrt()
+        products = products / (norms[itself, None] * norms[None, :])
+    similarity = (products / temperature).scatter(1, itself[:, None], float("-inf"))
+    return F.cross_entropy(similarity, torch.cat((own + share.total, own)))
 
 
 def mutual_information(

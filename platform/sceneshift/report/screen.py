@@ -16,7 +16,8 @@ def render_table(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
     """Scores on validation and target as a Markdown table; OA and AA in per cent.
 
     Args:
-        rows: ``pair``, ``role``, ``validation`` and ``target`` with ``oa``, ``aa``, ``kappa``.
+        rows: ``pair``, ``role``, ``validation`` and ``target`` with ``oa``, ``aa``, ``kappa``; no ``validation`` (None)
+            where all source pixels trained.
         profile: The profile's name, for the heading.
     """
     header = [
@@ -82,7 +83,9 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _figures(scores: Mapping[str, float]) -> list[str]:
+def _figures(scores: Mapping[str, float] | None) -> list[str]:
+    if scores is None:
+        return ["-"] * len(_HEADINGS)
     return [f"{100 * scores['oa']:.1f}", f"{100 * scores['aa']:.1f}", f"{scores['kappa']:.3f}"]
 
 

@@ -86,27 +86,31 @@ class PatchSampler:
         rows, columns = pixels // self._width + radius, pixels % self._width + radius
         return self._rows[rows * self._padded_width + columns]
 
-    def augmented(self, pixels: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    def augmented(
+        self, pixels: Tensor, augmentation: Augmentation, generator: torch.Generator, *, rows: slice | None = None
+    ) -> Tensor:
         """Cut patches and change them at random.
 
         Args:
             pixels: (B,) int64 flat indices.
             augmentation: What may change.
             generator: Source of the draws, on the sampler's device.
+            rows: Cut only these of the B patches. The draws are those for all of them, so that several workers with a
+                share each see the patches that one would.
 
         Returns:
-            (B, C, P, P) float32.
+            (B, C, P, P) float32, or as many as the rows are.
         """
-        batch = len(pixels)
+        batch, rows = len(pixels), slice(None) if rows is None else rows
         flips = None
         if augmentation.flips:
             coins = torch.randint(0, 2, (3, batch), device=self.device, generator=generator)
             flips = coins[0] * (coins[1] + 2 * coins[2])
-        patches = self.patches(pixels, flips=flips)
+        patches = self.patches(pixels[rows], flips=None if flips is None else flips[rows])
         if augmentation.noise_std > 0:
             chosen = torch.randint(0, 2, (batch, 1, 1, 1), device=self.device, generator=generator)
             alpha = torch.empty(batch, 1, 1, 1, device=self.device).uniform_(0.9, 1.1, generator=generator)
-            noise = torch.randn(patches.shape, device=self.device, generator=generator)
-            changed = alpha * patches + augmentation.noise_std * noise
-            patches = torch.where(chosen.bool(), changed, patches)
+            noise = torch.randn((batch, *patches.shape[1:]), device=self.device, generator=generator)
+            changed = alpha[rows] * patches + augmentation.noise_std * noise[rows]
+            patches = torch.where(chosen[rows].bool(), changed, patches)
         return patches

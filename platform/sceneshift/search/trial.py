@@ -14,7 +14,7 @@ from sceneshift.methods.registry import find_method
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import OBJECTIVE, EpochReport, TrainingDiverged, TrainingPlan, train
-from sceneshift.training.ray_train import WorkerShape, train_with_ray
+from sceneshift.training.ray_train import MAX_WORKER_FAILURES, WorkerShape, train_with_ray
 
 #: Keys of a result row that are not metrics.
 WEIGHTS_KEY, DIVERGED_KEY = "weights", "diverged"
@@ -32,6 +32,7 @@ class TrialOrder:
         seed: The trial's seed.
         checkpoint_location: Where the trial's checkpoints lie.
         in_ray_train: Train inside Ray Train's TorchTrainer instead of the trial's actor.
+        workers: Workers that train together; more than one in Ray Train alone.
         cpus: CPUs a worker may use; also its number of torch threads.
         gpus: GPUs a worker has; a fraction shares one.
         precision: What training steps compute in.
@@ -45,6 +46,7 @@ class TrialOrder:
     seed: int
     checkpoint_location: str
     in_ray_train: bool
+    workers: int
     cpus: float
     gpus: float
     precision: str
@@ -79,20 +81,37 @@ def run_trial(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
     """
     order = TrialOrder(**config)
     if order.in_ray_train:
-        train_with_ray(
-            _train_and_report,
-            {"order": config},
-            sources,
-            worker=WorkerShape(cpus=order.cpus, gpus=order.gpus),
-            storage_path=order.checkpoint_location,
-            report_to_tune=True,
-        )
-        done = CheckpointFolder(order.checkpoint_location).latest_epoch()
-        if done < order.epochs:
-            # Tune would take it for a trial that has ended. Raised, it is tried again, from its last epoch.
-            raise StudyError(f"Ray Train ended trial {order.number} after epoch {done} of {order.epochs}")
+        train_in_ray(order, sources, report_to_tune=True)
     else:
         _train_and_report({"order": config}, sources, tune.report)
+
+
+def train_in_ray(order: TrialOrder, sources: Sequence[ray.ObjectRef], *, report_to_tune: bool) -> None:
+    """Train as ordered in Ray Train's workers, or go on with it.
+
+    Args:
+        order: What is trained.
+        sources: One :class:`SourceDomain` a pair, in the object store.
+        report_to_tune: Pass every epoch on to Ray Tune; only inside a Tune trial.
+
+    Raises:
+        StudyError: Ray Train came back before the last epoch.
+    """
+    train_with_ray(
+        _train_and_report,
+        {"order": order.as_config()},
+        sources,
+        worker=WorkerShape(cpus=order.cpus, gpus=order.gpus),
+        storage_path=order.checkpoint_location,
+        report_to_tune=report_to_tune,
+        num_workers=order.workers,
+        # Inside a trial Tune counts the failures.
+        max_failures=0 if report_to_tune else MAX_WORKER_FAILURES,
+    )
+    done = CheckpointFolder(order.checkpoint_location).latest_epoch()
+    if done < order.epochs:
+        # Tune would take it for a trial that has ended. Raised, it is tried again, from its last epoch.
+        raise StudyError(f"Ray Train ended trial {order.number} after epoch {done} of {order.epochs}")
 
 
 def _train_and_report(
@@ -114,7 +133,8 @@ def _train_and_report(
             domains,
             report=report,
             checkpoints=CheckpointFolder(order.checkpoint_location),
-            device="cuda" if order.gpus > 0 else "cpu",
+            # Of several workers on a machine each sees all their GPUs; Ray Train has chosen one for each.
+            device=torch.device("cuda", torch.cuda.current_device()) if order.gpus > 0 else "cpu",
         )
     except TrainingDiverged as error:
         # Tune takes no row without the objective.

@@ -36,8 +36,9 @@ class SearchPlan:
         profile: Its size, with what the command line changed.
         seed: The study's seed.
         max_concurrent_trials: Trials at once.
-        cpus_per_trial: CPUs a trial.
-        gpus_per_trial: GPUs a trial; a fraction shares one.
+        workers_per_trial: Workers that train a trial together; more than one in Ray Train alone.
+        cpus_per_trial: CPUs of each worker of a trial.
+        gpus_per_trial: GPUs of each worker of a trial; a fraction shares one.
         in_ray_train: Train inside Ray Train's TorchTrainer.
         precision: What training steps compute in.
         compile: Compile the modules with `torch.compile`.
@@ -52,6 +53,7 @@ class SearchPlan:
     profile: Profile
     seed: int
     max_concurrent_trials: int
+    workers_per_trial: int
     cpus_per_trial: float
     gpus_per_trial: float
     in_ray_train: bool
@@ -75,6 +77,7 @@ class SearchPlan:
             seed=self.trial_seed(record.number),
             checkpoint_location=self.checkpoint_of(record.number),
             in_ray_train=self.in_ray_train,
+            workers=self.workers_per_trial,
             cpus=self.cpus_per_trial,
             gpus=self.gpus_per_trial,
             precision=self.precision,
@@ -132,7 +135,7 @@ def run_search(
         order=plan.order,
     )
     if plan.in_ray_train:
-        # The trial only waits for its worker: with a CPU of its own, trials would hold the CPUs their workers need.
+        # The trial only waits for its workers: with a CPU of its own, trials would hold the CPUs their workers need.
         resources = {"cpu": 0, "node:__internal_head__": 0.001}
     else:
         resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}

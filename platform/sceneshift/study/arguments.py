@@ -81,13 +81,20 @@ class TuneArgs:
     """Epochs of a trial that is not stopped early. Default: the profile's."""
 
     cpus_per_trial: float | None = None
-    """CPUs of a trial, also its threads. Default: the machine's, shared among the trials at once."""
+    """CPUs of a trial, or of each of its workers, also its threads. Default: the machine's, shared among those at
+    once."""
 
     gpus_per_trial: float | None = None
-    """GPUs of a trial; 0.5 puts two trials on one. Default: 0 for laptop, 1 for paper where there is a GPU."""
+    """GPUs of a trial, or of each of its workers; 0.5 puts two on one. Default: 0 for laptop, 1 for paper where there
+    is a GPU."""
+
+    workers_per_trial: int = 1
+    """Workers that train a trial together, each on its share of every batch; they come to what one comes to, up to
+    rounding. Those that share a GPU exchange sums through gloo, as NCCL refuses two workers on one."""
 
     trainer: Literal["auto", "actor", "train"] = "auto"
-    """Train in the trial's actor, or inside Ray Train's TorchTrainer; auto: train with a GPU, else actor."""
+    """Train in the trial's actor, or inside Ray Train's TorchTrainer; auto: train with a GPU or several workers, else
+    actor."""
 
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices; bfloat16 costs
@@ -95,6 +102,10 @@ class TuneArgs:
 
     compile: bool = False
     """Compile the networks with torch.compile: minutes at the start of a trial, for GPUs and long trials."""
+
+    refit: Literal["auto", "yes", "no"] = "auto"
+    """Train the winner's configuration anew on all labelled source pixels, in Ray Train, and register that model;
+    tables keep the network that was chosen beside it. auto: with the profile paper."""
 
     time_budget_s: float | None = None
     """Seconds after which the search stops and closes. Default: the profile's."""
@@ -125,7 +136,7 @@ class TuneArgs:
             InvalidInputError: Naming the flag.
         """
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
-        for name in ("num_samples", "max_concurrent_trials", "epochs"):
+        for name in ("num_samples", "max_concurrent_trials", "epochs", "workers_per_trial"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least 1.")
@@ -133,6 +144,10 @@ class TuneArgs:
             raise InvalidInputError(f"--cpus-per-trial {self.cpus_per_trial}: expected more than 0.")
         if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
             raise InvalidInputError(f"--gpus-per-trial {self.gpus_per_trial}: expected 0 or more.")
+        if self.workers_per_trial > 1 and self.trainer == "actor":
+            raise InvalidInputError(
+                f"--trainer actor trains in one process; leave it out for --workers-per-trial {self.workers_per_trial}."
+            )
         if self.time_budget_s is not None and self.time_budget_s <= 0:
             raise InvalidInputError(f"--time-budget-s {self.time_budget_s}: expected more than 0.")
         if self.resume and self.experiment_name is None:

@@ -29,6 +29,7 @@ from sceneshift.search.tuner import SearchPlan
 from sceneshift.study.evidence import write_evidence
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
+from sceneshift.study.refit import refit_winner, whole_source
 from sceneshift.study.report import write_report_or_tell
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
@@ -47,6 +48,9 @@ from sceneshift.training.evaluation import map_scene
 
 SELECTION = "highest mean validation AA on the sources, last epoch; target labels never read"
 BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
+
+#: The row of the winner's configuration trained anew on all labelled source pixels.
+REFITTED = "best, all source pixels"
 
 
 def close_study(
@@ -82,6 +86,7 @@ def close_study(
         for pair, source in zip(study.pairs, study.sources, strict=True)
         for role, record in shown.items()
     }
+    refitted = refit_winner(study, plan, winner) if study.refits else {}
     times = ledger.count_opening()
     again = "" if times == 1 else f" They have been before: this is closing number {times}."
     print(f"\nClosing the study: target scenes are scored now.{again}", flush=True)
@@ -107,6 +112,10 @@ def close_study(
                 title = f"{study.method}, {pair.name}, {_unseen(pair)}, profile {study.profile.name}"
                 draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
                 draw_subpixels(folder, pair, classifier, cube, normalization=normalization, title=title)
+                if refitted:
+                    size = record.config["patch_size"]
+                    class_map = map_scene(refitted[pair.name], cube, patch_size=size, device="cpu")
+                    rows.append(_row(pair, REFITTED, None, door.score(class_map).as_dict()))
         rows.append(_majority_row(pair, source, door))
     draw_optimization_history(folder / "optimization_history.png", ledger.study)
     if not draw_parameter_importances(
@@ -147,7 +156,7 @@ def close_study(
     write_report_or_tell(study.directory)
     try:
         models = [
-            _log_model(study, mirror, winner, trained[pair.name, BEST], recipe, source, rows)
+            _log_model(study, mirror, winner, refitted.get(pair.name, trained[pair.name, BEST]), recipe, source, rows)
             for recipe, pair, source in zip(study.recipes, study.pairs, study.sources, strict=True)
         ]
         log_results(
@@ -206,8 +215,11 @@ def fitted_normalization(method: str, record: TrialRecord, source: SourceDomain)
     return Normalization.fit(config.normalization, source.scene.cube)
 
 
-def _row(pair: ScenePair, role: str, validation: Mapping[str, float], target: Mapping[str, float]) -> dict[str, Any]:
-    return {"pair": pair.name, "role": role, "validation": dict(validation), "target": dict(target)}
+def _row(
+    pair: ScenePair, role: str, validation: Mapping[str, float] | None, target: Mapping[str, float]
+) -> dict[str, Any]:
+    validation = None if validation is None else dict(validation)
+    return {"pair": pair.name, "role": role, "validation": validation, "target": dict(target)}
 
 
 def _validation(record: TrialRecord, pair_name: str) -> dict[str, float]:
@@ -253,6 +265,8 @@ def _log_model(
         SELECTION_TAG: "source validation, target never read",
         PAIR_TAG: source.pair_name,
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
+        # The validation above is that of the trial which was chosen.
+        "trained_on": "all labelled source pixels" if study.refits else "the trial's training pixels",
     }
     client, run_id = mirror.client, mirror.child_run_id(record.number)
     name = registered_name(study.method, source.scene.name)
@@ -264,16 +278,18 @@ def _log_model(
     )
     origin = study.tags()
     hashes = {what: origin[f"{what}.hash.{source.pair_name}"] for what in ("source", "split", "target")}
-    TrainedOn.of(recipe, source, source_hash=hashes["source"]).save(client, run_id)
-    (row,) = [row for row in rows if (row["pair"], row["role"]) == (source.pair_name, BEST)]
+    kept = whole_source(source) if study.refits else source
+    TrainedOn.of(recipe, kept, source_hash=hashes["source"]).save(client, run_id)
+    by_role = {row["role"]: row for row in rows if row["pair"] == source.pair_name}
     text = version_description(
         selection=SELECTION,
         profile=study.profile.name,
-        validation=row["validation"],
-        target=row["target"],
+        validation=by_role[BEST]["validation"],
+        target=by_role[REFITTED if study.refits else BEST]["target"],
         pair=source.pair_name,
         data=hashes,
-        origin=f"study {study.name}, trial {record.number + 1}",
+        origin=f"study {study.name}, trial {record.number + 1}"
+        + (", trained anew on all labelled source pixels" if study.refits else ""),
         code=origin,
     )
     describe_version(client, model.name, model.version, text)

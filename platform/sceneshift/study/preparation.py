@@ -14,7 +14,7 @@ from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
 from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
-from sceneshift.search.cluster import ClusterSize, check_room
+from sceneshift.search.cluster import ClusterSize, check_room, trials_that_fit
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
 from sceneshift.study.arguments import TuneArgs
@@ -71,6 +71,12 @@ class PreparedStudy:
     sources: Sequence[SourceDomain]
     directory: Path
     checkpoint_location: str
+
+    @property
+    def refits(self) -> bool:
+        """Whether the winner is trained anew on all labelled source pixels."""
+        asked = self.arguments.refit
+        return asked == "yes" or (asked == "auto" and self.profile.name == "paper")
 
     @property
     def ledger_path(self) -> Path:
@@ -178,17 +184,17 @@ class PreparedStudy:
         if gpus is None:
             gpus = 1.0 if self.profile.name == "paper" and cluster.gpus >= 1 else 0.0
         cpus = arguments.cpus_per_trial
+        workers = arguments.workers_per_trial
         at_once = arguments.max_concurrent_trials
         if at_once is None:
-            if gpus > 0:
-                at_once = max(1, int(cluster.gpus // gpus))
-            elif cpus is not None:
-                at_once = max(1, min(MOST_AT_ONCE, int(cluster.cpus // cpus)))
-            else:
-                at_once = max(1, min(MOST_AT_ONCE, int(cluster.cpus)))
+            fit = trials_that_fit(cluster, cpus=cpus or 1.0, gpus=gpus, workers=workers)
+            at_once = max(1, fit if gpus > 0 else min(MOST_AT_ONCE, fit))
             at_once = min(at_once, self.profile.num_samples)
         if cpus is None:
-            cpus = 1.0 if gpus > 0 else max(1.0, float(cluster.cpus // at_once))
+            # As many as leave room for all, a worker being on one node.
+            shares = range(max(1, int(cluster.cpus // (at_once * workers))), 0, -1) if gpus == 0 else ()
+            fits = (n for n in shares if trials_that_fit(cluster, cpus=n, gpus=0, workers=workers) >= at_once)
+            cpus = float(next(fits, 1))
         if cluster.num_nodes > 1 and "://" not in self.checkpoint_location:
             print(
                 f"NOTE: the cluster has {cluster.num_nodes} nodes and checkpoints go to {self.checkpoint_location}, "
@@ -197,7 +203,13 @@ class PreparedStudy:
         check_precision(arguments.precision, on_gpu=gpus > 0)
         if arguments.compile and gpus == 0:
             raise InvalidInputError("--compile is for trials on GPUs; on a CPU the hot loops are compiled as it is.")
-        check_room(cluster, trials_at_once=at_once, cpus_per_trial=cpus, gpus_per_trial=gpus)
+        check_room(
+            cluster,
+            trials_at_once=at_once,
+            cpus_per_trial=cpus,
+            gpus_per_trial=gpus,
+            workers_per_trial=workers,
+        )
         trainer = arguments.trainer
         return SearchPlan(
             method=self.method,
@@ -205,9 +217,10 @@ class PreparedStudy:
             profile=self.profile,
             seed=arguments.seed,
             max_concurrent_trials=at_once,
+            workers_per_trial=workers,
             cpus_per_trial=cpus,
             gpus_per_trial=gpus,
-            in_ray_train=trainer == "train" or (trainer == "auto" and gpus > 0),
+            in_ray_train=trainer == "train" or (trainer == "auto" and (gpus > 0 or workers > 1)),
             precision=arguments.precision,
             compile=arguments.compile,
             checkpoint_location=self.checkpoint_location,

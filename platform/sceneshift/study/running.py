@@ -55,6 +55,7 @@ def run_and_close(
             "seed": arguments.seed,
             "trainer": "train" if plan.in_ray_train else "actor",
             "max_concurrent_trials": plan.max_concurrent_trials,
+            "workers_per_trial": plan.workers_per_trial,
             "cpus_per_trial": plan.cpus_per_trial,
             "gpus_per_trial": plan.gpus_per_trial,
             "precision": plan.precision,
@@ -62,8 +63,9 @@ def run_and_close(
         },
     )
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
+    of_workers = f" of {plan.workers_per_trial} workers" if plan.workers_per_trial > 1 else ""
     print(
-        f"search               {plan.max_concurrent_trials} trials at once, {plan.cpus_per_trial:g} CPU"
+        f"search               {plan.max_concurrent_trials} trials at once{of_workers}, {plan.cpus_per_trial:g} CPU"
         + (f" and {plan.gpus_per_trial:g} GPU" if plan.gpus_per_trial else "")
         + f" each, training in {where} and in {plan.precision}\n",
         flush=True,

@@ -54,9 +54,9 @@ def train_one(arguments: TrainArgs) -> int:
     print("\n".join(training.announcement()), flush=True)
 
     from sceneshift.study.train_closing import close_training
+    from sceneshift.study.train_workers import train_network
     from sceneshift.tracking.training_run import TrainingRun
-    from sceneshift.training.checkpoint import CheckpointFolder
-    from sceneshift.training.loop import EpochReport, train
+    from sceneshift.training.loop import EpochReport
 
     backend.connect()
     training.open_directory()
@@ -76,14 +76,8 @@ def train_one(arguments: TrainArgs) -> int:
 
     print(flush=True)
     try:
-        runs = train(
-            training.plan,
-            [training.source],
-            report=report,
-            checkpoints=CheckpointFolder(training.checkpoint_location),
-            device=training.device,
-        )
-        close_training(training, runs[0], mlflow_run)
+        run = train_network(training, report)
+        close_training(training, run, mlflow_run)
     except KeyboardInterrupt:
         # Told first: an MLflow that is away takes its time, and who can't wait interrupts again.
         print(f"\nInterrupted. Go on with:\n  {resume_command('--run-name', training.name)}", flush=True)

@@ -77,7 +77,15 @@ class TrainArgs:
     """Where to train; auto: on a GPU where there is one."""
 
     threads: int | None = None
-    """CPU threads. Default: torch's choice. Only one thread gives the same weights bit for bit."""
+    """CPU threads, of each worker where there are several. Default: torch's choice, or the machine's shared among the
+    workers. Only one thread gives the same weights bit for bit."""
+
+    workers_per_trial: int = 1
+    """Processes that train the network together in Ray Train, on this machine or the cluster at RAY_ADDRESS, each on
+    its share of every batch and with a GPU of its own where it trains on GPUs."""
+
+    trainer: Literal["auto", "plain", "train"] = "auto"
+    """Train in this process, or inside Ray Train's TorchTrainer; auto: train with several workers, else plain."""
 
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """What training computes in; weights, losses and evaluation are float32."""
@@ -108,7 +116,14 @@ class TrainArgs:
             raise InvalidInputError(
                 "give either --scene (train and test in one scene) or --pair (train on a source, test on its target)."
             )
-        for name, least in (("patch_size", 1), ("batch_size", 1), ("epochs", 1), ("threads", 1), ("evaluate_every", 0)):
+        for name, least in (
+            ("patch_size", 1),
+            ("batch_size", 1),
+            ("epochs", 1),
+            ("threads", 1),
+            ("evaluate_every", 0),
+            ("workers_per_trial", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
@@ -127,6 +142,10 @@ class TrainArgs:
                 f"--evaluate-every {self.evaluate_every}: no pixel validates with "
                 + ("--scene" if self.scene is not None else "--split all")
                 + "; leave it out."
+            )
+        if self.workers_per_trial > 1 and self.trainer == "plain":
+            raise InvalidInputError(
+                f"--trainer plain trains in one process; leave it out for --workers-per-trial {self.workers_per_trial}."
             )
         if self.resume and self.run_name is None:
             raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")

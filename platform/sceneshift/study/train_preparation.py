@@ -66,6 +66,11 @@ class PreparedTraining:
         return str(self.directory / "checkpoints")
 
     @property
+    def in_ray_train(self) -> bool:
+        """Whether it trains inside Ray Train."""
+        return self.arguments.trainer == "train" or self.arguments.workers_per_trial > 1
+
+    @property
     def split_name(self) -> str:
         """How labelled pixels were divided, as tables call it."""
         arguments = self.arguments
@@ -116,11 +121,13 @@ class PreparedTraining:
     def announcement(self) -> list[str]:
         """What is about to happen, for the first lines a user sees."""
         plan, split, pair = self.plan, self.source.split, self.pair
+        workers = self.arguments.workers_per_trial
+        by = (f", {workers} workers" if workers > 1 else "") + (" in Ray Train" if self.in_ray_train else "")
         lines = [
             f"run                  {self.name}",
             f"kept in              {self.directory}",
             f"method               {plan.method}, {plan.epochs} epochs, seed {plan.seed}, {plan.precision}, "
-            f"{self.device.type}",
+            f"{self.device.type}{by}",
             f"                     {_as_words(asdict(plan.config))}",
             *self.recipe.catalogue.announcement(),
         ]

@@ -12,6 +12,7 @@ from torch import nn
 
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.training.scene_mapping import PREDICTION_BATCH, Prepare, classify_tiles
+from sceneshift.training.workers import Workers
 
 
 @torch.inference_mode()
@@ -20,6 +21,7 @@ def predict_pixels(
     sampler: PatchSampler,
     pixels: NDArray[np.int64],
     *,
+    workers: Workers | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Classify single pixels from the patches around them.
@@ -28,6 +30,7 @@ def predict_pixels(
         classifier: (B, C, P, P) to (B, K); put into eval mode.
         sampler: The scene's patches.
         pixels: (N,) flat indices.
+        workers: They take the batches in turn, and all are told all classes; by default this process alone.
         progress: Called after every batch with the number of pixels done and N.
 
     Returns:
@@ -35,13 +38,15 @@ def predict_pixels(
     """
     classifier.eval()
     indices = torch.from_numpy(np.array(pixels)).to(sampler.device)
-    classes = torch.empty(len(pixels), dtype=torch.int64, device=sampler.device)
-    for start in range(0, len(pixels), PREDICTION_BATCH):
+    workers = workers or Workers()
+    classes = torch.zeros(len(pixels), dtype=torch.int64, device=sampler.device)
+    # Whole batches in turn: also a network that looks at its batch says what it would say to one worker.
+    for start in range(workers.rank * PREDICTION_BATCH, len(pixels), workers.num * PREDICTION_BATCH):
         batch = slice(start, start + PREDICTION_BATCH)
         classes[batch] = classifier(sampler.patches(indices[batch])).argmax(dim=1)
         if progress is not None:
             progress(min(batch.stop, len(pixels)), len(pixels))
-    predicted: NDArray[np.int64] = classes.cpu().numpy()
+    predicted: NDArray[np.int64] = workers.total(classes).cpu().numpy()
     return predicted
 
 

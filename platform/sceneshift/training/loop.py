@@ -1,6 +1,7 @@
 """The plain training loop: one network per source scene, all of them epoch by epoch in step.
 
-It runs in any Python process; what happens after an epoch is the caller's ``report``.
+It runs in any Python process; what happens after an epoch is the caller's ``report``. In the processes of a
+torch.distributed group it runs in each, and they train together (:mod:`sceneshift.training.workers`).
 
 Shape letters: B batch, C bands, P patch size, K classes, N pixels.
 """
@@ -10,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.methods.registry import find_method
+from sceneshift.networks.shared_batch import shared_batch
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import Augmentation, PatchSampler
 from sceneshift.scenes.source import SourceDomain
@@ -28,6 +31,7 @@ from sceneshift.seeding import derive_seed
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.precision import check_precision, computing_in
+from sceneshift.training.workers import Workers
 
 #: Batches the batch-norm statistics are averaged over.
 CALIBRATION_BATCHES = 20
@@ -128,12 +132,16 @@ class PairRun:
         plan: What is trained.
         source: The scene and its split.
         device: Where everything lives.
+        workers: Those that train together; by default this process alone.
 
     Raises:
-        InvalidInputError: The patch is larger than the split was made for, or the device lacks the plan's precision.
+        InvalidInputError: The patch is larger than the split was made for, the device lacks the plan's precision, or a
+            batch has fewer patches than there are workers.
     """
 
-    def __init__(self, plan: TrainingPlan, source: SourceDomain, device: torch.device) -> None:
+    def __init__(
+        self, plan: TrainingPlan, source: SourceDomain, device: torch.device, workers: Workers | None = None
+    ) -> None:
         config = plan.config
         check_precision(plan.precision, on_gpu=device.type == "cuda")
         if config.patch_size > source.split.patch_size:
@@ -146,7 +154,9 @@ class PairRun:
         self.plan = plan
         self.source = source
         self.config = config
-        self._precision, self._device = plan.precision, device
+        self._precision, self._device, self._workers = plan.precision, device, workers or Workers()
+        num_pixels = len(source.split.train)
+        self._workers.share_of(num_pixels // math.ceil(num_pixels / config.batch_size))
         self.method: Method = find_method(plan.method)(
             config,
             bands=source.scene.num_bands,
@@ -164,6 +174,7 @@ class PairRun:
         self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)
         self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(device)
         self.method.begin(self._sampler.spectra(self._pixels), self._labels)
+        self._workers.agree_on(self.method.modules().values())
 
     @property
     def classifier(self) -> torch.nn.Module:
@@ -177,11 +188,17 @@ class PairRun:
         batches = self._shuffled_batches()
         with computing_in(self._precision, self._device):
             for batch in batches:
-                patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws)
-                for name, value in self.method.training_step(patches, self._labels[batch]).items():
+                share = self._workers.share_of(len(batch))
+                rows = None if share is None else share.rows
+                patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws, rows=rows)
+                labels = self._labels[batch if rows is None else batch[rows]]
+                with shared_batch(share):
+                    losses = self.method.training_step(patches, labels)
+                for name, value in losses.items():
                     totals[name] = totals[name] + value if name in totals else value
-        # The one place an epoch's losses are read by the host.
-        return {name: float(total) / len(batches) for name, total in totals.items()}
+        # The one place an epoch's losses are read by the host, and summed over workers.
+        sums = self._workers.total(torch.stack(list(totals.values()))).tolist()
+        return {name: total / len(batches) for name, total in zip(totals, sums, strict=True)}
 
     def prepare_evaluation(self) -> None:
         """Re-estimate batch-norm statistics, where the configuration asks for it.
@@ -195,7 +212,7 @@ class PairRun:
     def validate(self) -> Scores:
         """Score the validation pixels of the classes that are scored."""
         pixels = self.source.split.validation
-        predicted = predict_pixels(self.classifier, self._sampler, pixels)
+        predicted = predict_pixels(self.classifier, self._sampler, pixels, workers=self._workers)
         return Scores.from_labels(self.source.labels_of(pixels), predicted, num_classes=self.source.scene.num_classes)
 
     def forget_patches(self) -> None:
@@ -230,7 +247,10 @@ class PairRun:
         order = torch.cat([torch.randperm(num_pixels, generator=rng) for _ in range(passes)])
         most = CALIBRATION_BATCHES * self.config.batch_size
         for chosen in order[:most].to(self._pixels.device).tensor_split(CALIBRATION_BATCHES):
-            yield self._sampler.patches(self._pixels[chosen])
+            # Of a batch too small to be shared, every worker takes all.
+            share = self._workers.share_of(len(chosen)) if len(chosen) >= self._workers.num else None
+            with shared_batch(share):
+                yield self._sampler.patches(self._pixels[chosen if share is None else chosen[share.rows]])
 
 
 def train(
@@ -244,7 +264,10 @@ def train(
     """Train one network per source scene, all pairs through epoch 1, then all through epoch 2, and so on.
 
     With checkpoints, a run that was cut goes on after its last whole epoch, as if it had not been cut; that epoch is
-    reported once more.
+    reported once more. It may go on with another number of workers.
+
+    In a torch.distributed group all workers call this alike: they make together the epochs that one would make, with
+    the same draws, and each reports the same losses and scores. The first alone touches the checkpoints.
 
     Args:
         plan: What is trained, how long, from which seed.
@@ -257,7 +280,7 @@ def train(
         The pairs' runs, their classifiers ready for prediction.
 
     Raises:
-        InvalidInputError: There is no source, or two of one pair.
+        InvalidInputError: There is no source, or two of one pair, or more workers than patches in a batch.
         StudyError: The checkpoints belong to other pairs or to a longer training.
         TrainingDiverged: A loss became NaN or infinite.
     """
@@ -265,9 +288,10 @@ def train(
     if not names or len(set(names)) != len(names):
         raise InvalidInputError(f"sources of pairs {names}; expected at least one, each pair once.")
     device = torch.device(device)
-    runs = [PairRun(plan, source, device) for source in sources]
+    workers = Workers.of_this_process()
+    runs = [PairRun(plan, source, device, workers) for source in sources]
     done = 0
-    if checkpoints is not None and (latest := checkpoints.load_latest()) is not None:
+    if checkpoints is not None and (latest := workers.from_first(checkpoints.load_latest)) is not None:
         done, state = latest
         if done > plan.epochs or set(state["pairs"]) != set(names):
             raise StudyError(
@@ -289,7 +313,9 @@ def train(
         weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
         if checkpoints is not None:
             pairs = {run.source.pair_name: run.state_dict() for run in runs}
-            checkpoints.save(epoch, {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}})
+            state = {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}}
+            # All wait for it: an epoch is told of when it is kept.
+            workers.from_first(partial(checkpoints.save, epoch, state))
         outcome["time/checkpoint_s"] = time.perf_counter() - trained
         report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))
     for run in runs:

@@ -2,7 +2,8 @@
 
 Shape letters: N pixels, C bands, R endmembers, z latent dimensions, B batch.
 
-Computed in float32 or wider, also under autocast: the angle between like spectra is lost in bfloat16.
+Computed in float32 or wider, also under autocast: the angle between like spectra is lost in bfloat16. Of a shared batch
+(:mod:`sceneshift.networks.shared_batch`) each is the mean over this worker's pixels or patches.
 """
 
 import torch

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import BatchNorm2d
 from sceneshift.networks.s2vnet.retentive import PixelClassifier
 from sceneshift.networks.s2vnet.unmixing import EDGE, AbundanceEncoder, MixingDecoder, constrain
 from sceneshift.networks.s2vnet.variability import EndmemberVariability, Variation
+from sceneshift.networks.shared_batch import summed
 
 #: The smallest patch whose abundances the fusion's 3x3 convolution of stride 2 still takes.
 SMALLEST_PATCH = 3
@@ -104,7 +106,7 @@ class S2VNetwork(nn.Module):
             bands, classes, width=width, heads=heads, weights_over_batch=self.departures.batch_axis
         )
         self.abundance_features = nn.Sequential(
-            nn.Conv2d(classes, classes, 3, stride=2), nn.BatchNorm2d(classes), nn.ReLU()
+            nn.Conv2d(classes, classes, 3, stride=2), BatchNorm2d(classes), nn.ReLU()
         )
         self.joint = nn.Linear(classes * side * side + classes, classes)
         self.head = nn.Linear(2 * classes, classes)
@@ -182,7 +184,7 @@ class S2VNetwork(nn.Module):
     def _cosines(self, spectra: Tensor, endmembers: Tensor) -> Tensor:
         # (B, C) with (2C, R), the two layers summed, to (B, R).
         first, second = endmembers.chunk(2)
-        summed = (first + second).T
+        layers = (first + second).T
         if self.departures.batch_cosine:
-            return spectra @ summed.T / spectra.square().sum()
-        return functional.normalize(spectra, dim=1) @ functional.normalize(summed, dim=1).T
+            return spectra @ layers.T / summed(spectra.square().sum())
+        return functional.normalize(spectra, dim=1) @ functional.normalize(layers, dim=1).T

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import BatchNorm2d
+from sceneshift.networks.shared_batch import current_share, largest_of, summed
 
 _INIT_STD = 0.02
 
@@ -86,22 +88,33 @@ class GaussianWeights(nn.Module):
         super().__init__()
         self.offset = nn.Parameter(torch.zeros(heads))
         self.width = nn.Parameter(torch.ones(heads))
+        self.over_batch = over_batch
         self.axes = (0,) if over_batch else (3, 4)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, M, h, P, P) to (B, M, h, P, P)."""
-        variance, mean = torch.var_mean(maps, dim=self.axes, keepdim=True, correction=0)
+        variance, mean = self._moments(maps)
         standardized = (maps - mean) * torch.rsqrt(variance + _EPSILON)
         offset, width = (p[:, None, None, None] for p in (self.offset, self.width))
         # A width that training drives through 0 leaves a Gaussian of width sqrt(epsilon), not a division by zero.
         exponents = -(standardized - offset).square() / (2 * (width.square() + _EPSILON))
         # Under a softmax the largest exponent is 0: a sum of weights is never 0.
-        return maps * _softmax(exponents, self.axes)
+        return maps * self._softmax(exponents)
 
+    def _moments(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        share = current_share()
+        if share is None or not self.over_batch:
+            return torch.var_mean(maps, dim=self.axes, keepdim=True, correction=0)
+        mean = summed(maps.sum(dim=0, keepdim=True)) / share.total
+        return summed((maps - mean).square().sum(dim=0, keepdim=True)) / share.total, mean
 
-def _softmax(exponents: Tensor, axes: tuple[int, ...]) -> Tensor:
-    powers = torch.exp(exponents - exponents.amax(dim=axes, keepdim=True).detach())
-    return powers / powers.sum(dim=axes, keepdim=True)
+    def _softmax(self, exponents: Tensor) -> Tensor:
+        largest = exponents.amax(dim=self.axes, keepdim=True).detach()
+        if not self.over_batch:
+            powers = torch.exp(exponents - largest)
+            return powers / powers.sum(dim=self.axes, keepdim=True)
+        powers = torch.exp(exponents - largest_of(largest, current_share()))
+        return powers / summed(powers.sum(dim=0, keepdim=True))
 
 
 class RetentiveBlock(nn.Module):
@@ -151,13 +164,13 @@ class PixelClassifier(nn.Module):
             raise InvalidInputError(f"width {width} with {heads} heads; expected an even multiple of the heads.")
         self.embed = nn.Sequential(
             nn.Conv2d(bands, width // 2, 3, padding=1),
-            nn.BatchNorm2d(width // 2),
+            BatchNorm2d(width // 2),
             nn.GELU(),
             nn.Conv2d(width // 2, width, 3, padding=1),
-            nn.BatchNorm2d(width),
+            BatchNorm2d(width),
         )
         self.block = RetentiveBlock(width, heads, weights_over_batch=weights_over_batch)
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = BatchNorm2d(width)
         self.head = nn.Linear(width, classes)
         for module in self.modules():
             if isinstance(module, nn.Linear):

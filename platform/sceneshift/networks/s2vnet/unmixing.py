@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.networks.batch_norm import BatchNorm1d
 
 #: Endmember values keep this distance from 0 and 1, where their logit has no end.
 EDGE = 1e-6
@@ -36,10 +37,10 @@ class AbundanceEncoder(nn.Module):
             raise InvalidInputError(f"{bands} bands; unmixing by S2VNet needs at least 4.")
         self.layers = nn.Sequential(
             nn.Linear(bands, bands // 2),
-            nn.BatchNorm1d(bands // 2),
+            BatchNorm1d(bands // 2),
             nn.ReLU(),
             nn.Linear(bands // 2, bands // 4),
-            nn.BatchNorm1d(bands // 4),
+            BatchNorm1d(bands // 4),
             nn.ReLU(),
             nn.Linear(bands // 4, num_endmembers),
         )

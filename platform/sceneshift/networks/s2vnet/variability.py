@@ -40,6 +40,8 @@ class EndmemberVariability(nn.Module):
     delta comes from a layer of its own (Han et al., TGRS 2025). S starts near the identity and delta near zero, so E'
     starts at E. The authors' release has `sigmoid(S E + delta)` with S, E and delta all at least 0, which can't fall
     below one half; ``released`` builds that form.
+
+    Its batch norms see the endmembers, which all workers of a shared batch hold alike: they need not know of it.
     """
 
     def __init__(self, num_endmembers: int, *, z_dim: int = 4, released: bool = False) -> None:

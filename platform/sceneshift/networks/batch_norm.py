@@ -1,0 +1,125 @@
+"""Batch norm that knows of a shared batch: its statistics are those of all workers' rows.
+
+torch's SyncBatchNorm refuses tensors on a CPU.
+
+Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places, W workers.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sceneshift.networks.shared_batch import Share, current_share, total_of
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """`nn.BatchNorm1d`; in training mode, within a shared batch, over all workers' rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C) or (B, C, L) to the same shape."""
+        share = current_share() if self.training else None
+        return super().forward(x) if share is None else _shared_norm(self, x, share)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """`nn.BatchNorm2d`; in training mode, within a shared batch, over all workers' rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        share = current_share() if self.training else None
+        return super().forward(x) if share is None else _shared_norm(self, x, share)
+
+
+def move_running_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move a norm's running statistics by a batch, as `nn.BatchNorm2d` does in training mode.
+
+    Args:
+        norm: With running statistics and a momentum.
+        mean: (C,), of the batch.
+        variance: (C,), of the batch, sum of squares over N.
+        count: N, 2 or more.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked += 1
+    norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
+    norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var), norm.momentum)
+
+
+def _shared_norm(norm: _BatchNorm, x: Tensor, share: Share) -> Tensor:
+    mean, variance, count = _shared_statistics(x, share)
+    with torch.no_grad():
+        move_running_statistics(norm, mean, variance, count)
+    rstd = (variance + norm.eps).rsqrt()
+    out: Tensor = _SharedNorm.apply(x, norm.weight, norm.bias, mean, rstd, count, share)  # type: ignore[no-untyped-call]
+    return out
+
+
+@torch.no_grad()
+def _shared_statistics(x: Tensor, share: Share) -> tuple[Tensor, Tensor, int]:
+    """Mean and variance a channel, (C,) in float32 or wider, over the N places of all workers; and N."""
+    wide = _wide(x)
+    variance, mean = torch.var_mean(wide, dim=_places(x), correction=0)
+    # Each worker's own moments are sent, and not sums of squares, whose difference would cost digits in float32.
+    moments = wide.new_zeros(len(share.sizes), 2, x.shape[1])
+    moments[share.rank] = torch.stack([mean, variance])
+    moments = total_of(moments, share)
+    weights = wide.new_tensor(share.sizes)[:, None] / share.total
+    means, variances = moments.unbind(1)
+    mean = (weights * means).sum(dim=0)
+    variance = (weights * (variances + (means - mean).square())).sum(dim=0)
+    return mean, variance, _num_places(x, share)
+
+
+class _SharedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        mean: Tensor,
+        rstd: Tensor,
+        count: int,
+        share: Share,
+    ) -> Tensor:
+        ctx.save_for_backward(x, gamma, mean, rstd)
+        ctx.count, ctx.share = count, share
+        scale = gamma * rstd
+        return (_wide(x) * _along(x, scale) + _along(x, beta - scale * mean)).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, gamma, mean, rstd = ctx.saved_tensors
+        grad = _wide(grad)
+        normed = (_wide(x) - _along(x, mean)) * _along(x, rstd)
+        sums = torch.stack([grad.sum(dim=_places(x)), (grad * normed).sum(dim=_places(x))])
+        means = total_of(sums, ctx.share) / ctx.count
+        grad_x = _along(x, gamma * rstd) * (grad - _along(x, means[0]) - normed * _along(x, means[1]))
+        # Weight and bias get this worker's part: gradients of weights are summed over workers before a step.
+        of_bias, of_weight = sums.to(gamma.dtype)
+        return grad_x.to(x.dtype), of_weight, of_bias, None, None, None, None
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _places(x: Tensor) -> list[int]:
+    return [axis for axis in range(x.ndim) if axis != 1]
+
+
+def _num_places(x: Tensor, share: Share) -> int:
+    """N; of a row there may be several, such as a patch's pixels."""
+    return x.numel() // x.shape[1] // share.sizes[share.rank] * share.total
+
+
+def _along(x: Tensor, values: Tensor) -> Tensor:
+    """(C,) as it is broadcast over x."""
+    return values.view(1, -1, *[1] * (x.ndim - 2))

@@ -1,0 +1,140 @@
+"""A batch that several workers hold together, each a share of its rows.
+
+While a batch is shared, everything that hangs on the whole batch must come out as if one worker held all of it: batch
+statistics, contrasts between rows, means of losses, gradients. What is needed for that is here, and it rests on
+torch.distributed's sum and maximum over all workers alone, which gloo and NCCL both have for every device. All workers
+must call the same functions in the same order. Where no batch is shared, nothing is sent and nothing is copied.
+
+Shape letters: B rows of the whole batch, b rows of this worker, n numbers a row.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The rows of a batch that this worker holds.
+
+    Args:
+        rank: This worker's number, from 0.
+        sizes: Rows of each worker, one or more, in the order of their numbers.
+    """
+
+    rank: int
+    sizes: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """B."""
+        return sum(self.sizes)
+
+    @property
+    def rows(self) -> slice:
+        """Where this worker's rows lie in the batch."""
+        start = sum(self.sizes[: self.rank])
+        return slice(start, start + self.sizes[self.rank])
+
+
+_current: Share | None = None
+
+
+def current_share() -> Share | None:
+    """This worker's share of the batch that is shared now; None where a worker has its batch to itself."""
+    return _current
+
+
+@contextlib.contextmanager
+def shared_batch(share: Share | None) -> Iterator[None]:
+    """Within it, batches are shares of one batch; None shares nothing."""
+    global _current
+    before, _current = _current, share
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def part_of_mean(mean: Tensor) -> Tensor:
+    """What a mean over this worker's rows contributes to the mean over all: the workers' parts sum up to that."""
+    share = _current
+    return mean if share is None else mean * (share.sizes[share.rank] / share.total)
+
+
+def total_of(x: Tensor, share: Share | None) -> Tensor:
+    """The sum of what all workers hold, no gradient passed back; x itself where nothing is shared."""
+    if share is None:
+        return x
+    x = x.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(x)
+    return x
+
+
+def largest_of(x: Tensor, share: Share | None) -> Tensor:
+    """Element by element the largest of what all workers hold, no gradient passed back."""
+    if share is None:
+        return x
+    x = x.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(x, op=dist.ReduceOp.MAX)
+    return x
+
+
+def sum_in_place(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors of one dtype and device by their sums over all workers, sent as one."""
+    if tensors:
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum of what all workers hold; the gradient is that of the sum of all workers' losses."""
+    if _current is None:
+        return x
+    out: Tensor = _Summed.apply(x, _current)  # type: ignore[no-untyped-call]
+    return out
+
+
+def all_rows(x: Tensor) -> Tensor:
+    """The rows of all workers, (b, n) to (B, n), in the batch's order; the gradient as in :func:`summed`."""
+    if _current is None:
+        return x
+    out: Tensor = _AllRows.apply(x, _current)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: Share) -> Tensor:  # noqa: ANN401
+        ctx.share = share
+        return total_of(x, share)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        # Every worker's loss depends on every worker's summand, all alike.
+        return total_of(grad, ctx.share), None
+
+
+class _AllRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: Share) -> Tensor:  # noqa: ANN401
+        ctx.share = share
+        # A sum with zeros sends twice what a gather would, and takes shares of different sizes.
+        rows = x.new_zeros(share.total, *x.shape[1:])
+        rows[share.rows] = x
+        dist.all_reduce(rows)
+        return rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return total_of(grad, ctx.share)[ctx.share.rows], None

@@ -1,0 +1,79 @@
+"""A training of any method, cut after any epoch and gone on with elsewhere, ends bit for bit the same."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sceneshift.methods.registry import METHODS
+from sceneshift.scenes.source import SourceDomain
+from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.loop import EpochReport, TrainingPlan, train
+
+EPOCHS = 3
+SMALL = {"patch_size": 5, "batch_size": 40, "width": 8, "heads": 2, "generator_channels": 6, "lr": 0.01}
+
+#: Every method as it is, and as its authors released it: what piles up or draws beside the rest must be kept as well.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in METHODS} | {
+    "s2amsnet, release": ("s2amsnet", {"discriminator_steps_twice": True, "encoder_accumulates": True}),
+    "s2vnet, release": ("s2vnet", {"released_endmembers": True, "released_batch_axis": True}),
+}
+
+
+class Cut(Exception):
+    """What ends a training in the middle."""
+
+
+def plan_of(case: str) -> TrainingPlan:
+    name, changes = CASES[case]
+    config_type = METHODS[name].config_type
+    known = {f.name for f in fields(config_type)}
+    config = config_type.from_mapping({k: v for k, v in SMALL.items() if k in known} | changes)
+    return TrainingPlan(method=name, config=config, epochs=EPOCHS, seed=1)
+
+
+def end_of(folder: Path) -> dict[str, Any]:
+    """All that the last checkpoint holds, in one level, without what the clock said."""
+    latest = CheckpointFolder(str(folder)).load_latest()
+    assert latest is not None
+    assert latest[0] == EPOCHS
+    leaves: dict[str, Any] = {}
+
+    def flatten(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                flatten(f"{prefix}/{key}", inner)
+        elif "/time/" not in prefix:
+            leaves[prefix] = value
+
+    flatten("", latest[1])
+    return leaves
+
+
+@pytest.mark.parametrize("epoch", range(1, EPOCHS))
+@pytest.mark.parametrize("case", CASES)
+def test_all_that_is_kept_at_the_end_is_the_same(
+    case: str, epoch: int, tiny_source: SourceDomain, tmp_path: Path
+) -> None:
+    plan = plan_of(case)
+    train(plan, [tiny_source], report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "whole")))
+
+    def cut(report: EpochReport) -> None:
+        if report.epoch == epoch:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train(plan, [tiny_source], report=cut, checkpoints=CheckpointFolder(str(tmp_path / "cut")))
+    torch.manual_seed(99)
+    train(plan, [tiny_source], report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "cut")))
+    whole, resumed = end_of(tmp_path / "whole"), end_of(tmp_path / "cut")
+    assert resumed.keys() == whole.keys()
+    kept = {name.split("/")[4] for name in whole if "/method/" in name}
+    assert {"modules", "optimizers", "generator"} <= kept
+    for name, value in whole.items():
+        same = torch.equal(resumed[name], value) if isinstance(value, Tensor) else resumed[name] == value
+        assert same, name
