@@ -29,7 +29,7 @@ PREVIEWS, _PREVIEW_WIDTH = "description", 900
 _SHOWN = ("map_", "optimization_history", "parameter_importances", "confusion_")
 
 #: The report's page, where one was written.
-_REPORT_PAGE = "report.html"
+_REPORT_PAGE = "index.html"
 
 
 def log_results(
