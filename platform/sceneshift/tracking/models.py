@@ -107,7 +107,8 @@ def log_and_register(
             )
         with contextlib.suppress(MlflowException):  # it exists
             client.create_registered_model(name)
-        number = str(client.create_model_version(name, source=info.model_uri, run_id=run_id).version)
+        created = client.create_model_version(name, source=info.model_uri, run_id=run_id, model_id=info.model_id)
+        number = str(created.version)
     # Logging on a run opens it again; it ended when it ended.
     if before.status != "RUNNING":
         client.set_terminated(run_id, before.status, before.end_time)
