@@ -107,8 +107,7 @@ def log_and_register(
             )
         with contextlib.suppress(MlflowException):  # it exists
             client.create_registered_model(name)
-        created = client.create_model_version(name, source=info.model_uri, run_id=run_id, model_id=info.model_id)
-        number = str(created.version)
+        number = str(client.create_model_version(name, source=info.model_uri, run_id=run_id).version)
     # Logging on a run opens it again; it ended when it ended.
     if before.status != "RUNNING":
         client.set_terminated(run_id, before.status, before.end_time)
