@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import ray
 import torch
 from ray import tune
 
@@ -91,7 +90,7 @@ def train_in_ray(order: TrialOrder, sources: Sequence[ray.ObjectRef], *, report_
 
     Args:
         order: What is trained.
-        sources: One :class:`SourceDomain` a pair, in the object store.
+        sources: As in :func:`run_trial`.
         report_to_tune: Pass every epoch on to Ray Tune; only inside a Tune trial.
 
     Raises:

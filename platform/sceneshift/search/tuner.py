@@ -176,7 +176,14 @@ def run_search(
 
 
 def hand_over(sources: Sequence[SourceDomain], *, by_path: bool) -> Callable[[dict[str, Any]], None]:
-    """The trainable with its sources, which are put into Ray's object store now: Ray must be connected.
+    """The trainable with its sources, which are put into Ray's object store as :func:`put_sources` does."""
+    references = put_sources(sources, by_path=by_path)
+    trainable: Callable[[dict[str, Any]], None] = tune.with_parameters(run_trial, sources=references)
+    return trainable
+
+
+def put_sources(sources: Sequence[SourceDomain], *, by_path: bool) -> list[ray.ObjectRef]:
+    """Put sources into Ray's object store: Ray must be connected.
 
     Args:
         sources: One a pair.
@@ -184,9 +191,7 @@ def hand_over(sources: Sequence[SourceDomain], *, by_path: bool) -> Callable[[di
             object store holds none of them. Otherwise it holds one copy a node, which that node's workers share.
     """
     with contextlib.nullcontext() if by_path else sent_whole():
-        references = [ray.put(source) for source in sources]
-    trainable: Callable[[dict[str, Any]], None] = tune.with_parameters(run_trial, sources=references)
-    return trainable
+        return [ray.put(source) for source in sources]
 
 
 def choose_winner(records: Sequence[TrialRecord]) -> TrialRecord | None:

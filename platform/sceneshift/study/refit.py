@@ -4,20 +4,17 @@ A search holds pixels back to choose by. When it has chosen they can train too: 
 winner's seed, for a trial's whole number of epochs. Nothing is chosen any more, so nothing is left to validate on.
 """
 
-import contextlib
 from dataclasses import replace
 
-import ray
 import torch
 
 from sceneshift.errors import StudyError
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import everything_split
-from sceneshift.scenes.store import sent_whole
 from sceneshift.search.ledger import TrialRecord
 from sceneshift.search.trial import train_in_ray
-from sceneshift.search.tuner import SearchPlan
+from sceneshift.search.tuner import SearchPlan, put_sources
 from sceneshift.study.preparation import PreparedStudy
 from sceneshift.training.checkpoint import CheckpointFolder
 
@@ -51,8 +48,7 @@ def refit_winner(study: PreparedStudy, plan: SearchPlan, winner: TrialRecord) ->
     if checkpoints.latest_epoch() < order.epochs:
         told = ", ".join(f"{source.pair_name} {len(source.split.train)}" for source in sources)
         print(f"\nTraining the best configuration on all labelled source pixels ({told}).", flush=True)
-        with contextlib.nullcontext() if plan.scenes_by_path else sent_whole():
-            train_in_ray(order, [ray.put(source) for source in sources], report_to_tune=False)
+        train_in_ray(order, put_sources(sources, by_path=plan.scenes_by_path), report_to_tune=False)
     found = checkpoints.load_latest()
     if found is None or found[0] < order.epochs:
         raise StudyError(
