@@ -19,6 +19,7 @@ from matplotlib import image
 pytestmark = pytest.mark.slow
 
 NAME = "study"
+MODEL_VERSIONS = "mlflow.modelVersions"
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ["experiments/tune_s2amsnet.py"]
 ARGUMENTS = [
@@ -253,9 +254,11 @@ def test_the_study_s_run_tells_its_story(uncut, client):
     assert {"metrics.`val/aa`", "metrics.`target/sw-se/aa`", "params.`lr`"} <= set(view["selectedColumns"])
     models = {output.model_id for output in parent.outputs.model_outputs}
     versions = [client.get_model_version_by_alias(f"s2amsnet-indian_pines-{s}", "smoke-test") for s in ("west", "sw")]
-    assert models == {version.model_id for version in versions}
+    assert {f"models:/{model_id}" for model_id in models} == {version.source for version in versions}
     for version in versions:
         assert version.run_id == winner.info.run_id
+        (linked,) = json.loads(client.get_logged_model(version.source.removeprefix("models:/")).tags[MODEL_VERSIONS])
+        assert linked == {"name": version.name, "version": int(version.version)}
         assert tags[f"best.model.{version.name}"] == f"models:/{version.name}/{version.version}"
         for part in ("target labels never read", "profile smoke-test", "source validation: OA", tags["git.commit"]):
             assert part in version.description

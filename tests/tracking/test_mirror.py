@@ -66,6 +66,7 @@ def test_states_are_told_as_they_are(backend, make_record, state, status, reason
     assert run.data.tags["sceneshift.state"] == state
     assert run.data.tags.get("sceneshift.reason", "") == reason
     assert run.data.tags["weights.a"] == "beef"
+    assert (run.info.start_time, run.info.end_time) == (1000, 1_002_000)  # when it ran, not when MLflow was told
 
 
 def test_an_existing_name_is_refused_and_a_resumed_one_found_again(backend, make_record):

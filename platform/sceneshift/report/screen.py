@@ -1,5 +1,6 @@
 """The last screen of a search, and its table as Markdown."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def render_screen(
         "that trained or chose could reach them.",
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
-        *(line for model in models for line in _registered(model)),
+        *(line for model in models for line in _registered(model, storage=folder.parents[1])),
         f"\nPictures, tables   {folder}",
         f"Trials             {folder.parent / 'optuna.db'}",
         f"Open the MLflow UI {backend.ui_command()}",
@@ -62,13 +63,14 @@ def render_screen(
     return "\n".join(parts)
 
 
-def _registered(model: LoggedModel) -> list[str]:
+def _registered(model: LoggedModel, *, storage: Path) -> list[str]:
     line = f"Registered {model.uri} (version {model.version}"
     if model.alias != CANDIDATE:
         return [line + (f"; before it: version {model.replaced})" if model.replaced else ")")]
+    where = "" if storage == Path("results").resolve() else f" --storage-path {shlex.quote(str(storage))}"
     return [
         f"{line}). The champion stays until you have seen both side by side:",
-        f"  python experiments/promote.py --model {model.name} --version {model.version}",
+        f"  python experiments/promote.py --model {model.name} --version {model.version}{where}",
     ]
 
 

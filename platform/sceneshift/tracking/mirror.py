@@ -295,7 +295,7 @@ class StudyMirror:
                 f"weights.{pair}": digest for pair, digest in record.weights.items()
             }
             self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
-            self._client.set_terminated(child.run_id, _STATUS[record.state])
+            self._client.set_terminated(child.run_id, _STATUS[record.state], _ended_ms(record))
             child.closed = True
 
     def _log_epochs(self, child: _Child, told: "list[Metric]") -> None:
@@ -317,3 +317,10 @@ class StudyMirror:
         child = _Child(run_id=run.info.run_id)
         self._children[record.number] = child
         return child
+
+
+def _ended_ms(record: TrialRecord) -> int | None:
+    """When a trial's last epoch was recorded, which may be long before MLflow is told; None before the first."""
+    if not record.epochs:
+        return None
+    return int(record.epochs[record.last_epoch]["time/recorded_unix_s"] * 1000)

@@ -1,6 +1,7 @@
 """Which version of a registered model is the champion, which was it before, and what each version says of itself."""
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ PAIR_TAG, SELECTION_TAG = "pair", "selection"
 #: On a version that took the champion's place: what it was compared on.
 PROMOTED_TAG = "promoted.on"
 
+_MODEL_URI = "models:/"
 _PROMOTED = "- promoted: "
 
 
@@ -105,10 +107,21 @@ def make_champion(client: "MlflowClient", version: Version) -> None:
 
 
 def describe_version(client: "MlflowClient", name: str, number: str, description: str) -> None:
-    """Write what a version says of itself; how it became champion stays in it."""
-    before = client.get_model_version(name, number).description or ""
+    """Write what a version says of itself, and name it on its model's page. How it became champion stays in it."""
+    version = client.get_model_version(name, number)
+    before = version.description or ""
     kept = [line for line in before.splitlines() if line.startswith(_PROMOTED)]
     client.update_model_version(name, number, description="\n".join([description, *kept]))
+    if model_id := model_id_of(version):
+        links = json.dumps([{"name": name, "version": int(number)}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": links})
+
+
+def model_id_of(version: "ModelVersion") -> str | None:
+    """The logged model a version was made from; None where it was made from something else."""
+    # `version.model_id` is empty on a database; the source has it.
+    source = str(version.source)
+    return source.removeprefix(_MODEL_URI) if source.startswith(f"{_MODEL_URI}m-") else None
 
 
 def note_promotion(client: "MlflowClient", version: Version, *, how: str, selection: str, compared_on: str) -> None:

@@ -11,6 +11,7 @@ from sceneshift.search.ledger import TrialRecord
 from sceneshift.tracking.backend import artifact_content, artifact_page, model_page, run_page, trials_page
 from sceneshift.tracking.mirror import STATE_TAG, StudyMirror
 from sceneshift.tracking.models import LoggedModel
+from sceneshift.tracking.registry import model_id_of
 from sceneshift.training.loop import OBJECTIVE
 
 if TYPE_CHECKING:
@@ -154,6 +155,6 @@ def _link_models(client: "MlflowClient", run_id: str, models: Sequence[LoggedMod
 
     outputs = client.get_run(run_id).outputs
     known = {output.model_id for output in outputs.model_outputs} if outputs else set()
-    found = [client.get_model_version(model.name, model.version).model_id for model in models]
+    found = [model_id_of(client.get_model_version(model.name, model.version)) for model in models]
     if new := [LoggedModelOutput(model_id, step=0) for model_id in found if model_id and model_id not in known]:
         client.log_outputs(run_id, new)

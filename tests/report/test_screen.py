@@ -1,0 +1,48 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sceneshift.report.screen import render_screen
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.models import LoggedModel
+
+SUMMARY = {
+    "study": "s",
+    "profile": "laptop",
+    "selection": "source validation",
+    "trials": {"complete": 1, "pruned": 0, "fail": 0, "ended by time budget": False},
+    "best": {"trial": 0, "config": {"lr": 0.1}},
+    "defaults": {"state": "complete", "reason": ""},
+    "largest target class": {"a-b": 0.4},
+    "separation": [],
+    "scores": [],
+    "times the target was opened": 1,
+    "wall_s": 1.0,
+}
+
+
+def screen(alias, root, replaced=None):
+    backend = TrackingBackend(uri=f"sqlite:///{root}/mlflow.db", artifact_root=root)
+    mirror = SimpleNamespace(backend=backend, experiment_id="1", run_id="abc")
+    model = LoggedModel(name="m-park", version="2", alias=alias, replaced=replaced)
+    return render_screen(SUMMARY, models=[model], mirror=mirror, folder=root / "s" / "report")
+
+
+def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
+    told = screen("candidate", tmp_path)
+    command = f"python experiments/promote.py --model m-park --version 2 --storage-path {tmp_path}"
+    assert "Registered models:/m-park@candidate (version 2). The champion stays" in told
+    assert f"\n  {command}\n" in told
+
+
+def test_the_default_storage_needs_no_flag():
+    told = screen("candidate", Path("results").resolve())
+    assert "\n  python experiments/promote.py --model m-park --version 2\n" in told
+
+
+@pytest.mark.parametrize(("replaced", "rest"), [(None, ")"), ("1", "; before it: version 1)")])
+def test_a_champion_needs_no_command(tmp_path, replaced, rest):
+    told = screen("champion", tmp_path, replaced)
+    assert f"Registered models:/m-park@champion (version 2{rest}\n" in told
+    assert "promote.py" not in told
