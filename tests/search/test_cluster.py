@@ -1,7 +1,7 @@
 import pytest
 
 from sceneshift.errors import ResourceError
-from sceneshift.search.cluster import ClusterSize, check_room, ray_cluster, resolved_ray_address
+from sceneshift.search.cluster import ClusterSize, check_room, ray_cluster, resolved_ray_address, trials_that_fit
 
 
 def size(**changes):
@@ -38,16 +38,56 @@ def test_fractions_of_a_gpu_fit():
 
 def test_a_cluster_that_may_grow_is_refused_only_beyond_its_limits():
     growing = size(is_own=False, cpus=8.0, gpus=2.0)
-    assert check_room(growing, trials_at_once=9, cpus_per_trial=4, gpus_per_trial=1) is None
+    assert check_room(growing, trials_at_once=2, cpus_per_trial=4, gpus_per_trial=1) is None
     with pytest.raises(ResourceError, match="a trial with 4 GPU fits on no node; the largest has 2"):
         check_room(growing, trials_at_once=1, cpus_per_trial=1, gpus_per_trial=4)
+    with pytest.raises(
+        ResourceError, match=r"need 12 CPU; there are 8 once its autoscaler has added all it may.*concurrent-trials 2"
+    ):
+        check_room(growing, trials_at_once=3, cpus_per_trial=4, gpus_per_trial=0)
+
+
+def nodes(*cpus, gpus=0.0):
+    each = tuple({"CPU": float(n), "GPU": float(gpus)} for n in cpus)
+    return size(
+        is_own=False,
+        cpus=float(sum(cpus)),
+        gpus=gpus * len(cpus),
+        num_nodes=len(cpus),
+        nodes=each,
+        largest_node={"CPU": float(max(cpus)), "GPU": gpus},
+    )
 
 
 def test_on_a_cluster_that_stays_as_it_is_a_trial_must_fit_on_a_node():
-    fixed = size(is_own=False, cpus=8.0, num_nodes=2, largest_node={"CPU": 4.0, "GPU": 0.0})
-    assert check_room(fixed, trials_at_once=9, cpus_per_trial=4, gpus_per_trial=0) is None
+    assert check_room(nodes(4, 4), trials_at_once=2, cpus_per_trial=4, gpus_per_trial=0) is None
     with pytest.raises(ResourceError, match="a trial with 8 CPU fits on no node; the largest has 4"):
-        check_room(fixed, trials_at_once=1, cpus_per_trial=8, gpus_per_trial=0)
+        check_room(nodes(4, 4), trials_at_once=1, cpus_per_trial=8, gpus_per_trial=0)
+
+
+def test_what_is_scattered_over_nodes_is_not_counted_as_a_whole():
+    with pytest.raises(ResourceError, match=r"need 6 CPU; there are 6, on nodes that hold 2 such.*concurrent-trials 2"):
+        check_room(nodes(3, 3), trials_at_once=3, cpus_per_trial=2, gpus_per_trial=0)
+
+
+def test_workers_are_counted_and_the_nearest_setting_fits():
+    cluster = nodes(4, 4, gpus=1.0)
+    fits = {"cpus_per_trial": 2, "gpus_per_trial": 0}
+    assert check_room(cluster, trials_at_once=2, workers_per_trial=2, **fits) is None
+    with pytest.raises(ResourceError, match=r"3 trials at once of 2 workers with 2 CPU each need 12 CPU.*trials 2\."):
+        check_room(cluster, trials_at_once=3, workers_per_trial=2, **fits)
+    with pytest.raises(ResourceError, match=r"with 1 GPU each need 3 GPU; there are 2.*trials 1 --workers-per-trial 2"):
+        check_room(cluster, trials_at_once=1, workers_per_trial=3, cpus_per_trial=1, gpus_per_trial=1)
+    with pytest.raises(ResourceError, match="a worker with 5 CPU fits on no node"):
+        check_room(cluster, trials_at_once=1, workers_per_trial=2, cpus_per_trial=5, gpus_per_trial=0)
+
+
+def test_trials_that_fit_are_bound_by_the_scarcer_resource():
+    cluster = nodes(4, 2, gpus=2.0)
+    assert trials_that_fit(cluster, cpus=1, gpus=0) == 6
+    assert trials_that_fit(cluster, cpus=1, gpus=0.5) == 6
+    assert trials_that_fit(cluster, cpus=1, gpus=1) == 4
+    assert trials_that_fit(cluster, cpus=2, gpus=0, workers=2) == 1
 
 
 def test_the_ray_client_is_refused(monkeypatch):

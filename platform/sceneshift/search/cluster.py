@@ -35,8 +35,9 @@ class ClusterSize:
         gpus: GPUs, likewise.
         largest_node: The most of "CPU" and "GPU" a single node has; None where an autoscaler may add nodes of any size.
         num_nodes: Nodes there are now.
-        is_own: Whether it was started for this search; otherwise it may grow by itself.
+        is_own: Whether it was started for this search.
         address: Where it answers.
+        nodes: What each node has that there is now.
     """
 
     cpus: float
@@ -45,6 +46,7 @@ class ClusterSize:
     num_nodes: int
     is_own: bool
     address: str
+    nodes: tuple[Mapping[str, float], ...] = ()
 
     @property
     def stays_one_node(self) -> bool:
@@ -128,7 +130,8 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         resources: dict[str, float] = ray.cluster_resources()
-        # No public call tells how far a cluster can grow. It is None without an autoscaler.
+        # No public call tells how far a cluster can grow. What Ray says is what the node types of cluster.yaml come to
+        # at their max_workers, within the whole's; None without an autoscaler, or before it has told the head.
         limits = ray._private.state.state.get_max_resources_from_cluster_config() if given else None
         most = {name: max(resources.get(name, 0.0), (limits or {}).get(name, 0.0)) for name in ("CPU", "GPU")}
         largest = {name: max(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
@@ -139,32 +142,79 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
             num_nodes=len(nodes),
             is_own=not given,
             address=address,
+            nodes=tuple({name: node.get(name, 0.0) for name in ("CPU", "GPU")} for node in nodes),
         )
     finally:
         ray.shutdown()
 
 
-def check_room(cluster: ClusterSize, *, trials_at_once: int, cpus_per_trial: float, gpus_per_trial: float) -> None:
+def check_room(
+    cluster: ClusterSize,
+    *,
+    trials_at_once: int,
+    cpus_per_trial: float,
+    gpus_per_trial: float,
+    workers_per_trial: int = 1,
+) -> None:
     """Refuse a search that could never run the trials it wants, before any compute.
 
-    On a Ray of its own all trials at once must fit. On a cluster, which other people may fill and an autoscaler may
-    enlarge, a single trial must fit on some node; trials beyond what there is wait their turn.
+    All trials at once must fit, each with all its workers, on the cluster as it is, or as far as its autoscaler may
+    let it grow. What other people's work takes there is not counted: it ends.
+
+    Args:
+        cluster: What there is.
+        trials_at_once: Trials that run side by side.
+        cpus_per_trial: CPUs of each worker of a trial.
+        gpus_per_trial: GPUs of each worker of a trial.
+        workers_per_trial: Workers of a trial.
 
     Raises:
         ResourceError: With the numbers and the nearest setting that fits.
     """
     for resource, each, have in (("CPU", cpus_per_trial, cluster.cpus), ("GPU", gpus_per_trial, cluster.gpus)):
         largest = have if cluster.largest_node is None else cluster.largest_node[resource]
+        who = "trial" if workers_per_trial == 1 else "worker"
         if each > largest + 1e-9:
             raise ResourceError(
-                f"a trial with {each:g} {resource} fits on no node; the largest has {largest:g}. Nothing was started; "
+                f"a {who} with {each:g} {resource} fits on no node; the largest has {largest:g}. Nothing was started; "
                 f"use --{resource.lower()}s-per-trial {largest:g} or a larger machine."
             )
-        if cluster.is_own and each * trials_at_once > have + 1e-9:
-            raise ResourceError(
-                f"{trials_at_once} trials at once with {each:g} {resource} each need {each * trials_at_once:g} "
-                f"{resource}; there are {have:g}. Nothing was started; use --max-concurrent-trials {int(have // each)}."
-            )
+    slots = _workers_that_fit(cluster, cpus=cpus_per_trial, gpus=gpus_per_trial)
+    if slots >= trials_at_once * workers_per_trial:
+        return
+    if slots >= workers_per_trial:
+        nearest = f"--max-concurrent-trials {slots // workers_per_trial}"
+    else:
+        nearest = f"--max-concurrent-trials 1 --workers-per-trial {slots}"
+    wanted = trials_at_once * workers_per_trial
+    needs = {"CPU": (wanted * cpus_per_trial, cluster.cpus), "GPU": (wanted * gpus_per_trial, cluster.gpus)}
+    short = [name for name, (need, have) in needs.items() if need > have + 1e-9] or ["CPU", "GPU"]
+    shares = {"CPU": cpus_per_trial, "GPU": gpus_per_trial}
+    workers = "" if workers_per_trial == 1 else f" of {workers_per_trial} workers"
+    told = [
+        f"with {shares[name]:g} {name} each need {needs[name][0]:g} {name}; there are {needs[name][1]:g}"
+        for name in short
+        if shares[name] > 0
+    ]
+    grown = " once its autoscaler has added all it may" if cluster.largest_node is None and not cluster.is_own else ""
+    scattered = f", on nodes that hold {slots} such workers" if len(cluster.nodes) > 1 else ""
+    raise ResourceError(
+        f"{trials_at_once} trials at once{workers} {' and '.join(told)}{scattered}{grown}. Nothing was started; "
+        f"use {nearest}."
+    )
+
+
+def trials_that_fit(cluster: ClusterSize, *, cpus: float, gpus: float, workers: int = 1) -> int:
+    """Trials that run side by side, each of so many workers with so many CPUs and GPUs each."""
+    return _workers_that_fit(cluster, cpus=cpus, gpus=gpus) // workers
+
+
+def _workers_that_fit(cluster: ClusterSize, *, cpus: float, gpus: float) -> int:
+    whole = {"CPU": cluster.cpus, "GPU": cluster.gpus}
+    # A worker is on one node. Where nodes may be added, their sizes are not known: the whole is counted.
+    nodes = cluster.nodes if cluster.nodes and cluster.largest_node is not None else (whole,)
+    shares = {name: each for name, each in (("CPU", cpus), ("GPU", gpus)) if each > 0}
+    return sum(min((int((node.get(n, 0.0) + 1e-9) / each) for n, each in shares.items()), default=0) for node in nodes)
 
 
 def _knock(address: str) -> None:
