@@ -45,6 +45,9 @@ class Harm:
     unlike: bool = False
 
 
+#: In the title of the process a trial trains in.
+TRIAL = "ImplicitFunc"
+
 Kind = Callable[[Path, str, random.Random, int], Harm]
 
 
@@ -92,7 +95,7 @@ def actor(root: Path, name: str, rng: random.Random, most: int) -> Harm:
     search.start()
     while harm.events < most and search.wait_for_epochs(rng.randint(4, 9)):
         time.sleep(rng.uniform(0, 0.5))
-        if victims := search.workers():
+        if victims := search.workers(TRIAL):
             rng.choice(victims).kill()
             harm.events += 1
     run_to_its_end(search, harm)
@@ -207,7 +210,7 @@ def memory(root: Path, name: str, rng: random.Random, most: int) -> Harm:
     search, harm = Search(root, name, log=root / f"{name}.log"), Harm(root / "mlflow.db")
     search.start()
     while harm.events < most and search.wait_for_epochs(rng.randint(4, 9)):
-        if victims := search.workers():
+        if victims := search.workers(TRIAL):
             victim = rng.choice(victims)
             with contextlib.suppress(psutil.Error, OSError):
                 resource.prlimit(victim.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))

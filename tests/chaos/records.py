@@ -171,7 +171,7 @@ def check_results(summary: Path, trials: dict[int, Trial]) -> Faults:
     for row in told["scores"]:
         if row["role"] == "best":
             for figure, value in row["validation"].items():
-                if value != last[f"val/{row['pair']}/{figure}"]:
+                if value != last.get(f"val/{row['pair']}/{figure}"):
                     faults.wrong.append(f"the result table's validation {figure} of {row['pair']} is {value}")
     return faults
 
