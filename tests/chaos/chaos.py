@@ -5,7 +5,7 @@
 
 A study of six trials (S2AMSnet on an embedded pair, small) is run once unharmed. Then studies like it are run, one
 trial at a time, and are harmed: the driver, a trial's process, a worker of Ray Train, a node, all of Ray are killed by
-SIGKILL; the disk is filled; the MLflow server goes away; losses become NaN; a trial gets no more memory. A search that
+SIGKILL; the disk is filled; the MLflow server goes away; losses become NaN; memory runs short. A search that
 ended of it is resumed once. Then Optuna's database, MLflow's and the result table are read by SQL and compared with
 each other, and with the unharmed run: lost, doubled, wrong, left running. What is seen is printed and written as JSON.
 The exit status is 1 where anything was.

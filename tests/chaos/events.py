@@ -7,7 +7,6 @@ did. Only processes the search itself started are ever touched.
 import contextlib
 import os
 import random
-import resource
 import shutil
 import socket
 import subprocess
@@ -44,6 +43,9 @@ class Harm:
     notes: list[str] = field(default_factory=list)
     unlike: bool = False
 
+
+#: What the ballast takes at most, when memory is to run short.
+BALLAST_BYTES = 4 << 30
 
 #: In the title of the process a trial trains in.
 TRIAL = "ImplicitFunc"
@@ -206,15 +208,28 @@ def nan(root: Path, name: str, rng: random.Random, most: int) -> Harm:
 
 
 def memory(root: Path, name: str, rng: random.Random, most: int) -> Harm:
-    """Take a trial's memory: its process may allocate nothing more (RLIMIT_AS), so its next tensor can't be made."""
-    search, harm = Search(root, name, log=root / f"{name}.log"), Harm(root / "mlflow.db")
+    """Let the machine's memory run short, by a ballast: Ray's own monitor then kills the trial's process.
+
+    The monitor's threshold is set a little above what is in use when the search begins, so little ballast is needed.
+    """
+    machine = psutil.virtual_memory()
+    threshold = (machine.total - machine.available + BALLAST_BYTES / 2) / machine.total
+    search = Search(
+        root, name, log=root / f"{name}.log", environment={"RAY_memory_usage_threshold": f"{threshold:.4f}"}
+    )
+    harm = Harm(root / "mlflow.db")
     search.start()
     while harm.events < most and search.wait_for_epochs(rng.randint(4, 9)):
-        if victims := search.workers(TRIAL):
-            victim = rng.choice(victims)
-            with contextlib.suppress(psutil.Error, OSError):
-                resource.prlimit(victim.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
-                harm.events += 1
+        victims = {process.pid for process in search.workers(TRIAL)}
+        ballast: list[bytearray] = []
+        while victims and victims <= {p.pid for p in search.workers(TRIAL)} and len(ballast) < 40:
+            ballast.append(bytearray(os.urandom(1 << 10) * (BALLAST_BYTES // 40 >> 10)))
+            time.sleep(0.1)
+        if victims and not victims <= {p.pid for p in search.workers(TRIAL)}:
+            harm.events += 1
+        else:
+            harm.notes.append("the ballast did not make Ray kill the trial's process")
+            break
     run_to_its_end(search, harm)
     return harm
 

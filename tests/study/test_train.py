@@ -279,9 +279,6 @@ def test_a_training_run_again_comes_to_the_same_to_the_last_bit(trained, runs_in
     assert done.returncode == 0, done.stdout + done.stderr
     assert "figures of r are equal to the last bit, weights included" in done.stdout
     assert summary(storage / "repeats" / "again")["confusion"] == summary(storage / "training" / "r")["confusion"]
-    other = start(storage, "--from-run", run.info.run_id, "--lr", "0.1")
-    assert other.returncode == 2
-    assert "--from-run takes everything from the run; leave out --lr" in other.stderr
 
 
 #: The script, in which MLflow takes forever to be told the end.
@@ -311,6 +308,7 @@ def test_who_interrupts_twice_need_not_wait_for_mlflow(tmp_path):
         printed.append(line)
         if line.startswith(("epoch ", "Interrupted. Go on with:")):
             process.send_signal(signal.SIGINT)
+    process.stdout.close()
     assert process.wait(timeout=60) == 130, "".join(printed)
     told = "".join(printed)
     assert "Stopped at once. Go on with:\n  " in told

@@ -332,6 +332,7 @@ def test_interrupted_twice_a_search_stops_at_once_and_still_says_how_to_go_on(tm
             process.send_signal(signal.SIGINT)
         if line.startswith("Stopping. Interrupt once more"):
             process.send_signal(signal.SIGINT)
+    process.stdout.close()
     assert process.wait(timeout=60) == 130, "".join(printed)
     told = "".join(printed)
     assert "Interrupted with" not in told
