@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from sceneshift.seeding import derive_seed
+from sceneshift.seeding import derive_seed, trial_seed
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,8 @@ def test_seeds_are_distinct_and_fill_the_range() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert max(seeds) > 2**62  # the highest bit is used
     assert sum(seed % 2 for seed in seeds) in range(40, 81)  # and the lowest
+
+
+def test_a_trial_s_seed_follows_from_study_seed_and_number() -> None:
+    assert trial_seed(3, 7) == derive_seed(3, "trial", 7)
+    assert len({trial_seed(study, number) for study in range(9) for number in range(9)}) == 81

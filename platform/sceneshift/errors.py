@@ -31,6 +31,10 @@ class StudyError(SceneshiftError):
     """A study can't be opened, resumed or closed in the state it is in."""
 
 
+class StorageError(StudyError):
+    """What a study keeps can't be written: a disk that is full, gone or read-only. Mended, the study can be resumed."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says in its first line, or its type where it says nothing."""
     lines = str(error).strip().splitlines()

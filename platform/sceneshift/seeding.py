@@ -10,3 +10,8 @@ def derive_seed(*parts: int | str) -> int:
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The seed of a study's trial; each pair's own follows from it and the pair's name."""
+    return derive_seed(study_seed, "trial", number)

@@ -234,3 +234,30 @@ def test_a_ledger_at_an_odd_place_is_read(tmp_path):
     odd = tmp_path / "100% of #c"
     run(create(odd / "optuna.db"), [0.3])
     assert [record.value for record in read_ledger(odd / "optuna.db").records] == [0.3]
+
+
+def test_changed_code_or_data_is_kept_with_the_trials_that_came_before(tmp_path):
+    first = create(tmp_path / "optuna.db", origin={"code": "a", "source data": "x"})
+    assert first.changes == []
+    run(first, [0.3])
+    again = reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "x"})
+    told = {"after_trials": 1, "differences": ["code: was 'a', is 'b'"]}
+    assert again.changes == [told]
+    # Resumed once more with what it was last run with, nothing is added.
+    assert reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "x"}).changes == [told]
+    third = reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "y"})
+    assert third.changes == [told, {"after_trials": 1, "differences": ["source data: was 'x', is 'y'"]}]
+
+
+def test_refused_settings_record_no_change(tmp_path):
+    create(tmp_path / "optuna.db", origin={"code": "a"})
+    with pytest.raises(StudyError, match="seed: was 0, is 1"):
+        reopen(tmp_path / "optuna.db", settings={"pairs": ["a", "b"], "seed": 1}, origin={"code": "b"})
+    assert reopen(tmp_path / "optuna.db", origin={"code": "a"}).changes == []
+
+
+def test_a_ledger_knows_its_mlflow(tmp_path):
+    ledger = create(tmp_path / "optuna.db")
+    assert ledger.tracking is None
+    ledger.note_tracking("sqlite:///a.db")
+    assert reopen(tmp_path / "optuna.db").tracking == "sqlite:///a.db"

@@ -7,7 +7,7 @@ import pytest
 import tyro
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.study.arguments import TuneArgs, resume_command
+from sceneshift.study.arguments import TuneArgs, repeatable_arguments, resume_command
 
 
 def parse(*words):
@@ -38,6 +38,7 @@ def test_the_command_line_is_frozen():
         "compile",
         "refit",
         "time_budget_s",
+        "stall_timeout_s",
         "seed",
         "storage_path",
         "shared_data",
@@ -96,6 +97,7 @@ def test_one_scene_is_divided_by_flags_of_its_own():
         ({"cpus_per_trial": 0.0}, "--cpus-per-trial 0.0"),
         ({"gpus_per_trial": -1.0}, "--gpus-per-trial -1.0"),
         ({"time_budget_s": 0.0}, "--time-budget-s 0.0"),
+        ({"stall_timeout_s": -1.0}, "--stall-timeout-s -1.0: expected 0 or more"),
         ({"resume": True}, "--resume needs --experiment-name"),
         ({"smoke_test": True, "profile": "paper"}, "leave out --profile paper"),
         ({"pairs": ()}, "expected at least one pair"),
@@ -166,3 +168,12 @@ def test_by_field_is_the_split_by_fields():
     for other in ("random", "fixed"):
         with pytest.raises(InvalidInputError, match=f"--by-field keeps fields whole, --split {other} does not"):
             TuneArgs(split=other, by_field=True, scene="indian_pines")
+
+
+def test_what_can_be_repeated_has_no_place_and_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = repeatable_arguments(TuneArgs(scene="houston13", data_dir="d", seed=3, resume=True, experiment_name="n"))
+    assert told["data_dir"] == str(tmp_path / "d")
+    assert (told["scene"], told["seed"], told["train_mask"]) == ("houston13", 3, None)
+    assert not {"resume", "experiment_name", "storage_path"} & told.keys()
+    assert TuneArgs(**told) == TuneArgs(scene="houston13", data_dir=str(tmp_path / "d"), seed=3)

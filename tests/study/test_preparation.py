@@ -78,7 +78,10 @@ def test_settings_and_tags_carry_what_a_result_came_from(prepared):
     split = study.sources[0].split.content_hash
     assert settings["split hash of west-east"] == tags["split.hash.west-east"] == split
     assert tags["source.hash.sw-se"] == study.sources[1].scene.content_hash
-    assert settings["target hash of sw-se"] == tags["target.hash.sw-se"] == study.pairs[1].target.cube_hash
+    origin = study.origin()
+    assert origin["target data of sw-se"] == tags["target.hash.sw-se"] == study.pairs[1].target.cube_hash
+    assert origin["source data of sw-se"] == study.sources[1].scene.content_hash
+    assert len(origin["code (hash of the package's sources)"]) == 16
     assert tags["search_space.hash"] == study.space.source_hash
     assert (tags["profile"], tags["seed"]) == ("laptop", "0")
     assert {"git.commit", "version.torch", "version.ray"} <= tags.keys()
@@ -114,6 +117,16 @@ def test_trials_are_fitted_to_the_cluster(prepared):
     assert (sixteen.max_concurrent_trials, sixteen.cpus_per_trial) == (4, 4.0)
     asked = prepared(cpus_per_trial=2.0, trainer="train").plan(cluster())
     assert (asked.max_concurrent_trials, asked.cpus_per_trial, asked.in_ray_train) == (1, 2.0, True)
+
+
+def test_a_trial_gets_no_more_cpus_than_a_node_has(prepared):
+    nodes = ({"CPU": 3.0, "GPU": 0.0},) * 3
+    plan = prepared().plan(cluster(cpus=9.0, num_nodes=3, is_own=False, nodes=nodes, largest_node=nodes[0]))
+    assert (plan.max_concurrent_trials, plan.cpus_per_trial) == (4, 1.0)
+    plan = prepared(max_concurrent_trials=2).plan(
+        cluster(cpus=9.0, num_nodes=3, is_own=False, nodes=nodes, largest_node=nodes[0])
+    )
+    assert plan.cpus_per_trial == 3.0
 
 
 def test_gpus_are_shared_by_fractions_and_train_with_ray_train(prepared):

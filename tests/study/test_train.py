@@ -272,6 +272,50 @@ def test_a_name_that_does_not_exist_cannot_be_resumed(trained):
 
 
 @pytest.mark.slow
+def test_a_training_run_again_comes_to_the_same_to_the_last_bit(trained, runs_in):
+    storage, _ = trained
+    (run,) = [run for run in runs_in() if run.info.run_name == "r"]
+    done = start(storage, "--from-run", run.info.run_id, "--run-name", "again", "--experiment-name", "repeats")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "figures of r are equal to the last bit, weights included" in done.stdout
+    assert summary(storage / "repeats" / "again")["confusion"] == summary(storage / "training" / "r")["confusion"]
+
+
+#: The script, in which MLflow takes forever to be told the end.
+WAITING = """
+import sys, time
+from sceneshift.study.train import main
+from sceneshift.tracking.training_run import TrainingRun
+
+TrainingRun.close = lambda self, status: time.sleep(300)
+sys.exit(main("waiting"))
+"""
+
+
+@pytest.mark.slow
+def test_who_interrupts_twice_need_not_wait_for_mlflow(tmp_path):
+    words = [*S2VNET, "--train-fraction", "0.02", "--epochs", "500", "--run-name", "r"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, *words, "--storage-path", str(tmp_path)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line.startswith(("epoch ", "Interrupted. Go on with:")):
+            process.send_signal(signal.SIGINT)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 130, "".join(printed)
+    told = "".join(printed)
+    assert "Stopped at once. Go on with:\n  " in told
+    assert told.strip().endswith("--resume")
+
+
+@pytest.mark.slow
 def test_a_method_trains_on_a_pair_and_tells_validation_and_target(tmp_path):
     settings = ["--set", "width=16", "generator_channels=8"]
     line = "--method s2amsnet --pair sw-se --epochs 1 --run-name p"

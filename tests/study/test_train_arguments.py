@@ -31,6 +31,7 @@ def test_the_command_line_is_frozen():
     # A flag that is renamed breaks somebody's script: change this list knowingly.
     assert [field.name for field in dataclasses.fields(TrainArgs)] == [
         "method",
+        "from_run",
         "scene",
         "pair",
         "split",
@@ -207,3 +208,29 @@ def test_by_field_is_the_split_by_fields():
     assert arguments.split == "fields"
     with pytest.raises(InvalidInputError, match="--by-field keeps fields whole, --split all does not; give one"):
         TrainArgs(method="s2vnet", pair="west-east", split="all", by_field=True)
+
+
+def test_a_run_that_is_run_again_says_all_but_the_place():
+    arguments = parse("--from-run", "abc", "--threads", "1", "--storage-path", "out", "--run-name", "r", "--resume")
+    assert (arguments.from_run, arguments.threads, arguments.run_name) == ("abc", 1, "r")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.1}, "takes everything from the run; leave out --lr"),
+        ({"method": "s2vnet"}, "leave out --method"),
+        ({"scene": "indian_pines"}, "leave out --scene"),
+        ({"seed": 4}, "leave out --seed"),
+        ({"threads": 0}, "--threads 0: expected at least 1"),
+        ({"resume": True}, "--resume needs --run-name"),
+    ],
+)
+def test_what_a_run_says_itself_cannot_be_given(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainArgs(from_run="abc", **changes)
+
+
+def test_a_method_must_be_named():
+    with pytest.raises(InvalidInputError, match="--method is missing"):
+        TrainArgs(scene="indian_pines")

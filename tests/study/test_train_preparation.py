@@ -151,24 +151,26 @@ def test_tags_say_what_a_result_came_from(prepared):
 
 def test_a_name_is_taken_once_and_resumed_with_equal_settings_alone(prepared, tmp_path):
     with pytest.raises(StudyError, match=r"no run 'r' at .* to resume; leave --resume out"):
-        prepared(resume=True).open_directory()
+        prepared(resume=True).open_directory(tracking="sqlite:///m.db")
     training = prepared()
-    training.open_directory()
+    training.open_directory(tracking="sqlite:///m.db")
     written = tmp_path / "training" / "r" / "settings.json"
-    assert json.loads(written.read_text()) == json.loads(json.dumps(training.settings()))
+    kept = json.loads(written.read_text())
+    assert kept["settings"] == json.loads(json.dumps(training.settings()))
+    assert (kept["origin"], kept["tracking"], kept["changes"]) == (training.origin(), "sqlite:///m.db", [])
     with pytest.raises(StudyError, match=r"a run 'r' exists at .*--resume.*Nothing was changed"):
-        prepared().open_directory()
+        prepared().open_directory(tracking="sqlite:///m.db")
     # How often one looks, where and with how many threads changes nothing that is kept.
-    prepared(resume=True, threads=1).open_directory()
+    prepared(resume=True, threads=1).open_directory(tracking="sqlite:///m.db")
     before = written.read_text()
     with pytest.raises(StudyError, match="can't be resumed with other settings") as refused:
-        prepared(resume=True, lr=0.5, seed=1, split="random").open_directory()
+        prepared(resume=True, lr=0.5, seed=1, split="random").open_directory(tracking="sqlite:///m.db")
     differing = {line.split(":")[0].strip() for line in str(refused.value).splitlines() if ": was " in line}
-    assert differing == {"lr", "seed", "split", "split hash", "test split hash", "source hash"}
+    assert differing == {"lr", "seed", "split", "split hash", "test split hash"}
     assert written.read_text() == before
     written.write_text(before[:40])
     with pytest.raises(StudyError, match=r"settings\.json is damaged .*Begin another"):
-        prepared(resume=True).open_directory()
+        prepared(resume=True).open_directory(tracking="sqlite:///m.db")
 
 
 def test_other_test_pixels_are_another_run(prepared, tmp_path):
@@ -183,7 +185,7 @@ def test_other_test_pixels_are_another_run(prepared, tmp_path):
         masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / f"{name}.npy")}
         return prepared(split="fixed", **masks, **changes)
 
-    with_test("all").open_directory()
-    with_test("all", resume=True).open_directory()
+    with_test("all").open_directory(tracking="sqlite:///m.db")
+    with_test("all", resume=True).open_directory(tracking="sqlite:///m.db")
     with pytest.raises(StudyError, match="test split hash: was"):
-        with_test("some", resume=True).open_directory()
+        with_test("some", resume=True).open_directory(tracking="sqlite:///m.db")

@@ -364,6 +364,69 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(uncut, tmp_path):
     assert summary(tmp_path)["best"] == summary(storage)["best"]
 
 
+def test_interrupted_twice_a_search_stops_at_once_and_still_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, *SCRIPT, *ARGUMENTS, "--storage-path", str(tmp_path)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line.startswith("if it is cut"):  # the search begins
+            process.send_signal(signal.SIGINT)
+        if line.startswith("Stopping. Interrupt once more"):
+            process.send_signal(signal.SIGINT)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 130, "".join(printed)
+    told = "".join(printed)
+    assert "Interrupted with" not in told
+    assert "Stopped at once. Go on with:\n  " in told
+    assert told.strip().endswith(f"--storage-path {tmp_path} --resume")
+    assert "Traceback" not in told
+
+
+def test_a_trial_run_again_alone_comes_to_the_same_to_the_last_bit(uncut, client):
+    storage, _ = uncut
+    trial = trials(storage)[1]
+    (run,) = client.search_runs([client.get_experiment_by_name(NAME).experiment_id], "tags.`sceneshift.trial` = '1'")
+
+    def again(*extra):
+        return subprocess.run(
+            [sys.executable, "experiments/train.py", "--storage-path", str(storage), *extra],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    done = again("--from-run", run.info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "figures of trial-0001 are equal to the last bit, weights included" in done.stdout
+    (repeated,) = client.search_runs([client.get_experiment_by_name("training").experiment_id])
+    assert repeated.data.tags["sceneshift.repeat_of"] == run.info.run_id
+    history = client.get_metric_history(repeated.info.run_id, "val/aa")
+    assert {metric.step: metric.value for metric in history} == trial.intermediate_values
+    # The target stays shut.
+    assert not [key for key in repeated.data.metrics if key.startswith("target/")]
+    assert summary(storage)["times the target was opened"] == 1
+
+    missing = again("--from-run", "0" * 32)
+    assert missing.returncode == 2
+    assert "has no run '00000" in missing.stderr
+    (parent,) = client.search_runs(
+        [client.get_experiment_by_name(NAME).experiment_id], "tags.`sceneshift.study` = 'parent'"
+    )
+    of_study = again("--from-run", parent.info.run_id)
+    assert of_study.returncode == 2
+    assert "is neither a trial of a search nor a training" in of_study.stderr
+
+
 def test_in_ray_train_a_trial_comes_to_the_same_weights(uncut, tmp_path):
     storage, _ = uncut
     done = search(tmp_path, "--trainer", "train", "--num-samples", "1")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def open_run(backend):
+def open_run(backend, tmp_path):
     def build(name="r", **changes):
         return TrainingRun(
             backend,
@@ -21,6 +21,7 @@ def open_run(backend):
                 "name": name,
                 "tags": {"seed": "0"},
                 "params": {"lr": 0.1, "trained on": "a"},
+                "journal": tmp_path / f"{name}.jsonl",
                 **changes,
             },
         )
@@ -186,3 +187,32 @@ def test_an_mlflow_that_fails_at_once_is_told_before_anything_is_trained(open_ru
     monkeypatch.setattr(MlflowClient, "create_run", fail)
     with pytest.raises(StudyError, match=r"could not open the run .*gone.*nothing was trained"):
         open_run()
+
+
+def test_epochs_mlflow_did_not_hear_of_before_a_kill_reach_it_when_the_training_goes_on(open_run, monkeypatch):
+    monkeypatch.setattr(training_run, "_PATIENCE_S", 1e9)
+    killed = open_run()
+    epochs(killed, 1, 2, 3)  # waiting when the process is gone: nothing is closed
+    assert steps_of(killed) == []
+    again = open_run()
+    epochs(again, 3, 4)
+    again.close("FINISHED")
+    assert steps_of(again) == steps_of(again, "epoch") == [1, 2, 3, 4]
+
+
+def test_an_mlflow_that_was_away_at_the_end_is_told_all_when_it_is_back(open_run, monkeypatch):
+    run = open_run()
+    with monkeypatch.context() as patch:
+        away(patch, run)
+        epochs(run, 1, 2)
+        run.close("FINISHED")
+    assert steps_of(run) == []
+    again = open_run()
+    again.close("FINISHED")
+    assert steps_of(again) == [1, 2]
+
+
+def test_an_mlflow_that_does_not_know_a_resumed_run_is_refused(open_run, backend):
+    with pytest.raises(StudyError, match=r"run 'r' began in MLflow at sqlite:///elsewhere.db; the one at .* know it"):
+        open_run(began_at="sqlite:///elsewhere.db")
+    assert open_run(began_at=backend.uri).run_id == open_run(began_at="sqlite:///elsewhere.db").run_id

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sceneshift.errors import StudyError
+from sceneshift.errors import StorageError
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 
 
@@ -114,6 +114,43 @@ def test_of_a_damaged_file_the_one_before_is_used(
     assert f"{newest} is damaged" in record.getMessage()
 
 
+def test_no_truncation_and_no_flipped_bit_passes(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, 4, 5)
+    newest = tmp_path / "epoch_00005.ckpt"
+    whole = newest.read_bytes()
+    # Around the digest's end and the file's, where a cut could look whole, every length; in between, a prime stride.
+    lengths = {*range(70), *range(70, len(whole), 97), *range(len(whole) - 70, len(whole))}
+    bits = {*range(0, 8 * 70), *range(8 * 70, 8 * len(whole), 8 * 97 + 3)}
+    flipped = [whole[: at // 8] + bytes([whole[at // 8] ^ (1 << at % 8)]) + whole[at // 8 + 1 :] for at in sorted(bits)]
+    longer = [whole + b"\0", whole + whole]
+    for content in [*(whole[:length] for length in sorted(lengths)), *flipped, *longer]:
+        newest.write_bytes(content)
+        assert folder._read(5) is None
+    newest.write_bytes(whole)
+    assert folder._read(5)["epoch"] == 5
+    assert folder.load_latest()[0] == 5
+
+
+def test_a_disk_that_can_only_be_read_is_told_and_what_is_there_stays(tmp_path: Path) -> None:
+    from pyarrow import fs
+
+    folder = folder_with(tmp_path, 1)
+    before = (tmp_path / "epoch_00001.ckpt").read_bytes()
+
+    class ReadOnly:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(fs.LocalFileSystem(), name)
+
+        def open_output_stream(self, path: str) -> Any:
+            raise OSError(30, f"Read-only file system: {path}")
+
+    folder._fs = ReadOnly()
+    with pytest.raises(StorageError, match=r"epoch_00002.ckpt can't be written .*Read-only.*nothing was overwritten"):
+        folder.save(2, state_of(2))
+    assert folder.load_latest()[0] == 1
+    assert (tmp_path / "epoch_00001.ckpt").read_bytes() == before
+
+
 def test_whole_files_are_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder_with(tmp_path, 4, 5).load_latest()
     assert caplog.records == []
@@ -162,7 +199,7 @@ def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path, mon
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder, "_fs", DiskFull(folder._fs))
-    with pytest.raises(StudyError, match="No space left on device"):
+    with pytest.raises(StorageError, match="No space left on device"):
         folder.save(2, state_of(2))
     assert "epoch_00002.ckpt" not in names_in(tmp_path)
     assert folder.load_latest()[0] == 1
@@ -171,7 +208,7 @@ def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path, mon
 def test_a_location_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     location = tmp_path / "file" / "trial"
-    with pytest.raises(StudyError) as error:
+    with pytest.raises(StorageError) as error:
         CheckpointFolder(str(location)).save(7, state_of(7))
     message = str(error.value)
     assert f"{location}/epoch_00007.ckpt can't be written" in message
@@ -212,7 +249,7 @@ def test_the_hash_knows_which_weight_is_whose() -> None:
 
 def test_a_location_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StudyError, match="can't be read"):
+    with pytest.raises(StorageError, match="can't be read"):
         CheckpointFolder(str(tmp_path / "file")).load_latest()
 
 

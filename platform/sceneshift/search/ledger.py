@@ -5,7 +5,6 @@ that broke are FAIL, a trial that is being worked on is RUNNING; a search that w
 and goes on with them.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
 from sceneshift.errors import StudyError, first_line
+from sceneshift.search.agreement import differences, plain, refuse_other_settings
 from sceneshift.search.profile import Profile
 from sceneshift.search.sampler import NameSeededTPESampler
 from sceneshift.training.loop import OBJECTIVE
@@ -28,6 +28,9 @@ _CONFIG = "config"
 _REASON = "reason"
 _WEIGHTS = "weights"
 _SETTINGS = "settings"
+_ORIGIN = "origin"
+_CHANGES = "changes"
+_TRACKING = "mlflow"
 _OPENINGS = "times the target was opened"
 _CLOSED_WITH = "closed with so many trials"
 
@@ -134,6 +137,7 @@ class Ledger:
         profile: Profile,
         settings: Mapping[str, Any],
         default_params: Mapping[str, Any],
+        origin: Mapping[str, str] | None = None,
     ) -> "Ledger":
         """Create the ledger of a new study, its first trial the published defaults.
 
@@ -144,6 +148,7 @@ class Ledger:
             profile: Sizes of sampler and ASHA.
             settings: What a resumed search must agree with, as plain values.
             default_params: Suggested names and values of the reference trial.
+            origin: Hashes of the code and the data, by name; a resumed search may differ and says so.
 
         Raises:
             StudyError: The file exists.
@@ -158,13 +163,25 @@ class Ledger:
             sampler=_sampler(seed, profile),
             pruner=_asha(profile),
         )
-        study.set_user_attr(_SETTINGS, json.loads(json.dumps(settings)))
+        study.set_user_attr(_SETTINGS, plain(settings))
+        study.set_user_attr(_ORIGIN, dict(origin or {}))
         study.enqueue_trial(dict(default_params))
         return cls(study, profile)
 
     @classmethod
-    def reopen(cls, path: Path, *, name: str, seed: int, profile: Profile, settings: Mapping[str, Any]) -> "Ledger":
+    def reopen(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        seed: int,
+        profile: Profile,
+        settings: Mapping[str, Any],
+        origin: Mapping[str, str] | None = None,
+    ) -> "Ledger":
         """Reopen a study's ledger to go on with it.
+
+        What differs between the origin it has and the one given is kept among :attr:`changes`.
 
         Raises:
             StudyError: There is none, or the settings differ from those it was created with.
@@ -181,19 +198,15 @@ class Ledger:
                 f"{path} is damaged or no ledger of study {name!r} ({first_line(error)}). Put a copy back, or "
                 "begin a study of another name."
             ) from error
-        before, now = study.user_attrs[_SETTINGS], json.loads(json.dumps(settings))
-        differing = [
-            f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        ]
-        if differing:
-            raise StudyError(
-                f"study {name!r} can't be resumed with other settings:\n"
-                + "\n".join(differing)
-                + "\nGive the same arguments (only --num-samples and --time-budget-s may change), or another name."
-            )
-        return cls(study, profile)
+        refuse_other_settings(
+            f"study {name!r}",
+            study.user_attrs.get(_SETTINGS, {}),
+            settings,
+            advice="Give the same arguments (only --num-samples and --time-budget-s may change), or another name.",
+        )
+        ledger = cls(study, profile)
+        ledger._note_changes(origin or {})
+        return ledger
 
     def records(self) -> list[TrialRecord]:
         """All trials by number, those not yet begun left out."""
@@ -246,6 +259,29 @@ class Ledger:
     def is_closed(self) -> bool:
         """Whether the study was closed whole and no trial has been added since."""
         return bool(self.study.user_attrs.get(_CLOSED_WITH) == len(self.records()))
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """Changes of code or data between two runs of the study: ``after_trials``, and ``differences`` in words."""
+        return list(self.study.user_attrs.get(_CHANGES, []))
+
+    @property
+    def tracking(self) -> str | None:
+        """Where MLflow keeps the study's runs; None before it was told."""
+        uri = self.study.user_attrs.get(_TRACKING)
+        return None if uri is None else str(uri)
+
+    def note_tracking(self, uri: str) -> None:
+        """Keep where MLflow keeps the study's runs."""
+        if uri != self.tracking:
+            self.study.set_user_attr(_TRACKING, uri)
+
+    def _note_changes(self, origin: Mapping[str, str]) -> None:
+        differing = differences(self.study.user_attrs.get(_ORIGIN, {}), origin)
+        if differing:
+            change = {"after_trials": len(self.records()), "differences": differing}
+            self.study.set_user_attr(_CHANGES, [*self.changes, change])
+            self.study.set_user_attr(_ORIGIN, dict(origin))
 
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""

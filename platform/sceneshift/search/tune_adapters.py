@@ -12,8 +12,11 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from sceneshift.errors import StorageError
 from sceneshift.search.ledger import Ledger, RestsOnLedger, TrialRecord
+from sceneshift.search.stopping import SearchStop
 from sceneshift.search.trial import DIVERGED_KEY, WEIGHTS_KEY, TrialOrder
+from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import OBJECTIVE
 
 _STOP: str = TrialScheduler.STOP
@@ -77,23 +80,38 @@ class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
     Args:
         ledger: The study's ledger.
         epochs: Epochs of a whole trial.
+        stop: Ends the search when trials can't keep their checkpoints.
     """
 
-    def __init__(self, ledger: Ledger, *, epochs: int) -> None:
+    def __init__(self, ledger: Ledger, *, epochs: int, stop: SearchStop) -> None:
         super().__init__()
         self._ledger = ledger
         self._epochs = epochs
+        self._stop = stop
 
     def on_trial_error(self, tune_controller: object, trial: Trial) -> None:
         """Close a trial whose process failed more often than it is retried, with the last line of its error.
 
         Tune calls this as well for a trial it is about to put on another worker; that one goes on, and is left open.
+        So is one that could not write its checkpoint: that is no fault of its own, and every trial after it would
+        fail alike. It ends the search, to be resumed when there is room.
         """
         if trial.status == Trial.ERROR:
             return
         lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "its process failed")
-        self._ledger.fail(trial.config["number"], last)
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        kind, _, told = last.partition(": ")
+        if kind.rpartition(".")[2].startswith(StorageError.__name__):
+            self._stop.request(told)
+            return
+        if trial.error_file and not last:
+            # On a full disk there was no room for the error either.
+            try:
+                CheckpointFolder.check(trial.config["checkpoint_location"])
+            except StorageError as error:
+                self._stop.request(str(error))
+                return
+        self._ledger.fail(trial.config["number"], last or "its process failed")
 
     def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, Any]) -> str:
         """Record the epoch and decide."""

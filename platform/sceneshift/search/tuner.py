@@ -3,24 +3,31 @@
 import contextlib
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import optuna
 import ray
+import sqlalchemy.exc
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 
+from sceneshift.errors import StorageError, StudyError, first_line
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.store import sent_whole
 from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.profile import Profile
 from sceneshift.search.progress import LedgerCallback
 from sceneshift.search.space import SearchSpace
+from sceneshift.search.stall import StallWatch
+from sceneshift.search.stopping import INTERRUPTED, SearchStop
 from sceneshift.search.trial import TrialOrder, run_trial
 from sceneshift.search.tune_adapters import LedgerScheduler, LedgerSearcher
-from sceneshift.seeding import derive_seed
+from sceneshift.seeding import trial_seed
 
 #: A trial whose worker dies is put on another one so many times; it goes on from its last epoch.
 MAX_WORKER_FAILURES = 2
@@ -65,7 +72,7 @@ class SearchPlan:
 
     def trial_seed(self, number: int) -> int:
         """The seed of a trial: a function of the study's seed and the trial's number."""
-        return derive_seed(self.seed, "trial", number)
+        return trial_seed(self.seed, number)
 
     def order(self, record: TrialRecord) -> TrialOrder:
         """What a worker is told for a trial."""
@@ -94,13 +101,15 @@ class SearchOutcome:
     """How a search ended.
 
     Args:
-        interrupted: It was interrupted and can be resumed.
+        interrupted: It ended before it was done and can be resumed.
+        reason: Why, where it wasn't the user who ended it; empty otherwise.
         out_of_time: The time budget ended it. Trials that were running are closed as stopped early, unless no trial at
             all ran to its end: then they stay open, to go on when the search is resumed.
     """
 
     interrupted: bool
     out_of_time: bool
+    reason: str = ""
 
 
 def run_search(
@@ -110,6 +119,8 @@ def run_search(
     *,
     on_change: Callable[[TrialRecord], None],
     on_finished: Callable[[TrialRecord], None],
+    stop: SearchStop | None = None,
+    watch: StallWatch | None = None,
 ) -> SearchOutcome:
     """Run trials until the ledger holds ``profile.num_samples`` of them.
 
@@ -121,7 +132,14 @@ def run_search(
         sources: One source a pair, and nothing else of the pairs.
         on_change: Told of every new epoch.
         on_finished: Told of every trial that has ended.
+        stop: Ends the search when asked to.
+        watch: Told of every epoch.
+
+    Raises:
+        StorageError: The ledger or Ray Tune's files can't be written.
+        StudyError: Ray broke down.
     """
+    stop = stop or SearchStop()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     unfinished = [record for record in ledger.records() if record.state == "running"]
     missing = plan.profile.num_samples - len(ledger.records()) + len(unfinished)
@@ -143,7 +161,7 @@ def run_search(
         tune.with_resources(hand_over(sources, by_path=plan.scenes_by_path), resources),
         tune_config=TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs),
+            scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs, stop=stop),
             num_samples=missing,
             max_concurrent_trials=plan.max_concurrent_trials,
             time_budget_s=plan.profile.time_budget_s,
@@ -155,13 +173,18 @@ def run_search(
         run_config=RunConfig(
             name="tune",
             storage_path=plan.tune_directory,
-            callbacks=[LedgerCallback(ledger, on_change=on_change, on_finished=on_finished)],
+            stop=stop,
+            callbacks=[
+                LedgerCallback(ledger, on_change=on_change, on_finished=on_finished),
+                *([] if watch is None else [watch]),
+            ],
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             verbose=0,
         ),
     )
     started = time.monotonic()
-    tuner.fit()
+    with watch or contextlib.nullcontext():
+        _fit(tuner, plan)
     budget = plan.profile.time_budget_s
     out_of_time = budget is not None and time.monotonic() - started >= budget
     left = [record for record in ledger.records() if record.state == "running"]
@@ -172,7 +195,26 @@ def run_search(
             on_finished(ledger.record(record.number))
         left = []
     cut = bool(left) or len(ledger.records()) < plan.profile.num_samples
-    return SearchOutcome(interrupted=cut and not out_of_time, out_of_time=out_of_time)
+    return SearchOutcome(
+        interrupted=cut and not out_of_time,
+        out_of_time=out_of_time,
+        reason="" if stop.reason == INTERRUPTED else stop.reason,
+    )
+
+
+def _fit(tuner: Tuner, plan: SearchPlan) -> None:
+    # Tune would take SIGINT for itself, and keep it after the search.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    try:
+        tuner.fit()
+    except RayError as error:
+        raise StudyError(f"Ray broke down in mid-search ({first_line(error)}).") from error
+    except (OSError, EOFError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        raise StorageError(
+            f"the search's records in {plan.tune_directory} can't be written ({first_line(cause)}); nothing was "
+            "overwritten. Make room or mend the disk."
+        ) from error
 
 
 def hand_over(sources: Sequence[SourceDomain], *, by_path: bool) -> Callable[[dict[str, Any]], None]:

@@ -2,10 +2,18 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sceneshift.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+#: Flags that say where something is kept and how it is begun, and change nothing of what comes out.
+_OF_THE_PLACE = ("storage_path", "experiment_name", "run_name", "resume", "from_run")
+_PATHS = ("scene", "train_mask", "test_mask", "data_dir", "catalogue")
 
 
 class SceneArgs(Protocol):
@@ -110,6 +118,9 @@ class TuneArgs:
     time_budget_s: float | None = None
     """Seconds after which the search stops and closes. Default: the profile's."""
 
+    stall_timeout_s: float = 1800.0
+    """Seconds without an epoch from any trial after which the search tells what it waits for and ends; 0: never."""
+
     seed: int = 0
     """Seed of splits, suggestions and trials."""
 
@@ -150,6 +161,8 @@ class TuneArgs:
             )
         if self.time_budget_s is not None and self.time_budget_s <= 0:
             raise InvalidInputError(f"--time-budget-s {self.time_budget_s}: expected more than 0.")
+        if not self.stall_timeout_s >= 0:
+            raise InvalidInputError(f"--stall-timeout-s {self.stall_timeout_s}: expected 0 or more.")
         if self.resume and self.experiment_name is None:
             raise InvalidInputError("--resume needs --experiment-name: the name of the study to go on with.")
         if self.smoke_test and self.profile not in (None, "smoke-test"):
@@ -188,6 +201,17 @@ def check_name(flag: str, name: str | None) -> None:
         raise InvalidInputError(
             f"{flag} {name!r}: expected a name without '/', quotes, leading dot or surrounding spaces."
         )
+
+
+def repeatable_arguments(arguments: "DataclassInstance") -> dict[str, Any]:
+    """The command line as plain values, from which the same can be begun again elsewhere: paths made absolute."""
+    values = {name: value for name, value in asdict(arguments).items() if name not in _OF_THE_PLACE}
+    for name in _PATHS:
+        value = values.get(name)
+        # A scene is a name or the file of a stored one.
+        if value is not None and (name != "scene" or Path(value).is_file()):
+            values[name] = str(Path(value).resolve())
+    return values
 
 
 def resume_command(name_flag: str, name: str) -> str:

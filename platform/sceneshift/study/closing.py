@@ -146,6 +146,7 @@ def close_study(
         "scores": rows,
         "separation": separation,
         "tags": study.tags(),
+        "changes of code or data": ledger.changes,
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))

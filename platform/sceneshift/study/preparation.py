@@ -1,5 +1,6 @@
 """Everything a search needs that can be checked before any compute is spent."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ from sceneshift.methods.registry import find_method
 from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
-from sceneshift.scenes.recipe import Recipe
+from sceneshift.scenes.recipe import InScene, Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.cluster import ClusterSize, check_room, trials_that_fit
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
-from sceneshift.study.arguments import TuneArgs
+from sceneshift.study.arguments import TuneArgs, repeatable_arguments
 from sceneshift.study.scene_data import (
     SOURCE_FRACTION,
     definition_hashes,
@@ -109,18 +110,30 @@ class PreparedStudy:
             "precision": self.arguments.precision,
             "search-space hash": self.space.source_hash,
             **{f"split hash of {s.pair_name}": s.split.content_hash for s in self.sources},
-            **{f"source hash of {s.pair_name}": s.scene.content_hash for s in self.sources},
-            **{f"target hash of {pair.name}": pair.target.cube_hash for pair in self.pairs},
             **definition_hashes(self.recipes),
+            **{f"source shape of {s.pair_name}": s.scene.cube.shape for s in self.sources},
+            **{f"target shape of {pair.name}": pair.target.cube.shape for pair in self.pairs},
+            **{f"classes of {pair.name}": pair.class_names for pair in self.pairs},
             "storage": self.checkpoint_location if "://" in self.checkpoint_location else "beside the ledger",
+        }
+
+    def origin(self) -> dict[str, str]:
+        """The code and the data a result came from. A resumed search may differ in them, and says so."""
+        from sceneshift.tracking.provenance import code_origin
+
+        return {
+            **code_origin(),
+            **{f"source data of {s.pair_name}": s.scene.content_hash for s in self.sources},
+            **{f"target data of {pair.name}": pair.target.cube_hash for pair in self.pairs},
         }
 
     def tags(self) -> dict[str, str]:
         """Where every run of the study comes from."""
-        from sceneshift.tracking.provenance import code_tags
+        from sceneshift.tracking.provenance import REPEAT_TAG, code_tags
 
         return {
             **code_tags(),
+            REPEAT_TAG: self.what_to_repeat(),
             "method": self.method,
             "profile": self.profile.name,
             "seed": str(self.arguments.seed),
@@ -134,6 +147,22 @@ class PreparedStudy:
             **{f"target.hash.{pair.name}": pair.target.cube_hash for pair in self.pairs},
             **separation_tags(self.separation()),
         }
+
+    def what_to_repeat(self) -> str:
+        """What beside a trial's number and configuration decides what it comes to, as JSON."""
+        arguments = repeatable_arguments(self.arguments)
+        if self.arguments.scene is None:  # what the space file named
+            in_scene = isinstance(self.recipes[0], InScene)
+            arguments["pairs"] = None if in_scene else [recipe.name for recipe in self.recipes]
+            arguments["scene"] = self.recipes[0].name if in_scene else None
+        return json.dumps(
+            {
+                "arguments": arguments,
+                "epochs": self.profile.epochs,
+                "patch_size": self.space.largest_patch(self.profile),
+                "pixels_per_class": self.profile.pixels_per_class,
+            }
+        )
 
     def announcement(self) -> list[str]:
         """What is about to happen, for the first lines a user sees."""
@@ -245,20 +274,7 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
     patch_size = space.largest_patch(profile)
     recipes = choose_recipes(arguments, space, patch_size=patch_size)
     pairs = [load_pair(recipe) for recipe in recipes]
-    refuse_shared_pixels(pairs)
-    sources = []
-    for pair in pairs:
-        fraction = arguments.train_fraction if pair.test_split is None else None
-        split = source_split(
-            pair,
-            arguments.split,
-            fraction=SOURCE_FRACTION if fraction is None else fraction,
-            patch_size=patch_size,
-            seed=arguments.seed,
-        )
-        if profile.pixels_per_class is not None:
-            split = split.thinned(pair.source, pixels_per_class=profile.pixels_per_class)
-        sources.append(SourceDomain(pair_name=pair.name, scene=pair.source, split=split))
+    sources = divide_sources(arguments, pairs, patch_size=patch_size, pixels_per_class=profile.pixels_per_class)
 
     if is_uri := "://" in arguments.storage_path:
         CheckpointFolder.check(arguments.storage_path)
@@ -279,6 +295,37 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
             f"{arguments.storage_path.rstrip('/')}/{name}" if is_uri else str(directory / "checkpoints")
         ),
     )
+
+
+def divide_sources(
+    arguments: TuneArgs, pairs: Sequence[ScenePair], *, patch_size: int, pixels_per_class: int | None
+) -> list[SourceDomain]:
+    """Divide each pair's source into pixels that train and pixels that validate.
+
+    Args:
+        arguments: The command line.
+        pairs: The pairs.
+        patch_size: The largest patch that will be cut.
+        pixels_per_class: Most training pixels a class and source scene, or None for all.
+
+    Raises:
+        InvalidInputError: A source can't be divided so, or a pixel is in one pair's source and another's target.
+    """
+    refuse_shared_pixels(pairs)
+    sources = []
+    for pair in pairs:
+        fraction = arguments.train_fraction if pair.test_split is None else None
+        split = source_split(
+            pair,
+            arguments.split,
+            fraction=SOURCE_FRACTION if fraction is None else fraction,
+            patch_size=patch_size,
+            seed=arguments.seed,
+        )
+        if pixels_per_class is not None:
+            split = split.thinned(pair.source, pixels_per_class=pixels_per_class)
+        sources.append(SourceDomain(pair_name=pair.name, scene=pair.source, split=split))
+    return sources
 
 
 def local_root(arguments: TuneArgs) -> Path:
@@ -303,17 +350,18 @@ def writable_root(storage_path: str) -> Path:
     return root
 
 
-def choose_recipes(arguments: TuneArgs, space: SearchSpace, *, patch_size: int) -> list[Recipe]:
-    """What is searched on: what the command line names, or else what the space file does.
+def choose_recipes(arguments: TuneArgs, space: SearchSpace | None, *, patch_size: int) -> list[Recipe]:
+    """What is searched on: what the command line names, or else what the space file does. One of them does.
 
     Raises:
         InvalidInputError: No pair or scene has that name, flags are given that go with the other, or the user's
             catalogue is wrong.
         MissingDataError: The user's catalogue isn't there.
     """
-    scene = arguments.scene if arguments.pairs is not None or arguments.scene is not None else space.scene
+    scene, names = arguments.scene, arguments.pairs or ()
+    if space is not None and scene is None and not names:
+        scene, names = space.scene, space.pairs
     if scene is None:
-        names = arguments.pairs or space.pairs
         if arguments.split == "fixed" or arguments.train_mask or arguments.test_mask:
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; name it by --scene.")
         return [pair_recipe(arguments, name) for name in names]

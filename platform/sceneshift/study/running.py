@@ -1,16 +1,26 @@
 """Runs a prepared search: opens ledger and MLflow, searches, closes."""
 
+import contextlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sceneshift.errors import StudyError
+from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
+from sceneshift.search.agreement import change_warning
 from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.progress import progress_line
-from sceneshift.search.tuner import SearchPlan, choose_winner, run_search
+from sceneshift.search.stall import StallWatch
+from sceneshift.search.stopping import INTERRUPTED, SearchStop
+from sceneshift.search.tuner import SearchOutcome, SearchPlan, choose_winner, run_search
 from sceneshift.study.arguments import resume_command
+from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, end_process, go_on_with
 from sceneshift.study.preparation import PreparedStudy
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import observed_input, training_input
 from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.provenance import CHANGES_TAG
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 
 def run_and_close(
@@ -19,6 +29,7 @@ def run_and_close(
     backend: TrackingBackend,
     *,
     reopened: Ledger | None,
+    interrupts: Interrupts,
     started: float,
 ) -> int:
     """Search until there are enough trials, then score the target once and tell.
@@ -28,17 +39,39 @@ def run_and_close(
         plan: The search, fitted to the connected cluster.
         backend: MLflow's.
         reopened: The ledger of a study that is resumed; None creates one.
+        interrupts: Takes Ctrl-C.
         started: When the command began (``time.monotonic``).
 
     Returns:
         0 when closed, 130 when interrupted.
 
     Raises:
-        StudyError: The study can't be opened, or no trial ran to its end.
+        StudyError: The study can't be opened or go on, or no trial ran to its end.
     """
+    command = resume_command("--experiment-name", study.name)
+    try:
+        return _run_and_close(study, plan, backend, reopened=reopened, interrupts=interrupts, started=started)
+    except StorageError as error:
+        raise StorageError(f"{error}{go_on_with(command)}") from error
+    except OSError as error:
+        if isinstance(error, SceneshiftError):
+            raise
+        raise StorageError(f"{study.directory} can't be written ({first_line(error)}).{go_on_with(command)}") from error
+
+
+def _run_and_close(
+    study: PreparedStudy,
+    plan: SearchPlan,
+    backend: TrackingBackend,
+    *,
+    reopened: Ledger | None,
+    interrupts: Interrupts,
+    started: float,
+) -> int:
     profile, arguments = study.profile, study.arguments
     ledger = reopened or create_ledger(study)
     tags = study.tags()
+    ledger.note_tracking(backend.uri)
     mirror = StudyMirror(
         backend,
         study_name=study.name,
@@ -62,30 +95,35 @@ def run_and_close(
             "compile": plan.compile,
         },
     )
+    if ledger.changes:
+        # The ledger has them in any case; this is for readers of MLflow.
+        with contextlib.suppress(Exception):
+            mirror.client.set_tag(mirror.run_id, CHANGES_TAG, study_changes(ledger))
+    command = resume_command("--experiment-name", study.name)
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
     of_workers = f" of {plan.workers_per_trial} workers" if plan.workers_per_trial > 1 else ""
     print(
         f"search               {plan.max_concurrent_trials} trials at once{of_workers}, {plan.cpus_per_trial:g} CPU"
         + (f" and {plan.gpus_per_trial:g} GPU" if plan.gpus_per_trial else "")
-        + f" each, training in {where} and in {plan.precision}\n",
+        + f" each, training in {where} and in {plan.precision}\n"
+        f"if it is cut          {command}\n",
         flush=True,
     )
 
-    def tell(record: TrialRecord) -> None:
-        line = progress_line(record, num_samples=profile.num_samples, epochs=profile.epochs)
-        print(line, flush=True)
-
     try:
-        outcome = run_search(plan, ledger, study.sources, on_change=mirror.push, on_finished=tell)
+        outcome = _search(study, plan, ledger, mirror, interrupts, command)
         records = ledger.records()
-        if outcome.interrupted:
+        if outcome.interrupted and not outcome.reason:
             done = sum(record.is_finished for record in records)
-            print(f"\nInterrupted with {done} of {profile.num_samples} trials done. Go on with:")
-            print(f"  {resume_command('--experiment-name', study.name)}", flush=True)
+            print(
+                f"\nInterrupted with {done} of {profile.num_samples} trials done. Go on with:\n  {command}", flush=True
+            )
         mirror.catch_up(records)
         if outcome.interrupted:
             mirror.close("KILLED")
-            return 130
+            if outcome.reason:
+                raise StudyError(f"{outcome.reason}{go_on_with(command)}")
+            return INTERRUPTED_STATUS
         winner = choose_winner(records)
         if winner is None:
             raise StudyError(_no_winner(study, records, out_of_time=outcome.out_of_time))
@@ -98,6 +136,34 @@ def run_and_close(
         mirror.close("FAILED")
         raise
     return 0
+
+
+def _search(
+    study: PreparedStudy,
+    plan: SearchPlan,
+    ledger: Ledger,
+    mirror: StudyMirror,
+    interrupts: Interrupts,
+    command: str,
+) -> SearchOutcome:
+    """Search, with everything that may end it."""
+    profile, stop = study.profile, SearchStop()
+    timeout_s = study.arguments.stall_timeout_s
+    watch = None
+    if timeout_s > 0:
+        advice = "If an epoch takes that long, give a longer --stall-timeout-s."
+        watch = StallWatch(
+            timeout_s,
+            on_stall=lambda why: stop.request(f"the search made no progress: {why}. {advice}"),
+            on_hang=lambda: end_process(f"error: {stop.reason}", go_on_with(command), 2),
+        )
+
+    def tell(record: TrialRecord) -> None:
+        line = progress_line(record, num_samples=profile.num_samples, epochs=profile.epochs)
+        print(line, flush=True)
+
+    with interrupts.diverted(lambda: stop.request(INTERRUPTED)):
+        return run_search(plan, ledger, study.sources, on_change=mirror.push, on_finished=tell, stop=stop, watch=watch)
 
 
 def _no_winner(study: PreparedStudy, records: Sequence[TrialRecord], *, out_of_time: bool) -> str:
@@ -123,22 +189,50 @@ def create_ledger(study: PreparedStudy) -> Ledger:
         seed=study.arguments.seed,
         profile=study.profile,
         settings=study.settings(),
+        origin=study.origin(),
         default_params=study.default_trial.params,
     )
 
 
 def reopen_ledger(study: PreparedStudy) -> Ledger:
-    """Reopen the ledger of a study that is resumed.
+    """Reopen the ledger of a study that is resumed, and tell where code or data have changed.
 
     Raises:
-        StudyError: The arguments, the space or the data differ from those the study began with.
+        StudyError: The arguments, the space, or the shape, classes or split of the data differ from those the study
+            began with.
     """
-    return Ledger.reopen(
+    ledger = Ledger.reopen(
         study.ledger_path,
         name=study.name,
         seed=study.arguments.seed,
         profile=study.profile,
         settings=study.settings(),
+        origin=study.origin(),
+    )
+    for change in ledger.changes:
+        what = f"study {study.name!r}, after {change['after_trials']} trials,"
+        print(f"\n{change_warning(what, change['differences'])}", flush=True)
+    return ledger
+
+
+def study_changes(ledger: Ledger) -> str:
+    """All changes of code and data between two runs of a study, in one line."""
+    return "; ".join(
+        f"after {change['after_trials']} trials {told}" for change in ledger.changes for told in change["differences"]
+    )
+
+
+def refuse_another_mlflow(study: PreparedStudy, ledger: Ledger, client: "MlflowClient", uri: str) -> None:
+    """Refuse to split a study's runs between two MLflows.
+
+    Raises:
+        StudyError: The study's runs are elsewhere, and this MLflow knows none of them.
+    """
+    if ledger.tracking in (None, uri) or client.get_experiment_by_name(study.name) is not None:
+        return
+    raise StudyError(
+        f"the runs of study {study.name!r} are kept in MLflow at {ledger.tracking}; the one at {uri} knows none of "
+        "them. Set MLFLOW_TRACKING_URI to where they are, or bring them there first."
     )
 
 

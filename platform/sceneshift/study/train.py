@@ -2,37 +2,56 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sceneshift.errors import SceneshiftError
+from sceneshift.errors import SceneshiftError, StorageError, first_line
 from sceneshift.study.arguments import resume_command
+from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, go_on_with
 from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES, TrainArgs, read_train_command_line
 
 if TYPE_CHECKING:
+    from sceneshift.study.repeat import OriginalRun
     from sceneshift.training.loop import EpochReport
 
 
 def main(description: str) -> int:
     """Entry point of the training script; returns the exit status."""
     arguments = read_train_command_line(description)
-    try:
-        return train_one(arguments)
-    except SceneshiftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. If a run had begun, --resume with its --run-name goes on with it.", file=sys.stderr)
-        return 130
+    begun: list[str] = []
+
+    def how_to_go_on() -> str:
+        return go_on_with(resume_command("--run-name", begun[0])) if begun else ""
+
+    with Interrupts(how_to_go_on):
+        try:
+            if arguments.from_run is not None:
+                from sceneshift.study.repeat import repeat
+
+                return repeat(arguments, begins=begun.append)
+            return train_one(arguments, begins=begun.append)
+        except StorageError as error:
+            print(f"error: {error}{how_to_go_on()}", file=sys.stderr)
+            return 2
+        except SceneshiftError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(f"\nStopped.{how_to_go_on()}", file=sys.stderr)
+            return INTERRUPTED_STATUS
 
 
-def train_one(arguments: TrainArgs) -> int:
+def train_one(arguments: TrainArgs, *, begins: Callable[[str], None], original: "OriginalRun | None" = None) -> int:
     """Train, map and score one network.
 
     Args:
         arguments: The command line.
+        begins: Told the run's name when there is something to go on with.
+        original: The run this is run again from.
 
     Returns:
-        0 when the training is closed; 130 when it was interrupted and can be resumed.
+        0 when the training is closed; 1 when it did not come to the same as the original; 130 when it was interrupted
+        and can be resumed.
 
     Raises:
         SceneshiftError: The arguments, the data or the machine don't allow the training.
@@ -45,48 +64,73 @@ def train_one(arguments: TrainArgs) -> int:
 
     from sceneshift.study.preparation import writable_root
     from sceneshift.study.train_preparation import prepare_training
+    from sceneshift.tracking.provenance import CHANGES_TAG, REPEAT_OF_TAG
 
     backend = TrackingBackend.resolve(writable_root(arguments.storage_path))
     print(f"MLFLOW_TRACKING_URI  {backend.uri}", flush=True)
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     training = prepare_training(arguments)
+    tags = training.tags()
+    if original is not None:
+        original.refuse_other_data(tags)
+        tags[REPEAT_OF_TAG] = original.run_id
     print("\n".join(training.announcement()), flush=True)
 
+    from sceneshift.search.agreement import change_warning
     from sceneshift.study.train_closing import close_training
     from sceneshift.study.train_workers import train_network
     from sceneshift.tracking.training_run import TrainingRun
     from sceneshift.training.loop import EpochReport
 
     backend.connect()
-    training.open_directory()
+    record = training.open_directory(tracking=backend.uri)
+    begins(training.name)
+    if record.changes:
+        print(f"\n{change_warning(f'run {training.name!r}', list(record.changes))}", flush=True)
     mlflow_run = TrainingRun(
         backend,
         experiment=arguments.experiment_name,
         name=training.name,
-        tags=training.tags(),
+        tags=tags,
         params={key: value for key, value in training.settings().items() if key != "config"}
         | training.settings()["config"],
+        journal=training.directory / "epochs.jsonl",
+        began_at=record.tracking if arguments.resume else None,
     )
+    if record.changes:
+        mlflow_run.tag(CHANGES_TAG, "; ".join(record.changes))
     progress = _Progress(training.plan.epochs)
+    weights: dict[str, str] = {}
 
     def report(epoch: EpochReport) -> None:
         mlflow_run.log_epoch(epoch.epoch, epoch.metrics)
+        weights.update(epoch.weights)
         progress.tell(epoch)
 
     print(flush=True)
     try:
         run = train_network(training, report)
+        for pair, digest in weights.items():
+            mlflow_run.tag(f"weights.{pair}", digest)
         close_training(training, run, mlflow_run)
     except KeyboardInterrupt:
         # Told first: an MLflow that is away takes its time, and who can't wait interrupts again.
         print(f"\nInterrupted. Go on with:\n  {resume_command('--run-name', training.name)}", flush=True)
         mlflow_run.close("KILLED")
-        return 130
-    except BaseException:
+        return INTERRUPTED_STATUS
+    except BaseException as error:
         mlflow_run.close("FAILED")
+        if isinstance(error, OSError) and not isinstance(error, SceneshiftError):
+            raise StorageError(f"{training.directory} can't be written ({first_line(error)}).") from error
         raise
-    return 0
+    if original is None:
+        return 0
+    equal, words = original.compare(
+        mlflow_run.epochs_told("val/", "train/"), weights, target=mlflow_run.final_metrics("target/")
+    )
+    print(f"\n{words}")
+    return 0 if equal else 1
 
 
 class _Progress:

@@ -1,7 +1,7 @@
 """The command line of the training script. Imports nothing heavy, so that ``--help`` answers at once."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from sceneshift.errors import InvalidInputError
@@ -18,8 +18,12 @@ class TrainArgs:
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
     """
 
-    method: str
+    method: str = ""
     """What is trained: s2vnet, s2amsnet or cross_entropy."""
+
+    from_run: str | None = None
+    """Run again what an MLflow run has, a trial of a search or a training, with its seed, settings, pixels and data,
+    and tell whether it comes to the same. All else is taken from that run."""
 
     scene: str | None = None
     """A scene, by name or as the .arrow file it is stored in, divided by --split into pixels that train and pixels that
@@ -111,6 +115,11 @@ class TrainArgs:
         Raises:
             InvalidInputError: Naming the flag.
         """
+        if self.from_run is not None:
+            self._check_from_run()
+            return
+        if not self.method:
+            raise InvalidInputError("--method is missing: s2vnet, s2amsnet or cross_entropy.")
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         if (self.scene is None) == (self.pair is None):
             raise InvalidInputError(
@@ -147,13 +156,27 @@ class TrainArgs:
             raise InvalidInputError(
                 f"--trainer plain trains in one process; leave it out for --workers-per-trial {self.workers_per_trial}."
             )
+        self._check_place()
+        self.settings()
+
+    def _check_place(self) -> None:
         if self.resume and self.run_name is None:
             raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")
         if "://" in self.storage_path:
             raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
         check_name("--experiment-name", self.experiment_name)
         check_name("--run-name", self.run_name)
-        self.settings()
+
+    def _check_from_run(self) -> None:
+        mine = ("from_run", "device", "threads", "storage_path", "experiment_name", "run_name", "resume")
+        given = [f.name for f in fields(self) if f.name not in mine and getattr(self, f.name) != f.default]
+        if given:
+            raise InvalidInputError(
+                f"--from-run takes everything from the run; leave out --{given[0].replace('_', '-')}."
+            )
+        if self.threads is not None and self.threads < 1:
+            raise InvalidInputError(f"--threads {self.threads}: expected at least 1.")
+        self._check_place()
 
     def settings(self) -> dict[str, Any]:
         """The method's settings that were given, by name.

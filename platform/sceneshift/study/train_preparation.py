@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sceneshift.errors import InvalidInputError, StudyError, first_line
+from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.report.separation import separation_rows, separation_tags
@@ -19,7 +19,9 @@ from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split
+from sceneshift.study.arguments import repeatable_arguments
 from sceneshift.study.preparation import writable_root
+from sceneshift.study.run_record import RunRecord, open_run_directory
 from sceneshift.study.scene_data import (
     SOURCE_FRACTION,
     definition_hashes,
@@ -95,17 +97,29 @@ class PreparedTraining:
             "split hash": self.source.split.content_hash,
             **({} if test is None else {"test split hash": test.content_hash}),
             **definition_hashes([self.recipe]),
-            "source hash": self.source.scene.content_hash,
-            "target hash": self.pair.target.cube_hash,
+            "source shape": self.source.scene.cube.shape,
+            "target shape": self.pair.target.cube.shape,
+            "classes": self.pair.class_names,
+        }
+
+    def origin(self) -> dict[str, str]:
+        """The code and the data a result came from. A resumed training may differ in them, and says so."""
+        from sceneshift.tracking.provenance import code_origin
+
+        return {
+            **code_origin(),
+            "source data": self.source.scene.content_hash,
+            "target data": self.pair.target.cube_hash,
         }
 
     def tags(self) -> dict[str, str]:
         """Where the run comes from."""
-        from sceneshift.tracking.provenance import code_tags
+        from sceneshift.tracking.provenance import REPEAT_TAG, code_tags
 
         test = self.pair.test_split
         return {
             **code_tags(),
+            REPEAT_TAG: json.dumps({"arguments": repeatable_arguments(self.arguments)}),
             "method": self.plan.method,
             "trained_on": self.pair.name,
             "split": self.split_name,
@@ -133,46 +147,14 @@ class PreparedTraining:
         ]
         return [*lines, *describe_pair(pair, split)]
 
-    def open_directory(self) -> None:
-        """Make the run's directory, or check that a resumed run is the same.
-
-        Raises:
-            StudyError: The name is taken, there is nothing to resume, or the settings differ.
-        """
-        path = self.directory / "settings.json"
-        now = json.loads(json.dumps(self.settings()))
-        if not self.arguments.resume:
-            if self.directory.exists():
-                raise StudyError(
-                    f"a run {self.name!r} exists at {self.directory}; go on with it by --resume, or choose another "
-                    "--run-name. Nothing was changed."
-                )
-            self.directory.mkdir(parents=True)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(now, indent=2))
-            part.rename(path)
-            return
-        if not path.exists():
-            raise StudyError(f"no run {self.name!r} at {self.directory} to resume; leave --resume out to begin one.")
-        try:
-            before = _flat(json.loads(path.read_text()))
-        except ValueError as error:
-            raise StudyError(
-                f"{path} is damaged ({first_line(error)}): what the run began with is not known. Begin another by "
-                "--run-name."
-            ) from error
-        now = _flat(now)
-        differing = [
-            f"  {key}: was {before.get(key)!r}, is {now.get(key)!r}"
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        ]
-        if differing:
-            raise StudyError(
-                f"run {self.name!r} can't be resumed with other settings:\n"
-                + "\n".join(differing)
-                + "\nGive the same arguments, or another --run-name."
-            )
+    def open_directory(self, *, tracking: str) -> RunRecord:
+        """Make the run's directory, or check that a resumed run is the same; see :func:`open_run_directory`."""
+        return open_run_directory(
+            self.directory,
+            self.name,
+            resume=self.arguments.resume,
+            now=RunRecord(settings=self.settings(), origin=self.origin(), tracking=tracking, changes=()),
+        )
 
 
 def prepare_training(arguments: TrainArgs) -> PreparedTraining:
@@ -252,11 +234,6 @@ def _device(arguments: TrainArgs) -> torch.device:
     if arguments.device == "cuda" and not available:
         raise InvalidInputError("--device cuda: torch sees no GPU here; use --device cpu.")
     return torch.device("cuda" if available and arguments.device != "cpu" else "cpu")
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with the configuration's beside them: a message names the one that differs."""
-    return {**settings, **settings.get("config", {}), "config": None}
 
 
 def _as_words(config: Mapping[str, Any]) -> str:

@@ -2,32 +2,49 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sceneshift.errors import SceneshiftError
-from sceneshift.study.arguments import TuneArgs, read_command_line
+from sceneshift.study.arguments import TuneArgs, read_command_line, resume_command
+from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, go_on_with
 
 
 def main(method: str, space_path: Path, description: str) -> int:
     """Entry point of a search script; returns the exit status."""
     arguments = read_command_line(description)
-    try:
-        return tune(arguments, method=method, space_path=space_path)
-    except SceneshiftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. If a study had begun, --resume with its --experiment-name goes on with it.", file=sys.stderr)
-        return 130
+    begun: list[str] = []
+
+    def how_to_go_on() -> str:
+        return go_on_with(resume_command("--experiment-name", begun[0])) if begun else ""
+
+    with Interrupts(how_to_go_on) as interrupts:
+        try:
+            return tune(arguments, method=method, space_path=space_path, interrupts=interrupts, begins=begun.append)
+        except SceneshiftError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(f"\nStopped.{how_to_go_on()}", file=sys.stderr)
+            return INTERRUPTED_STATUS
 
 
-def tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
+def tune(
+    arguments: TuneArgs,
+    *,
+    method: str,
+    space_path: Path,
+    interrupts: Interrupts,
+    begins: Callable[[str], None],
+) -> int:
     """Run a search and close it.
 
     Args:
         arguments: The command line.
         method: Name of the method.
         space_path: Its search space.
+        interrupts: Takes Ctrl-C.
+        begins: Told the study's name when there is something to go on with.
 
     Returns:
         0 when the study is closed; 130 when it was interrupted and can be resumed.
@@ -52,7 +69,7 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
     study.refuse_wrong_name()
     print("\n".join(study.announcement()), flush=True)
 
-    from sceneshift.study.running import reopen_ledger, run_and_close, tell_if_closed
+    from sceneshift.study.running import refuse_another_mlflow, reopen_ledger, run_and_close, tell_if_closed
     from sceneshift.tracking.mirror import refuse_known_experiment
 
     reopened = reopen_ledger(study) if arguments.resume else None
@@ -61,5 +78,9 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
     client = backend.connect()
     if reopened is None:
         refuse_known_experiment(client, study.name)
+    else:
+        refuse_another_mlflow(study, reopened, client, backend.uri)
     with ray_cluster() as cluster:
-        return run_and_close(study, study.plan(cluster), backend, reopened=reopened, started=started)
+        plan = study.plan(cluster)
+        begins(study.name)
+        return run_and_close(study, plan, backend, reopened=reopened, interrupts=interrupts, started=started)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sceneshift.errors import InvalidInputError, StudyError, first_line
+from sceneshift.tracking.versions import refuse_other_server, schema_in_words
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -20,7 +21,7 @@ MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Two lines on the screen for every run that ends on a server.
+    # With a server, every run that is closed would print two lines.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -102,28 +103,34 @@ class TrackingBackend:
         """Open the backend; a new SQLite file is created here, by one process, before anyone else touches it.
 
         Raises:
-            StudyError: It can't be reached.
+            StudyError: It can't be reached, or another version of MLflow made it or serves it.
         """
         apply_mlflow_settings()
         import logging
 
-        # The making of the tables is logged line by line.
-        for name in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        # The making of the tables is logged line by line, and every fault with its traceback beside being raised.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         import mlflow
 
         try:
             if self.artifact_root is not None:
                 Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            else:
+                refuse_other_server(self.uri)
             mlflow.set_tracking_uri(self.uri)
             client = mlflow.MlflowClient(tracking_uri=self.uri)
             client.search_experiments(max_results=1)
+        except StudyError:
+            raise
         except Exception as error:  # a database's driver, a server, a path: each has errors of its own
             if "error code 401" in str(error):
                 raise StudyError(
                     f"MLflow at {self.uri} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
                     "MLFLOW_TRACKING_PASSWORD."
                 ) from error
+            if told := schema_in_words(self.uri, error):
+                raise StudyError(told) from error
             raise StudyError(
                 f"no MLflow at {self.uri} ({first_line(error)}). Start it, correct MLFLOW_TRACKING_URI, "
                 "or unset that variable to write to a file of the study's own."

@@ -107,7 +107,9 @@ def log_and_register(
             )
         with contextlib.suppress(MlflowException):  # it exists
             client.create_registered_model(name)
-        number = str(client.create_model_version(name, source=info.model_uri, run_id=run_id).version)
+        # A server takes the source only with the model's id beside it; a file of our own would do without.
+        made = client.create_model_version(name, source=info.model_uri, run_id=run_id, model_id=info.model_id)
+        number = str(made.version)
     # Logging on a run opens it again; it ended when it ended.
     if before.status != "RUNNING":
         client.set_terminated(run_id, before.status, before.end_time)

@@ -1,5 +1,6 @@
 """What a result came from: code, versions, machine."""
 
+import hashlib
 import platform as python_platform
 import subprocess
 from importlib.metadata import version
@@ -9,10 +10,20 @@ import sceneshift
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
+#: What of code and data changed between two runs of a study or training.
+CHANGES_TAG = "sceneshift.changes"
+
+#: What is needed to run a trial or a training again, as JSON.
+REPEAT_TAG = "sceneshift.repeat"
+
+#: The run that was run again.
+REPEAT_OF_TAG = "sceneshift.repeat_of"
+
 
 def code_tags() -> dict[str, str]:
     """Commit, whether the working tree differs from it, and the versions that matter."""
     tags = {f"version.{name}": version(name) for name in _PACKAGES}
+    tags["code.hash"] = sources_hash()
     tags["version.sceneshift"] = sceneshift.__version__
     tags["version.python"] = python_platform.python_version()
     commit = _git("rev-parse", "HEAD")
@@ -20,6 +31,22 @@ def code_tags() -> dict[str, str]:
     if commit:
         tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
+
+
+def code_origin() -> dict[str, str]:
+    """What of the code decides results: a hash of the package, and the versions of what it computes with."""
+    versions = {f"version of {name}": version(name) for name in _PACKAGES}
+    return {"code (hash of the package's sources)": sources_hash(), **versions}
+
+
+def sources_hash() -> str:
+    """SHA-256 over the package's Python files by name, as 16 hexadecimal digits; known without git as well."""
+    root = Path(sceneshift.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _git(*arguments: str) -> str | None:

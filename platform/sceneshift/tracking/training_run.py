@@ -1,16 +1,18 @@
 """One training in MLflow: a run with its settings, the metrics of every epoch, pictures and model.
 
-Everything is on disk as well. When MLflow fails in the middle, the training goes on, one warning is given, and what is
-missing is written at the end.
+Every epoch is on disk as well, in a journal. When MLflow fails in the middle, the training goes on, one warning is
+given, and what is missing is written at the end, or when the training is resumed.
 """
 
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.epoch_journal import EpochJournal
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -32,9 +34,11 @@ class TrainingRun:
         name: Name of the run; a run of that name in the experiment is gone on with.
         tags: On the run.
         params: On the run.
+        journal: Where the epochs are kept on disk.
+        began_at: The MLflow the run began at, where it is gone on with.
 
     Raises:
-        StudyError: MLflow can't be reached, or the experiment was deleted there.
+        StudyError: MLflow can't be reached, the experiment was deleted there, or the run is in another MLflow.
     """
 
     def __init__(
@@ -45,14 +49,14 @@ class TrainingRun:
         name: str,
         tags: Mapping[str, str],
         params: Mapping[str, Any],
+        journal: Path,
+        began_at: str | None = None,
     ) -> None:
-        from mlflow.entities import Metric
-
         self.backend = backend
         self.client: MlflowClient = backend.connect()
         try:
             self.experiment_id = backend.open_experiment(self.client, experiment)
-            self.run_id, self._logged = self._open_run(name, tags, params)
+            self.run_id, logged = self._open_run(name, tags, params, began_at)
         except StudyError:
             raise
         except Exception as error:  # whatever MLflow or its server raises
@@ -60,25 +64,42 @@ class TrainingRun:
                 f"MLflow at {backend.uri} could not open the run {name!r} ({first_line(error)}); nothing was trained. "
                 "When it is back, begin again with --resume."
             ) from error
-        self._waiting: list[Metric] = []
+        self._journal = EpochJournal(journal)
+        # What MLflow did not hear of before the training was cut.
+        self._waiting = sorted(epoch for epoch in self._journal.entries if epoch > logged)
+        self._known = max([logged, *self._waiting])
         self._written_at = time.monotonic()
         self._warned = False
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Take an epoch's metrics; they are written now or soon. An epoch the run knows is left out."""
-        from mlflow.entities import Metric
+        """Take an epoch's metrics; they are written now or soon. An epoch the run knows is left out.
 
-        if epoch <= self._logged:
+        Raises:
+            StorageError: The journal can't be written.
+        """
+        if epoch <= self._known:
             return
-        self._logged = epoch
-        now_ms = int(time.time() * 1000)
-        rows = {**metrics, "epoch": float(epoch)}
-        self._waiting += [Metric(key, value, now_ms, epoch) for key, value in rows.items()]
-        if len(self._waiting) > _MOST_METRICS // 2 or time.monotonic() - self._written_at > _PATIENCE_S:
+        self._known = epoch
+        self._journal.add(epoch, metrics)
+        self._waiting.append(epoch)
+        many = len(self._waiting) * (len(metrics) + 1) > _MOST_METRICS // 2
+        if many or time.monotonic() - self._written_at > _PATIENCE_S:
             try:
                 self._write()
             except Exception as error:  # whatever MLflow or its server raises: the training is worth more
                 self._warn(error)
+
+    def epochs_told(self, *prefixes: str) -> dict[int, dict[str, float]]:
+        """The metrics of every epoch whose names begin so."""
+        return {
+            epoch: {key: value for key, value in entry.metrics.items() if key.startswith(prefixes)}
+            for epoch, entry in self._journal.entries.items()
+        }
+
+    def final_metrics(self, prefix: str) -> dict[str, float]:
+        """What MLflow has of the metrics whose names begin so."""
+        metrics = self.client.get_run(self.run_id).data.metrics
+        return {key: value for key, value in metrics.items() if key.startswith(prefix)}
 
     def log_results(self, metrics: Mapping[str, float], folder: str) -> None:
         """Write what is still missing, final metrics, and a folder of pictures and tables.
@@ -113,11 +134,29 @@ class TrainingRun:
         """A link to the run in the MLflow UI."""
         return self.backend.study_link(self.experiment_id, self.run_id)
 
+    def tag(self, key: str, value: str) -> None:
+        """Tag the run; a fault of MLflow is told, not raised."""
+        try:
+            self.client.set_tag(self.run_id, key, value)
+        except Exception as error:
+            self._warn(error)
+
     def _write(self) -> None:
+        from mlflow.entities import Metric
+
         while self._waiting:
-            chunk = self._waiting[:_MOST_METRICS]
+            chunk: list[Metric] = []
+            epochs: list[int] = []
+            # Whole epochs: one that was written by half would be written twice after a cut.
+            for epoch in self._waiting:
+                at_ms, metrics = self._journal.entries[epoch]
+                rows = {**metrics, "epoch": float(epoch)}
+                if chunk and len(chunk) + len(rows) > _MOST_METRICS:
+                    break
+                chunk += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
+                epochs.append(epoch)
             self.client.log_batch(self.run_id, metrics=chunk)
-            del self._waiting[: len(chunk)]
+            del self._waiting[: len(epochs)]
         self._written_at = time.monotonic()
 
     def _warn(self, error: Exception) -> None:
@@ -130,7 +169,9 @@ class TrainingRun:
         self._warned = True
         self._written_at = time.monotonic()
 
-    def _open_run(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> tuple[str, int]:
+    def _open_run(
+        self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], began_at: str | None
+    ) -> tuple[str, int]:
         from mlflow.entities import Param
 
         found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`{_RUN_TAG}` = '{name}'")
@@ -138,6 +179,11 @@ class TrainingRun:
             run_id = str(found[0].info.run_id)
             self.client.update_run(run_id, status="RUNNING")
             return run_id, int(found[0].data.metrics.get("epoch", 0))
+        if began_at not in (None, self.backend.uri):
+            raise StudyError(
+                f"run {name!r} began in MLflow at {began_at}; the one at {self.backend.uri} doesn't know it. Set "
+                "MLFLOW_TRACKING_URI to where it is, or bring it there first."
+            )
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _RUN_TAG: name})
         run_id = str(run.info.run_id)
         self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])

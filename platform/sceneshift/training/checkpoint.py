@@ -10,11 +10,12 @@ import torch
 from pyarrow import fs
 from torch import nn
 
-from sceneshift.errors import InvalidInputError, StudyError, first_line
+from sceneshift.errors import InvalidInputError, StorageError, first_line
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:^|/)epoch_(\d{5})\.ckpt$")
 _DIGEST_BYTES = 32
+_PROBE_BYTES = 1 << 16
 
 
 class CheckpointFolder:
@@ -49,22 +50,24 @@ class CheckpointFolder:
 
         Raises:
             InvalidInputError: The location is no path or URI that pyarrow understands.
-            StudyError: It can't be written.
+            StorageError: It can't be written.
         """
         folder = cls(location)
         probe = f"{folder._path}/.write-probe"
         try:
             folder._fs.create_dir(folder._path, recursive=True)
-            folder._fs.open_output_stream(probe).close()
+            with folder._fs.open_output_stream(probe) as stream:
+                # On a full disk an empty file may still find room.
+                stream.write(bytes(_PROBE_BYTES))
             folder._fs.delete_file(probe)
         except OSError as error:
-            raise StudyError(f"storage path {location} can't be written ({first_line(error)}).") from error
+            raise StorageError(f"storage path {location} can't be written ({first_line(error)}).") from error
 
     def save(self, epoch: int, state: dict[str, Any]) -> None:
         """Write the state after an epoch and drop all but the last two.
 
         Raises:
-            StudyError: The location can't be written.
+            StorageError: The location can't be written.
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -79,7 +82,7 @@ class CheckpointFolder:
             for old in self._epochs()[:-2]:
                 self._fs.delete_file(f"{self._path}/epoch_{old:05d}.ckpt")
         except OSError as error:
-            raise StudyError(
+            raise StorageError(
                 f"the checkpoint {final} can't be written ({error}); nothing was overwritten. "
                 "Make room or give another --storage-path, then go on with --resume."
             ) from error
@@ -90,7 +93,7 @@ class CheckpointFolder:
         A damaged file is named in a warning and the one before it is used.
 
         Raises:
-            StudyError: The location can't be read.
+            StorageError: The location can't be read.
         """
         try:
             epochs = self._epochs()
@@ -99,7 +102,7 @@ class CheckpointFolder:
                 if state is not None:
                     return epoch, state
         except OSError as error:
-            raise StudyError(f"checkpoints at {self._path} can't be read ({error}).") from error
+            raise StorageError(f"checkpoints at {self._path} can't be read ({error}).") from error
         if epochs:
             _LOG.warning("no whole checkpoint at %s: the training begins again", self._path)
         return None
