@@ -40,6 +40,7 @@ def order(record):
         in_ray_train=False,
         cpus=1,
         gpus=0,
+        workers=1,
         precision="float32",
         compile=False,
     )

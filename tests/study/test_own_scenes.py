@@ -143,15 +143,15 @@ def test_a_search_is_prepared_from_it(campus: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_resumed_training_refuses_what_was_described_otherwise(campus: Path) -> None:
-    prepare_training(training(campus, run_name="r")).open_directory()
+    prepare_training(training(campus, run_name="r")).open_directory(tracking="sqlite:///nowhere.db")
     again = training(campus, run_name="r", resume=True)
-    prepare_training(again).open_directory()
+    prepare_training(again).open_directory(tracking="sqlite:///nowhere.db")
     change(campus, "pixels_per_class = [256, 256, 256]", "# no counts")
     (campus / "scenes.toml").write_text((campus / "scenes.toml").read_text() + '[scenes.other]\nstored = "o.arrow"\n')
-    prepare_training(again).open_directory()  # neither says what is read
+    prepare_training(again).open_directory(tracking="sqlite:///nowhere.db")  # neither says what is read
     change(campus, '["grass", "lawn"]', '"grass"')  # the target's labels alone: no hash of what is trained on sees it
     with pytest.raises(StudyError, match=r"catalogue entry of campus-harbour: was '[0-9a-f]{16}', is '[0-9a-f]{16}'"):
-        prepare_training(again).open_directory()
+        prepare_training(again).open_directory(tracking="sqlite:///nowhere.db")
     (campus / "scenes.toml").unlink()
     with pytest.raises(MissingDataError, match=r"no file .*scenes\.toml.*catalogue of your own scenes \(--catalogue\)"):
         prepare_training(again)

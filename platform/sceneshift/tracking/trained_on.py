@@ -5,13 +5,15 @@ Positions and hashes only; no pixel and no label is written.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, first_line
+from sceneshift.scenes.catalogue_file import read_catalogue
+from sceneshift.scenes.own_entries import NO_CATALOGUE
 from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
 from sceneshift.scenes.source import SourceDomain
 
@@ -60,8 +62,10 @@ class TrainedOn:
 
     def save(self, client: "MlflowClient", run_id: str) -> None:
         """Keep it on a run."""
+        recipe = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
+        recipe["catalogue"] = self.recipe.catalogue.path
         values = {
-            "recipe": {"kind": type(self.recipe).__name__, **asdict(self.recipe)},
+            "recipe": {"kind": type(self.recipe).__name__, **recipe},
             "source_hash": self.source_hash,
             "split_hash": self.split_hash,
             "train": self.train.tolist(),
@@ -74,7 +78,8 @@ class TrainedOn:
         """Read it from a run; None where the run has none, as those of older versions.
 
         Raises:
-            InvalidInputError: What is there is something else.
+            InvalidInputError: What is there is something else, or the catalogue it names is none any more.
+            MissingDataError: The catalogue it names isn't there.
         """
         import mlflow
 
@@ -85,8 +90,10 @@ class TrainedOn:
         try:
             values: dict[str, Any] = json.loads(text)
             recipe = dict(values["recipe"])
+            named = recipe.pop("catalogue", None)
+            catalogue = NO_CATALOGUE if named is None else read_catalogue(named, found="named by the run")
             return cls(
-                recipe=_RECIPES[recipe.pop("kind")](**recipe),
+                recipe=_RECIPES[recipe.pop("kind")](**recipe, catalogue=catalogue),
                 source_hash=str(values["source_hash"]),
                 split_hash=str(values["split_hash"]),
                 train=np.array(values["train"], dtype=np.int64),
