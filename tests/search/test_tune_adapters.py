@@ -50,6 +50,10 @@ def searcher(ledger, *, unfinished=(), num_samples=3):
     return LedgerSearcher(ledger, unfinished=list(unfinished), num_samples=num_samples, make_config=draw, order=order)
 
 
+def scheduler_of(ledger, *, epochs, stop, take_back=lambda number: False):
+    return LedgerScheduler(ledger, epochs=epochs, stop=stop, take_back=take_back)
+
+
 def trial_of(record):
     return SimpleNamespace(config=order(record).as_config(), error_file=None, status="RUNNING")
 
@@ -75,7 +79,7 @@ def test_unfinished_trials_go_on_before_new_ones(ledger):
 
 def test_an_epoch_is_recorded_without_what_tune_adds(ledger):
     record = ask(ledger)
-    scheduler = LedgerScheduler(ledger, epochs=3, stop=SearchStop())
+    scheduler = scheduler_of(ledger, epochs=3, stop=SearchStop())
     assert scheduler.on_trial_result(None, trial_of(record), row(1, 0.4)) == TrialScheduler.CONTINUE
     kept = ledger.record(record.number)
     assert set(kept.epochs[1]) == {"val/aa", "train/a/ce", "time/recorded_unix_s"}
@@ -84,14 +88,14 @@ def test_an_epoch_is_recorded_without_what_tune_adds(ledger):
 
 def test_the_last_epoch_completes_the_trial(ledger):
     record = ask(ledger)
-    scheduler = LedgerScheduler(ledger, epochs=3, stop=SearchStop())
+    scheduler = scheduler_of(ledger, epochs=3, stop=SearchStop())
     decisions = [scheduler.on_trial_result(None, trial_of(record), row(e, 0.4)) for e in (1, 2, 3)]
     assert decisions == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
     assert ledger.record(record.number).state == "complete"
 
 
 def test_asha_stops_and_stores_pruned(ledger):
-    scheduler = LedgerScheduler(ledger, epochs=3, stop=SearchStop())
+    scheduler = scheduler_of(ledger, epochs=3, stop=SearchStop())
     records = [ask(ledger) for _ in range(3)]
     decisions = [
         scheduler.on_trial_result(None, trial_of(r), row(1, v)) for r, v in zip(records, (0.5, 0.9, 0.1), strict=True)
@@ -105,7 +109,7 @@ def test_a_diverged_trial_fails(ledger):
     record = ask(ledger)
     told = {"epoch": 1, "diverged": "training diverged in epoch 1: ce not finite"}
     assert (
-        LedgerScheduler(ledger, epochs=3, stop=SearchStop()).on_trial_result(None, trial_of(record), told)
+        scheduler_of(ledger, epochs=3, stop=SearchStop()).on_trial_result(None, trial_of(record), told)
         == TrialScheduler.STOP
     )
     kept = ledger.record(record.number)
@@ -117,7 +121,7 @@ def test_a_broken_trial_fails_with_the_last_line_of_its_error(ledger, tmp_path):
     (tmp_path / "error.txt").write_text("Traceback\n  somewhere\nMemoryError: 3 GiB\n\n")
     trial = trial_of(record)
     trial.error_file = str(tmp_path / "error.txt")
-    LedgerScheduler(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
+    scheduler_of(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
     kept = ledger.record(record.number)
     assert (kept.state, kept.reason) == ("fail", "MemoryError: 3 GiB")
 
@@ -128,7 +132,7 @@ def test_a_trial_that_could_not_write_its_checkpoint_stays_open_and_ends_the_sea
     (tmp_path / "error.txt").write_text(f"Traceback\nsceneshift.errors.StorageError: {told}\n")
     trial = trial_of(record)
     trial.error_file = str(tmp_path / "error.txt")
-    LedgerScheduler(ledger, epochs=3, stop=stop).on_trial_error(None, trial)
+    scheduler_of(ledger, epochs=3, stop=stop).on_trial_error(None, trial)
     assert ledger.record(record.number).state == "running"
     assert (stop.stop_all(), stop.reason) == (True, told)
 
@@ -140,11 +144,11 @@ def test_on_a_full_disk_an_error_that_could_not_be_written_ends_the_search_too(l
     trial = trial_of(record)
     trial.error_file = str(tmp_path / "error.txt")
     trial.config["checkpoint_location"] = str(tmp_path / "file" / "no place")
-    LedgerScheduler(ledger, epochs=3, stop=stop).on_trial_error(None, trial)
+    scheduler_of(ledger, epochs=3, stop=stop).on_trial_error(None, trial)
     assert ledger.record(record.number).state == "running"
     assert "no place can't be written" in stop.reason
     trial.config["checkpoint_location"] = str(tmp_path / "room")
-    LedgerScheduler(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
+    scheduler_of(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
     assert ledger.record(record.number).reason == "its process failed"
 
 
@@ -152,8 +156,23 @@ def test_a_trial_that_is_put_on_another_worker_stays_open(ledger):
     record = ask(ledger)
     trial = trial_of(record)
     trial.status = "ERROR"  # as Tune has it when it requeues
-    LedgerScheduler(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
+    scheduler_of(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
     assert ledger.record(record.number).state == "running"
+
+
+def test_a_trial_whose_process_died_before_it_began_is_suggested_again_but_not_for_ever(ledger):
+    given = searcher(ledger, num_samples=1)
+    scheduler = scheduler_of(ledger, epochs=3, stop=SearchStop(), take_back=given.take_back)
+    first = given.suggest("a")
+    trial = trial_of(ledger.record(0))
+    trial.status = "PENDING"  # as Tune has it while a process is made ready for it
+    for again in ("b", "c"):
+        scheduler.on_trial_error(None, trial)
+        assert ledger.record(0).state == "running"
+        assert given.suggest(again) == first
+    scheduler.on_trial_error(None, trial)
+    assert (ledger.record(0).state, ledger.record(0).reason) == ("fail", "its process failed")
+    assert given.suggest("d") == "FINISHED"
 
 
 def test_every_change_is_passed_on_and_every_end_once(ledger):
@@ -162,7 +181,7 @@ def test_every_change_is_passed_on_and_every_end_once(ledger):
         ledger, on_change=lambda r: changes.append(r.last_epoch), on_finished=lambda r: ends.append(r.state)
     )
     record = ask(ledger)
-    trial, scheduler = trial_of(record), LedgerScheduler(ledger, epochs=2, stop=SearchStop())
+    trial, scheduler = trial_of(record), scheduler_of(ledger, epochs=2, stop=SearchStop())
     callback.on_trial_start(0, [], trial)
     for epoch in (1, 2):
         scheduler.on_trial_result(None, trial, row(epoch, 0.4))

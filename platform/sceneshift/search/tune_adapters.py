@@ -3,6 +3,7 @@
 Neither keeps a state of its own, so nothing of theirs has to be saved or restored.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sceneshift.search.stopping import SearchStop
 from sceneshift.search.trial import DIVERGED_KEY, WEIGHTS_KEY, TrialOrder
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import OBJECTIVE
+from sceneshift.training.ray_train import MAX_WORKER_FAILURES
 
 _STOP: str = TrialScheduler.STOP
 _CONTINUE: str = TrialScheduler.CONTINUE
@@ -49,6 +51,15 @@ class LedgerSearcher(RestsOnLedger, Searcher):  # type: ignore[misc]  # Ray's cl
         self._num_samples = num_samples
         self._make_config = make_config
         self._order = order
+        self._taken_back: Counter[int] = Counter()
+
+    def take_back(self, number: int) -> bool:
+        """Suggest a trial once more that Tune has given up; False where that was done often enough."""
+        self._taken_back[number] += 1
+        if self._taken_back[number] > MAX_WORKER_FAILURES:
+            return False
+        self._unfinished.append(self._ledger.record(number))
+        return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's order, or that there is none left."""
@@ -81,13 +92,15 @@ class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
         ledger: The study's ledger.
         epochs: Epochs of a whole trial.
         stop: Ends the search when trials can't keep their checkpoints.
+        take_back: Has a trial suggested once more; False where it won't be.
     """
 
-    def __init__(self, ledger: Ledger, *, epochs: int, stop: SearchStop) -> None:
+    def __init__(self, ledger: Ledger, *, epochs: int, stop: SearchStop, take_back: Callable[[int], bool]) -> None:
         super().__init__()
         self._ledger = ledger
         self._epochs = epochs
         self._stop = stop
+        self._take_back = take_back
 
     def on_trial_error(self, tune_controller: object, trial: Trial) -> None:
         """Close a trial whose process failed more often than it is retried, with the last line of its error.
@@ -95,8 +108,12 @@ class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
         Tune calls this as well for a trial it is about to put on another worker; that one goes on, and is left open.
         So is one that could not write its checkpoint: that is no fault of its own, and every trial after it would
         fail alike. It ends the search, to be resumed when there is room.
+
+        A trial that is still pending was about to begin in another's process, which died. Tune does not retry that.
         """
         if trial.status == Trial.ERROR:
+            return
+        if trial.status == Trial.PENDING and self._take_back(trial.config["number"]):
             return
         lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -28,9 +28,7 @@ from sceneshift.search.stopping import INTERRUPTED, SearchStop
 from sceneshift.search.trial import TrialOrder, run_trial
 from sceneshift.search.tune_adapters import LedgerScheduler, LedgerSearcher
 from sceneshift.seeding import trial_seed
-
-#: A trial whose worker dies is put on another one so many times; it goes on from its last epoch.
-MAX_WORKER_FAILURES = 2
+from sceneshift.training.ray_train import MAX_WORKER_FAILURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +159,9 @@ def run_search(
         tune.with_resources(hand_over(sources, by_path=plan.scenes_by_path), resources),
         tune_config=TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs, stop=stop),
-            num_samples=missing,
+            scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs, stop=stop, take_back=searcher.take_back),
+            # The searcher says when there are enough: Tune would count a trial twice that it is handed once more.
+            num_samples=-1,
             max_concurrent_trials=plan.max_concurrent_trials,
             time_budget_s=plan.profile.time_budget_s,
             # An actor that Ray Train ran in may still be busy ending the trial that ASHA stopped; the next trial in it
