@@ -23,6 +23,7 @@ from pathlib import Path
 
 import events
 import tyro
+from diverging_space import EXPLODES_ABOVE
 from records import Faults, Trial, check_against, check_study
 from searches import Search
 
@@ -106,7 +107,7 @@ def check_diverged(trials: dict[int, Trial]) -> Faults:
     """Trials whose learning rate explodes are marked as diverged, the others are not."""
     faults = Faults()
     for number, trial in trials.items():
-        exploding = trial.params.get("explodes") == 1.0
+        exploding = trial.params["fuse"] > EXPLODES_ABOVE
         if exploding != (trial.state == "FAIL" and "not finite" in trial.reason):
             faults.wrong.append(f"trial {number}: explodes {exploding}, state {trial.state}, reason {trial.reason!r}")
     return faults

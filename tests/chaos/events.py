@@ -230,6 +230,8 @@ def memory(root: Path, name: str, rng: random.Random, most: int) -> Harm:
         else:
             harm.notes.append("the ballast did not make Ray kill the trial's process")
             break
+        # There is room again: what memory is short of for ever, no search survives.
+        ballast.clear()
     run_to_its_end(search, harm)
     return harm
 

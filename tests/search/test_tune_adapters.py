@@ -126,6 +126,16 @@ def test_a_broken_trial_fails_with_the_last_line_of_its_error(ledger, tmp_path):
     assert (kept.state, kept.reason) == ("fail", "MemoryError: 3 GiB")
 
 
+def test_a_trial_that_memory_was_too_short_for_says_so(ledger, tmp_path):
+    record = ask(ledger)
+    told = "Traceback\nray.exceptions.OutOfMemoryError: 1 worker(s) were killed\nRefer to the documentation.\n"
+    (tmp_path / "error.txt").write_text(told)
+    trial = trial_of(record)
+    trial.error_file = str(tmp_path / "error.txt")
+    scheduler_of(ledger, epochs=3, stop=SearchStop()).on_trial_error(None, trial)
+    assert "ran short of memory" in ledger.record(record.number).reason
+
+
 def test_a_trial_that_could_not_write_its_checkpoint_stays_open_and_ends_the_search(ledger, tmp_path):
     record, stop = ask(ledger), SearchStop()
     told = "the checkpoint /d/epoch_00002.ckpt can't be written ([Errno 28] No space left on device)"

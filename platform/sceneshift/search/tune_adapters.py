@@ -128,6 +128,8 @@ class LedgerScheduler(RestsOnLedger, FIFOScheduler):  # type: ignore[misc]
             except StorageError as error:
                 self._stop.request(str(error))
                 return
+        if "OutOfMemoryError" in "".join(lines):
+            last = "the machine ran short of memory, and Ray ended its process; run fewer trials at once"
         self._ledger.fail(trial.config["number"], last or "its process failed")
 
     def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, Any]) -> str:

@@ -208,6 +208,11 @@ def _fit(tuner: Tuner, plan: SearchPlan) -> None:
         tuner.fit()
     except RayError as error:
         raise StudyError(f"Ray broke down in mid-search ({first_line(error)}).") from error
+    except RuntimeError as error:
+        # So Tune passes on what it has no answer to, such as memory that runs short just as a trial begins.
+        if "Caught unexpected exception" not in str(error):
+            raise
+        raise StudyError(f"Ray broke down in mid-search ({first_line(error)}).") from error
     except (OSError, EOFError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         raise StorageError(
