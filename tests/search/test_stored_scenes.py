@@ -67,9 +67,9 @@ def make_probe():
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     cube = np.random.default_rng(0).random(CUBE, dtype=np.float32)
-    write_scene(
-        Scene(name="s", cube=cube, labels=np.ones(CUBE[:2], dtype=int), class_names=("a", "b")), tmp_path / "s.arrow"
-    )
+    labels = np.ones(CUBE[:2], dtype=int)
+    labels[::2] = 2
+    write_scene(Scene(name="s", cube=cube, labels=labels, class_names=("a", "b")), tmp_path / "s.arrow")
     return tmp_path / "s.arrow"
 
 
@@ -87,8 +87,8 @@ def test_on_one_node_workers_read_the_file_s_own_pages(path: Path, monkeypatch: 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(tuner, "run_trial", make_probe())
     opened = open_scene(path)
-    relabelled = replace(opened, labels=np.where(np.arange(CUBE[0])[:, None] < 9, 2, 0) * np.ones(CUBE[:2], dtype=int))
-    cut = Scene(name="cut", cube=opened.cube[100:, ::2], labels=np.ones((156, 128), dtype=int), class_names=("a", "b"))
+    relabelled = replace(opened, labels=np.where(np.arange(CUBE[0])[:, None] < 9, opened.labels, 0))
+    cut = Scene(name="cut", cube=opened.cube[100:, ::2], labels=opened.labels[100:, ::2], class_names=("a", "b"))
     scenes = [opened, relabelled, cut]
     with ray_cluster(num_cpus=1) as cluster:
         assert cluster.stays_one_node

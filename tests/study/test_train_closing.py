@@ -53,7 +53,9 @@ def test_a_registry_that_is_away_is_told_with_the_results_on_disk(tmp_path, monk
         )
     )
     backend = TrackingBackend(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", artifact_root=tmp_path / "mlartifacts")
-    mlflow_run = TrainingRun(backend, experiment="e", name="r", tags={}, params={})
+    mlflow_run = TrainingRun(
+        backend, experiment="e", name="r", tags={}, params={}, journal=training.directory / "epochs.jsonl"
+    )
     (run,) = train(training.plan, [training.source], report=lambda _: None, device="cpu")
 
     def away(*args, **kwargs):

@@ -112,7 +112,7 @@ def test_the_search_ends_well_and_says_little(uncut):
     assert done.returncode == 0, done.stderr
     finished = [line for line in done.stdout.splitlines() if line.startswith("trial ")]
     assert len(finished) == 3
-    assert len(done.stdout.splitlines()) < 60
+    assert len(done.stdout.splitlines()) < 65
     assert len(done.stderr.splitlines()) < 5
 
 

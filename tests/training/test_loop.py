@@ -483,7 +483,8 @@ class TestEvaluation:
         batch_size: int,
         sizes: set[int],
     ) -> None:
-        train_pixels = tiny_source.split.train[:pixels]
+        train = tiny_source.split.train
+        train_pixels = train[np.linspace(0, len(train) - 1, pixels).astype(int)]  # of every class
         source = replace(tiny_source, split=replace(tiny_source.split, train=train_pixels))
         seen: list[list[Tensor]] = []
         monkeypatch.setattr(
