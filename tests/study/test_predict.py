@@ -160,6 +160,8 @@ def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # A shell lets what it starts in the background ignore SIGINT, and so would what these tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("maps/.prediction.*/.probabilities.npy")):
