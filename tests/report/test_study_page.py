@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -107,6 +108,19 @@ def test_what_stopping_saved_is_reckoned_from_each_trial_s_own_epochs(closed, pa
     assert "20 epochs more would have been trained (43 % of" in page.text
 
 
+def test_a_refitted_winner_has_a_row_without_validation(closed):
+    directory, _ = closed
+    record = StudyRecord.read(directory)
+    assert record.summary is not None
+    told = {"oa": 0.61, "aa": 0.52, "kappa": 0.4}
+    refitted = {"pair": "two", "role": "best, all source pixels", "validation": None, "target": told}
+    page = scores_section(replace(record, summary={**record.summary, "scores": [*record.summary["scores"], refitted]}))
+    assert "nothing was chosen by its target score" in words(page)
+    row = page.parts[0].rows[-1]
+    assert row[:5] == ("two", "best, all source pixels", None, None, None)
+    assert row[6].shown == "52.0"
+
+
 def test_scores_and_intervals_are_of_the_closing(closed):
     directory, out = closed
     summary = json.loads((directory / "report" / "summary.json").read_text())
@@ -114,6 +128,7 @@ def test_scores_and_intervals_are_of_the_closing(closed):
         assert float(row["target AA"]) == pytest.approx(100 * told["target"]["aa"])
         assert float(row["val OA"]) == 70
     rows = {(r["pair"], r["what"], r["figure"]): r for r in table(out, "target_intervals")}
+    assert "trained anew with the validation pixels" not in (out / "index.html").read_text()
     best, defaults = (rows["two", role, "AA, %"] for role in ("best", "defaults"))
     difference = rows["two", "best − defaults", "AA, %"]
     assert float(difference["value"]) == pytest.approx(float(best["value"]) - float(defaults["value"]))

@@ -8,7 +8,7 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.report.importance_section import importance_section
 from sceneshift.report.page import Bullets, Paragraph, Part, Section, render_html, render_markdown
 from sceneshift.report.search_sections import compute_section, pruning_section, searched_section, trials_section
-from sceneshift.report.study_record import BEST, DEFAULTS, StudyRecord
+from sceneshift.report.study_record import BEST, DEFAULTS, MAJORITY, REFITTED, StudyRecord
 from sceneshift.report.tables import Table
 from sceneshift.report.target_sections import (
     confusion_section,
@@ -128,7 +128,7 @@ def _findings(record: StudyRecord) -> Sequence[str]:
         told = ", ".join(
             f"{role} OA {100 * target[role]['oa']:.1f} AA {100 * target[role]['aa']:.1f} kappa "
             f"{target[role]['kappa']:.2f}".replace("-", "−")
-            for role in (BEST, DEFAULTS, "majority class")
+            for role in (BEST, REFITTED, DEFAULTS, MAJORITY)
             if role in target
         )
         items.append(f"Target of {pair}: {told}.")

@@ -19,8 +19,11 @@ SUMMARY, EVIDENCE = "summary.json", "evidence.json"
 #: The ledger of a study, in its directory.
 LEDGER = "optuna.db"
 
-#: The roles of the two configurations a study shows.
-BEST, DEFAULTS = "best", "defaults"
+#: The roles of what a study shows: two configurations, and what always answers the source's largest class.
+BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
+
+#: The winner's configuration trained anew on all labelled source pixels; it has no validation.
+REFITTED = "best, all source pixels"
 
 
 @dataclass(frozen=True, kw_only=True)

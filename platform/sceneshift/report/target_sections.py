@@ -6,7 +6,7 @@ from typing import Any
 from sceneshift.report.confusion_table import confusion_table
 from sceneshift.report.page import Bullets, Paragraph, Part, Section, Sheet
 from sceneshift.report.per_class_picture import draw_per_class
-from sceneshift.report.study_record import BEST, DEFAULTS, StudyRecord
+from sceneshift.report.study_record import BEST, DEFAULTS, REFITTED, StudyRecord
 from sceneshift.report.tables import Cell, Table, Value, digits, per_cent
 from sceneshift.report.uncertainty import (
     FEW_FIELDS,
@@ -31,6 +31,14 @@ def scores_section(record: StudyRecord) -> Section:
         parts.append(Paragraph(text=_NOT_CLOSED, warns=True))
     else:
         parts.append(_scores_table(record.summary))
+        if any(row["role"] == REFITTED for row in record.summary["scores"]):
+            parts.append(
+                Paragraph(
+                    text=f"'{REFITTED}' is the best configuration trained anew with the validation pixels among the "
+                    "training pixels; it is the model that was registered. Nothing is left to validate it on, and "
+                    "nothing was chosen by its target score."
+                )
+            )
         largest = ", ".join(f"{p} {100 * share:.1f} %" for p, share in record.summary["largest target class"].items())
         parts.append(
             Paragraph(
@@ -218,9 +226,12 @@ def leakage_section(record: StudyRecord) -> Section:
 def _scores_table(summary: Mapping[str, Any]) -> Table:
     rows: list[Sequence[Cell | Value]] = []
     for row in summary["scores"]:
-        cells = []
+        cells: list[Cell | Value] = []
         for side in ("validation", "target"):
             scores = row[side]
+            if scores is None:
+                cells += [None, None, None]
+                continue
             cells += [per_cent(scores["oa"]), per_cent(scores["aa"]), digits(scores["kappa"], 3)]
         rows.append((row["pair"], row["role"], *cells))
     return Table(

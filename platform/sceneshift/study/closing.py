@@ -17,6 +17,7 @@ from sceneshift.methods.registry import find_method
 from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
 from sceneshift.report.screen import render_screen, render_table
 from sceneshift.report.separation import render_separation, separation_metrics
+from sceneshift.report.study_record import BEST, DEFAULTS, MAJORITY, REFITTED
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
@@ -47,10 +48,6 @@ from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene
 
 SELECTION = "highest mean validation AA on the sources, last epoch; target labels never read"
-BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
-
-#: The row of the winner's configuration trained anew on all labelled source pixels.
-REFITTED = "best, all source pixels"
 
 
 def close_study(
