@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.methods.registry import find_method
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.training.loop import PairRun, TrainingPlan, train
 from sceneshift.training.precision import check_precision, computing_in
@@ -65,6 +66,26 @@ def test_bfloat16_moves_the_losses_by_no_more_than_its_rounding(tiny_source):
     assert losses["float32"] != losses["bfloat16"]
     for name, value in losses["float32"].items():
         assert losses["bfloat16"][name] == pytest.approx(value, rel=0.15, abs=0.05), name
+
+
+@pytest.mark.parametrize("method", ["s2amsnet", "cross_entropy"])
+def test_every_bfloat16_step_computes_with_the_weights_that_the_last_one_left(method, tiny_source):
+    config = find_method(method).config_type(patch_size=5, batch_size=30, lr=0.01)
+    run = PairRun(replace(PLAN, method=method, config=config, precision="bfloat16", epochs=1), tiny_source, CPU)
+    convolution, step = run.classifier.features.blocks[1].spatial, run.method.training_step
+    x = torch.randn(2, convolution.in_channels, 5, 5)
+    seen = []
+
+    def watched(patches, labels):
+        expected = torch.nn.functional.conv2d(x.bfloat16(), convolution.weight.detach().bfloat16(), padding=1)
+        assert torch.equal(convolution(x), expected)
+        seen.append(expected)
+        return step(patches, labels)
+
+    run.method.training_step = watched
+    run.train_epoch(1)
+    assert len(seen) > 2
+    assert not torch.equal(seen[0], seen[-1])
 
 
 def test_compiling_is_refused_on_a_cpu(tiny_source):

@@ -186,16 +186,15 @@ class PairRun:
         self.method.begin_epoch(epoch, epochs=self.plan.epochs)
         totals: dict[str, Tensor] = {}
         batches = self._shuffled_batches()
-        with computing_in(self._precision, self._device):
-            for batch in batches:
-                share = self._workers.share_of(len(batch))
-                rows = None if share is None else share.rows
-                patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws, rows=rows)
-                labels = self._labels[batch if rows is None else batch[rows]]
-                with shared_batch(share):
-                    losses = self.method.training_step(patches, labels)
-                for name, value in losses.items():
-                    totals[name] = totals[name] + value if name in totals else value
+        for batch in batches:
+            share = self._workers.share_of(len(batch))
+            rows = None if share is None else share.rows
+            patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws, rows=rows)
+            labels = self._labels[batch if rows is None else batch[rows]]
+            with shared_batch(share), computing_in(self._precision, self._device):
+                losses = self.method.training_step(patches, labels)
+            for name, value in losses.items():
+                totals[name] = totals[name] + value if name in totals else value
         # The one place an epoch's losses are read by the host, and summed over workers.
         sums = self._workers.total(torch.stack(list(totals.values()))).tolist()
         return {name: total / len(batches) for name, total in zip(totals, sums, strict=True)}

@@ -29,7 +29,10 @@ def check_precision(precision: str, *, on_gpu: bool) -> None:
 
 @contextlib.contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Compute forward and backward passes in a format.
+    """Compute the forward and backward passes of one step in a format.
+
+    Of one step and no more: autocast keeps the rounded copy it makes of a weight for as long as it is on, also when the
+    weight has moved.
 
     Args:
         precision: One of :data:`PRECISIONS`.
