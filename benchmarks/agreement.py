@@ -11,7 +11,7 @@ distance from its own float64 self is told beside ours. Where one batch leaves i
 medians decide: a kink is chance, and strikes either side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -66,9 +66,9 @@ def plain_step(plain: PlainS2AMSnet, batch: Batch, *, moved: Mapping[str, Tensor
 
 def our_step(ours: S2AMSnet, batch: Batch, *, moved: Mapping[str, Tensor], precision: str = "fp32") -> Step:
     """Our network's step with the batch's draws; `moved` is the discriminator's state for the max step."""
-    noise, betas = iter(batch.noise), iter(batch.betas)
+    noise = iter(batch.noise)
     ours._draw_noise = lambda batch: next(noise)  # type: ignore[method-assign]
-    ours._draw_beta = lambda: next(betas)  # type: ignore[method-assign]
+    ours._betas.copy_(torch.tensor(batch.betas))
     patches = batch.patches.to(memory_format=torch.channels_last)
     for module in ours.modules().values():
         module.train()
@@ -90,7 +90,9 @@ def both_steps(shape: Shape, batch: Batch, *, dtype: torch.dtype = torch.float32
     return our_step(ours, batch.to(dtype), moved=reference.discriminator), reference
 
 
-def compare(shape: Shape, size: int, *, device: torch.device, threads: int, truth: bool, bf16: bool) -> dict[str, Any]:
+def compare(
+    shape: Shape, size: int, *, device: torch.device, threads: int, truth: bool, rounded: Sequence[str]
+) -> dict[str, Any]:
     """Compare a step of both sides.
 
     Args:
@@ -99,7 +101,7 @@ def compare(shape: Shape, size: int, *, device: torch.device, threads: int, trut
         device: Where.
         threads: Of torch.
         truth: Whether there is memory for the plain network's step in float64, twice what it needs in float32.
-        bf16: Whether our step is also taken in bfloat16.
+        rounded: Precisions below float32 in which our step is also taken, such as "bf16".
 
     Returns:
         ``equal``, ``how`` it was decided, and distances.
@@ -120,12 +122,13 @@ def compare(shape: Shape, size: int, *, device: torch.device, threads: int, trut
         if decided["equal"]:
             break
     told |= {**medians, "fp32_draws": len(draws)}
-    if bf16:
-        batch = Batch.draw(shape, size, device=device)
+    batch = Batch.draw(shape, size, device=device)
+    told["rounded_losses"] = {}
+    for precision in rounded:
         ours = build_ours(shape, device=device)
         reference = plain_step(build_plain(shape, ours), batch)
-        rounded = our_step(ours, batch, moved=reference.discriminator, precision="bf16").distances(reference)
-        told["bf16_losses"] = {name: rounded[name] for name in ("min loss", "max loss")}
+        distances = our_step(ours, batch, moved=reference.discriminator, precision=precision).distances(reference)
+        told["rounded_losses"][precision] = {name: distances[name] for name in ("min loss", "max loss")}
     return {**decided, **told}
 
 

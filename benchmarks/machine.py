@@ -50,8 +50,8 @@ def resolve_device(name: DeviceName) -> torch.device:
 def settle(threads: int) -> None:
     """Settings of a process that measures: torch's threads, and on CUDA no TF32 where float32 is asked for."""
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -59,6 +59,11 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(_BF16_FLAGS & set(_cpuinfo("flags", "Features").split()))
+
+
+def step_precisions(device: torch.device) -> tuple[str, ...]:
+    """What our steps are timed in."""
+    return ("fp32", *(["tf32"] if device.type == "cuda" else []), *(["bf16"] if has_bf16(device) else []))
 
 
 def environment(device: torch.device, threads: int | None) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from rows import Row
 from sceneshift.scenes.class_colours import class_colours
 
 _DPI = 120
-_ORANGE, _, _GREEN, _, _BLUE = class_colours(5)
+_ORANGE, _, _GREEN, _, _BLUE, _RED = class_colours(6)
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-_COLOURS = {"fp32": _BLUE, "bf16": _ORANGE, "": _GREEN}
-_LABELS = {"fp32": "float32", "bf16": "bfloat16 autocast", "": "no network"}
+_COLOURS = {"fp32": _BLUE, "tf32": _RED, "bf16": _ORANGE, "": _GREEN}
+_LABELS = {"fp32": "float32", "tf32": "TF32", "bf16": "bfloat16 autocast", "": "no network"}
 
 
 def draw_ratios(path: Path, rows: Sequence[Row], *, title: str) -> None:

@@ -26,7 +26,8 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from machine import DeviceName, environment, has_bf16, print_environment, resolve_device, say, seconds_of, settle
+from machine import DeviceName, environment, print_environment, resolve_device, say, seconds_of, settle, step_precisions
+from scene_rows import SAME_CLASS
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.training.evaluation import map_scene
@@ -172,10 +173,12 @@ def main(args: Args) -> None:
     settle(told["threads"])
     told |= {"allocator": ALLOCATOR, "repeats": args.repeats, "max_seconds": args.max_seconds}
     print_environment(told)
-    precisions = ("fp32", "bf16") if has_bf16(device) else ("fp32",)
+    precisions = step_precisions(device)
     say("training steps")
     points = step_points(precisions, repeats=args.repeats, device=device)
-    points += scene_points(precisions, repeats=args.repeats, max_seconds=args.max_seconds, device=device)
+    points += scene_points(
+        [p for p in precisions if p in SAME_CLASS], repeats=args.repeats, max_seconds=args.max_seconds, device=device
+    )
     slopes: dict[str, dict[str, float | None]] = {}
     held = (f"{BASE}, batch {BASE_BATCH}", f"{SCENE.bands} bands, patch {SCENE.patch}, d {SCENE.width}")
     for sweep in dict.fromkeys(point.sweep for point in points):
@@ -183,7 +186,7 @@ def main(args: Args) -> None:
         unit, factor = ("s a scene", 1.0) if sweep == "pixels" else ("ms a patch", 1e3)
         print(f"\n**{sweep}** ({held[sweep == 'pixels']} otherwise)\n")
         print(f"| {sweep} | precision | {unit} | runs |\n|---|---|---|---|")
-        for precision in precisions:
+        for precision in dict.fromkeys(point.precision for point in points if point.sweep == sweep):
             line = [point for point in points if (point.sweep, point.precision) == (sweep, precision)]
             slopes[sweep][precision] = slope_of(line)
             for point in line:

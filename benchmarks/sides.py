@@ -3,7 +3,7 @@
 Shape letters: B batch, C bands, P patch, K classes, N noise dimensions.
 """
 
-import contextlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plain_s2amsnet import PlainS2AMSnet
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.training.precision import computing_in
 
 NOISE_DIM = 2
 
@@ -100,6 +101,6 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     assert all(key.startswith("pools.") and key.endswith(".kernel") for key in told.missing_keys), told
 
 
-def rounded_to(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """What a step of ours runs in: autocast for "bf16", nothing for "fp32"."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+def rounded_to(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """What a step of ours runs in: "fp32", "tf32" or "bf16"."""
+    return computing_in({"fp32": "float32", "bf16": "bfloat16"}.get(precision, precision), device)

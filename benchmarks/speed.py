@@ -4,11 +4,11 @@
     make bench ARGS="--bands 103 --patch 11 --batch 64"
 
 Ours is measured against benchmarks/plain_s2amsnet.py, which is contiguous float32 throughout: training steps (ours in
-float32, and with autocast to bfloat16 where the hardware has it), every pixel of Indian Pines' east classified by a
-network trained for a moment on the west, and augmented batches made ready for a step. Medians are told, and whether
-both sides computed the same (agreement.py, scene_rows.py). glibc reads its allocator's settings when a process starts,
-so everything is measured in one process with the settings trials run with, then in one with glibc's own; the memory of
-a step in a process for each side.
+float32, and with autocast to bfloat16 where the hardware has it; on CUDA also with TF32, and replayed as in a
+training), every pixel of Indian Pines' east classified by a network trained for a moment on the west, and augmented
+batches made ready for a step. Medians are told, and whether both sides computed the same (agreement.py,
+scene_rows.py). glibc reads its allocator's settings when a process starts, so everything is measured in one process
+with the settings trials run with, then in one with glibc's own; the memory of a step in a process for each side.
 """
 
 import json
@@ -27,15 +27,15 @@ from machine import (
     ALLOCATORS,
     DeviceName,
     environment,
-    has_bf16,
     in_fresh_process,
     print_environment,
     resolve_device,
     say,
     settle,
+    step_precisions,
 )
 from rows import Row, table
-from scene_rows import patch_row, scene_rows, trained_weights
+from scene_rows import SAME_CLASS, patch_row, scene_rows, trained_weights
 from sides import Shape
 from step_rows import BASELINE, step_memory, step_rows
 
@@ -131,7 +131,7 @@ def measure(
         )
         for size in prepared.batches
     }
-    scene = scene_rows(shape, prepared.weights, precisions, **common)
+    scene = scene_rows(shape, prepared.weights, [p for p in precisions if p in SAME_CLASS], **common)
     ready = [patch_row(shape, size, rows[0], **common) for size, rows in steps.items()]
     return [*(row for rows in steps.values() for row in rows), *scene, *ready]
 
@@ -141,7 +141,7 @@ def main(args: Args) -> None:
     device = resolve_device(args.device)
     told = environment(device, args.threads)
     threads = told["threads"]
-    precisions = ("fp32", "bf16") if has_bf16(device) else ("fp32",)
+    precisions = step_precisions(device)
     allocators = ALLOCATORS if device.type == "cpu" else {CUDA_ALLOCATOR: {}}
     told |= {"allocators": allocators, "repeats": args.repeats, "seconds_of_training": args.seconds_of_training}
     print_environment(told)
@@ -168,7 +168,7 @@ def main(args: Args) -> None:
                 device=device,
                 threads=threads,
                 truth=needed < available(device),
-                bf16="bf16" in precisions,
+                rounded=precisions[1:],
             )
         say(f"{shape}: {args.seconds_of_training:g} s of training")
         weights = in_fresh_process(

@@ -1,6 +1,7 @@
 """Training steps of both sides: seconds, memory."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from machine import memory_now, memory_peak, seconds_of, settle
 from rows import Row
+from sceneshift.training.recorded_step import RecordedStep
 from sides import NOISE_DIM, Batch, Shape, build_ours, build_plain, rounded_to
 
 #: Name of the plain side beside our precisions.
@@ -20,7 +22,7 @@ def step_of(side: str, shape: Shape, batch: Batch) -> Callable[[], object]:
     """A side's training step on a batch, with draws of its own, as a call without arguments.
 
     Args:
-        side: :data:`BASELINE`, "fp32" or "bf16".
+        side: :data:`BASELINE`, or one of :func:`machine.step_precisions`.
         shape: Of network and patches.
         batch: Patches and labels.
     """
@@ -39,9 +41,16 @@ def step_of(side: str, shape: Shape, batch: Batch) -> Callable[[], object]:
         return plain_step
     # As PatchSampler hands them over.
     patches = batch.patches.contiguous(memory_format=torch.channels_last)
+    computing = partial(rounded_to, side, device)
+    if device.type == "cuda":
+        # As PairRun trains there. The first step of a shape is taken as usual, at the second it is recorded.
+        recorded = RecordedStep(ours, computing)
+        for _ in range(2):
+            recorded(patches, batch.labels)
+        return partial(recorded, patches, batch.labels)
 
     def our_step() -> None:
-        with rounded_to(side, device):
+        with computing():
             ours.training_step(patches, batch.labels)
 
     return our_step
@@ -74,7 +83,7 @@ def step_rows(
     Args:
         shape: Of network and patches.
         size: B.
-        precisions: "fp32", and "bf16" where the hardware has it.
+        precisions: Those of :func:`machine.step_precisions`.
         device: Where.
         repeats: Rounds, the first of them to warm up.
         allocator: Its name.
@@ -84,7 +93,7 @@ def step_rows(
     batch = Batch.draw(shape, size, device=device)
     works = {side: step_of(side, shape, batch) for side in (BASELINE, *precisions)}
     seconds = time_in_turns(works, repeats=repeats, device=device)
-    found = {name: value for name, value in agreement.items() if name not in ("equal", "bf16_losses")}
+    found = {name: value for name, value in agreement.items() if name not in ("equal", "rounded_losses")}
     return [
         Row(
             work=f"step b{size}",
@@ -94,9 +103,9 @@ def step_rows(
             ours_runs_s=seconds[precision],
             baseline_runs_s=seconds[BASELINE],
             patches=size,
-            # Rounding is bfloat16's point: how far the losses are is told, and not judged.
+            # Rounding is the others' point: how far the losses are is told, and not judged.
             equal=agreement["equal"] if precision == "fp32" else None,
-            agreement=found if precision == "fp32" else {"distance of losses": agreement["bf16_losses"]},
+            agreement=found if precision == "fp32" else {"distance of losses": agreement["rounded_losses"][precision]},
             ours_memory=memory.get(precision),
             baseline_memory=memory.get(BASELINE),
         )

@@ -56,13 +56,18 @@ def logits_of(method: S2AMSnet, domains: Domains) -> dict[str, Tensor]:
         return {name: method.discriminator(getattr(domains, name)) for name in ("a", "b", "mix_a", "mix_b")}
 
 
+def synthesized(method: S2AMSnet, patches: Tensor) -> Domains:
+    method.draw_on_host()
+    return method.synthesize(patches)
+
+
 class TestMixing:
     def test_a_mixed_patch_lies_between_source_and_generated(self) -> None:
         method = build()
         x, _ = batch_of()
         betas = []
         for _ in range(2):
-            domains = method.synthesize(x)
+            domains = synthesized(method, x)
             for generated, mixed in ((domains.a, domains.mix_a), (domains.b, domains.mix_b)):
                 beta = ((mixed - x) * (generated - x)).sum() / (generated - x).square().sum()
                 torch.testing.assert_close(mixed, beta * generated + (1 - beta) * x, rtol=1e-4, atol=1e-4)
@@ -77,7 +82,7 @@ class TestMixing:
         betas = []
         with torch.no_grad():
             for _ in range(40):
-                domains = method.synthesize(x)
+                domains = synthesized(method, x)
                 for generated, mixed in ((domains.a, domains.mix_a), (domains.b, domains.mix_b)):
                     betas.append(((mixed - x).norm() / (generated - x).norm()).item())
         # Beta(alpha, alpha): mean 1/2, variance 1 / (4 (2 alpha + 1)).
@@ -87,13 +92,13 @@ class TestMixing:
     def test_the_two_generators_have_weights_and_noise_of_their_own(self) -> None:
         method = build()
         x, _ = batch_of()
-        first, second = method.synthesize(x), method.synthesize(x)
+        first, second = synthesized(method, x), synthesized(method, x)
         assert not torch.allclose(first.a, first.b)
         assert not torch.allclose(first.a, second.a)  # noise is drawn anew
         assert not torch.allclose(first.b, second.b)
 
     def test_detached_patches_are_the_same_without_a_way_back(self) -> None:
-        domains = build().synthesize(batch_of()[0])
+        domains = synthesized(build(), batch_of()[0])
         assert domains.mix_a.requires_grad
         for name in ("a", "b", "mix_a", "mix_b"):
             cut = getattr(domains.detached(), name)
@@ -105,7 +110,7 @@ class TestMinStep:
     def test_only_the_discriminator_moves(self) -> None:
         method = build()
         x, y = batch_of()
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         before = all_weights(method)
         buffers = {n: b.clone() for m in (method.generators, method.encoder) for n, b in m.named_buffers()}
         method.min_step(x, y, domains)
@@ -118,7 +123,7 @@ class TestMinStep:
     def test_its_loss_is_the_formula(self) -> None:
         method = build(lambda_ce=0.7, lambda_kl=1.3)
         x, y = batch_of()
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         logits = logits_of(method, domains)
         terms = method.min_step(x, y, domains)
         ce = sum(functional.cross_entropy(each, y) for each in logits.values())
@@ -133,8 +138,8 @@ class TestMinStep:
         without, with_source = build(), build(lambda_src=2.0)
         with torch.no_grad():
             expected = 2 * functional.cross_entropy(build().discriminator(x), y)
-        least = without.min_step(x, y, without.synthesize(x))["min"]
-        more = with_source.min_step(x, y, with_source.synthesize(x))["min"]
+        least = without.min_step(x, y, synthesized(without, x))["min"]
+        more = with_source.min_step(x, y, synthesized(with_source, x))["min"]
         torch.testing.assert_close(more - least, expected)
         assert moved(with_source.discriminator, weights(without.discriminator))
 
@@ -144,7 +149,7 @@ class TestMinStep:
         for p in stale.discriminator.parameters():
             p.grad = torch.full_like(p, 1e3)
         for method in (plain, stale):
-            method.min_step(x, y, method.synthesize(x))
+            method.min_step(x, y, synthesized(method, x))
         assert moved(stale.discriminator, weights(plain.discriminator)) == []
 
 
@@ -152,7 +157,7 @@ class TestMaxStep:
     def test_only_generators_and_encoder_move(self) -> None:
         method = build()
         x, y = batch_of()
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         method.min_step(x, y, domains)
         before = all_weights(method)
         gradients = {name: p.grad.clone() for name, p in method.discriminator.named_parameters()}
@@ -167,7 +172,7 @@ class TestMaxStep:
     def test_its_loss_is_the_formula(self) -> None:
         method = build(lambda_adv=0.7, lambda_mi=1.3, temperature=0.2)
         x, _ = batch_of()
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         logits = logits_of(method, domains)
         divergence = kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"])
         with torch.no_grad():
@@ -183,16 +188,16 @@ class TestMaxStep:
     def test_mutual_information_falls_where_it_is_all_that_counts(self) -> None:
         method = build(lambda_adv=0.0, lr=0.01)
         x, _ = batch_of()
-        information = [method.max_step(x, method.synthesize(x))["mi"].item() for _ in range(30)]
+        information = [method.max_step(x, synthesized(method, x))["mi"].item() for _ in range(30)]
         assert np.mean(information[-5:]) < 0.8 * np.mean(information[:5])
 
     def test_divergence_rises_where_it_is_all_that_counts(self) -> None:
         method = build(lambda_mi=0.0, lr=0.01, init_std=0.1)
         x, y = batch_of()
         for _ in range(10):  # a discriminator that tells classes apart
-            method.min_step(x, y, method.synthesize(x))
+            method.min_step(x, y, synthesized(method, x))
         before = weights(method.encoder)
-        divergence = [method.max_step(x, method.synthesize(x))["adversarial_kl"].item() for _ in range(50)]
+        divergence = [method.max_step(x, synthesized(method, x))["adversarial_kl"].item() for _ in range(50)]
         assert np.mean(divergence[-20:]) > 1.5 * np.mean(divergence[:20])
         assert moved(method.encoder, before) == []
 
@@ -207,7 +212,7 @@ class TestMaxStep:
         whole, parts = build(), build()
         x, y = batch_of()
         terms = whole.training_step(x, y)
-        domains = parts.synthesize(x)
+        domains = synthesized(parts, x)
         expected = parts.min_step(x, y, domains) | parts.max_step(x, domains)
         assert terms == expected
         assert list(terms) == ["min", "ce", "kl", "max", "adversarial_kl", "mi"]
@@ -287,8 +292,8 @@ class TestGradients:
     def test_of_the_min_step(self, lambdas: dict[str, float]) -> None:
         method, plain = build_wide(**lambdas), build_wide(**lambdas)
         x, y = batch_of()[0].double(), batch_of()[1]
-        loss = plain_min_loss(plain, x, y, plain.synthesize(x))
-        terms = method.min_step(x, y, method.synthesize(x))
+        loss = plain_min_loss(plain, x, y, synthesized(plain, x))
+        terms = method.min_step(x, y, synthesized(method, x))
         torch.testing.assert_close(terms["min"], loss.detach(), rtol=1e-10, atol=1e-12)
         expected = gradients(loss, plain.discriminator)
         assert max(each.abs().max() for each in expected) > 1e-2
@@ -310,7 +315,7 @@ class TestGradients:
     def test_of_the_max_step_after_a_min_step(self, changes: dict[str, Any]) -> None:
         method, plain = build_wide(**changes), build_wide(**changes)
         x, y = batch_of()[0].double(), batch_of()[1]
-        domains = {id(each): each.synthesize(x) for each in (method, plain)}
+        domains = {id(each): synthesized(each, x) for each in (method, plain)}
         for each in (method, plain):
             each.min_step(x, y, domains[id(each)])
         loss = plain_max_loss(plain, x, domains[id(plain)])
@@ -325,7 +330,7 @@ class TestGradients:
     def test_the_max_step_looks_with_the_weights_the_min_step_left(self) -> None:
         method = build_wide(lr=0.05)
         x, y = batch_of()[0].double(), batch_of()[1]
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         divergence = method.min_step(x, y, domains)["kl"]
         logits = logits_of(method, domains)
         expected = kl(logits["a"], logits["mix_b"]) + kl(logits["b"], logits["mix_a"])
@@ -337,7 +342,7 @@ class TestGradients:
     def test_each_input_has_batch_statistics_of_its_own(self, lambda_src: float) -> None:
         method = build_wide(lambda_src=lambda_src, lr=0.05)
         x, y = batch_of()[0].double(), batch_of()[1]
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         block = method.discriminator.features.blocks[0]
         norm = block.spatial_norm
         mean, variance, count = norm.running_mean.clone(), norm.running_var.clone(), 0
@@ -429,7 +434,7 @@ class TestRelease:
     def test_rows_that_are_not_normalized_weigh_by_their_length(self) -> None:
         x, _ = batch_of()
         method = build(mi_normalize=False)
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         with torch.no_grad():
             expected = sum(
                 mutual_information(method.encoder(x), method.encoder(g), temperature=0.07, normalize=False)
@@ -437,7 +442,7 @@ class TestRelease:
             )
         torch.testing.assert_close(method.max_step(x, domains)["mi"], expected)
         normalized = build()
-        assert expected > 100 * normalized.max_step(x, normalized.synthesize(x))["mi"]
+        assert expected > 100 * normalized.max_step(x, synthesized(normalized, x))["mi"]
 
     def test_the_discriminator_steps_again_on_the_min_step_s_gradients(self) -> None:
         x, y = batch_of()
@@ -511,7 +516,7 @@ class TestConfiguration:
     def test_settings_reach_the_networks(self) -> None:
         method = build(noise_dim=5, init_std=0.02, renormalize=True)
         x, _ = batch_of()
-        domains = method.synthesize(x)
+        domains = synthesized(method, x)
         torch.testing.assert_close(domains.a.norm(dim=1), x.norm(dim=1))
         assert method.generators[0].adains[0].linear.in_features == 5
         assert method.generators[1].decoder.weight.std().item() == pytest.approx(0.02, rel=0.2)

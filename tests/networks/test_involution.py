@@ -165,6 +165,22 @@ def test_channels_last_input_gives_the_same() -> None:
     torch.testing.assert_close(layer(x.to(memory_format=torch.channels_last)), layer(x))
 
 
+@pytest.mark.parametrize("channels", [3, 24, 64])
+def test_what_a_compiler_is_given_is_the_same_function(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer = Involution(channels).double()
+    x = torch.randn(3, channels, 5, 5, dtype=torch.float64, requires_grad=True)
+    given = (x, *layer.parameters())
+    expected = layer._by_planes(x)
+    weights = torch.randn_like(expected)
+    expected_grads = torch.autograd.grad(expected, given, weights)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    got = layer._by_planes(x)
+    torch.testing.assert_close(got, expected)
+    for grad, wanted in zip(torch.autograd.grad(got, given, weights), expected_grads, strict=True):
+        torch.testing.assert_close(grad, wanted)
+
+
 def test_bfloat16_inputs_are_accumulated_in_float32() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 6, 5, 5).bfloat16().requires_grad_()

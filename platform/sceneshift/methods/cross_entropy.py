@@ -53,7 +53,7 @@ class CrossEntropy(Method):
         """Build the discriminator and its Adam."""
         classifier = self.build_classifier(self.config, bands=self.bands, classes=self.classes)
         self.discriminator = classifier.to(self.device)
-        self._optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.config.lr)
+        self._optimizer = self._adam(self.discriminator)
 
     @property
     def classifier(self) -> nn.Module:
@@ -68,7 +68,7 @@ class CrossEntropy(Method):
         """Its Adam."""
         return {"discriminator": self._optimizer}
 
-    def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One step on the cross-entropy of a batch."""
         self.discriminator.train()
         loss = part_of_mean(functional.cross_entropy(self.discriminator(patches), labels))

@@ -143,9 +143,21 @@ class Method(ABC):
             epochs: Epochs of the whole training.
         """
 
-    @abstractmethod
     def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Take one optimizer step (or several) on one batch.
+        """Draw what the host draws, then :meth:`step`."""
+        self.draw_on_host()
+        return self.step(patches, labels)
+
+    def draw_on_host(self) -> None:  # noqa: B027
+        """Draw what a step takes from a random generator of the host, and put it where :meth:`step` reads it.
+
+        Apart from the step, because a step that was recorded (:mod:`sceneshift.training.recorded_step`) repeats what
+        the device did and no Python.
+        """
+
+    @abstractmethod
+    def step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Take one optimizer step (or several) on one batch. The host neither draws nor reads anything in it.
 
         Of a shared batch (:mod:`sceneshift.networks.shared_batch`) a worker is given its rows. All workers draw what
         one would draw for the whole batch, and make the steps it would make.
@@ -171,6 +183,11 @@ class Method(ABC):
     @abstractmethod
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """All optimizers by name, for checkpoints."""
+
+    def _adam(self, module: nn.Module) -> torch.optim.Adam:
+        """Adam on a module; on a GPU as one kernel, which keeps its count of steps there."""
+        fused = True if self.device.type == "cuda" else None
+        return torch.optim.Adam(module.parameters(), lr=self.config.lr, fused=fused)
 
     def _sum_gradients(self, module: nn.Module) -> None:
         """Sum a module's gradients over the workers that share the batch; between a backward pass and its step.
@@ -206,5 +223,9 @@ class Method(ABC):
         for name, module in self.modules().items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers().items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            kept = state["optimizers"][name]
+            # How Adam computes is this device's affair, also where another device wrote the state.
+            own = [{"fused": group["fused"]} for group in optimizer.param_groups]
+            groups = [group | here for group, here in zip(kept["param_groups"], own, strict=True)]
+            optimizer.load_state_dict(kept | {"param_groups": groups})
         self.generator.set_state(state["generator"].cpu())

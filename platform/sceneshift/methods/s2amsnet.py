@@ -167,11 +167,11 @@ class S2AMSnet(Method):
             for _ in range(2)
         ).to(self.device)
         self.encoder = ContentEncoder(self.bands).to(self.device)
-        self._discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.lr)
-        self._generator_optimizer = torch.optim.Adam(self.generators.parameters(), lr=config.lr)
-        self._encoder_optimizer = torch.optim.Adam(self.encoder.parameters(), lr=config.lr)
-        # Two host numbers a step: drawn by numpy, so that no draw waits for the device.
+        self._discriminator_optimizer = self._adam(self.discriminator)
+        self._generator_optimizer = self._adam(self.generators)
+        self._encoder_optimizer = self._adam(self.encoder)
         self._mixing = np.random.default_rng(derive_seed(self.seed, "mixing"))
+        self._betas = torch.full((2,), torch.nan, dtype=torch.float64, device=self.device)
 
     @property
     def classifier(self) -> nn.Module:
@@ -194,7 +194,12 @@ class S2AMSnet(Method):
             "encoder": self._encoder_optimizer,
         }
 
-    def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def draw_on_host(self) -> None:
+        """Draw the two weights with which this step's domains are mixed with the source."""
+        for beta in self._betas:
+            beta.fill_(self._mixing.beta(self.config.beta_alpha, self.config.beta_alpha))  # without waiting for the GPU
+
+    def step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One min step and one max step on a batch.
 
         Args:
@@ -210,11 +215,11 @@ class S2AMSnet(Method):
         return self.min_step(patches, labels, domains) | self.max_step(patches, domains)
 
     def synthesize(self, patches: Tensor) -> Domains:
-        """Draw both generated domains and mix each with the source, with one beta a domain.
+        """Draw both generated domains and mix each with the source, with one beta a domain, drawn before.
 
         In float32 under autocast too: the rounding of bfloat16 would be noise of the size of what tells spectra apart.
         """
-        beta_a, beta_b = self._draw_beta(), self._draw_beta()
+        beta_a, beta_b = self._betas.to(patches.dtype)
         with torch.autocast(self.device.type, enabled=False):
             a, b = (generate(patches, self._draw_noise(len(patches))) for generate in self.generators)
         return Domains(
@@ -318,9 +323,6 @@ class S2AMSnet(Method):
         shape = (3, batch if share is None else share.total, self.config.noise_dim)
         noise = torch.randn(shape, generator=self.generator, device=self.device)
         return noise if share is None else noise[:, share.rows]
-
-    def _draw_beta(self) -> float:
-        return float(self._mixing.beta(self.config.beta_alpha, self.config.beta_alpha))
 
     def state_dict(self) -> dict[str, Any]:
         """Modules, optimizers, both streams of draws, and the gradients a released encoder has piled up."""

@@ -111,7 +111,7 @@ class S2VNet(Method):
         network = self.build_classifier(self.config, bands=self.bands, classes=self.classes)
         assert isinstance(network, S2VNetwork)
         self.network = network.to(self.device)
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=self.config.lr)
+        self._optimizer = self._adam(self.network)
 
     @property
     def classifier(self) -> nn.Module:
@@ -156,7 +156,7 @@ class S2VNet(Method):
         for group in self._optimizer.param_groups:
             group["lr"] = lr
 
-    def training_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One step on the five-term loss.
 
         Args:

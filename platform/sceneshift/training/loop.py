@@ -31,6 +31,7 @@ from sceneshift.seeding import derive_seed
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.precision import check_precision, computing_in
+from sceneshift.training.recorded_step import RecordedStep
 from sceneshift.training.workers import Workers
 
 #: Batches the batch-norm statistics are averaged over.
@@ -154,7 +155,7 @@ class PairRun:
         self.plan = plan
         self.source = source
         self.config = config
-        self._precision, self._device, self._workers = plan.precision, device, workers or Workers()
+        self._workers = workers or Workers()
         num_pixels = len(source.split.train)
         self._workers.share_of(num_pixels // math.ceil(num_pixels / config.batch_size))
         self.method: Method = find_method(plan.method)(
@@ -173,6 +174,9 @@ class PairRun:
         self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
         self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)
         self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(device)
+        self._computing = partial(computing_in, plan.precision, device)
+        alone_on_gpu = device.type == "cuda" and self._workers.num == 1
+        self._recorded_step = RecordedStep(self.method, self._computing) if alone_on_gpu else None
         self.method.begin(self._sampler.spectra(self._pixels), self._labels)
         self._workers.agree_on(self.method.modules().values())
 
@@ -191,8 +195,11 @@ class PairRun:
             rows = None if share is None else share.rows
             patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws, rows=rows)
             labels = self._labels[batch if rows is None else batch[rows]]
-            with shared_batch(share), computing_in(self._precision, self._device):
-                losses = self.method.training_step(patches, labels)
+            if self._recorded_step is not None:
+                losses = self._recorded_step(patches, labels)
+            else:
+                with shared_batch(share), self._computing():
+                    losses = self.method.training_step(patches, labels)
             for name, value in losses.items():
                 totals[name] = totals[name] + value if name in totals else value
         # The one place an epoch's losses are read by the host, and summed over workers.
@@ -229,6 +236,8 @@ class PairRun:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
         self.method.load_state_dict(state["method"])
+        if self._recorded_step is not None:
+            self._recorded_step.forget()
         self._draws.set_state(state["draws"].cpu())
 
     def _shuffled_batches(self) -> tuple[Tensor, ...]:

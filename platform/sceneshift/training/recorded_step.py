@@ -1,0 +1,97 @@
+"""A training step recorded as a CUDA graph: the GPU repeats it without the host queuing its kernels one by one.
+
+A step of S2AMSnet is thousands of small kernels. A GPU runs most of them faster than Python can queue them.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sceneshift.methods.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recording:
+    graph: torch.cuda.CUDAGraph
+    patches: Tensor
+    labels: Tensor
+    terms: dict[str, Tensor]
+
+
+class RecordedStep:
+    """A method's training step on a CUDA device.
+
+    The first batch of a shape is trained on as usual, at the second the step is recorded, and from then on replayed:
+    the same kernels on the same memory with new patches, labels and draws. A learning rate is part of a recording; when
+    it changes, it is recorded anew. The method's weights, optimizers and draws stand after a step where
+    ``method.training_step`` would have left them.
+
+    Args:
+        method: On a CUDA device, and no worker among several.
+        computing: The context a step computes in.
+    """
+
+    def __init__(self, method: Method, computing: Callable[[], AbstractContextManager[None]]) -> None:
+        self._method, self._computing = method, computing
+        self._stream = torch.cuda.Stream(method.device)
+        self._rates: list[float] = []
+        self._recordings: dict[torch.Size, _Recording | None] = {}
+
+    def __call__(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Take a step.
+
+        Args:
+            patches: (B, C, P, P) float32.
+            labels: (B,) int64 class indices.
+
+        Returns:
+            As ``method.training_step``.
+        """
+        groups = [group for optimizer in self._method.optimizers().values() for group in optimizer.param_groups]
+        rates = [group["lr"] for group in groups]
+        if rates != self._rates:
+            self._rates = rates
+            self._recordings.clear()
+        self._method.draw_on_host()
+        if patches.shape not in self._recordings:
+            self._recordings[patches.shape] = None
+            return self._take(patches.contiguous(), labels)
+        recording = self._recordings[patches.shape]
+        if recording is None:
+            for group in groups:
+                group["capturable"] = True  # what torch asks for before it records an optimizer
+            recording = self._recordings[patches.shape] = self._record(patches, labels)
+            for group in groups:
+                group["capturable"] = False
+        recording.patches.copy_(patches)
+        recording.labels.copy_(labels)
+        recording.graph.replay()
+        return {name: term.clone() for name, term in recording.terms.items()}
+
+    def forget(self) -> None:
+        """Record anew what comes next: to be called where the state was replaced, of which a recording holds the old.
+
+        Optimizers put new tensors in place of theirs when they load a state.
+        """
+        self._recordings.clear()
+
+    def _take(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """A step as usual, beside the main stream: what is made once is made here, as a recording needs it."""
+        main = torch.cuda.current_stream(self._method.device)
+        self._stream.wait_stream(main)
+        with torch.cuda.stream(self._stream), self._computing():
+            terms = self._method.step(patches, labels)
+        main.wait_stream(self._stream)
+        return terms
+
+    def _record(self, patches: Tensor, labels: Tensor) -> _Recording:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._method.generator)
+        patches, labels = patches.clone(memory_format=torch.contiguous_format), labels.clone()
+        # What other threads ask of the GPU meanwhile does no harm to it.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"), self._computing():
+            terms = self._method.step(patches, labels)
+        return _Recording(graph=graph, patches=patches, labels=labels, terms=terms)
