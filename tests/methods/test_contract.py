@@ -165,6 +165,17 @@ class TestTraining:
         assert torch.equal(patches, same_patches)
         assert torch.equal(labels, same_labels)
 
+    def test_how_adam_computes_is_the_device_s_affair_and_not_the_state_s(self, method_type: type[Method]) -> None:
+        one, other = build(method_type), build(method_type)
+        one.training_step(*batch_of(0))
+        state = one.state_dict()
+        for kept in state["optimizers"].values():
+            kept["param_groups"][0]["fused"] = True  # as a GPU writes it
+        other.load_state_dict(state)
+        assert [o.param_groups[0]["fused"] for o in other.optimizers().values()] == [None] * len(other.optimizers())
+        got, expected = (method.training_step(*batch_of(1)) for method in (other, one))
+        assert got == expected
+
     def test_labels_matter(self, method_type: type[Method]) -> None:
         patches, labels = batch_of(0)
         one, other = build(method_type), build(method_type)

@@ -83,7 +83,7 @@ def test_the_tables_hold_what_the_ledger_holds(closed):
     directory, out = closed
     records = StudyRecord.read(directory).records
     rows = table(out, "trials")
-    assert [int(row["trial"]) for row in rows] == [record.number + 1 for record in records]
+    assert [int(row["trial"]) for row in rows] == [record.number for record in records]
     for row, record in zip(rows, records, strict=True):
         assert float(row["val/aa"]) == record.value
         assert float(row["lr"]) == record.params["lr"]
@@ -198,7 +198,7 @@ def test_a_study_that_has_hardly_begun_has_a_page_beside_its_files(make_study):
 
 def test_before_the_closing_the_leader_is_named_and_the_target_unopened(make_study):
     record = StudyRecord.read(make_study(closed=False))
-    assert "trial 2, val/aa 0.700 against 0.600 of the defaults" in words(summary_section(record))
+    assert "trial 1, val/aa 0.700 against 0.600 of the defaults" in words(summary_section(record))
     assert "opened never" in words(leakage_section(record))
     assert "not closed" in words(scores_section(record))
 

@@ -45,7 +45,7 @@ def render_screen(
     parts = [
         f"\nStudy {summary['study']} (profile {summary['profile']}): {trials['complete']} trials complete, "
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
-        f"\nBest configuration: trial {best['trial'] + 1}, chosen by {summary['selection']}.\n{config}",
+        f"\nBest configuration: trial {best['trial']}, chosen by {summary['selection']}.\n{config}",
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),

@@ -74,7 +74,7 @@ def trials_section(record: StudyRecord) -> Section:
         if best is not None and r.state == "pruned" and r.value is not None and r.value > (best.value or 0)
     ]
     if above:
-        told = ", ".join(f"trial {r.number + 1} at epoch {r.last_epoch} ({r.value:.3f})" for r in above)
+        told = ", ".join(f"trial {r.number} at epoch {r.last_epoch} ({r.value:.3f})" for r in above)
         parts.append(
             Paragraph(
                 text=f"Ended early while above the winner's final value: {told}. Only trials that ran all their epochs "
@@ -232,7 +232,7 @@ def _trials_table(record: StudyRecord) -> Table:
         value = None if r.value is None or not math.isfinite(r.value) else r.value
         rows.append(
             (
-                r.number + 1,
+                r.number,
                 told,
                 r.state,
                 digits(value, 4),

@@ -116,7 +116,7 @@ def _findings(record: StudyRecord) -> Sequence[str]:
     if best is None:
         items.append("No trial has run all its epochs yet: there is no winner.")
     else:
-        told = "the defaults themselves" if best.is_reference else f"trial {best.number + 1}"
+        told = "the defaults themselves" if best.is_reference else f"trial {best.number}"
         text = f"Best by validation: {told}, val/aa {best.value:.3f}"
         if defaults is not None and not best.is_reference:
             of = "" if defaults.value is None else f" against {defaults.value:.3f} of the defaults"

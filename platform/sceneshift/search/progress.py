@@ -62,8 +62,8 @@ def progress_line(record: TrialRecord, *, num_samples: int, epochs: int) -> str:
     seconds = "" if record.seconds is None else f"{record.seconds:5.0f} s"
     name = "defaults" if record.is_reference else short_params(record.params)
     line = (
-        f"trial {record.number + 1:>3}/{num_samples}  {record.state:<8}  epoch {record.last_epoch:>3}/{epochs}  "
-        f"val/aa {value}  {seconds}  {name}"
+        f"trial {record.number:>3} ({record.number + 1}/{num_samples})  {record.state:<8}  "
+        f"epoch {record.last_epoch:>3}/{epochs}  val/aa {value}  {seconds}  {name}"
     )
     return f"{line}  [{record.reason}]" if record.state == "fail" else line
 

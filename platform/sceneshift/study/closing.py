@@ -286,7 +286,7 @@ def _log_model(
         target=by_role[REFITTED if study.refits else BEST]["target"],
         pair=source.pair_name,
         data=hashes,
-        origin=f"study {study.name}, trial {record.number + 1}"
+        origin=f"study {study.name}, trial {record.number}"
         + (", trained anew on all labelled source pixels" if study.refits else ""),
         code=origin,
     )

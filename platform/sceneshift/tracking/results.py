@@ -126,7 +126,7 @@ def render_note(
     ]
     parts = [
         table,
-        f"Winner: [trial {best['trial'] + 1}]({winner}), by {summary['selection']}. "
+        f"Winner: [trial {best['trial']}]({winner}), by {summary['selection']}. "
         f"**Target labels were opened {'once' if times == 1 else f'{times} times'}**, when the study closed.",
         " · ".join(links),
         f"{trials['complete']} trials complete, {trials['pruned']} stopped early, {trials['fail']} failed; at most "
