@@ -1,5 +1,6 @@
 """What every registered method must do, whatever it is: a method added to METHODS is tested here at once."""
 
+import copy
 import io
 import math
 from collections.abc import Mapping
@@ -168,7 +169,7 @@ class TestTraining:
     def test_how_adam_computes_is_the_device_s_affair_and_not_the_state_s(self, method_type: type[Method]) -> None:
         one, other = build(method_type), build(method_type)
         one.training_step(*batch_of(0))
-        state = one.state_dict()
+        state = copy.deepcopy(one.state_dict())
         for kept in state["optimizers"].values():
             kept["param_groups"][0]["fused"] = True  # as a GPU writes it
         other.load_state_dict(state)
