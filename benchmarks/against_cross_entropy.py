@@ -75,7 +75,8 @@ def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
     for run in runs:
         name = run.source.pair_name
         cube = run.normalization.apply(load_pair(NamedPair(name=name)).target.cube)
-        class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device="cpu")
+        device = next(run.classifier.parameters()).device
+        class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device=device)
         told[name] = open_target(NamedPair(name=name)).score(class_map).as_dict()
     return told
 

@@ -20,6 +20,7 @@ import tyro
 
 # Beside this script.
 from against_cross_entropy import target_scores
+from machine import DeviceName, resolve_device
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.study.arguments import TuneArgs
@@ -43,10 +44,14 @@ class Args:
     threads: int = 1
     """Threads of torch."""
 
+    device: DeviceName = "cpu"
+    """Where it trains."""
+
 
 def main(args: Args) -> None:
     """Train, score, print a table."""
     torch.set_num_threads(args.threads)
+    device = resolve_device(args.device)
     study = prepare(TuneArgs(profile="laptop"), method="s2amsnet", space_path=SPACE)
     config = S2AMSnetConfig(
         patch_size=7,
@@ -69,6 +74,7 @@ def main(args: Args) -> None:
                 replace(plan, precision=precision),
                 study.sources,
                 report=lambda epoch, epochs=epochs: epochs.append(epoch.metrics),
+                device=device,
             )
             seconds[precision] += time.perf_counter() - started
             target = target_scores(runs)
