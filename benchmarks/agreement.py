@@ -8,7 +8,8 @@ A distance is the norm of the difference over the norm of what it is compared wi
 whether both sides compute the same function. Float32 adds rounding, which the generators' wide initial weights
 enlarge, and which now and then puts a unit on the other side of a ReLU's kink. The plain network has both as well: its
 distance from its own float64 self is told beside ours. Where one batch leaves it open, five are taken, and their
-medians decide: a kink is chance, and strikes either side.
+medians decide: a kink is chance, and strikes either side. Where they say no, it is told how far each side's step is
+from float64 on the same side of every kink (kinks.py): what rounding alone does.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kinks import in_plain_order, on_sides, sides_of
 from machine import settle
 from plain_s2amsnet import PlainS2AMSnet
 from sceneshift.methods.s2amsnet import S2AMSnet
@@ -120,6 +122,8 @@ def compare(shape: Shape, size: int, *, device: torch.device, threads: int, trut
         if decided["equal"]:
             break
     told |= {**medians, "fp32_draws": len(draws)}
+    if decided["equal"] is False and truth and device.type == "cpu":
+        told |= rounding_alone(shape, Batch.draw(shape, size, device=device))
     if bf16:
         batch = Batch.draw(shape, size, device=device)
         ours = build_ours(shape, device=device)
@@ -127,6 +131,32 @@ def compare(shape: Shape, size: int, *, device: torch.device, threads: int, trut
         rounded = our_step(ours, batch, moved=reference.discriminator, precision="bf16").distances(reference)
         told["bf16_losses"] = {name: rounded[name] for name in ("min loss", "max loss")}
     return {**decided, **told}
+
+
+def rounding_alone(shape: Shape, batch: Batch) -> dict[str, Any]:
+    """Distance of each side's float32 step from float64 on the same side of every kink; on a CPU.
+
+    Returns:
+        Distances by part, ours and the baseline's, and at how many kinks the two were on different sides.
+    """
+    ours = build_ours(shape, device=batch.patches.device)
+    plain = build_plain(shape, ours)
+    with sides_of(plain.modules()) as baseline_sides:
+        reference = plain_step(plain, batch)
+    with sides_of(ours.modules()) as passes:
+        single = our_step(ours, batch, moved=reference.discriminator)
+    our_sides = in_plain_order(passes)
+    told: dict[str, Any] = {
+        "fp32_kinks_apart": sum(
+            int((first != second).sum())
+            for pair in zip(our_sides, baseline_sides, strict=True)
+            for first, second in zip(*pair, strict=True)
+        )
+    }
+    for name, step, sides in (("ours", single, our_sides), ("baseline", reference, baseline_sides)):
+        with on_sides(sides):
+            told[f"fp32_{name}_from_fp64_on_the_same_sides"] = step.distances(_double_step(shape, batch, reference))
+    return told
 
 
 def verdict(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,13 +184,18 @@ def _single_precision(shape: Shape, batch: Batch, *, truth: bool) -> dict[str, d
     single, reference = both_steps(shape, batch)
     told = {"fp32": single.distances(reference)}
     if truth:
-        plain = build_plain(shape, build_ours(shape, device=batch.patches.device))
-        for module in plain.modules().values():
-            module.double()
-        double = plain_step(plain, batch.to(torch.float64), moved=reference.discriminator)
+        double = _double_step(shape, batch, reference)
         told["fp32_ours_from_fp64"] = single.distances(double)
         told["fp32_baseline_from_fp64"] = reference.distances(double)
     return told
+
+
+def _double_step(shape: Shape, batch: Batch, reference: Step) -> Step:
+    """The plain network's step in float64, the max step with the reference's discriminator."""
+    plain = build_plain(shape, build_ours(shape, device=batch.patches.device))
+    for module in plain.modules().values():
+        module.double()
+    return plain_step(plain, batch.to(torch.float64), moved=reference.discriminator)
 
 
 def _take_over(discriminator: nn.Module, moved: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
