@@ -1,7 +1,7 @@
 """Which side of every kink a float32 step was on, and the plain step in float64 on those same sides.
 
 Where a ReLU opens, or another value becomes a pool's largest, the gradient jumps. A value that lies within rounding of
-such a kink may be on either side, and one of them alone moves a gradient by 1e-3 and more, however small the rounding.
+such a kink may be on either side, and one of them alone can move a gradient by 1e-3, however small the rounding.
 Between steps on the same sides rounding is all that differs.
 
 A CPU's alone: elsewhere our involution rectifies inside. Shape letters: B batch, C channels, H and W rows and columns.
