@@ -63,6 +63,61 @@ def test_beyond_the_limit_the_baselines_own_rounding_decides(benchmark, ours: fl
     assert "encoder" in verdict["how"]
 
 
+@pytest.mark.parametrize(("ours", "baseline", "equal"), [(9e-5, 1e-6, True), (3e-4, 2e-4, True), (3e-4, 1e-4, False)])
+def test_on_the_same_side_of_every_kink_the_limit_or_the_baseline_decides(
+    benchmark, ours: float, baseline: float, equal: bool
+) -> None:
+    told = {
+        "fp64": {"encoder": 1e-12},
+        "fp32": {"encoder": 4e-4},
+        "fp32_ours_from_fp64": {"encoder": 1e-3},
+        "fp32_baseline_from_fp64": {"encoder": 1e-5},
+        "fp32_ours_from_fp64_on_the_same_sides": {"encoder": ours},
+        "fp32_baseline_from_fp64_on_the_same_sides": {"encoder": baseline},
+    }
+    assert benchmark("agreement").verdict(told)["equal"] is equal
+
+
+def test_our_step_is_on_the_plain_steps_side_of_every_kink(benchmark, tiny) -> None:
+    agreement, kinks, sides = benchmark("agreement"), benchmark("kinks"), benchmark("sides")
+    batch = sides.Batch.draw(tiny, 4, device=torch.device("cpu")).to(torch.float64)
+
+    def double(build, *before):
+        side = build(tiny, *before) if before else build(tiny, device=batch.patches.device)
+        for module in side.modules().values():
+            module.double()
+        return side
+
+    plain = double(sides.build_plain, sides.build_ours(tiny, device=batch.patches.device))
+    with kinks.sides_of(plain.modules()) as expected:
+        step = agreement.plain_step(plain, batch)
+    ours = double(sides.build_ours)
+    with kinks.sides_of(ours.modules()) as passes:
+        agreement.our_step(ours, batch, moved=step.discriminator)
+    assert len(expected) == 14
+    for found, wanted in zip(kinks.in_plain_order(passes), expected, strict=True):
+        assert all(torch.equal(first, second) for first, second in zip(found, wanted, strict=True))
+
+    def again() -> dict[str, float]:
+        side = double(sides.build_plain, sides.build_ours(tiny, device=batch.patches.device))
+        with kinks.on_sides(expected):
+            return agreement.plain_step(side, batch, moved=step.discriminator).distances(step)
+
+    assert max(again().values()) < 1e-12
+    of_generator_b = expected[12]  # the encoder's pass over what generator b made
+    of_generator_b[0][0, 0, 0, 0] ^= True
+    turned = again()
+    assert turned["generator b"] > 1e-6
+    assert turned["generator a"] < 1e-12
+
+
+def test_rounding_alone_is_small(benchmark, tiny) -> None:
+    batch = benchmark("sides").Batch.draw(tiny, 8, device=torch.device("cpu"))
+    told = benchmark("agreement").rounding_alone(tiny, batch)
+    for side in ("ours", "baseline"):
+        assert max(told[f"fp32_{side}_from_fp64_on_the_same_sides"].values()) < 1e-2
+
+
 def test_rows_as_json(benchmark, tiny) -> None:
     rows = benchmark("step_rows").step_rows(
         tiny,

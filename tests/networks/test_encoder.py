@@ -16,12 +16,12 @@ def test_parameter_count_of_the_spec() -> None:
 
 def test_the_five_depths_are_the_formula() -> None:
     torch.manual_seed(0)
-    encoder = ContentEncoder(6)
-    x = torch.randn(2, 6, 7, 7)
+    encoder = ContentEncoder(6).double()
+    x = torch.randn(2, 6, 7, 7, dtype=torch.float64)
     padded = F.pad(x, (3, 3, 3, 3), mode="reflect")
     expected = [padded]
     h = F.relu(F.instance_norm(F.conv2d(padded, encoder.stem.weight, encoder.stem.bias)))
-    kernel = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+    kernel = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=torch.float64) / 16
     for stage in encoder.stages:
         h = F.conv2d(h, stage.weight, stage.bias, padding=1)
         expected.append(h)
@@ -39,7 +39,7 @@ def test_the_five_depths_are_the_formula() -> None:
     features = encoder(x)
     assert len(features) == len(expected) == 5
     for feature, want in zip(features[1:], expected[1:], strict=True):
-        torch.testing.assert_close(feature, want.flatten(1), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(feature, want.flatten(1), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("patch_size", [5, 7, 13])
