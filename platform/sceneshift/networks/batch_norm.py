@@ -17,7 +17,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sceneshift.networks.shared_batch import Share, current_share, total_of
 
-
 _stacked: tuple[int, ...] | None = None
 
 
