@@ -51,6 +51,7 @@ _INNER: Case = None
 _LAYERS = 3
 _LOW_PART, _INNER_PART, _HIGH_PART = range(3)
 
+
 class _Rows(NamedTuple):
     """One column case of a layer."""
 
