@@ -105,3 +105,13 @@ def test_in_float32_it_is_as_near_to_the_truth_as_patch_by_patch() -> None:
     assert shared.dtype == torch.float32
     assert (shared - truth).abs().max() < 3 * (by_patch - truth).abs().max()
     assert (shared - truth).abs().max() < 1e-3 * truth.std(dim=0).min()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.usefixtures("sharing")
+def test_a_gpu_gives_a_cpu_s_logits() -> None:
+    network, sampler, pixels = discriminator(20, 7, 16), sampler_of(20, 7, 12, 9), torch.arange(0, 108, 3)
+    expected = DiscriminatorOverPatches(network).logits(sampler.padded, pixels)
+    logits = DiscriminatorOverPatches(network.cuda()).logits(sampler.padded.cuda(), pixels.cuda())
+    torch.testing.assert_close(logits.cpu(), expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
