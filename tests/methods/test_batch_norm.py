@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from sceneshift.methods import batch_norm
 from sceneshift.methods.batch_norm import calibrate_batch_norm
+from sceneshift.networks.discriminator import Discriminator
 
 
 def network() -> nn.Sequential:
@@ -85,3 +87,36 @@ def test_a_module_without_batch_norm_is_only_put_into_eval_mode() -> None:
     calibrate_batch_norm(net, nothing_may_be_read())
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     assert not net.training
+
+
+class BatchByBatch(Discriminator):
+    """A discriminator that tells the patches of each pass; as a type of its own it is given batch after batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes = [*getattr(self, "passes", []), len(x)]
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("patch_size", [5, 7])
+@pytest.mark.parametrize(("sizes", "most"), [((5, 4, 4, 4, 4), 9), ((5, 4, 4, 4, 4), 512), ((2,), 512), ((9, 3, 2), 8)])
+def test_stacked_batches_give_a_discriminator_the_statistics_of_each(
+    monkeypatch: pytest.MonkeyPatch, patch_size: int, sizes: tuple[int, ...], most: int
+) -> None:
+    monkeypatch.setattr(batch_norm, "_STACKED", most)
+    torch.manual_seed(0)
+    one_by_one = BatchByBatch(10, 3, patch_size=patch_size, width=8).double()
+    stacked = Discriminator(10, 3, patch_size=patch_size, width=8).double()
+    stacked.load_state_dict(one_by_one.state_dict())
+    # Batches so different that statistics over several of them would be others.
+    patches = [torch.randn(n, 10, patch_size, patch_size).double() * (1 + i) + i for i, n in enumerate(sizes)]
+    calibrate_batch_norm(one_by_one, iter(patches))
+    passes: list[int] = []
+    stacked.register_forward_hook(lambda _, inputs, __: passes.append(len(inputs[0])))
+    calibrate_batch_norm(stacked, iter(patches))
+    assert one_by_one.passes == list(sizes)
+    assert sum(passes) == sum(sizes)
+    assert all(n <= most or n in sizes for n in passes)
+    assert len(passes) == {9: 3, 512: 1, 8: 2}[most]
+    for name, tensor in stacked.state_dict().items():
+        torch.testing.assert_close(tensor, one_by_one.state_dict()[name], rtol=1e-11, atol=1e-12, msg=name)
+    assert all(m.momentum == 0.1 for m in stacked.modules() if isinstance(m, nn.BatchNorm2d))

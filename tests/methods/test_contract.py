@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, asdict, fields
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.methods.registry import METHODS, find_method
+from sceneshift.scenes.patches import PatchSampler
+from sceneshift.training.evaluation import predict_pixels
 
 BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
 CPU = torch.device("cpu")
@@ -267,6 +270,15 @@ class TestClassifier:
             among_giants = classifier(torch.cat([patches[:1], 1e6 * patches[1:]]))[:1]
         torch.testing.assert_close(alone, together, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(among_giants, together[:1], rtol=1e-10, atol=1e-10)
+
+    def test_pixels_get_the_class_of_their_own_patch(self, method_type: type[Method]) -> None:
+        classifier = train(build(method_type), range(3)).classifier.eval().double()
+        cube = np.random.default_rng(0).normal(size=(9, 12, BANDS))
+        sampler = PatchSampler(cube, patch_size=PATCH, device=CPU)
+        with torch.no_grad():
+            alone = torch.cat([classifier(sampler.patches(torch.tensor([pixel]))) for pixel in range(108)])
+        assert alone.std(dim=0).min() > 0
+        np.testing.assert_array_equal(predict_pixels(classifier, sampler, np.arange(108)), alone.argmax(dim=1))
 
 
 @every_method

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
+from sceneshift.networks import overlapping_patches
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.scene import Scene
@@ -43,6 +44,29 @@ def test_a_pixel_gets_the_class_of_its_own_patch(tiny_scene: Scene) -> None:
     assert predicted.dtype == np.int64
     np.testing.assert_array_equal(predicted, logits.argmax(dim=1).numpy())
     assert min(np.bincount(predicted, minlength=3)) > 20
+
+
+@pytest.mark.parametrize("patch_size", [5, 7])
+def test_pixels_side_by_side_share_what_their_patches_have_in_common(
+    tiny_scene: Scene, patch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = discriminator(tiny_scene, patch_size).double()
+    cube = np.asarray(tiny_scene.cube, dtype=np.float64)
+    sampler = PatchSampler(cube, patch_size=patch_size, device="cpu")
+    with torch.no_grad():
+        expected = network(sampler.patches(torch.arange(1200))).argmax(dim=1).numpy()
+    monkeypatch.setattr(overlapping_patches, "_PLACES", 500 * patch_size**2)
+    network.features.blocks[0].register_forward_hook(lambda *_: pytest.fail("a patch was classified by itself"))
+    done: list[tuple[int, int]] = []
+    predicted = predict_pixels(network, sampler, np.arange(1200), progress=lambda *count: done.append(count))
+    np.testing.assert_array_equal(predicted, expected)
+    assert done == [(500, 1200), (1000, 1200), (1200, 1200)]
+    assert min(np.bincount(predicted, minlength=3)) > 20
+
+
+def test_no_pixels_get_no_classes(tiny_scene: Scene) -> None:
+    sampler = PatchSampler(tiny_scene.cube, patch_size=5, device="cpu")
+    assert predict_pixels(discriminator(tiny_scene), sampler, np.empty(0, dtype=np.int64)).shape == (0,)
 
 
 def test_predicting_changes_no_statistics(tiny_scene: Scene) -> None:
@@ -103,7 +127,10 @@ def test_a_network_derived_from_the_discriminator_is_asked_itself(tiny_scene: Sc
     other = OtherHead(8, 3, patch_size=7, width=8)
     other.load_state_dict(network.state_dict())
     cube = tiny_scene.cube[:8, :9]
-    expected = predict_pixels(other, PatchSampler(cube, patch_size=7, device="cpu"), np.arange(72)).reshape(8, 9) + 1
+    sampler = PatchSampler(cube, patch_size=7, device="cpu")
+    with torch.no_grad():
+        expected = other.eval()(sampler.patches(torch.arange(72))).argmax(dim=1).reshape(8, 9).numpy() + 1
+    np.testing.assert_array_equal(predict_pixels(other, sampler, np.arange(72)).reshape(8, 9) + 1, expected)
     np.testing.assert_array_equal(map_scene(other, cube, patch_size=7, device="cpu"), expected)
     assert (expected != map_scene(network, cube, patch_size=7, device="cpu")).any()
 

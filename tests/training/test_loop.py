@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.methods.s2vnet import S2VNet, S2VNetConfig
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
+from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split, everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
+from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.loop import OBJECTIVE, EpochReport, PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
 
 CONFIG = CrossEntropyConfig(patch_size=5, batch_size=40, width=8, lr=0.01)
@@ -553,7 +556,12 @@ class TestNormalization:
         run = PairRun(plan_of(normalization=name, noise_scale=0.0, flips=False), tiny_source, CPU)
         run.train_epoch(1)
         seen: list[Tensor] = []
-        run.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+        def predict(classifier: nn.Module, sampler: PatchSampler, pixels: NDArray[np.int64], **kwargs: Any) -> Any:
+            seen.append(sampler.patches(torch.from_numpy(np.array(pixels))))
+            return predict_pixels(classifier, sampler, pixels, **kwargs)
+
+        monkeypatch.setattr("sceneshift.training.loop.predict_pixels", predict)
         run.validate()
         spectra = run.normalization.apply(tiny_source.scene.cube).reshape(-1, 8)
         trained = torch.cat([patches for patches, _ in batches])[:, :, 2, 2]

@@ -51,7 +51,8 @@ def test_bfloat16_training_keeps_float32_weights_and_predicts_in_float32(tiny_so
     floats = [t for module_state in state.values() for t in module_state.values() if t.is_floating_point()]
     assert {t.dtype for t in floats} == {torch.float32}
     seen = []
-    run.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(torch.is_autocast_enabled("cpu")))
+    last = run.classifier.features.blocks[-1]
+    last.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
     run.validate()
     assert seen
     assert not any(seen)

@@ -1,10 +1,13 @@
 """Batch norm that knows of a shared batch: its statistics are those of all workers' rows.
 
-torch's SyncBatchNorm refuses tensors on a CPU.
+torch's SyncBatchNorm refuses tensors on a CPU. Of stacked batches, several that pass a network as one, the norms of
+:mod:`sceneshift.networks.branches` take the statistics of each.
 
 Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places, W workers.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +16,28 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sceneshift.networks.shared_batch import Share, current_share, total_of
+
+_stacked: tuple[int, ...] | None = None
+
+
+@contextlib.contextmanager
+def stacked_batches(sizes: Sequence[int]) -> Iterator[None]:
+    """Within it, maps hold several batches below each other, of so many rows each.
+
+    In training mode each is normalized by its own statistics, and running ones move once, by the mean over batches. On
+    a CPU without gradients alone, and in none but a discriminator, whose norms know of it.
+    """
+    global _stacked
+    before, _stacked = _stacked, tuple(sizes)
+    try:
+        yield
+    finally:
+        _stacked = before
+
+
+def stacked_sizes() -> tuple[int, ...] | None:
+    """The rows of each of the batches that are stacked now; None where a map is one batch."""
+    return _stacked
 
 
 class BatchNorm1d(nn.BatchNorm1d):
@@ -33,22 +58,26 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(x) if share is None else _shared_norm(self, x, share)
 
 
-def move_running_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
+def move_running_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int | Tensor) -> None:
     """Move a norm's running statistics by a batch, as `nn.BatchNorm2d` does in training mode.
 
     Args:
         norm: With running statistics and a momentum.
-        mean: (C,), of the batch.
-        variance: (C,), of the batch, sum of squares over N.
-        count: N, 2 or more.
+        mean: (C,), of the batch; (batches, C) of stacked ones, whose mean counts.
+        variance: Likewise, sum of squares over N.
+        count: N, 2 or more; of stacked batches (batches, 1).
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
+    unbiased = variance * (count / (count - 1))
+    if mean.ndim > 1:
+        norm.num_batches_tracked += len(mean) - 1
+        mean, unbiased = mean.mean(dim=0), unbiased.mean(dim=0)
     norm.num_batches_tracked += 1
     norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
-    norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var), norm.momentum)
+    norm.running_var.lerp_(unbiased.to(norm.running_var), norm.momentum)
 
 
 def _shared_norm(norm: _BatchNorm, x: Tensor, share: Share) -> Tensor:

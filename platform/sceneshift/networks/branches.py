@@ -3,6 +3,7 @@
 Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.batch_norm import move_running_statistics
+from sceneshift.networks.batch_norm import move_running_statistics, stacked_sizes
 from sceneshift.networks.cpu_kernels import pool, rectify
 from sceneshift.networks.shared_batch import Share, current_share, total_of
 
@@ -40,6 +41,11 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
     if x.device.type != "cpu":
         return weights[0] * F.relu(x_norm(x)) + weights[1] * F.relu(y_norm(y))
     x, y = (branch.contiguous(memory_format=torch.channels_last) for branch in (x, y))
+    if x_norm.training and (sizes := stacked_sizes()) is not None:
+        of_x, of_y = _stacked_affines(x, x_norm, sizes), _stacked_affines(y, y_norm, sizes)
+        both = torch.cat([weights[0] * of_x, weights[1] * of_y], dim=1).to(torch.promote_types(x.dtype, torch.float32))
+        batches = zip(x.split(sizes), y.split(sizes), both, strict=True)
+        return torch.cat([rectify.blend(*batch) for batch in batches])
     share = current_share() if x_norm.training else None
     x_mean, x_rstd, count = _statistics(x, x_norm, share)
     y_mean, y_rstd, _ = _statistics(y, y_norm, share)
@@ -86,6 +92,16 @@ def _statistics(x: Tensor, norm: nn.BatchNorm2d, share: Share | None) -> tuple[T
     return mean, (variance + norm.eps).rsqrt(), count
 
 
+def _stacked_affines(x: Tensor, norm: nn.BatchNorm2d, sizes: Sequence[int]) -> Tensor:
+    """Scale and shift of `BN(x)` for each of the stacked batches, (batches, 2, C) float64; moves running statistics."""
+    first, second = torch.stack([rectify.moments(batch) for batch in x.split(list(sizes))]).unbind(1)
+    counts = first.new_tensor(sizes)[:, None] * (x.shape[2] * x.shape[3])
+    mean = first / counts
+    variance = (second / counts - mean**2).clamp_min(0)
+    move_running_statistics(norm, mean, variance, counts)
+    return _affine(norm.weight, norm.bias, mean, (variance + norm.eps).rsqrt()).transpose(0, 1)
+
+
 def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
     """`ReLU(BN(x))` on a CPU, followed by channels of ones.
 
@@ -101,6 +117,10 @@ def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
         InvalidInputError: In training mode, the map holds one value a channel.
     """
     x = x.contiguous(memory_format=torch.channels_last)
+    if norm.training and (sizes := stacked_sizes()) is not None:
+        affines = _stacked_affines(x, norm, sizes).to(torch.promote_types(x.dtype, torch.float32))
+        batches = zip(x.split(sizes), affines, strict=True)
+        return torch.cat([rectify.rectify(batch, affine, num_ones) for batch, affine in batches])
     share = current_share() if norm.training else None
     mean, rstd, count = _statistics(x, norm, share)
     out: Tensor = _RectifiedNorm.apply(  # type: ignore[no-untyped-call]

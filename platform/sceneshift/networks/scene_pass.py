@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.networks.discriminator import Discriminator, DiscriminatorBlock
+from sceneshift.networks.folding import FoldedBlock, fold_block, own
 
 #: In smaller patches a place can feel the low and the high border at once.
 SMALLEST_PATCH = 7
@@ -50,8 +51,6 @@ _INNER: Case = None
 _LAYERS = 3
 _LOW_PART, _INNER_PART, _HIGH_PART = range(3)
 
-_Filter: TypeAlias = tuple[Tensor, Tensor]  # weight, bias
-
 
 class _Rows(NamedTuple):
     """One column case of a layer."""
@@ -59,15 +58,6 @@ class _Rows(NamedTuple):
     low: Tensor
     inner: Tensor
     high: Tensor
-
-
-class _Block(NamedTuple):
-    """A discriminator block with batch norm and branch weights folded in."""
-
-    reduce: _Filter
-    expand: tuple[_Filter, ...]  # one a tap, a kernel value for every channel
-    spectral: _Filter
-    spatial: _Filter  # the 3x3 kernel's columns below each other: (3 * d, channels, 3, 1)
 
 
 class DiscriminatorOverScene:
@@ -107,15 +97,15 @@ class DiscriminatorOverScene:
         self._accurate = torch.promote_types(self.dtype, torch.float32)
         with torch.no_grad():
             blend = discriminator.features.blend.softmax(0)
-            self._blocks: list[_Block] = []
+            self._blocks: list[FoldedBlock] = []
             for block in discriminator.features.blocks:
                 assert isinstance(block, DiscriminatorBlock)
-                self._blocks.append(_fold_block(block, blend, self.dtype if self._blocks else self._accurate))
+                self._blocks.append(fold_block(block, blend, self.dtype if self._blocks else self._accurate))
             side = self.patch_size // 2
             weight = first.weight.view(self.width, -1, side, side)
-            self._head = [_own(part, self.dtype) for part in weight.split([1, 1, side - 3, 1], dim=3)]
-            self._bias = _own(first.bias, self._accurate)
-            self._last = _own(last.weight, self._accurate), _own(last.bias, self._accurate)
+            self._head = [own(part, self.dtype) for part in weight.split([1, 1, side - 3, 1], dim=3)]
+            self._bias = own(first.bias, self._accurate)
+            self._last = own(last.weight, self._accurate), own(last.bias, self._accurate)
 
     @torch.inference_mode()
     def predict(
@@ -309,7 +299,7 @@ def _reads(patch_size: int, layer: int) -> dict[Case, dict[int, tuple[Case, int]
     return reads
 
 
-def _products(block: _Block, strip: Tensor, taps: set[int]) -> dict[int, Tensor]:
+def _products(block: FoldedBlock, strip: Tensor, taps: set[int]) -> dict[int, Tensor]:
     """The spatial branch's product of a strip with each column of the 3x3 kernel that is asked for."""
     weight, bias = block.spatial
     width = weight.shape[0] // 3
@@ -319,7 +309,7 @@ def _products(block: _Block, strip: Tensor, taps: set[int]) -> dict[int, Tensor]
     return {tap - 1: part for tap, part in zip(range(first, last + 1), parts, strict=True)}
 
 
-def _kernels(block: _Block, x: Tensor) -> list[Tensor]:
+def _kernels(block: FoldedBlock, x: Tensor) -> list[Tensor]:
     """The involution's kernels, a value for every channel: nine tensors of x's shape."""
     hidden = F.conv2d(x, *block.reduce).relu_()
     return [F.conv2d(hidden, *tap).relu_() for tap in block.expand]
@@ -362,37 +352,3 @@ def _stack(rows: list[Tensor]) -> Tensor:
 def _new(like: Tensor, shape: Sequence[int]) -> Tensor:
     """An empty tensor, channels last by order: with a batch of one torch can't tell it from strides."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-
-
-def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d, scale: Tensor | float = 1.0) -> _Filter:
-    """A convolution without bias, its batch norm in eval mode and a positive factor, as one filter."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    bias = norm.bias - norm.running_mean * factor
-    return convolution.weight * (scale * factor)[:, None, None, None], scale * bias
-
-
-def _fold_block(block: DiscriminatorBlock, blend: Tensor, dtype: torch.dtype) -> _Block:
-    """A block's filters; `blend` is its two branch weights, which ReLU lets through because they are positive."""
-    involution = block.involution
-    channels = torch.arange(involution.channels, device=blend.device)
-    groups = (channels // involution.channels_per_group).clamp_max(involution.groups - 1)
-    assert involution.expand.bias is not None
-    weight, bias = _fold(block.spatial, block.spatial_norm, blend[1])
-    no_bias = torch.zeros_like(bias)
-    filters = (
-        _fold(involution.reduce, involution.norm),
-        _fold(block.spectral, block.spectral_norm, blend[0]),
-        # Columns of the 3x3 kernel below each other; the middle one, which no patch's place lacks, has the bias.
-        (torch.cat(weight.split(1, dim=3)), torch.cat((no_bias, bias, no_bias))),
-        *((involution.expand.weight[9 * groups + tap], involution.expand.bias[9 * groups + tap]) for tap in range(9)),
-    )
-    reduce, spectral, spatial, *expand = ((_own(weight, dtype), _own(bias, dtype)) for weight, bias in filters)
-    return _Block(reduce, tuple(expand), spectral, spatial)
-
-
-def _own(parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A copy that no training changes, in the layout convolutions are fastest with."""
-    layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
-    return parameter.detach().to(dtype, copy=True).contiguous(memory_format=layout)

@@ -11,6 +11,7 @@ from pyarrow import fs
 from torch import nn
 
 from sceneshift.errors import InvalidInputError, StorageError, first_line
+from sceneshift.training.packing import pack, unpack
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:^|/)epoch_(\d{5})\.ckpt$")
@@ -21,7 +22,8 @@ _PROBE_BYTES = 1 << 16
 class CheckpointFolder:
     """The checkpoints of one trial: one file an epoch, the last two kept.
 
-    A file is a SHA-256 digest followed by what ``torch.save`` wrote. It is written under a temporary name and
+    A file is a SHA-256 digest followed by what ``torch.save`` wrote of the packed state
+    (:mod:`sceneshift.training.packing`). It is written under a temporary name and
     moved, so a file of the right name is whole unless the disk damaged it, which the digest tells.
 
     Args:
@@ -70,7 +72,7 @@ class CheckpointFolder:
             StorageError: The location can't be written.
         """
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(pack(state), buffer)
         payload = buffer.getvalue()
         final = f"{self._path}/epoch_{epoch:05d}.ckpt"
         try:
@@ -124,8 +126,7 @@ class CheckpointFolder:
         if hashlib.sha256(payload).digest() != digest:
             _LOG.warning("checkpoint %s is damaged and left aside", path)
             return None
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        return state
+        return unpack(torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True))
 
 
 def weights_hash(module: nn.Module) -> str:

@@ -3,6 +3,7 @@
 Shape letters: H rows, W columns, B batch, C bands, P patch, K classes, N pixels.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sceneshift.networks.discriminator import Discriminator
+from sceneshift.networks.overlapping_patches import DiscriminatorOverPatches
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.training.scene_mapping import PREDICTION_BATCH, Prepare, classify_tiles
 from sceneshift.training.workers import Workers
@@ -26,6 +29,9 @@ def predict_pixels(
 ) -> NDArray[np.int64]:
     """Classify single pixels from the patches around them.
 
+    Of a discriminator, what patches of neighbouring pixels have in common is computed once
+    (:mod:`sceneshift.networks.overlapping_patches`).
+
     Args:
         classifier: (B, C, P, P) to (B, K); put into eval mode.
         sampler: The scene's patches.
@@ -40,10 +46,19 @@ def predict_pixels(
     indices = torch.from_numpy(np.array(pixels)).to(sampler.device)
     workers = workers or Workers()
     classes = torch.zeros(len(pixels), dtype=torch.int64, device=sampler.device)
+    over_patches, size = None, PREDICTION_BATCH
+    # Not isinstance: a subclass may compute something else.
+    if type(classifier) is Discriminator and classifier.patch_size == sampler.patch_size:
+        over_patches = DiscriminatorOverPatches(classifier)
+        size = max(1, min(over_patches.patches_at_once, math.ceil(len(pixels) / workers.num)))
     # Whole batches in turn: also a network that looks at its batch says what it would say to one worker.
-    for start in range(workers.rank * PREDICTION_BATCH, len(pixels), workers.num * PREDICTION_BATCH):
-        batch = slice(start, start + PREDICTION_BATCH)
-        classes[batch] = classifier(sampler.patches(indices[batch])).argmax(dim=1)
+    for start in range(workers.rank * size, len(pixels), workers.num * size):
+        batch = slice(start, start + size)
+        if over_patches is None:
+            logits = classifier(sampler.patches(indices[batch]))
+        else:
+            logits = over_patches.logits(sampler.padded, indices[batch])
+        classes[batch] = logits.argmax(dim=1)
         if progress is not None:
             progress(min(batch.stop, len(pixels)), len(pixels))
     predicted: NDArray[np.int64] = workers.total(classes).cpu().numpy()
