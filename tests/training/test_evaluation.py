@@ -90,9 +90,10 @@ def test_a_map_does_not_depend_on_the_batch(tiny_scene: Scene, monkeypatch: pyte
     cube = np.asarray(tiny_scene.cube, dtype=np.float64)
     expected = map_scene(network, cube, patch_size=5, device="cpu")
     sizes = []
-    network.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    by_patch = torch.nn.Sequential(network)
+    by_patch.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     monkeypatch.setattr(scene_mapping, "PREDICTION_BATCH", batch)
-    np.testing.assert_array_equal(map_scene(network, cube, patch_size=5, device="cpu"), expected)
+    np.testing.assert_array_equal(map_scene(by_patch, cube, patch_size=5, device="cpu"), expected)
     assert max(sizes) == batch
     assert sum(sizes) == 1200
     assert len(np.unique(expected)) == 3

@@ -8,10 +8,21 @@ import torch
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import find_method
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.training.evaluation import map_scene
 from sceneshift.training.loop import PairRun, TrainingPlan, train
 from sceneshift.training.precision import check_precision, computing_in
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def tf32_by_default():
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    yield
+    torch.backends.cudnn.conv.fp32_precision = before
+
+
 PLAN = TrainingPlan(
     method="s2amsnet",
     config=S2AMSnetConfig(patch_size=5, batch_size=30, width=8, generator_channels=6),
@@ -67,6 +78,34 @@ def test_bfloat16_moves_the_losses_by_no_more_than_its_rounding(tiny_source):
     assert losses["float32"] != losses["bfloat16"]
     for name, value in losses["float32"].items():
         assert losses["bfloat16"][name] == pytest.approx(value, rel=0.15, abs=0.05), name
+
+
+def test_evaluation_asks_a_gpu_for_float32_proper(tiny_source, monkeypatch, tf32_by_default):
+    # Of a GPU's convolutions PyTorch asks TF32 by its own default.
+    run = PairRun(PLAN, tiny_source, CPU)
+    seen = []
+    convolve = torch.nn.functional.conv2d
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "conv2d",
+        lambda *args, **kwargs: seen.append(torch.backends.cudnn.conv.fp32_precision) or convolve(*args, **kwargs),
+    )
+    monkeypatch.setattr(
+        torch.nn.Conv2d,
+        "_conv_forward",
+        lambda self, x, weight, bias: torch.nn.functional.conv2d(
+            x, weight, bias, self.stride, self.padding, self.dilation, self.groups
+        ),
+    )
+    for work in (
+        run.prepare_evaluation,
+        run.validate,
+        lambda: map_scene(run.classifier, tiny_source.scene.cube, patch_size=5, device=CPU),
+    ):
+        seen.clear()
+        work()
+        assert set(seen) == {"ieee"}
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"
 
 
 @pytest.mark.parametrize("method", ["s2amsnet", "cross_entropy"])

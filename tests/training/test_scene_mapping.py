@@ -7,6 +7,7 @@ from torch import nn
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
+from sceneshift.networks import overlapping_patches
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import PatchSampler
@@ -62,7 +63,10 @@ def test_nor_on_the_memory_or_the_batch(
     network = discriminator(cube, patch_size)
     expected = logits_of(network, cube, patch_size)
     monkeypatch.setattr(scene_mapping, "PREDICTION_BATCH", 7)
+    monkeypatch.setattr(overlapping_patches, "_PLACES", 12 * patch_size**2)
     np.testing.assert_allclose(logits_of(network, cube, patch_size, tile_bytes=tile_bytes), expected, atol=1e-9)
+    by_patch = torch.nn.Sequential(network)
+    np.testing.assert_allclose(logits_of(by_patch, cube, patch_size, tile_bytes=tile_bytes), expected, atol=1e-9)
 
 
 def test_a_scene_smaller_than_a_patch_is_continued_by_reflection(tiny_scene: Scene) -> None:

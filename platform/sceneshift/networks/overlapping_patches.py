@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sceneshift.errors import InvalidInputError
 from sceneshift.networks.branches import max_pool
 from sceneshift.networks.discriminator import Discriminator, DiscriminatorBlock
 from sceneshift.networks.folding import fold_block
@@ -71,7 +72,15 @@ class DiscriminatorOverPatches:
 
         Returns:
             (N, K).
+
+        Raises:
+            InvalidInputError: The scene has another number of bands.
         """
+        if scene.shape[2] != self._discriminator.bands:
+            raise InvalidInputError(
+                f"got a scene of shape {tuple(scene.shape)}; expected {self._discriminator.bands} bands; pass a scene "
+                f"with the bands the network was built for"
+            )
         side, wide = self._discriminator.patch_size, scene.shape[1]
         rows = scene.reshape(-1, scene.shape[2])
         width, steps = wide - (side - 1), torch.arange(side, device=scene.device)

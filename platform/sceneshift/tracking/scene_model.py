@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line
 from sceneshift.methods.registry import find_method
-from sceneshift.networks.scene_pass import TILE_BYTES
 from sceneshift.scenes.alignment import BandResampling, resample_to
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
 from sceneshift.tracking.model_description import ModelDescription
-from sceneshift.training.scene_mapping import PREDICTION_BATCH, Prepare, Tile, classify_tiles
+from sceneshift.training.precision import computing_in
+from sceneshift.training.scene_mapping import Prepare, Tile, classify_tiles, prediction_batch
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class SceneModel:
         ready: ReadyScene,
         *,
         tile_shape: tuple[int, int] | None = None,
-        tile_bytes: int = TILE_BYTES,
+        tile_bytes: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[Tile]:
         """Logits of every pixel, tile by tile; see :func:`sceneshift.training.scene_mapping.classify_tiles`."""
@@ -236,8 +236,9 @@ class SceneModel:
                 told.source_values, ValueSummary.of(last), normalization=str(told.normalization["name"])
             )
         normalized = torch.from_numpy(np.ascontiguousarray(self._normalization.apply(last).transpose(0, 3, 1, 2)))
-        batches = torch.split(normalized.to(self.device), PREDICTION_BATCH)
-        return torch.cat([self.classifier(batch) for batch in batches]).cpu()
+        batches = torch.split(normalized.to(self.device), prediction_batch(self.device))
+        with computing_in("float32", self.device):
+            return torch.cat([self.classifier(batch) for batch in batches]).cpu()
 
     def _told(self, scene: UnlabelledScene | NDArray[np.generic], check_values: bool) -> ReadyScene:
         ready = self.ready(scene, check_values=check_values)

@@ -14,7 +14,8 @@ from torch import nn
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.overlapping_patches import DiscriminatorOverPatches
 from sceneshift.scenes.patches import PatchSampler
-from sceneshift.training.scene_mapping import PREDICTION_BATCH, Prepare, classify_tiles
+from sceneshift.training.precision import computing_in
+from sceneshift.training.scene_mapping import Prepare, classify_tiles, prediction_batch
 from sceneshift.training.workers import Workers
 
 
@@ -46,7 +47,7 @@ def predict_pixels(
     indices = torch.from_numpy(np.array(pixels)).to(sampler.device)
     workers = workers or Workers()
     classes = torch.zeros(len(pixels), dtype=torch.int64, device=sampler.device)
-    over_patches, size = None, PREDICTION_BATCH
+    over_patches, size = None, prediction_batch(sampler.device)
     # Not isinstance: a subclass may compute something else.
     if type(classifier) is Discriminator and classifier.patch_size == sampler.patch_size:
         over_patches = DiscriminatorOverPatches(classifier)
@@ -54,10 +55,11 @@ def predict_pixels(
     # Whole batches in turn: also a network that looks at its batch says what it would say to one worker.
     for start in range(workers.rank * size, len(pixels), workers.num * size):
         batch = slice(start, start + size)
-        if over_patches is None:
-            logits = classifier(sampler.patches(indices[batch]))
-        else:
-            logits = over_patches.logits(sampler.padded, indices[batch])
+        with computing_in("float32", sampler.device):
+            if over_patches is None:
+                logits = classifier(sampler.patches(indices[batch]))
+            else:
+                logits = over_patches.logits(sampler.padded, indices[batch])
         classes[batch] = logits.argmax(dim=1)
         if progress is not None:
             progress(min(batch.stop, len(pixels)), len(pixels))

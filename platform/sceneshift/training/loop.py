@@ -213,7 +213,8 @@ class PairRun:
         pixel once, or as many as such batches hold at the configuration's batch size.
         """
         if self.config.calibrate_bn:
-            calibrate_batch_norm(self.classifier, self._calibration_batches())
+            with computing_in("float32", self._sampler.device):
+                calibrate_batch_norm(self.classifier, self._calibration_batches())
 
     def validate(self) -> Scores:
         """Score the validation pixels of the classes that are scored."""
