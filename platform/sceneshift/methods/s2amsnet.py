@@ -303,6 +303,8 @@ class S2AMSnet(Method):
             depths = self.encoder(torch.cat([patches, domains.a, domains.b]))
         features = [depth.chunk(3) for depth in depths]
         source = [f[0] for f in features]
+        # The patches themselves. Nobody needs their gradient, which the largest products of all would go into.
+        source[0] = source[0].detach()
         terms = [
             mutual_information(
                 source,
