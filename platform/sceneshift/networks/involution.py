@@ -229,12 +229,14 @@ class _GeneratedInvolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, hidden, weight = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
-        grad_x, grad_hidden = torch.empty_like(x), torch.empty_like(hidden)
+        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        grad_hidden = torch.empty_like(hidden)
         # The sum over chunks is taken in float32 at least.
         grad_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
         for chunk in _chunks(x, weight):
             logits = _generate(hidden[chunk], weight)
-            grad_logits = involve_backward(x[chunk], logits, grad[chunk], ctx.channels_per_group, grad_x=grad_x[chunk])
+            here = None if grad_x is None else grad_x[chunk]
+            grad_logits = involve_backward(x[chunk], logits, grad[chunk], ctx.channels_per_group, grad_x=here)
             for_hidden, for_weight, _ = torch.ops.aten.convolution_backward(
                 _rows(grad_logits),
                 _rows(hidden[chunk]),

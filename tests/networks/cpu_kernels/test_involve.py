@@ -46,6 +46,7 @@ def check(x: Tensor, logits: Tensor, grad: Tensor) -> None:
     out, grad_x = torch.full_like(x, 7.0), torch.full_like(x, 7.0)
     involve(x, logits, per_group(x.shape[1]), out=out)
     grad_logits = involve_backward(x, logits, grad, per_group(x.shape[1]), grad_x=grad_x)
+    assert torch.equal(involve_backward(x, logits, grad, per_group(x.shape[1]), grad_x=None), grad_logits)
     for got, want in zip((out, grad_x, grad_logits), (expected, *expected_grads), strict=True):
         assert got.dtype == x.dtype
         torch.testing.assert_close(got.double(), want.detach(), rtol=rtol, atol=atol)

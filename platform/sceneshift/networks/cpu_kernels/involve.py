@@ -108,6 +108,7 @@ def _involve_backward(
     grad_x: Any,  # noqa: ANN401
     grad_logits: Any,  # noqa: ANN401
     per_group: int,
+    needs_x: bool,
     padded: Any,  # noqa: ANN401
     kernels: Any,  # noqa: ANN401
     here: Any,  # noqa: ANN401
@@ -134,11 +135,15 @@ def _involve_backward(
                     # The three taps of a line lie side by side: one long loop.
                     seen, total = lines[row + line, window], flat_sums[row + line, window]
                     kernel, product = flat_kernels[line], flat_products[line]
-                    for i in range(3 * channels):
-                        total[i] += kernel[i] * here[i]
-                        product[i] = seen[i] * here[i]
+                    if needs_x:
+                        for i in range(3 * channels):
+                            total[i] += kernel[i] * here[i]
+                            product[i] = seen[i] * here[i]
+                    else:
+                        for i in range(3 * channels):
+                            product[i] = seen[i] * here[i]
                 _collect(products, logits[patch, row, column], grad_logits[patch, row, column], per_group)
-        for row in range(height):
+        for row in range(height if needs_x else 0):
             for column in range(width):
                 total, target = sums[row + 1, column + 1], grad_x[patch, row, column]
                 for c in range(channels):
@@ -159,7 +164,7 @@ def involve(x: Tensor, kernel_logits: Tensor, channels_per_group: int, *, out: T
 
 
 def involve_backward(
-    x: Tensor, kernel_logits: Tensor, grad: Tensor, channels_per_group: int, *, grad_x: Tensor
+    x: Tensor, kernel_logits: Tensor, grad: Tensor, channels_per_group: int, *, grad_x: Tensor | None
 ) -> Tensor:
     """Gradients of :func:`involve` with respect to x and to the logits.
 
@@ -168,14 +173,20 @@ def involve_backward(
         kernel_logits: As there.
         grad: (B, C, H, W), channels last: the gradient of the result.
         channels_per_group: As there.
-        grad_x: (B, C, H, W), channels last: where the gradient of x goes.
+        grad_x: (B, C, H, W), channels last: where the gradient of x goes; None where nobody needs it.
 
     Returns:
         The gradient of the logits.
     """
     grad_logits = torch.empty_like(kernel_logits)
-    maps = [array_of(t) for t in (x, kernel_logits, grad, grad_x, grad_logits)]
-    share(_involve_backward, maps, channels_per_group, scratch=lambda: _working_memory(x)[:2] + _working_memory(x)[3:])
+    needs_x = grad_x is not None
+    # A kernel is handed an array in any case.
+    maps = [array_of(t) for t in (x, kernel_logits, grad, x if grad_x is None else grad_x, grad_logits)]
+
+    def scratch() -> list[NDArray[Any]]:
+        return _working_memory(x)[:2] + _working_memory(x)[3:]
+
+    share(_involve_backward, maps, channels_per_group, needs_x, scratch=scratch)
     return grad_logits
 
 
