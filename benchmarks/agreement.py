@@ -70,7 +70,7 @@ def our_step(ours: S2AMSnet, batch: Batch, *, moved: Mapping[str, Tensor], preci
     """Our network's step with the batch's draws; `moved` is the discriminator's state for the max step."""
     noise = iter(batch.noise)
     ours._draw_noise = lambda batch: next(noise)  # type: ignore[method-assign]
-    ours._betas.copy_(torch.tensor(batch.betas))
+    ours._betas.copy_(torch.tensor(batch.betas, dtype=torch.float64))
     patches = batch.patches.to(memory_format=torch.channels_last)
     for module in ours.modules().values():
         module.train()

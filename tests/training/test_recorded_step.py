@@ -37,9 +37,10 @@ SIZES = [16, 16, 15, 16, 15, 15, 16]
 
 @pytest.fixture
 def same_sums() -> Iterator[None]:
+    before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     yield
-    torch.backends.cudnn.deterministic = False
+    torch.backends.cudnn.deterministic = before
 
 
 def build(name: str, **changes: Any) -> Method:

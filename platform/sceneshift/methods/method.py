@@ -225,7 +225,7 @@ class Method(ABC):
         for name, optimizer in self.optimizers().items():
             kept = state["optimizers"][name]
             # How Adam computes is this device's affair, also where another device wrote the state.
-            own = [{"fused": group["fused"]} for group in optimizer.param_groups]
+            own = [{name: group[name] for name in ("fused", "capturable")} for group in optimizer.param_groups]
             groups = [group | here for group, here in zip(kept["param_groups"], own, strict=True)]
             optimizer.load_state_dict(kept | {"param_groups": groups})
         self.generator.set_state(state["generator"].cpu())

@@ -105,8 +105,8 @@ class TuneArgs:
     actor."""
 
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices; bfloat16 costs
-    accuracy on scenes whose classes have like spectra."""
+    """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices, bfloat16
+    for processors and GPUs with its instructions."""
 
     compile: bool = False
     """Compile the networks with torch.compile: minutes at the start of a trial, for GPUs and long trials."""

@@ -91,7 +91,8 @@ def predict_scene(arguments: PredictArgs) -> str:
             scene, told, probabilities=arguments.probabilities, confidence=arguments.confidence
         )
         bar = _progress_bar()
-        for tile in model.tiles(ready, tile_bytes=arguments.tile_mib * 2**20, progress=bar):
+        tile_bytes = None if arguments.tile_mib is None else arguments.tile_mib * 2**20
+        for tile in model.tiles(ready, tile_bytes=tile_bytes, progress=bar):
             prediction.add(tile)
         seconds = time.monotonic() - started
         scores = None if truth is None else truth.score(prediction.class_map)

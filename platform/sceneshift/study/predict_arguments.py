@@ -43,8 +43,9 @@ class PredictArgs:
     confidence: bool = False
     """Write the probability of the class each pixel was given."""
 
-    tile_mib: int = 512
-    """Memory for the tile worked on, in MiB. The map doesn't depend on it."""
+    tile_mib: int | None = None
+    """Memory for the tile worked on, in MiB; by default 512, on a GPU an eighth of its own, at most 8192. The map
+    doesn't depend on it."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: on a GPU where there is one."""
@@ -79,7 +80,7 @@ class PredictArgs:
             raise InvalidInputError("--class-names says what the numbers of --labels mean; give --labels as well.")
         if self.class_names is not None and self.labels == OWN_LABELS:
             raise InvalidInputError("--labels own has class names of its own; leave out --class-names.")
-        if self.tile_mib < 1:
+        if self.tile_mib is not None and self.tile_mib < 1:
             raise InvalidInputError(f"--tile-mib {self.tile_mib}: expected at least 1.")
         if self.threads is not None and self.threads < 1:
             raise InvalidInputError(f"--threads {self.threads}: expected at least 1.")

@@ -54,7 +54,7 @@ class RecordedStep:
         rates = [group["lr"] for group in groups]
         if rates != self._rates:
             self._rates = rates
-            self._recordings.clear()
+            self.forget()
         self._method.draw_on_host()
         if patches.shape not in self._recordings:
             self._recordings[patches.shape] = None
@@ -63,18 +63,21 @@ class RecordedStep:
         if recording is None:
             for group in groups:
                 group["capturable"] = True  # what torch asks for before it records an optimizer
-            recording = self._recordings[patches.shape] = self._record(patches, labels)
-            for group in groups:
-                group["capturable"] = False
+            try:
+                recording = self._recordings[patches.shape] = self._record(patches, labels)
+            finally:
+                for group in groups:
+                    group["capturable"] = False
         recording.patches.copy_(patches)
         recording.labels.copy_(labels)
         recording.graph.replay()
         return {name: term.clone() for name, term in recording.terms.items()}
 
     def forget(self) -> None:
-        """Record anew what comes next: to be called where the state was replaced, of which a recording holds the old.
+        """Give back the recordings' memory; what comes next is recorded anew.
 
-        Optimizers put new tensors in place of theirs when they load a state.
+        To be called where the state was replaced, since optimizers put new tensors in place of theirs when they load
+        one, and a recording holds the old.
         """
         self._recordings.clear()
 
@@ -91,7 +94,10 @@ class RecordedStep:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._method.generator)
         patches, labels = patches.clone(memory_format=torch.contiguous_format), labels.clone()
+        # A recording keeps the memory of a whole step. Those of one run, which are never replayed at once, share it.
+        pool = next((made.graph.pool() for made in self._recordings.values() if made is not None), None)
         # What other threads ask of the GPU meanwhile does no harm to it.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"), self._computing():
+        recording = torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local")
+        with recording, self._computing():
             terms = self._method.step(patches, labels)
         return _Recording(graph=graph, patches=patches, labels=labels, terms=terms)
