@@ -175,8 +175,8 @@ class PairRun:
         self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)
         self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(device)
         self._computing = partial(computing_in, plan.precision, device)
-        records = device.type == "cuda" and self._workers.num == 1 and not plan.compile
-        self._recorded_step = RecordedStep(self.method, self._computing) if records else None
+        alone_on_gpu = device.type == "cuda" and self._workers.num == 1
+        self._recorded_step = RecordedStep(self.method, self._computing) if alone_on_gpu else None
         self.method.begin(self._sampler.spectra(self._pixels), self._labels)
         self._workers.agree_on(self.method.modules().values())
 
