@@ -156,17 +156,19 @@ class _Overlapping:
         halo = self._patch_size - 1
         height, width = padded.shape[0] - halo, padded.shape[1] - halo
         scene = torch.from_numpy(padded).to(self._device)
-        pixels = torch.arange(height * width, device=self._device).view(height, width)
         # Square blocks: their patches share most.
         side = math.isqrt(self._over_patches.patches_at_once)
         rows, done = [], 0
-        for band in pixels.split(side):
-            parts = []
-            for block in band.split(side, dim=1):
-                parts.append(self._over_patches.logits(scene, block.flatten()).view(*block.shape, -1))
-                done += block.numel()
+        for top in range(0, height, side):
+            blocks = []
+            for left in range(0, width, side):
+                seen = scene[top : top + side + halo, left : left + side + halo]
+                tall, wide = seen.shape[0] - halo, seen.shape[1] - halo
+                pixels = torch.arange(tall * wide, device=self._device)
+                blocks.append(self._over_patches.logits(seen, pixels).view(tall, wide, -1))
+                done += len(pixels)
                 tell(done)
-            rows.append(torch.cat(parts, dim=1))
+            rows.append(torch.cat(blocks, dim=1))
         return torch.cat(rows)
 
 
