@@ -1,28 +1,16 @@
 """Patches whose first block is shared get the logits that each gets by itself."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sceneshift.networks import overlapping_patches
 from sceneshift.networks.discriminator import Discriminator, DiscriminatorBlock
 from sceneshift.networks.overlapping_patches import DiscriminatorOverPatches
 from sceneshift.scenes.patches import PatchSampler
-
-
-def discriminator(bands: int, patch_size: int, width: int) -> Discriminator:
-    """A float64 network whose weights, biases, branch weights and statistics are all away from where they start."""
-    torch.manual_seed(bands + patch_size)
-    network = Discriminator(bands, 4, patch_size=patch_size, width=width).double().eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.5)
-                module.running_var.uniform_(0.5, 2)
-    return network
 
 
 def sampler_of(bands: int, patch_size: int, height: int, width: int) -> PatchSampler:
@@ -53,7 +41,9 @@ def sharing(monkeypatch: pytest.MonkeyPatch) -> None:
         (4, 13, 6, (5, 4)),  # smaller than a patch both ways
     ],
 )
-def test_logits_are_those_of_every_patch(bands: int, patch_size: int, width: int, shape: tuple[int, int]) -> None:
+def test_logits_are_those_of_every_patch(
+    discriminator: Callable[..., Discriminator], bands: int, patch_size: int, width: int, shape: tuple[int, int]
+) -> None:
     network, sampler = discriminator(bands, patch_size, width), sampler_of(bands, patch_size, *shape)
     pixels = torch.arange(shape[0] * shape[1])
     expected = alone(network, sampler, pixels)
@@ -64,7 +54,9 @@ def test_logits_are_those_of_every_patch(bands: int, patch_size: int, width: int
 
 
 @pytest.mark.usefixtures("sharing")
-def test_patches_may_lie_anywhere_and_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patches_may_lie_anywhere_and_in_any_order(
+    discriminator: Callable[..., Discriminator], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(overlapping_patches, "_BATCH", 3)
     network, sampler = discriminator(4, 5, 6), sampler_of(4, 5, 20, 30)
     # All four corners, neighbours along each axis, a pixel twice, and one far from all others.
@@ -76,7 +68,7 @@ def test_patches_may_lie_anywhere_and_in_any_order(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("pixels", "shared"), [(range(600), True), (range(0, 600, 97), False)])
 def test_the_first_block_is_shared_where_patches_overlap(
-    monkeypatch: pytest.MonkeyPatch, pixels: range, shared: bool
+    discriminator: Callable[..., Discriminator], monkeypatch: pytest.MonkeyPatch, pixels: range, shared: bool
 ) -> None:
     network, sampler = discriminator(4, 7, 6), sampler_of(4, 7, 20, 30)
     first = network.features.blocks[0]
@@ -91,7 +83,7 @@ def test_the_first_block_is_shared_where_patches_overlap(
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-11 * float(expected.abs().max()))
 
 
-def test_in_float32_it_is_as_near_to_the_truth_as_patch_by_patch() -> None:
+def test_in_float32_it_is_as_near_to_the_truth_as_patch_by_patch(discriminator: Callable[..., Discriminator]) -> None:
     """The shape of a real scene: 200 bands whose pixels are of unit length."""
     cube = np.random.default_rng(0).uniform(0.5, 1, size=(30, 20, 200)).astype(np.float32)
     cube /= np.linalg.norm(cube, axis=2, keepdims=True)
@@ -110,7 +102,7 @@ def test_in_float32_it_is_as_near_to_the_truth_as_patch_by_patch() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.usefixtures("sharing")
-def test_a_gpu_gives_a_cpu_s_logits() -> None:
+def test_a_gpu_gives_a_cpu_s_logits(discriminator: Callable[..., Discriminator]) -> None:
     network, sampler, pixels = discriminator(20, 7, 16), sampler_of(20, 7, 12, 9), torch.arange(0, 108, 3)
     expected = DiscriminatorOverPatches(network).logits(sampler.padded, pixels)
     logits = DiscriminatorOverPatches(network.cuda()).logits(sampler.padded.cuda(), pixels.cuda())

@@ -1,10 +1,12 @@
 """The discriminator over a whole scene gives what it gives patch by patch."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
@@ -12,20 +14,6 @@ from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.scene_pass import DiscriminatorOverScene
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.scene import Scene
-
-
-def discriminator(bands: int, patch_size: int, width: int, *, classes: int = 4) -> Discriminator:
-    """A float64 network whose weights, biases, branch weights and statistics are all away from where they start."""
-    torch.manual_seed(bands + patch_size)
-    network = Discriminator(bands, classes, patch_size=patch_size, width=width).double().eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.5)
-                module.running_var.uniform_(0.5, 2)
-    return network
 
 
 def padded(bands: int, patch_size: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -56,7 +44,9 @@ def balance(network: Discriminator, patches: Tensor) -> Tensor:
         (3, 15, 5, (16, 17)),
     ],
 )
-def test_logits_are_those_of_every_patch(bands: int, patch_size: int, width: int, shape: tuple[int, int]) -> None:
+def test_logits_are_those_of_every_patch(
+    discriminator: Callable[..., Discriminator], bands: int, patch_size: int, width: int, shape: tuple[int, int]
+) -> None:
     network = discriminator(bands, patch_size, width)
     scene, patches = padded(bands, patch_size, *shape)
     with torch.no_grad():
@@ -69,7 +59,7 @@ def test_logits_are_those_of_every_patch(bands: int, patch_size: int, width: int
 
 
 @pytest.mark.parametrize(("patch_size", "few_bytes"), [(7, 950_000), (13, 2_500_000)])
-def test_tiles_do_not_show(patch_size: int, few_bytes: int) -> None:
+def test_tiles_do_not_show(discriminator: Callable[..., Discriminator], patch_size: int, few_bytes: int) -> None:
     network = discriminator(4, patch_size, 6)
     scene, patches = padded(4, patch_size, 7, 12)
     expected = balance(network, patches).view(7, 12)
@@ -90,7 +80,7 @@ def test_tiles_do_not_show(patch_size: int, few_bytes: int) -> None:
     assert 84 > reports[few_bytes] > reports[2**29] == 1
 
 
-def test_single_precision_gives_the_same_classes() -> None:
+def test_single_precision_gives_the_same_classes(discriminator: Callable[..., Discriminator]) -> None:
     network = discriminator(6, 9, 12)
     scene, patches = padded(6, 9, 30, 30)
     expected = balance(network, patches).view(30, 30)
@@ -123,7 +113,7 @@ def test_bfloat16_agrees_once_trained(tiny_scene: Scene) -> None:
     assert (rounded.predict(sampler.padded).flatten() == expected).float().mean() >= 0.995
 
 
-def test_the_discriminator_is_copied_not_changed() -> None:
+def test_the_discriminator_is_copied_not_changed(discriminator: Callable[..., Discriminator]) -> None:
     network = discriminator(3, 7, 5)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     scene, _ = padded(3, 7, 4, 4)
@@ -136,7 +126,7 @@ def test_the_discriminator_is_copied_not_changed() -> None:
     assert torch.equal(over_scene.logits(scene), logits)
 
 
-def test_training_mode_makes_no_difference() -> None:
+def test_training_mode_makes_no_difference(discriminator: Callable[..., Discriminator]) -> None:
     network = discriminator(3, 7, 5)
     scene, _ = padded(3, 7, 4, 4)
     assert torch.equal(
