@@ -33,11 +33,11 @@ tune: $(READY)  ## the main job: search S2AMSnet on real data (ARGS="--smoke-tes
 smoke: $(READY)  ## every part of the main job once, a minute
 	$(BIN)/python experiments/tune_s2amsnet.py --smoke-test
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests, on up to 8 cores at once
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-fast: $(READY)  ## the unit tests alone
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
 
 chaos: $(READY)  ## kill, fill and starve real searches and count what is lost (ARGS="--kills 50 --kinds driver")
 	$(BIN)/python tests/chaos/chaos.py $(ARGS)
