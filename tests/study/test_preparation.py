@@ -182,6 +182,11 @@ def test_a_storage_path_that_is_a_file_is_refused(tmp_path):
         local_root(TuneArgs(storage_path=str(tmp_path / "file")))
 
 
+def test_a_storage_path_that_a_database_s_address_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="a question mark ends the path"):
+        local_root(TuneArgs(storage_path=str(tmp_path / "why?")))
+
+
 def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = prepared(storage_path=f"file://{tmp_path}/bucket/")

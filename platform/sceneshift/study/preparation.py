@@ -338,12 +338,17 @@ def local_root(arguments: TuneArgs) -> Path:
 
 
 def writable_root(storage_path: str) -> Path:
-    """A directory that can be written, or made.
+    """A directory that can be written, or made, and named in a database's address.
 
     Raises:
         InvalidInputError: It can't.
     """
     root = Path(storage_path).resolve()
+    if "?" in str(root):
+        raise InvalidInputError(
+            f"--storage-path {root}: a question mark ends the path in the databases' addresses (sqlite:///…); choose a "
+            "directory without."
+        )
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")
