@@ -43,21 +43,31 @@ class Search:
 
     def start(self) -> None:
         """Begin the study, or go on with it."""
-        begun = (self.storage / self.name / "optuna.db").exists()
-        words = [
-            *("--profile", "chaos", "--max-concurrent-trials", "1", "--cpus-per-trial", "1"),
-            *("--storage-path", str(self.storage), "--experiment-name", self.name, *self._flags),
-        ]
+        words = self.words(str(self.storage))
         kept = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "study.py"), *words, *["--resume"] * begun],
+                [sys.executable, str(HERE / "study.py"), *words],
                 cwd=HERE.parents[1],
                 env={**kept, "OMP_NUM_THREADS": "1", **self._own, **self._environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def words(self, storage_path: str) -> list[str]:
+        """What begins the study, or goes on with it, behind the script's name."""
+        begun = (self.storage / self.name / "optuna.db").exists()
+        return [
+            *("--profile", "chaos", "--max-concurrent-trials", "1", "--cpus-per-trial", "1"),
+            *("--storage-path", storage_path, "--experiment-name", self.name, *self._flags),
+            *["--resume"] * begun,
+        ]
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the trials keep theirs, in a folder each."""
+        return self.storage / self.name / "checkpoints"
 
     @property
     def running(self) -> bool:
@@ -99,7 +109,7 @@ class Search:
     def epochs_seen(self) -> int:
         """A count that grows with every checkpoint: the sum of the trials' newest epochs."""
         newest: dict[str, int] = {}
-        for path in (self.storage / self.name / "checkpoints").glob("trial_*/epoch_*.ckpt"):
+        for path in self.checkpoints.glob("trial_*/epoch_*.ckpt"):
             newest[path.parent.name] = max(newest.get(path.parent.name, 0), int(path.stem.removeprefix("epoch_")))
         return sum(newest.values())
 
