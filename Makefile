@@ -13,7 +13,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean
+.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -38,6 +38,9 @@ test: $(READY)  ## all tests, on up to 8 cores at once
 
 test-fast: $(READY)  ## the unit tests alone
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
+
+test-cluster: $(READY)  ## a cluster of hosts on this machine, brought up, searched on, harmed, taken down; needs root
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 chaos: $(READY)  ## kill, fill and starve real searches and count what is lost (ARGS="--kills 50 --kinds driver")
 	$(BIN)/python tests/chaos/chaos.py $(ARGS)
