@@ -34,10 +34,10 @@ smoke: $(READY)  ## every part of the main job once, a minute
 	$(BIN)/python experiments/tune_s2amsnet.py --smoke-test
 
 test: $(READY)  ## all tests, on up to 8 cores at once
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)  ## the unit tests alone
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-cluster: $(READY)  ## a cluster of hosts on this machine, brought up, searched on, harmed, taken down; needs root
 	$(BIN)/python -m pytest -m cluster tests/cluster
