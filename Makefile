@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORAGE ?= results
+# A file at a time, in order: the longest comes first.
+ON_CORES = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # Only this machine sees the pages; docs/mlflow.md tells how to let others, with a password.
 UI_HOST ?= 127.0.0.1
 UI_PORT ?= 5000
@@ -34,10 +36,10 @@ smoke: $(READY)  ## every part of the main job once, a minute
 	$(BIN)/python experiments/tune_s2amsnet.py --smoke-test
 
 test: $(READY)  ## all tests, on up to 8 cores at once
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(ON_CORES)
 
 test-fast: $(READY)  ## the unit tests alone
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(ON_CORES) -m "not slow"
 
 test-cluster: $(READY)  ## a cluster of hosts on this machine, brought up, searched on, harmed, taken down; needs root
 	$(BIN)/python -m pytest -m cluster tests/cluster
