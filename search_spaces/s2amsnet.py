@@ -17,6 +17,15 @@ from sceneshift.search.space import Suggests
 #: for a split by blocks.
 PAIRS = ("west-east", "sw-se")
 
+#: The steps that are searched, all there are but none at all.
+NORMALIZATIONS = (
+    "l2-per-pixel",
+    "minmax-per-band",
+    "standardize-per-band",
+    "l2-then-standardize",
+    "derivative",
+)
+
 #: The paper's values, by suggested name: the first trial of every search, clipped to the profile.
 DEFAULTS: dict[str, Any] = {
     "patch_size": 13,
@@ -37,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "lambda_src": 1.0,
     "flips": True,
     "noise_scale": 0.57,  # the paper's n/25 on scenes of 200 bands, such as the embedded ones; at 48 bands 0.28
+    "normalization": "l2-per-pixel",
 }
 
 PROFILES = (
@@ -118,6 +128,9 @@ def space(trial: Suggests) -> dict[str, Any]:
         "flips": trial.suggest_categorical("flips", [False, True]),
         # Radiation noise, as a multiple of the data's rms. Nuisance.
         "noise_scale": trial.suggest_float("noise_scale", 0.0, 1.0),
+        # What spectra look like to the networks, fitted on the source alone. Scientific: whether brightness, and what is
+        # added to a whole spectrum, is kept; on the target it counts for as much as all else here.
+        "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
         # Fixed: lambda_ce = lambda_adv = 1. Under Adam only ratios of weights count.
         "lambda_ce": 1.0,
         "lambda_adv": 1.0,

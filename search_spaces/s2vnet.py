@@ -16,6 +16,15 @@ from sceneshift.search.space import Suggests
 #: Searched on where --scene and --pairs are left out.
 SCENE = "indian_pines"
 
+#: The steps that are searched, all there are but none at all.
+NORMALIZATIONS = (
+    "minmax-per-band",
+    "l2-per-pixel",
+    "standardize-per-band",
+    "l2-then-standardize",
+    "derivative",
+)
+
 #: The paper's values, by suggested name: the first trial of every search, clipped to the profile.
 DEFAULTS: dict[str, Any] = {
     "patch_size": 7,
@@ -89,7 +98,8 @@ def space(trial: Suggests) -> dict[str, Any]:
         "lambda_tv_e": trial.suggest_float("lambda_tv_e", 1e-4, 1.0, log=True),
         # Weight of the abundance features' smoothness over the patch. Scientific.
         "lambda_tv_a": trial.suggest_float("lambda_tv_a", 1e-4, 1.0, log=True),
-        # What spectra look like to the network, fitted on the source alone. Scientific: brightness is kept or not.
-        "normalization": trial.suggest_categorical("normalization", ["minmax-per-band", "l2-per-pixel"]),
+        # What spectra look like to the network, fitted on the source alone. Scientific: whether brightness, and what is
+        # added to a whole spectrum, is kept.
+        "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
     }
     return config

@@ -7,11 +7,16 @@ those that validate among them.
 - ``l2-per-pixel``: y = x / sqrt(sum over bands of x²); no unit; a pixel of zeros stays zero. Nothing is fitted.
 - ``minmax-per-band``: y = (x - minimum) / (maximum - minimum); the source lies in [0, 1], a target may go beyond.
 - ``standardize-per-band``: y = (x - mean) / standard deviation.
+- ``l2-then-standardize``: ``l2-per-pixel``, and ``standardize-per-band`` of what comes out, mean and deviation with it.
+- ``derivative``: the first difference along bands, d_b = (x_(b+1) - x_(b-1)) / 2 and one-sided at both ends
+  (``numpy.gradient``), and ``standardize-per-band`` of that. Differences are per band, not per nanometre: how far
+  bands lie apart goes out with the deviation. What is added to a whole spectrum, such as haze, goes out as well.
 - ``none``: y = x.
 
 A band that is constant over the source tells nothing of its classes, and becomes 0 in every scene. The first three are
 scikit-learn's ``Normalizer``, ``MinMaxScaler`` and ``StandardScaler`` (Pedregosa et al., JMLR 12, 2011), which leave a
-target's constant band unscaled instead.
+target's constant band unscaled instead; derivative spectra are those of Tsai and Philpot (Remote Sensing of Environment
+66, 1998), without their smoothing.
 
 Shape letters: C bands, N pixels.
 """
@@ -25,9 +30,19 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
 
-NORMALIZATIONS = ("l2-per-pixel", "minmax-per-band", "standardize-per-band", "none")
+NORMALIZATIONS = (
+    "l2-per-pixel",
+    "minmax-per-band",
+    "standardize-per-band",
+    "l2-then-standardize",
+    "derivative",
+    "none",
+)
 
-_PER_BAND = ("minmax-per-band", "standardize-per-band")
+#: The steps in which a factor on the whole scene goes out, so that they need not know its unit.
+UNITLESS = ("l2-per-pixel", "l2-then-standardize")
+
+_FITTED = ("minmax-per-band", "standardize-per-band", "l2-then-standardize", "derivative")
 
 #: Numbers worked on at once: 2 MB in float64, which stay in a core's cache.
 _BLOCK = 2**18
@@ -52,7 +67,8 @@ class Normalization:
 
     Args:
         name: One of :data:`NORMALIZATIONS`.
-        offset: (C,) float64, subtracted from each band, in the source's unit; None where nothing is fitted.
+        offset: (C,) float64, subtracted from each band (of ``l2-then-standardize`` and ``derivative``: of what their
+            first half makes of it), in the source's unit; None where nothing is fitted.
         scale: (C,) float64, what each band is then divided by, in the source's unit; 0 for a band that is constant
             over the source; None where nothing is fitted.
 
@@ -66,7 +82,7 @@ class Normalization:
 
     def __post_init__(self) -> None:
         check_normalization(self.name)
-        if self.name not in _PER_BAND:
+        if self.name not in _FITTED:
             if self.offset is not None or self.scale is not None:
                 raise InvalidInputError(f"normalization {self.name!r} takes neither offset nor scale.")
             return
@@ -94,12 +110,13 @@ class Normalization:
                 infinity.
         """
         check_normalization(name)
-        if name not in _PER_BAND:
+        if name not in _FITTED:
             return cls(name=name)
         if cube.size == 0:
             raise InvalidInputError(f"normalization {name!r}: a cube of shape {cube.shape} has nothing to fit it on.")
-        pixels = tuple(range(cube.ndim - 1))
-        low, high = (np.asarray(extreme, dtype=np.float64) for extreme in (cube.min(pixels), cube.max(pixels)))
+        if name == "derivative" and cube.shape[-1] < 2:
+            raise InvalidInputError(f"normalization {name!r}: {cube.shape[-1]} band; expected two or more.")
+        low, high = _extremes(name, cube)
         if not np.isfinite([low, high]).all():
             raise InvalidInputError(
                 f"normalization {name!r}: NaN or infinity in the cube; mask those pixels or leave the bands out."
@@ -107,8 +124,8 @@ class Normalization:
         if name == "minmax-per-band":
             return cls(name=name, offset=low, scale=high - low)
         num_pixels = cube.size // cube.shape[-1]
-        mean = sum(block.sum(axis=0) for block in _spectra(cube)) / num_pixels
-        variance = sum(((block - mean) ** 2).sum(axis=0) for block in _spectra(cube)) / num_pixels
+        mean = sum(block.sum(axis=0) for block in _first_half(name, cube)) / num_pixels
+        variance = sum(((block - mean) ** 2).sum(axis=0) for block in _first_half(name, cube)) / num_pixels
         # A constant band's mean may round, and its deviation with it: not to be divided by.
         return cls(name=name, offset=mean, scale=np.where(low == high, 0.0, np.sqrt(variance)))
 
@@ -118,7 +135,7 @@ class Normalization:
         Computed block by block along the first axis, so that beside the result little memory is taken.
 
         Args:
-            cube: (..., C) of any numeric type, in the source's unit (for ``l2-per-pixel`` in any).
+            cube: (..., C) of any numeric type, in the source's unit (for :data:`UNITLESS` in any).
 
         Returns:
             (..., C) float32, always a new array.
@@ -139,7 +156,8 @@ class Normalization:
         offset, divisor = self.offset, np.where(self.scale == 0, np.inf, self.scale)
 
         def normalize(block: NDArray[np.generic], out: NDArray[np.float32]) -> None:
-            wide = block.astype(np.float64)  # else the source's maximum comes out next to 1
+            # Wide, else the source's maximum comes out next to 1.
+            wide = _halfway(self.name, block)
             wide -= offset
             wide /= divisor
             out[...] = wide
@@ -149,8 +167,8 @@ class Normalization:
     def undo(self, spectra: NDArray[np.floating]) -> NDArray[np.float64]:
         """Give normalized spectra back in the source's unit.
 
-        A spectrum's L2 norm is not kept: what ``l2-per-pixel`` made comes back as it is, with its angles but without
-        its brightness.
+        A spectrum's L2 norm is not kept: what :data:`UNITLESS` made comes back of norm 1, with its angles but without
+        its brightness. Nor is the level under a difference: what ``derivative`` made comes back as differences.
 
         Args:
             spectra: (..., C).
@@ -221,11 +239,31 @@ def _by_blocks(
     return result
 
 
-def _spectra(cube: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
-    """The cube's spectra as (N, C) float64, some at a time."""
+def _extremes(name: str, cube: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C,) each: the lowest and highest number of each band after a step's first half."""
+    low, high = np.full(cube.shape[-1], np.inf), np.full(cube.shape[-1], -np.inf)
+    for block in _first_half(name, cube):
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+    return low, high
+
+
+def _first_half(name: str, cube: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
+    """The cube's spectra as (N, C) float64, some at a time, as the fitted half of a step is given them."""
     rows = np.atleast_2d(cube)
     for part in _parts(rows):
-        yield rows[part].reshape(-1, cube.shape[-1]).astype(np.float64)
+        yield _halfway(name, rows[part].reshape(-1, cube.shape[-1]))
+
+
+def _halfway(name: str, block: NDArray[np.generic]) -> NDArray[np.float64]:
+    """A new float64 array of the block's shape: what is fitted, and then scaled band by band."""
+    with np.errstate(invalid="ignore"):  # infinity by or less infinity; who fits on it is told
+        match name:
+            case "l2-then-standardize":
+                return normalize_l2_per_pixel(block).astype(np.float64)
+            case "derivative":
+                return np.asarray(np.gradient(block.astype(np.float64), axis=-1))
+            case _:
+                return block.astype(np.float64)
 
 
 def _parts(rows: NDArray[np.generic]) -> Iterator[slice]:

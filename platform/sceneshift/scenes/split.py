@@ -20,7 +20,8 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.scene import Scene
 from sceneshift.seeding import derive_seed
 
-#: How the sides of a split came about; "all" trains on every labelled pixel and validates on none.
+#: How the sides of a split came about; "all" trains on every labelled pixel, or on pixels drawn from all of them, and
+#: validates on none.
 SPLIT_KINDS = ("blocks", "fields", "random", "masks", "all")
 
 
@@ -219,8 +220,13 @@ def mask_split(
     return replace(split, scored_classes=tuple(int(k) - 1 for k in np.unique(trained)))
 
 
-def everything_split(scene: Scene, patch_size: int) -> Split:
+def everything_split(scene: Scene, patch_size: int, *, seed: int = 0) -> Split:
     """Every labelled pixel trains and none validates: for a last training after the choice has been made.
+
+    Args:
+        scene: The scene.
+        patch_size: The largest patch that will be cut; odd.
+        seed: What :meth:`Split.thinned` draws from all fields follows from it.
 
     Raises:
         InvalidInputError: The scene has no labelled pixel, or the patch size is even or wider than the scene.
@@ -233,7 +239,7 @@ def everything_split(scene: Scene, patch_size: int) -> Split:
         scored_classes=(),
         patch_size=patch_size,
         guard=0,
-        seed=0,
+        seed=seed,
         kind="all",
     )
 

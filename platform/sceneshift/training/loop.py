@@ -185,6 +185,12 @@ class PairRun:
         """The module kept for prediction."""
         return self.method.classifier
 
+    def hold_back(self, source: SourceDomain) -> None:
+        """Train and validate from now on as another split of the same scene says."""
+        self.source = source
+        self._pixels = torch.from_numpy(np.array(source.split.train)).to(self._pixels.device)
+        self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(self._pixels.device)
+
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Pass once over the training pixels, for the epoch-th time from 1; returns the mean of each loss term."""
         self.method.begin_epoch(epoch, epochs=self.plan.epochs)
