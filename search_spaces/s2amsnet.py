@@ -128,8 +128,8 @@ def space(trial: Suggests) -> dict[str, Any]:
         "flips": trial.suggest_categorical("flips", [False, True]),
         # Radiation noise, as a multiple of the data's rms. Nuisance.
         "noise_scale": trial.suggest_float("noise_scale", 0.0, 1.0),
-        # What spectra look like to the networks, fitted on the source alone. Scientific: whether brightness, and what is
-        # added to a whole spectrum, is kept; on the target it counts for as much as all else here.
+        # What spectra look like to the networks, fitted on the source alone. Scientific: whether brightness, and what
+        # is added to a whole spectrum, is kept; on the target it counts for as much as all else here.
         "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
         # Fixed: lambda_ce = lambda_adv = 1. Under Adam only ratios of weights count.
         "lambda_ce": 1.0,

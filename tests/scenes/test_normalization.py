@@ -34,8 +34,8 @@ def cube_of(height: int = 40, width: int = 30, bands: int = 8, *, seed: int = 0)
             STANDARDIZE,
             np.array([[[-3, -3, 0], [-1, -1, 0]], [[1, 1, 0], [3, 3, 0]]]) / 5**0.5,
         ),
-        # Differences along the bands: (-9, -1.5, 6), (-17, -6.5, 4), (-25, -11.5, 2), (-33, -16.5, 0), each band of which
-        # goes down in even steps.
+        # Differences along the bands: (-9, -1.5, 6), (-17, -6.5, 4), (-25, -11.5, 2), (-33, -16.5, 0), each band of
+        # which goes down in even steps.
         (DERIVATIVE, np.array([[[3, 3, 3], [1, 1, 1]], [[-1, -1, -1], [-3, -3, -3]]]) / 5**0.5),
         ("none", SOURCE),
         ("l2-per-pixel", SOURCE / np.sqrt((SOURCE.astype(float) ** 2).sum(axis=2, keepdims=True))),
