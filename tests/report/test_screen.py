@@ -17,6 +17,8 @@ SUMMARY = {
     "largest target class": {"a-b": 0.4},
     "separation": [],
     "scores": [],
+    "verdicts": [{"sentence": "On a-b the network is what it is."}],
+    "registered": {"a-b": "best, every field"},
     "times the target was opened": 1,
     "wall_s": 1.0,
 }
@@ -39,6 +41,12 @@ def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
 def test_the_default_storage_needs_no_flag():
     told = screen("candidate", Path("results").resolve())
     assert "\n  python experiments/promote.py --model m-park --version 2\n" in told
+
+
+def test_the_verdict_comes_first_and_what_is_registered_is_named(tmp_path):
+    told = screen("champion", tmp_path)
+    assert told.strip().startswith("On a-b the network is what it is.")
+    assert "'best, every field' is its configuration trained once more" in told
 
 
 @pytest.mark.parametrize(("replaced", "rest"), [(None, ")"), ("1", "; before it: version 1)")])

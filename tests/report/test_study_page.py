@@ -113,12 +113,20 @@ def test_a_refitted_winner_has_a_row_without_validation(closed):
     record = StudyRecord.read(directory)
     assert record.summary is not None
     told = {"oa": 0.61, "aa": 0.52, "kappa": 0.4}
-    refitted = {"pair": "two", "role": "best, all source pixels", "validation": None, "target": told}
+    refitted = {
+        "pair": "two",
+        "role": "best, every field",
+        "normalization": "derivative",
+        "seconds": 12.34,
+        "validation": None,
+        "target": told,
+    }
     page = scores_section(replace(record, summary={**record.summary, "scores": [*record.summary["scores"], refitted]}))
     assert "nothing was chosen by its target score" in words(page)
     row = page.parts[0].rows[-1]
-    assert row[:5] == ("two", "best, all source pixels", None, None, None)
-    assert row[6].shown == "52.0"
+    assert row[:6] == ("two", "best, every field", "derivative", None, None, None)
+    assert row[7].shown == "52.0"
+    assert row[9].shown == "12.3"
 
 
 def test_scores_and_intervals_are_of_the_closing(closed):

@@ -146,10 +146,14 @@ def test_several_workers_train_with_ray_train_and_count_for_the_room(prepared):
         prepared(workers_per_trial=3).plan(cluster())
 
 
-def test_the_winner_is_refitted_where_it_is_asked_for_or_the_profile_is_the_paper_s(prepared):
-    asked = {profile: prepared(profile=profile).refits for profile in ("smoke-test", "laptop", "paper")}
-    assert asked == {"smoke-test": False, "laptop": False, "paper": True}
-    assert prepared(refit="yes").refits
+def test_the_winner_is_trained_on_every_field_with_a_trial_s_pixels_or_the_paper_s_profile_with_all(prepared):
+    for profile in ("smoke-test", "laptop", "paper"):
+        study = prepared(profile=profile)
+        assert study.refits
+        assert study.refit_pixels_per_class == study.profile.pixels_per_class
+    assert prepared(profile="laptop").refit_pixels_per_class == 60
+    assert prepared(profile="paper").refit_pixels_per_class is None
+    assert prepared(profile="laptop", refit="all").refit_pixels_per_class is None
     assert not prepared(profile="paper", refit="no").refits
 
 

@@ -104,6 +104,7 @@ def test_openings_of_a_target_are_counted_pair_by_pair(client):
 
 def test_a_version_tells_selection_profile_scores_data_and_commit():
     told = version_description(
+        verdict="It is better than nothing.",
         selection="source validation",
         profile="laptop",
         validation={"oa": 0.5, "aa": 0.4, "kappa": 0.3},
@@ -113,6 +114,7 @@ def test_a_version_tells_selection_profile_scores_data_and_commit():
         origin="study s, trial 2",
         code={"git.commit": "c0ffee", "git.dirty": "true", "version.sceneshift": "0.1.0"},
     )
+    assert told.splitlines()[0] == "It is better than nothing."
     for part in (
         "selection: source validation",
         "study s, trial 2, profile laptop",

@@ -97,6 +97,7 @@ class TestReports:
         expected = {"val/oa", "val/aa", "val/kappa", "time/epoch_s", *PARTS_OF_AN_EPOCH, "time/checkpoint_s"}
         for pair in ("first", "second"):
             expected |= {f"val/{pair}/oa", f"val/{pair}/aa", f"val/{pair}/kappa", f"train/{pair}/ce"}
+            expected.add(f"time/{pair}/trained_s")
         for report in reports:
             assert set(report.metrics) == expected
             assert all(type(value) is float and math.isfinite(value) for value in report.metrics.values())

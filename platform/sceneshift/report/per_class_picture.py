@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from sceneshift.report.study_record import BEST as BEST_ROLE
 from sceneshift.report.themes import BEST, DEFAULTS, Picture, paint, plain_style
 from sceneshift.report.uncertainty import FEW_FIELDS, Interval
 
 
 def draw_per_class(pair: str, class_names: Sequence[str], intervals: Mapping[str, Sequence[Interval]]) -> Picture:
-    """Draw each role's accuracies with their intervals; hollow where a class has few fields.
+    """Draw each role's accuracies with their intervals, the first role's in a colour; hollow where fields are few.
 
     Args:
         pair: On whose target.
@@ -24,8 +23,8 @@ def draw_per_class(pair: str, class_names: Sequence[str], intervals: Mapping[str
         ax = figure.subplots()
         rows = np.arange(len(shown))[::-1]
         offsets = np.linspace(0.16, -0.16, len(intervals)) if len(intervals) > 1 else np.zeros(1)
-        for offset, (role, found) in zip(offsets, intervals.items(), strict=True):
-            colour = BEST if role == BEST_ROLE else DEFAULTS
+        for index, (offset, (role, found)) in enumerate(zip(offsets, intervals.items(), strict=True)):
+            colour = BEST if index == 0 else DEFAULTS
             for row, k in zip(rows, shown, strict=True):
                 interval = found[k]
                 y = row + offset

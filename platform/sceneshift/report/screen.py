@@ -6,28 +6,45 @@ from pathlib import Path
 from typing import Any
 
 from sceneshift.report.separation import separation_lines
+from sceneshift.report.study_record import BEST, REFITTED
+from sceneshift.report.verdict import FLOORS_TOLD
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import CANDIDATE
 
 _HEADINGS = ("OA", "AA", "kappa")
 
+#: Columns of text at the left of the table.
+_NUM_TEXTS = 3
+
 
 def render_table(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
     """Scores on validation and target as a Markdown table; OA and AA in per cent.
 
     Args:
-        rows: ``pair``, ``role``, ``validation`` and ``target`` with ``oa``, ``aa``, ``kappa``; no ``validation`` (None)
-            where all source pixels trained.
+        rows: ``pair``, ``role``, ``normalization``, ``seconds``, ``validation`` and ``target`` with ``oa``, ``aa``,
+            ``kappa``; no ``validation`` (None) where no pixels were held back.
         profile: The profile's name, for the heading.
     """
     header = [
         "pair",
         f"profile {profile}",
+        "normalization",
         *(f"val {f}" for f in _HEADINGS),
         *(f"target {f}" for f in _HEADINGS),
+        "s",
     ]
-    body = [[row["pair"], row["role"], *_figures(row["validation"]), *_figures(row["target"])] for row in rows]
+    body = [
+        [
+            row["pair"],
+            row["role"],
+            row["normalization"] or "-",
+            *_figures(row["validation"]),
+            *_figures(row["target"]),
+            "-" if row["seconds"] is None else f"{row['seconds']:.1f}",
+        ]
+        for row in rows
+    ]
     widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
     lines = [_line(header, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
     return "\n".join([*lines, *(_line(line, widths) for line in body)]) + "\n"
@@ -43,10 +60,13 @@ def render_screen(
     largest = ", ".join(f"{pair} {100 * share:.1f}" for pair, share in summary["largest target class"].items())
     backend = mirror.backend
     parts = [
+        "\n" + "\n".join(verdict["sentence"] for verdict in summary["verdicts"]),
         f"\nStudy {summary['study']} (profile {summary['profile']}): {trials['complete']} trials complete, "
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
         f"\nBest configuration: trial {best['trial']}, chosen by {summary['selection']}.\n{config}",
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
+        *_what_is_registered(summary["registered"]),
+        FLOORS_TOLD,
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
         f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "
@@ -61,6 +81,17 @@ def render_screen(
         f"Its trials         {backend.trials_link(mirror.experiment_id)}",
     ]
     return "\n".join(parts)
+
+
+def _what_is_registered(registered: Mapping[str, str]) -> list[str]:
+    refitted = [pair for pair, role in registered.items() if role == REFITTED]
+    if not refitted:
+        return [f"'{BEST}' is the network that was chosen, and the one that is registered."]
+    of = "" if len(refitted) == len(registered) else f" of {', '.join(refitted)}"
+    return [
+        f"'{BEST}' is the network that was chosen; '{REFITTED}' is its configuration trained once more, on pixels of "
+        f"every labelled field, and the network{of} that is registered."
+    ]
 
 
 def _registered(model: LoggedModel, *, storage: Path) -> list[str]:
@@ -93,7 +124,7 @@ def _figures(scores: Mapping[str, float] | None) -> list[str]:
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [
-        cell.ljust(width) if i < 2 else cell.rjust(width)
+        cell.ljust(width) if i < _NUM_TEXTS else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "| " + " | ".join(padded) + " |"

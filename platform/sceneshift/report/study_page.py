@@ -40,7 +40,8 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
     sections = study_sections(record)
     title = f"Study {record.name}"
     where = "within one scene" if _within_one_scene(record) else "across scenes"
-    lead = f"A hyperparameter search of {record.method} {where}, profile {record.settings['profile']}."
+    verdicts = "".join(f"{verdict['sentence']} " for verdict in record.verdicts)
+    lead = f"{verdicts}A hyperparameter search of {record.method} {where}, profile {record.settings['profile']}."
     footer = f"Written by sceneshift {sceneshift.__version__} from {record.directory.name}/optuna.db and report/."
     folder = record.report_folder if out is None else out
     try:
@@ -125,10 +126,11 @@ def _findings(record: StudyRecord) -> Sequence[str]:
     for pair in record.pairs if record.summary is not None else ():
         assert record.summary is not None
         target = {row["role"]: row["target"] for row in record.summary["scores"] if row["pair"] == pair}
+        floor = [record.best_floor(pair)] if record.verdicts else []
         told = ", ".join(
             f"{role} OA {100 * target[role]['oa']:.1f} AA {100 * target[role]['aa']:.1f} kappa "
             f"{target[role]['kappa']:.2f}".replace("-", "−")
-            for role in (BEST, REFITTED, DEFAULTS, MAJORITY)
+            for role in (BEST, REFITTED, DEFAULTS, *floor, MAJORITY)
             if role in target
         )
         items.append(f"Target of {pair}: {told}.")

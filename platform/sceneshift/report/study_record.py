@@ -19,11 +19,12 @@ SUMMARY, EVIDENCE = "summary.json", "evidence.json"
 #: The ledger of a study, in its directory.
 LEDGER = "optuna.db"
 
-#: The roles of what a study shows: two configurations, and what always answers the source's largest class.
+#: The roles of what a study shows: two configurations as trials trained them, and what always answers the source's
+#: largest class. Floors stand among them by their titles.
 BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
 
-#: The winner's configuration trained anew on all labelled source pixels; it has no validation.
-REFITTED = "best, all source pixels"
+#: The chosen configuration trained once more on pixels of every labelled field; it has no validation.
+REFITTED = "best, every field"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,25 @@ class StudyRecord:
         """What the closing noted of a pair."""
         found: Mapping[str, Any] | None = None if self.evidence is None else self.evidence["pairs"].get(pair)
         return found
+
+    @property
+    def verdicts(self) -> Sequence[Mapping[str, Any]]:
+        """How the registered networks compare with the best floors; none before the closing, or of earlier versions."""
+        return [] if self.summary is None else self.summary.get("verdicts", [])
+
+    def registered_role(self, pair: str) -> str:
+        """What tables call the network that is registered for a pair."""
+        return BEST if self.summary is None else str(self.summary.get("registered", {}).get(pair, BEST))
+
+    def best_floor(self, pair: str) -> str | None:
+        """The floor of the highest AA on the target, where there are floors."""
+        return next((str(verdict["floor"]) for verdict in self.verdicts if verdict["pair"] == pair), None)
+
+    def compared_counts(self, pair: str) -> dict[str, FieldCounts]:
+        """As :meth:`field_counts`: the registered network, the best floor, then the other networks; no other floor."""
+        found = self.field_counts(pair)
+        roles = (self.registered_role(pair), self.best_floor(pair), BEST, DEFAULTS)
+        return {role: found[role] for role in dict.fromkeys(roles) if role is not None and role in found}
 
     def field_counts(self, pair: str) -> dict[str, FieldCounts]:
         """By role, what the closing's maps say of the target's fields; empty where it noted nothing."""

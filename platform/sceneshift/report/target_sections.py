@@ -1,5 +1,6 @@
 """The sections of a study's report on what came of it: scores, classes, confusions, maps, separation."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from sceneshift.report.uncertainty import (
     bootstrap_difference,
     bootstrap_fields,
 )
+from sceneshift.report.verdict import FLOORS_TOLD
 
 _FIGURES = ("oa", "aa", "kappa")
 _NOT_CLOSED = "The study is not closed: the target has not been scored, and nothing here says how well it would be."
@@ -34,11 +36,13 @@ def scores_section(record: StudyRecord) -> Section:
         if any(row["role"] == REFITTED for row in record.summary["scores"]):
             parts.append(
                 Paragraph(
-                    text=f"'{REFITTED}' is the best configuration trained anew with the validation pixels among the "
-                    "training pixels; it is the model that was registered. Nothing is left to validate it on, and "
-                    "nothing was chosen by its target score."
+                    text=f"'{REFITTED}' is the chosen configuration trained once more, on pixels of every labelled "
+                    "field; it is the model that was registered. Nothing is left to validate it on, and nothing was "
+                    "chosen by its target score."
                 )
             )
+        if record.verdicts:
+            parts.append(Paragraph(text=FLOORS_TOLD))
         largest = ", ".join(f"{p} {100 * share:.1f} %" for p, share in record.summary["largest target class"].items())
         parts.append(
             Paragraph(
@@ -46,7 +50,7 @@ def scores_section(record: StudyRecord) -> Section:
                 f"answering the target's own largest class, which nobody can know, would reach OA {largest}."
             )
         )
-        rows = [row for pair in record.pairs for row in _interval_rows(pair, record.field_counts(pair))]
+        rows = [row for pair in record.pairs for row in _interval_rows(record, pair)]
         if rows:
             parts.append(
                 Table(
@@ -62,7 +66,7 @@ def scores_section(record: StudyRecord) -> Section:
             parts.append(Paragraph(text=_NOT_NOTED.format(what="intervals"), warns=True))
     return Section(
         anchor="scores",
-        title="Best and defaults",
+        title="Scores",
         intro=(
             "OA is the share of pixels classified rightly, AA the mean of the classes' shares, kappa the agreement "
             "beyond chance. The winner was chosen by its validation score, which is therefore a little too good; the "
@@ -76,11 +80,11 @@ def per_class_section(record: StudyRecord) -> Section:
     """Accuracy of every class with intervals over fields."""
     parts: list[Part] = []
     for pair in record.pairs:
-        counts, noted = record.field_counts(pair), record.pair_evidence(pair)
+        counts, noted = record.compared_counts(pair), record.pair_evidence(pair)
         if noted is None or not counts:
             continue
         intervals = {role: bootstrap_fields(found).per_class for role, found in counts.items()}
-        parts.append(draw_per_class(pair, noted["classes"], intervals))
+        parts.append(draw_per_class(pair, noted["classes"], dict(itertools.islice(intervals.items(), 2))))
         parts.append(_per_class_table(pair, noted, counts, intervals))
     if not parts:
         told = _NOT_CLOSED if record.summary is None else _NOT_NOTED.format(what="accuracies by class")
@@ -112,7 +116,7 @@ def confusion_section(record: StudyRecord) -> Section:
     """Which classes are taken for which."""
     parts: list[Part] = []
     for pair in record.pairs:
-        counts, noted = record.field_counts(pair), record.pair_evidence(pair)
+        counts, noted = record.compared_counts(pair), record.pair_evidence(pair)
         for role, found in counts.items():
             assert noted is not None
             parts.append(confusion_table(pair, role, found.scores().confusion, class_names=noted["classes"]))
@@ -233,23 +237,37 @@ def _scores_table(summary: Mapping[str, Any]) -> Table:
                 cells += [None, None, None]
                 continue
             cells += [per_cent(scores["oa"]), per_cent(scores["aa"]), digits(scores["kappa"], 3)]
-        rows.append((row["pair"], row["role"], *cells))
+        rows.append((row["pair"], row["role"], row.get("normalization"), *cells, digits(row.get("seconds"), 1)))
     return Table(
         name="scores",
-        caption=f"Scores of best and defaults, profile {summary['profile']}; OA and AA in per cent.",
-        columns=("pair", "role", "val OA", "val AA", "val kappa", "target OA", "target AA", "target kappa"),
+        caption=f"Scores, profile {summary['profile']}; OA and AA in per cent, seconds of choice and training.",
+        columns=(
+            "pair",
+            "role",
+            "normalization",
+            "val OA",
+            "val AA",
+            "val kappa",
+            "target OA",
+            "target AA",
+            "target kappa",
+            "s",
+        ),
         rows=rows,
     )
 
 
-def _interval_rows(pair: str, counts: Mapping[str, FieldCounts]) -> list[Sequence[Cell | Value]]:
+def _interval_rows(record: StudyRecord, pair: str) -> list[Sequence[Cell | Value]]:
+    counts, floor = record.field_counts(pair), record.best_floor(pair)
     rows: list[Sequence[Cell | Value]] = []
     for role, found in counts.items():
         intervals = bootstrap_fields(found)
         rows += [_interval_row(pair, role, name, getattr(intervals, name)) for name in _FIGURES]
-    if set(counts) >= {BEST, DEFAULTS}:
-        difference = bootstrap_difference(counts[BEST], counts[DEFAULTS])
-        rows += [_interval_row(pair, "best − defaults", name, difference[name]) for name in _FIGURES]
+    pairs = [(BEST, DEFAULTS)] if floor is None else [(record.registered_role(pair), floor), (BEST, DEFAULTS)]
+    for one, other in pairs:
+        if set(counts) >= {one, other}:
+            difference = bootstrap_difference(counts[one], counts[other])
+            rows += [_interval_row(pair, f"{one} − {other}", name, difference[name]) for name in _FIGURES]
     return rows
 
 

@@ -86,6 +86,25 @@ def run_trial(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
         _train_and_report({"order": config}, sources, tune.report)
 
 
+def train_alone(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> str:
+    """Train as ordered in a Ray task, outside any search; checkpoints are all that is kept.
+
+    Args:
+        config: A :class:`TrialOrder` as plain values.
+        sources: As in :func:`run_trial`.
+
+    Returns:
+        Why it diverged; empty where it did not.
+    """
+    faults: list[str] = []
+
+    def note(row: dict[str, Any]) -> None:
+        faults.extend([row[DIVERGED_KEY]] if DIVERGED_KEY in row else [])
+
+    _train_and_report({"order": config}, sources, note)
+    return faults[0] if faults else ""
+
+
 def train_in_ray(order: TrialOrder, sources: Sequence[ray.ObjectRef], *, report_to_tune: bool) -> None:
     """Train as ordered in Ray Train's workers, or go on with it.
 

@@ -111,9 +111,11 @@ class TuneArgs:
     compile: bool = False
     """Compile the networks with torch.compile: minutes at the start of a trial, for GPUs and long trials."""
 
-    refit: Literal["auto", "yes", "no"] = "auto"
-    """Train the winner's configuration anew on all labelled source pixels, in Ray Train, and register that model;
-    tables keep the network that was chosen beside it. auto: with the profile paper."""
+    refit: Literal["auto", "as-trial", "all", "no"] = "auto"
+    """When a configuration is chosen, train it once more on pixels drawn over every labelled field of the source, and
+    register that model; tables keep the network that was chosen as well. as-trial: at most as many pixels per class as
+    a trial has; all: every labelled pixel; no: register the network that was chosen. auto: all with the profile paper,
+    else as-trial."""
 
     time_budget_s: float | None = None
     """Seconds after which the search stops and closes. Default: the profile's."""

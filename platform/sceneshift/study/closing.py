@@ -7,10 +7,12 @@ that).
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.methods.registry import find_method
@@ -19,8 +21,10 @@ from sceneshift.report.screen import render_screen, render_table
 from sceneshift.report.separation import render_separation, separation_metrics
 from sceneshift.report.study_record import BEST, DEFAULTS, MAJORITY, REFITTED
 from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.report.verdict import Verdict
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
+from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.target import TargetScorer, open_target
@@ -28,9 +32,10 @@ from sceneshift.scores import Scores
 from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
 from sceneshift.search.tuner import SearchPlan
 from sceneshift.study.evidence import write_evidence
+from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
-from sceneshift.study.refit import refit_winner, whole_source
+from sceneshift.study.refit import Refitted, refit_winner, source_on_every_field
 from sceneshift.study.report import write_report_or_tell
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
@@ -45,7 +50,7 @@ from sceneshift.tracking.registry import (
 from sceneshift.tracking.results import FIGURES, log_results
 from sceneshift.tracking.trained_on import TrainedOn
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
-from sceneshift.training.evaluation import map_scene
+from sceneshift.training.evaluation import map_scene, predict_pixels
 
 SELECTION = "highest mean validation AA on the sources, last epoch; target labels never read"
 
@@ -84,6 +89,11 @@ def close_study(
         for role, record in shown.items()
     }
     refitted = refit_winner(study, plan, winner) if study.refits else {}
+    registered = [
+        _registered(study, winner, source, refitted, trained[source.pair_name, BEST]) for source in study.sources
+    ]
+    print("\nFitting spectral floors on the same training pixels.", flush=True)
+    floors = {model.source.pair_name: fit_floors(model.source, seed=study.arguments.seed) for model in registered}
     times = ledger.count_opening()
     again = "" if times == 1 else f" They have been before: this is closing number {times}."
     print(f"\nClosing the study: target scenes are scored now.{again}", flush=True)
@@ -93,27 +103,40 @@ def close_study(
     rows: list[dict[str, Any]] = []
     largest: dict[str, float] = {}
     counts: dict[str, dict[str, FieldCounts]] = {pair.name: {} for pair in study.pairs}
-    for recipe, pair, source in zip(study.recipes, study.pairs, study.sources, strict=True):
+    verdicts: list[Verdict] = []
+    for recipe, pair, source, model in zip(study.recipes, study.pairs, study.sources, registered, strict=True):
         door = open_target(recipe)
         largest[pair.name] = door.largest_class_share()
-        for role, record in shown.items():
-            classifier = trained[pair.name, role]
-            normalization = fitted_normalization(study.method, record, source)
+        truth, found = door.ground_truth(), counts[pair.name]
+        networks = [Network(role, record, trained[pair.name, role]) for role, record in shown.items()]
+        if pair.name in refitted:
+            networks.insert(1, Network(REFITTED, winner, refitted[pair.name].classifier))
+        for network in networks:
+            record, normalization = network.record, fitted_normalization(study.method, network.record, source)
             cube = normalization.apply(pair.target.cube)
-            class_map = map_scene(classifier, cube, patch_size=record.config["patch_size"], device="cpu")
+            class_map = map_scene(network.classifier, cube, patch_size=record.config["patch_size"], device="cpu")
             scores = door.score(class_map)
-            truth, num_classes = door.ground_truth(), len(pair.class_names)
-            counts[pair.name][role] = FieldCounts.of_map(truth, class_map, num_classes=num_classes)
-            rows.append(_row(pair, role, _validation(record, pair.name), scores.as_dict()))
-            if role == BEST:
+            found[network.role] = FieldCounts.of_map(truth, class_map, num_classes=len(pair.class_names))
+            is_refit = network.role == REFITTED
+            rows.append(
+                score_row(
+                    pair.name,
+                    network.role,
+                    scores,
+                    validation=None if is_refit else _validation(record, pair.name),
+                    normalization=normalization.name,
+                    seconds=refitted[pair.name].seconds if is_refit else _trained_s(record, pair.name),
+                )
+            )
+            if network.role == model.role:
                 title = f"{study.method}, {pair.name}, {_unseen(pair)}, profile {study.profile.name}"
                 draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
-                draw_subpixels(folder, pair, classifier, cube, normalization=normalization, title=title)
-                if refitted:
-                    size = record.config["patch_size"]
-                    class_map = map_scene(refitted[pair.name], cube, patch_size=size, device="cpu")
-                    rows.append(_row(pair, REFITTED, None, door.score(class_map).as_dict()))
+                draw_subpixels(folder, pair, network.classifier, cube, normalization=normalization, title=title)
+        for floor in floors[pair.name]:
+            found[floor.title] = count_floor(floor, pair, truth)
+            rows.append(floor_row(pair.name, floor, found[floor.title]))
         rows.append(_majority_row(pair, source, door))
+        verdicts.append(Verdict.of(pair.name, found[model.role], {f.title: found[f.title] for f in floors[pair.name]}))
     draw_optimization_history(folder / "optimization_history.png", ledger.study)
     if not draw_parameter_importances(
         folder / "parameter_importances.png",
@@ -132,6 +155,9 @@ def close_study(
         "selection": SELECTION,
         "trials": {**states, "asked for": study.profile.num_samples, "ended by time budget": out_of_time},
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
+        "verdicts": [verdict.as_dict() for verdict in verdicts],
+        "registered": {model.source.pair_name: model.role for model in registered},
+        "floors": {pair: [describe_floor(floor) for floor in fitted] for pair, fitted in floors.items()},
         "defaults": {
             "trial": reference.number,
             "state": reference.state,
@@ -147,15 +173,16 @@ def close_study(
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-    tables = (render_table(rows, profile=study.profile.name), render_separation(separation))
+    words = "\n".join(verdict.sentence for verdict in verdicts) + "\n"
+    tables = (words, render_table(rows, profile=study.profile.name), render_separation(separation))
     table = "\n".join(filter(None, tables))
     (folder / "scores.md").write_text(table)
     write_evidence(folder, study, plan, winner=winner, counts=counts)
     write_report_or_tell(study.directory)
     try:
         models = [
-            _log_model(study, mirror, winner, refitted.get(pair.name, trained[pair.name, BEST]), recipe, source, rows)
-            for recipe, pair, source in zip(study.recipes, study.pairs, study.sources, strict=True)
+            _log_model(study, mirror, winner, model, recipe, source, rows, verdict)
+            for recipe, model, source, verdict in zip(study.recipes, registered, study.sources, verdicts, strict=True)
         ]
         log_results(
             mirror,
@@ -213,11 +240,49 @@ def fitted_normalization(method: str, record: TrialRecord, source: SourceDomain)
     return Normalization.fit(config.normalization, source.scene.cube)
 
 
-def _row(
-    pair: ScenePair, role: str, validation: Mapping[str, float] | None, target: Mapping[str, float]
-) -> dict[str, Any]:
-    validation = None if validation is None else dict(validation)
-    return {"pair": pair.name, "role": role, "validation": validation, "target": dict(target)}
+@dataclass(frozen=True)
+class Network:
+    """One network that is scored on a target."""
+
+    role: str
+    record: TrialRecord
+    classifier: torch.nn.Module
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """The network that is registered for a pair.
+
+    Args:
+        role: What tables call it.
+        source: The pair's source with the pixels it trained on.
+        classifier: The network, on the CPU.
+        predicted: (M,) what the network that was chosen answers on its validation pixels, where that is another.
+    """
+
+    role: str
+    source: SourceDomain
+    classifier: torch.nn.Module
+    predicted: NDArray[np.int64] | None
+
+
+def _registered(
+    study: PreparedStudy,
+    winner: TrialRecord,
+    source: SourceDomain,
+    refitted: Mapping[str, Refitted],
+    chosen: torch.nn.Module,
+) -> Registered:
+    if source.pair_name not in refitted:
+        return Registered(role=BEST, source=source, classifier=chosen, predicted=None)
+    normalized = fitted_normalization(study.method, winner, source).apply(source.scene.cube)
+    sampler = PatchSampler(normalized, patch_size=winner.config["patch_size"], device="cpu")
+    return Registered(
+        role=REFITTED,
+        source=source_on_every_field(source, pixels_per_class=study.refit_pixels_per_class),
+        classifier=refitted[source.pair_name].classifier,
+        predicted=predict_pixels(chosen, sampler, source.split.validation),
+    )
 
 
 def _validation(record: TrialRecord, pair_name: str) -> dict[str, float]:
@@ -231,7 +296,12 @@ def _majority_row(pair: ScenePair, source: SourceDomain, door: TargetScorer) -> 
     truth = source.labels_of(source.split.validation)
     validation = Scores.from_labels(truth, np.full_like(truth, largest), num_classes=source.scene.num_classes)
     target = door.score(np.full(pair.target.shape, largest + 1))
-    return _row(pair, MAJORITY, validation.as_dict(), target.as_dict())
+    return score_row(pair.name, MAJORITY, target, validation=validation.as_dict())
+
+
+def _trained_s(record: TrialRecord, pair_name: str) -> float | None:
+    # A trial of an earlier version has none.
+    return record.epochs[record.last_epoch].get(f"time/{pair_name}/trained_s")
 
 
 def _unseen(pair: ScenePair) -> str:
@@ -244,11 +314,13 @@ def _log_model(
     study: PreparedStudy,
     mirror: StudyMirror,
     record: TrialRecord,
-    classifier: torch.nn.Module,
+    registered: Registered,
     recipe: Recipe,
     source: SourceDomain,
     rows: Sequence[Mapping[str, Any]],
+    verdict: Verdict,
 ) -> LoggedModel:
+    classifier, is_refit = registered.classifier, registered.role == REFITTED
     description = ModelDescription.of(
         method=study.method,
         config=find_method(study.method).config_type.from_mapping(record.config),
@@ -264,7 +336,8 @@ def _log_model(
         PAIR_TAG: source.pair_name,
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
         # The validation above is that of the trial which was chosen.
-        "trained_on": "all labelled source pixels" if study.refits else "the trial's training pixels",
+        "trained_on": "pixels of every labelled field" if is_refit else "the trial's training pixels",
+        "verdict": verdict.outcome.value,
     }
     client, run_id = mirror.client, mirror.child_run_id(record.number)
     name = registered_name(study.method, source.scene.name)
@@ -276,18 +349,28 @@ def _log_model(
     )
     origin = study.tags()
     hashes = {what: origin[f"{what}.hash.{source.pair_name}"] for what in ("source", "split", "target")}
-    kept = whole_source(source) if study.refits else source
-    TrainedOn.of(recipe, kept, source_hash=hashes["source"]).save(client, run_id)
+    TrainedOn.of(
+        recipe,
+        source,
+        source_hash=hashes["source"],
+        registered=registered.source,
+        predicted=registered.predicted,
+    ).save(client, run_id)
     by_role = {row["role"]: row for row in rows if row["pair"] == source.pair_name}
     text = version_description(
+        verdict=verdict.sentence,
         selection=SELECTION,
         profile=study.profile.name,
         validation=by_role[BEST]["validation"],
-        target=by_role[REFITTED if study.refits else BEST]["target"],
+        target=by_role[registered.role]["target"],
         pair=source.pair_name,
         data=hashes,
         origin=f"study {study.name}, trial {record.number}"
-        + (", trained anew on all labelled source pixels" if study.refits else ""),
+        + (
+            f", trained once more on {len(registered.source.split.train)} pixels of every labelled field"
+            if is_refit
+            else ""
+        ),
         code=origin,
     )
     describe_version(client, model.name, model.version, text)

@@ -75,9 +75,15 @@ class PreparedStudy:
 
     @property
     def refits(self) -> bool:
-        """Whether the winner is trained anew on all labelled source pixels."""
+        """Whether the chosen configuration is trained once more, on pixels of every labelled field."""
+        return self.arguments.refit != "no"
+
+    @property
+    def refit_pixels_per_class(self) -> int | None:
+        """The most pixels per class of that training: as many as trials have, or None for all."""
         asked = self.arguments.refit
-        return asked == "yes" or (asked == "auto" and self.profile.name == "paper")
+        takes_all = asked == "all" or (asked == "auto" and self.profile.name == "paper")
+        return None if takes_all else self.profile.pixels_per_class
 
     @property
     def ledger_path(self) -> Path:

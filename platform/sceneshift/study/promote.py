@@ -120,7 +120,11 @@ class Comparison:
 
 
 def _on_validation(arguments: PromoteArgs, client: "MlflowClient", rivals: Sequence[Version]) -> Comparison:
-    """Score rivals on the newest one's validation pixels, without those another of them trained on."""
+    """Score rivals on the newest one's validation pixels, without those another of them trained on.
+
+    Of a model that was trained once more on every field, the network that was chosen is scored: those pixels were held
+    back from it, and its answers were kept.
+    """
     version = rivals[-1]
     trained_on = _trained_on(client, version)
     pair = _load(arguments, trained_on, version)
@@ -130,28 +134,41 @@ def _on_validation(arguments: PromoteArgs, client: "MlflowClient", rivals: Seque
             f"{version.name} version {version.number} was trained on every labelled pixel of its source: none is left "
             "to compare on. --on target compares on the target's labels, and says so."
         )
-    for rival in rivals[:-1]:
-        pixels = _not_trained_on(client, rival, trained_on, pixels)
-    labels = pair.source.labels.ravel()[pixels] - 1
-    scores = [
-        Scores.from_labels(labels, class_map.ravel()[pixels] - 1, num_classes=pair.source.num_classes)
-        for class_map in (_model(rival, pair).map_scene(pair.source) for rival in rivals)
+    records = [
+        TrainedOn.load(client, rival.run_id, rival.tags.get(PAIR_TAG, trained_on.recipe.name)) for rival in rivals[:-1]
     ]
+    for rival, older in zip(rivals, records, strict=False):
+        pixels = _held_back_from(rival, older, trained_on, pixels)
+    labels = pair.source.labels.ravel()[pixels] - 1
+    scores = []
+    for rival, record in zip(rivals, [*records, trained_on], strict=True):
+        if record is not None and record.predicted is not None:
+            predicted = record.predicted[np.searchsorted(record.validation, pixels)]
+            print(
+                f"NOTE: version {rival.number} was trained on every field after it was chosen; what is compared is the "
+                "network that was chosen, from which these pixels were held back."
+            )
+        else:
+            predicted = _model(rival, pair).map_scene(pair.source).ravel()[pixels] - 1
+        scores.append(Scores.from_labels(labels, predicted, num_classes=pair.source.num_classes))
     print("Both were chosen by figures on such pixels, so these flatter both; no target label is read.")
     return Comparison(where=f"{len(pixels)} validation pixels of {pair.source.name}", scores=scores)
 
 
-def _not_trained_on(
-    client: "MlflowClient", rival: Version, newer: TrainedOn, pixels: NDArray[np.int64]
+def _held_back_from(
+    rival: Version, older: TrainedOn | None, newer: TrainedOn, pixels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
+    """Those of the pixels that a rival, or the network that was chosen for it, did not train on."""
     told = f"version {rival.number}"
-    older = TrainedOn.load(client, rival.run_id, rival.tags.get(PAIR_TAG, newer.recipe.name))
     if older is None:
         print(f"NOTE: what {told} trained on was not recorded; if these pixels are among it, its figures are too good.")
         return pixels
     if older.split_hash == newer.split_hash:
         return pixels
-    left = np.setdiff1d(pixels, older.train)
+    if older.predicted is not None:
+        left = np.intersect1d(pixels, older.validation)
+    else:
+        left = np.setdiff1d(pixels, older.train)
     if len(left) == 0:
         raise InvalidInputError(f"{told} trained on every pixel that could be compared on; use --on target.")
     print(

@@ -1,11 +1,15 @@
-"""The winner of a search, trained anew on all labelled pixels of its sources: the model that is kept.
+"""The chosen configuration, trained once more on pixels of every labelled field: the model that is registered.
 
-A search holds pixels back to choose by. When it has chosen they can train too: the winner's configuration, from the
-winner's seed, for a trial's whole number of epochs. Nothing is chosen any more, so nothing is left to validate on.
+A search holds fields back to choose by, and fields are what generalization lives on: a class of which one of two fields
+validates is learnt from the other alone. When the choice is made nothing needs to be held back. The configuration is
+trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
 """
 
-from dataclasses import replace
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import ray
 import torch
 
 from sceneshift.errors import StudyError
@@ -13,20 +17,44 @@ from sceneshift.methods.registry import find_method
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import everything_split
 from sceneshift.search.ledger import TrialRecord
-from sceneshift.search.trial import train_in_ray
+from sceneshift.search.trial import TrialOrder, train_alone, train_in_ray
 from sceneshift.search.tuner import SearchPlan, put_sources
 from sceneshift.study.preparation import PreparedStudy
 from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.ray_train import MAX_WORKER_FAILURES
+
+#: Progress is shown this often.
+_SECONDS_BETWEEN_LINES = 10.0
 
 
-def whole_source(source: SourceDomain) -> SourceDomain:
-    """The same source with all its labelled pixels to train on and none to validate on."""
-    split = everything_split(source.scene, patch_size=source.split.patch_size)
-    return SourceDomain(pair_name=source.pair_name, scene=source.scene, split=split)
+@dataclass(frozen=True, kw_only=True)
+class Refitted:
+    """A network trained on every field.
+
+    Args:
+        classifier: On the CPU.
+        seconds: Of its training.
+    """
+
+    classifier: torch.nn.Module
+    seconds: float
 
 
-def refit_winner(study: PreparedStudy, plan: SearchPlan, winner: TrialRecord) -> dict[str, torch.nn.Module]:
-    """Train the winner's configuration on all labelled source pixels in Ray Train, or go on with it.
+def source_on_every_field(source: SourceDomain, *, pixels_per_class: int | None) -> SourceDomain:
+    """The same source with training pixels drawn over all its labelled pixels, and none to validate on.
+
+    Args:
+        source: With the split trials are trained by; its seed draws the pixels.
+        pixels_per_class: The most pixels per class; None for all.
+    """
+    split = everything_split(source.scene, source.split.patch_size, seed=source.split.seed)
+    if pixels_per_class is not None:
+        split = split.thinned(source.scene, pixels_per_class=pixels_per_class)
+    return replace(source, split=split)
+
+
+def refit_winner(study: PreparedStudy, plan: SearchPlan, winner: TrialRecord) -> dict[str, Refitted]:
+    """Train the chosen configuration on every field, each pair's network by itself, or go on with it.
 
     Ray must be connected.
 
@@ -36,32 +64,84 @@ def refit_winner(study: PreparedStudy, plan: SearchPlan, winner: TrialRecord) ->
         winner: The trial that was chosen.
 
     Returns:
-        The trained classifier of each pair, by its name, on the CPU.
+        By the pair's name. A pair is missing where the training diverged; a line says so.
 
     Raises:
-        StudyError: Ray Train ended it before the last epoch, or its checkpoint can't be read.
+        StudyError: The training ended before its last epoch, or its checkpoint can't be read.
     """
-    location = f"{plan.checkpoint_location}/refit_{winner.number:04d}"
-    order = replace(plan.order(winner), checkpoint_location=location, in_ray_train=True)
-    sources = [whole_source(source) for source in study.sources]
-    checkpoints = CheckpointFolder(location)
-    if checkpoints.latest_epoch() < order.epochs:
-        told = ", ".join(f"{source.pair_name} {len(source.split.train)}" for source in sources)
-        print(f"\nTraining the best configuration on all labelled source pixels ({told}).", flush=True)
-        train_in_ray(order, put_sources(sources, by_path=plan.scenes_by_path), report_to_tune=False)
-    found = checkpoints.load_latest()
+    sources = [source_on_every_field(s, pixels_per_class=study.refit_pixels_per_class) for s in study.sources]
+    orders = {source.pair_name: _order(plan, winner, source) for source in sources}
+    missing = [source for source in sources if _epochs_done(orders[source.pair_name]) < plan.profile.epochs]
+    if missing:
+        counts = ", ".join(f"{source.pair_name} {len(source.split.train)}" for source in missing)
+        print(f"\nTraining the chosen configuration on pixels of every labelled field ({counts}).", flush=True)
+    faults: dict[str, str] = {}
+    if plan.in_ray_train:
+        for source in missing:
+            references = put_sources([source], by_path=plan.scenes_by_path)
+            train_in_ray(orders[source.pair_name], references, report_to_tune=False)
+    elif missing:
+        faults = _train_where_trials_do(plan, orders, missing)
+    for pair, fault in faults.items():
+        print(f"NOTE: {pair}: {fault}; the network that was chosen is registered instead.", flush=True)
+    return {s.pair_name: _load(orders[s.pair_name], s) for s in sources if s.pair_name not in faults}
+
+
+def _train_where_trials_do(
+    plan: SearchPlan, orders: Mapping[str, TrialOrder], sources: list[SourceDomain]
+) -> dict[str, str]:
+    """Train in Ray tasks that take what a trial takes; returns why a pair's training diverged, by its name."""
+    task = ray.remote(train_alone).options(
+        num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial, max_retries=MAX_WORKER_FAILURES
+    )
+    running = {
+        task.remote(orders[s.pair_name].as_config(), put_sources([s], by_path=plan.scenes_by_path)): s.pair_name
+        for s in sources
+    }
+    faults: dict[str, str] = {}
+    shown_at = time.monotonic()
+    while running:
+        ready, _ = ray.wait(list(running), timeout=1.0)
+        for reference in ready:
+            pair = running.pop(reference)
+            if fault := _result(reference, pair):
+                faults[pair] = fault
+        if running and time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
+            shown_at = time.monotonic()
+            told = ", ".join(f"{p} {_epochs_done(orders[p])}" for p in running.values())
+            print(f"  epochs of {plan.profile.epochs}: {told}", flush=True)
+    return faults
+
+
+def _result(reference: ray.ObjectRef, pair: str) -> str:
+    try:
+        return str(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        cause = str(getattr(error, "cause", None) or error).strip().split("\n")[-1]
+        raise StudyError(
+            f"training {pair} on every field failed ({cause}); --resume goes on from its last epoch."
+        ) from error
+
+
+def _order(plan: SearchPlan, winner: TrialRecord, source: SourceDomain) -> TrialOrder:
+    # By its pixels, so that a closing with another --refit does not take this training for its own.
+    place = f"refit_{winner.number:04d}/{source.pair_name}-{source.split.content_hash}"
+    return replace(plan.order(winner), checkpoint_location=f"{plan.checkpoint_location}/{place}")
+
+
+def _epochs_done(order: TrialOrder) -> int:
+    return CheckpointFolder(order.checkpoint_location).latest_epoch()
+
+
+def _load(order: TrialOrder, source: SourceDomain) -> Refitted:
+    found = CheckpointFolder(order.checkpoint_location).load_latest()
     if found is None or found[0] < order.epochs:
         raise StudyError(
-            f"{location} holds no whole checkpoint of epoch {order.epochs}; --resume trains on all pixels again."
+            f"{order.checkpoint_location} holds no whole checkpoint of epoch {order.epochs}; --resume trains it again."
         )
-    method, states = find_method(order.method), found[1]["pairs"]
-    classifiers: dict[str, torch.nn.Module] = {}
-    for source in sources:
-        classifier = method.build_classifier(
-            method.config_type.from_mapping(order.config),
-            bands=source.scene.num_bands,
-            classes=source.scene.num_classes,
-        )
-        classifier.load_state_dict(states[source.pair_name]["classifier"])
-        classifiers[source.pair_name] = classifier
-    return classifiers
+    method, state = find_method(order.method), found[1]
+    classifier = method.build_classifier(
+        method.config_type.from_mapping(order.config), bands=source.scene.num_bands, classes=source.scene.num_classes
+    )
+    classifier.load_state_dict(state["pairs"][source.pair_name]["classifier"])
+    return Refitted(classifier=classifier, seconds=state["report"]["metrics"][f"time/{source.pair_name}/trained_s"])

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import SceneshiftError, StorageError, first_line
@@ -113,7 +113,7 @@ def train_one(arguments: TrainArgs, *, begins: Callable[[str], None], original: 
         run = train_network(training, report)
         for pair, digest in weights.items():
             mlflow_run.tag(f"weights.{pair}", digest)
-        close_training(training, run, mlflow_run)
+        close_training(training, run, mlflow_run, seconds=progress.trained_s(training.pair.name))
     except KeyboardInterrupt:
         # Told first: an MLflow that is away takes its time, and who can't wait interrupts again.
         print(f"\nInterrupted. Go on with:\n  {resume_command('--run-name', training.name)}", flush=True)
@@ -140,10 +140,16 @@ class _Progress:
         self._epochs = epochs
         self._first: tuple[int, float] | None = None
         self._told_at = -SECONDS_BETWEEN_LINES
+        self._last: Mapping[str, float] = {}
+
+    def trained_s(self, pair_name: str) -> float | None:
+        """Seconds the training has taken, those before a cut among them; None before its first epoch."""
+        return self._last.get(f"time/{pair_name}/trained_s")
 
     def tell(self, report: "EpochReport") -> None:
         """Take an epoch; print it if it is time."""
         now = time.monotonic()
+        self._last = report.metrics
         if self._first is None:
             self._first = (report.epoch, now)
         if now - self._told_at < SECONDS_BETWEEN_LINES and report.epoch < self._epochs:

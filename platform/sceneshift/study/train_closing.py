@@ -15,18 +15,23 @@ import torch
 from numpy.typing import NDArray
 
 from sceneshift.report.per_class import render_per_class
+from sceneshift.report.screen import render_table
 from sceneshift.report.separation import (
     render_separation,
     separation_lines,
     separation_metrics,
     separation_tags,
 )
+from sceneshift.report.study_record import MAJORITY
+from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.report.verdict import FLOORS_TOLD, Verdict
 from sceneshift.scenes.catalogue import SCENES, load_reference
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.target import open_target
 from sceneshift.scenes.unmixing import UnmixingReference
 from sceneshift.scores import Scores
+from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES
 from sceneshift.study.train_preparation import PreparedTraining, training_counts
@@ -51,13 +56,14 @@ from sceneshift.training.unmixing import Subpixels
 TRAINED = "trained"
 
 
-def close_training(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun) -> None:
+def close_training(training: PreparedTraining, run: PairRun, mlflow_run: TrainingRun, *, seconds: float | None) -> None:
     """Map the target, score it, draw, log, register, and print the last screen.
 
     Args:
         training: What was trained.
         run: The finished training.
         mlflow_run: Its MLflow run.
+        seconds: Of the training, those before a cut among them; None where they are not known.
 
     Raises:
         StudyError: MLflow can't be told; the results are on disk and the run can be resumed.
@@ -69,6 +75,8 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     # Of a large scene every copy counts.
     run.forget_patches()
     normalized = run.normalization.apply(pair.target.cube)
+    print("\nFitting spectral floors on the same training pixels.", flush=True)
+    floors = fit_floors(training.source, seed=plan.seed)
     print(f"\nMapping {normalized.shape[0]} x {normalized.shape[1]} pixels.", flush=True)
     class_map = map_scene(
         run.classifier,
@@ -94,10 +102,34 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     del normalized
     door = open_target(training.recipe)
     scores = door.score(class_map)
-    draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=door.ground_truth())
+    truth = door.ground_truth()
+    draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
+    by_field = FieldCounts.of_map(truth, class_map, num_classes=len(pair.class_names))
+    floor_counts = {floor.title: count_floor(floor, pair, truth) for floor in floors}
+    verdict = Verdict.of(pair.name, by_field, floor_counts)
+    trained_on = np.array(training_counts(training))
+    rows = [
+        score_row(
+            pair.name,
+            plan.method,
+            scores,
+            validation=validation,
+            normalization=run.normalization.name,
+            seconds=seconds,
+        ),
+        *(floor_row(pair.name, floor, floor_counts[floor.title]) for floor in floors),
+        score_row(
+            pair.name,
+            MAJORITY,
+            door.score(np.full(truth.shape, int(trained_on.argmax()) + 1)),
+            validation=None,
+        ),
+    ]
+    compared = render_table(rows, profile="training")
 
     table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
     (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{render_separation(separation)}")
+    (folder / "scores.md").write_text(f"{verdict.sentence}\n\n{compared}\n{FLOORS_TOLD}\n")
     _write_csv(folder / "per_class.csv", training, scores)
     unmixing = None
     if subpixels is not None and reference is not None:
@@ -107,6 +139,9 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
         "run": training.name,
         "settings": training.settings(),
         "selection": "last epoch; no test label read before",
+        "verdict": verdict.as_dict(),
+        "scores": rows,
+        "floors": [describe_floor(floor) for floor in floors],
         "test": scores.as_dict(),
         "validation": validation,
         "largest class": door.largest_class_share(),
@@ -116,12 +151,13 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     metrics = _final_metrics(pair.class_names, scores, subpixels) | separation_metrics(separation)
     mlflow_run.log_results(metrics, str(folder))
+    mlflow_run.describe(f"{verdict.sentence}\n\n{compared}\n{FLOORS_TOLD}\n")
     try:
-        model = _log_model(training, run, mlflow_run, validation, scores)
+        model = _log_model(training, run, mlflow_run, validation, scores, verdict)
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
-    print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
+    print(_screen(training, f"{verdict.sentence}\n\n{compared}", table, unmixing, model, mlflow_run, folder))
 
 
 def _tell_share_now_and_then() -> Callable[[int, int], None]:
@@ -208,6 +244,7 @@ def _log_model(
     mlflow_run: TrainingRun,
     validation: dict[str, float] | None,
     scores: Scores,
+    verdict: Verdict,
 ) -> LoggedModel:
     source, plan = training.source.scene, training.plan
     description = ModelDescription.of(
@@ -227,6 +264,7 @@ def _log_model(
         PAIR_TAG: training.pair.name,
         "target.oa": f"{scores.oa:.4f}",
         "target.aa": f"{scores.aa:.4f}",
+        "verdict": verdict.outcome.value,
     }
     model = log_and_register(
         mlflow_run.client,
@@ -246,6 +284,7 @@ def _log_model(
     client.log_inputs(run_id, inputs)
     TrainedOn.of(training.recipe, training.source, source_hash=hashes["source"]).save(client, run_id)
     text = version_description(
+        verdict=verdict.sentence,
         selection="none, the last epoch of one training",
         profile="training",
         validation=validation,
@@ -261,18 +300,17 @@ def _log_model(
 
 def _screen(
     training: PreparedTraining,
+    compared: str,
     table: str,
-    validation: dict[str, float] | None,
     unmixing: str | None,
     model: LoggedModel,
     mlflow_run: TrainingRun,
     folder: Path,
 ) -> str:
     where = "test pixels" if training.pair.test_split is not None else f"target of {training.pair.name}"
-    parts = [f"\nRun {training.name}, {where}, last of {training.plan.epochs} epochs:\n\n{table}"]
+    parts = [f"\n{compared}", FLOORS_TOLD]
+    parts.append(f"\nRun {training.name}, {where}, last of {training.plan.epochs} epochs:\n\n{table}")
     parts += separation_lines(training.separation())
-    if validation is not None:
-        parts.append("On the source's validation pixels: " + ", ".join(f"{n} {v:.4f}" for n, v in validation.items()))
     if unmixing is not None:
         parts.append(
             "Against the reference abundances (the classes derive from them, so class means are a near-oracle "

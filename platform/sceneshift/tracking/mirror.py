@@ -40,7 +40,7 @@ WRITE_EVERY_S, RETRY_EVERY_S = 5.0, 30.0
 _MOST_METRICS = 1000
 
 #: A run's description; the UI shows it as Markdown, up to so many characters.
-_NOTE_TAG, _LONGEST_NOTE = "mlflow.note.content", 8000
+NOTE_TAG, _LONGEST_NOTE = "mlflow.note.content", 8000
 
 
 #: Columns of the table of trials until the study closes and it is known what was varied.
@@ -128,7 +128,7 @@ class StudyMirror:
         """Give the study's run a description in Markdown, which the UI shows first. Too long a one is cut at a line."""
         if len(note) > _LONGEST_NOTE:
             note = note[:_LONGEST_NOTE].rsplit("\n", 1)[0]
-        self._client.set_tag(self.run_id, _NOTE_TAG, note)
+        self._client.set_tag(self.run_id, NOTE_TAG, note)
 
     def arrange_trials(self, columns: Sequence[str]) -> None:
         """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens: by objective, best first.

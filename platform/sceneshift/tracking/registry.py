@@ -150,6 +150,7 @@ def count_target_opening(client: "MlflowClient", name: str, pair: str) -> int:
 
 def version_description(
     *,
+    verdict: str,
     selection: str,
     profile: str,
     validation: Mapping[str, float] | None,
@@ -162,6 +163,7 @@ def version_description(
     """What a reader of the registry should know of a version, in Markdown.
 
     Args:
+        verdict: How it compares with the best spectral floor, in a sentence.
         selection: What it was chosen by.
         profile: The size of the search or training.
         validation: ``oa``, ``aa``, ``kappa`` on the source's validation pixels; None where all pixels trained.
@@ -173,6 +175,7 @@ def version_description(
     """
     dirty = " and changes not committed" if code.get("git.dirty") == "true" else ""
     lines = [
+        f"{verdict}\n",
         f"- selection: {selection}",
         f"- from: {origin}, profile {profile}",
         f"- source validation: {_figures(validation) if validation else 'none, all labelled pixels trained'}",

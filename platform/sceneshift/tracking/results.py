@@ -52,7 +52,7 @@ def log_results(
         shown: The trials that were scored on the targets, by role.
         best: The winner's role.
         summary: What closing came to, as in ``summary.json``.
-        table: Its scores, and what separates the sides of its splits, as Markdown tables.
+        table: Its verdicts in words, its scores, and what separates the sides of its splits, as Markdown.
         records: All trials.
         models: The winner's, one a pair.
         separation: How far apart the sides of the splits are, as metrics.
@@ -111,7 +111,7 @@ def render_note(
     Args:
         mirror: The study's runs.
         summary: What closing came to.
-        table: Its scores as a Markdown table.
+        table: Its verdicts in words, and its scores as a Markdown table.
         models: The winner's.
         page: The file that the report is read in first.
         pictures: Of those in :data:`PREVIEWS`.
@@ -125,7 +125,7 @@ def render_note(
         *(f"[{m.name} version {m.version}]({model_page(m.name, m.version)})" for m in models),
     ]
     parts = [
-        table,
+        table,  # begins with the verdicts
         f"Winner: [trial {best['trial']}]({winner}), by {summary['selection']}. "
         f"**Target labels were opened {'once' if times == 1 else f'{times} times'}**, when the study closed.",
         " · ".join(links),

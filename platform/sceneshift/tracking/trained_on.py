@@ -33,7 +33,10 @@ class TrainedOn:
         source_hash: Of the source with its labels.
         split_hash: Of the split.
         train: Flat indices of the source's training pixels.
-        validation: Flat indices of its validation pixels; none where all pixels trained.
+        validation: Flat indices of the pixels that were held back from the network that was chosen; none where nothing
+            was chosen.
+        predicted: (M,) class indices 0..K-1 that the chosen network answered on ``validation``, where the model is not
+            that network but its configuration trained once more on every field, those pixels' fields among them.
     """
 
     recipe: Recipe
@@ -41,23 +44,35 @@ class TrainedOn:
     split_hash: str
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    predicted: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, source: SourceDomain, *, source_hash: str) -> Self:
+    def of(
+        cls,
+        recipe: Recipe,
+        source: SourceDomain,
+        *,
+        source_hash: str,
+        registered: SourceDomain | None = None,
+        predicted: NDArray[np.int64] | None = None,
+    ) -> Self:
         """Describe a source and its split.
 
         Args:
             recipe: What the pair is made from.
-            source: Its source.
+            source: Its source, with the split the choice was made by.
             source_hash: The source's content hash, which whoever asks has at hand.
+            registered: The source with the pixels the registered model trained on, where those are others.
+            predicted: As for the class.
         """
         split = source.split
         return cls(
             recipe=recipe,
             source_hash=source_hash,
             split_hash=split.content_hash,
-            train=split.train,
+            train=split.train if registered is None else registered.split.train,
             validation=split.validation,
+            predicted=predicted,
         )
 
     def save(self, client: "MlflowClient", run_id: str) -> None:
@@ -70,6 +85,7 @@ class TrainedOn:
             "split_hash": self.split_hash,
             "train": self.train.tolist(),
             "validation": self.validation.tolist(),
+            **({} if self.predicted is None else {"predicted": self.predicted.tolist()}),
         }
         client.log_text(run_id, json.dumps(values), _file(self.recipe.name))
 
@@ -98,6 +114,7 @@ class TrainedOn:
                 split_hash=str(values["split_hash"]),
                 train=np.array(values["train"], dtype=np.int64),
                 validation=np.array(values["validation"], dtype=np.int64),
+                predicted=np.array(values["predicted"], dtype=np.int64) if "predicted" in values else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInputError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sceneshift.errors import StudyError, first_line
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.epoch_journal import EpochJournal
+from sceneshift.tracking.mirror import NOTE_TAG
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -140,6 +141,10 @@ class TrainingRun:
             self.client.set_tag(self.run_id, key, value)
         except Exception as error:
             self._warn(error)
+
+    def describe(self, note: str) -> None:
+        """Give the run a description in Markdown, which the UI shows first."""
+        self.tag(NOTE_TAG, note)
 
     def _write(self) -> None:
         from mlflow.entities import Metric

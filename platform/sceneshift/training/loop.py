@@ -99,6 +99,7 @@ class EpochReport:
             ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
             ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is told
             again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
+            ``time/<pair>/trained_s``: the pair's seconds in all epochs so far, those before a cut among them.
         weights: Hash of each pair's classifier.
     """
 
@@ -307,6 +308,7 @@ def train(
     workers = Workers.of_this_process()
     runs = [PairRun(plan, source, device, workers) for source in sources]
     done = 0
+    trained_s = dict.fromkeys((_trained_s(name) for name in names), 0.0)
     if checkpoints is not None and (latest := workers.from_first(checkpoints.load_latest)) is not None:
         done, state = latest
         if done > plan.epochs or set(state["pairs"]) != set(names):
@@ -316,6 +318,8 @@ def train(
             )
         for run in runs:
             run.load_state_dict(state["pairs"][run.source.pair_name])
+        # A checkpoint of an earlier version has no seconds of a pair's.
+        trained_s |= {key: state["report"]["metrics"].get(key, 0.0) for key in trained_s}
         # Told again: whoever was cut between writing this checkpoint and telling has not heard of its epoch.
         report(EpochReport(epoch=done, **state["report"]))
     for epoch in range(done + 1, plan.epochs + 1):
@@ -326,6 +330,9 @@ def train(
             raise TrainingDiverged(epoch, broken)
         trained = time.perf_counter()
         outcome["time/epoch_s"] = trained - started
+        for key in trained_s:
+            trained_s[key] += outcome[key]
+        outcome |= trained_s
         weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
         if checkpoints is not None:
             pairs = {run.source.pair_name: run.state_dict() for run in runs}
@@ -339,8 +346,14 @@ def train(
     return runs
 
 
+def _trained_s(pair_name: str) -> str:
+    return f"time/{pair_name}/trained_s"
+
+
 def run_epoch(runs: Sequence[PairRun], epoch: int) -> dict[str, float]:
     """Train every pair for one epoch, evaluate it, average the scores over pairs, and sum where the seconds went.
+
+    ``time/<pair>/trained_s`` is of this epoch alone.
 
     Args:
         runs: The pairs' runs.
@@ -362,6 +375,7 @@ def run_epoch(runs: Sequence[PairRun], epoch: int) -> dict[str, float]:
             scores.append(run.validate().as_dict())
             metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
         ticks.append(time.perf_counter())
+        metrics[_trained_s(pair)] = ticks[-1] - ticks[0]
         for part, (begun, ended) in zip(seconds, itertools.pairwise(ticks), strict=True):
             seconds[part] += ended - begun
     means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in (scores[0] if scores else ())}
