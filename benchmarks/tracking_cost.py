@@ -82,7 +82,7 @@ def main(args: Args) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         ledger = Ledger.create(
-            root / "optuna.db", name="cost", seed=0, profile=profile, settings={}, default_params=default.params
+            root / "optuna.db", name="cost", seed=0, profile=profile, settings={}, first_params=[default.params]
         )
         mirror = StudyMirror(
             TrackingBackend(uri=f"sqlite:///{root / 'mlflow.db'}", artifact_root=root / "artifacts"),

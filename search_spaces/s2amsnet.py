@@ -47,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "flips": True,
     "noise_scale": 0.57,  # the paper's n/25 on scenes of 200 bands, such as the embedded ones; at 48 bands 0.28
     "normalization": "l2-per-pixel",
+    "average_from": 1.0,
 }
 
 PROFILES = (
@@ -131,6 +132,8 @@ def space(trial: Suggests) -> dict[str, Any]:
         # What spectra look like to the networks, fitted on the source alone. Scientific: whether brightness, and what
         # is added to a whole spectrum, is kept; on the target it counts for as much as all else here.
         "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
+        # Share of the epochs after which weights are averaged; 1: the last epoch's are kept. Nuisance.
+        "average_from": trial.suggest_categorical("average_from", [0.5, 1.0]),
         # Fixed: lambda_ce = lambda_adv = 1. Under Adam only ratios of weights count.
         "lambda_ce": 1.0,
         "lambda_adv": 1.0,

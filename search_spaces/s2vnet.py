@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "lambda_tv_e": 0.01,
     "lambda_tv_a": 0.01,
     "normalization": "minmax-per-band",
+    "average_from": 1.0,
 }
 
 PROFILES = (
@@ -101,5 +102,7 @@ def space(trial: Suggests) -> dict[str, Any]:
         # What spectra look like to the network, fitted on the source alone. Scientific: whether brightness, and what is
         # added to a whole spectrum, is kept.
         "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
+        # Share of the epochs after which weights are averaged; 1: the last epoch's are kept. Nuisance.
+        "average_from": trial.suggest_categorical("average_from", [0.5, 1.0]),
     }
     return config

@@ -38,7 +38,7 @@ def records(monkeypatch):
 def storage(tmp_path):
     """A study of two trials, one complete and one pruned, as it should be."""
     ledger = Ledger.create(
-        tmp_path / "s" / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, default_params={"x": 0.5}
+        tmp_path / "s" / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, first_params=[{"x": 0.5}]
     )
     for number, values in enumerate([(0.1, 0.2), (0.05,)]):
         ledger.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})

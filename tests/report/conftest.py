@@ -44,7 +44,7 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             seed=3,
             profile=PROFILE,
             settings=settings,
-            default_params={"lr": 0.01, "width": 32, "flips_on": False},
+            first_params=[{"lr": 0.01, "width": 32, "flips_on": False}],
         )
         for number in range(num_trials):
             record = ledger.ask(suggest)

@@ -17,7 +17,7 @@ def create(path, **changes):
         "seed": 0,
         "profile": PROFILE,
         "settings": {"pairs": ["a", "b"], "seed": 0},
-        "default_params": {"x": 0.5},
+        "first_params": [{"x": 0.5}],
     }
     return Ledger.create(path, **{**arguments, **changes})
 

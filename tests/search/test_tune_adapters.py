@@ -17,7 +17,7 @@ PROFILE = Profile(name="p", description="", epochs=3, num_samples=3, reduction_f
 @pytest.fixture
 def ledger(tmp_path):
     return Ledger.create(
-        tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, default_params={"x": 0.5}
+        tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, first_params=[{"x": 0.5}]
     )
 
 

@@ -52,7 +52,7 @@ def accident_prone():
 @pytest.fixture
 def ledger(tmp_path):
     return Ledger.create(
-        tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, default_params={"lr": 1e-3}
+        tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, first_params=[{"lr": 1e-3}]
     )
 
 

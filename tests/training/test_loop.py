@@ -154,6 +154,23 @@ class TestReports:
         assert [told[name] for name in PARTS_OF_AN_EPOCH] == [6, 20, 200]
         assert (told["time/epoch_s"], told["time/checkpoint_s"]) == (226, 1000)
 
+    def test_weights_are_averaged_from_a_share_of_the_epochs_on(self, tiny_source: SourceDomain) -> None:
+        run = PairRun(plan_of(epochs=4, average_from=0.5), tiny_source, CPU)
+        plain = PairRun(plan_of(epochs=4), tiny_source, CPU)
+        seen = []
+        for epoch in range(1, 5):
+            run.train_epoch(epoch)
+            plain.train_epoch(epoch)
+            # Averaging changes nothing of the training.
+            assert_equal([p.detach() for p in run.method.classifier.parameters()], parameters(plain))
+            seen.append(parameters(plain))
+            if epoch <= 2:
+                assert run.classifier is run.method.classifier
+        for averaged, third, fourth in zip(parameters(run), seen[2], seen[3], strict=True):
+            torch.testing.assert_close(averaged, (third + fourth) / 2)
+        run.prepare_evaluation()
+        assert weights_hash(run.classifier) != weights_hash(plain.classifier)
+
     def test_returned_runs_have_the_reported_weights_and_scores(self, tiny_source: SourceDomain) -> None:
         reports: list[EpochReport] = []
         (run,) = train(plan_of(), [tiny_source], report=reports.append)
@@ -191,11 +208,22 @@ class TestCutAndResumed:
             (plan_of(epochs=3), 1),
             (plan_of(epochs=3), 2),
             (replace(plan_of(epochs=3), evaluate_every=0), 2),
+            (plan_of(epochs=4, average_from=0.25), 1),
+            (plan_of(epochs=4, average_from=0.25), 3),
             (ADVERSARIAL_PLAN, 1),
             (FADING_PLAN, 1),
             (FADING_PLAN, 2),
         ],
-        ids=["cross_entropy-1", "cross_entropy-2", "evaluated-last-2", "s2amsnet-1", "s2vnet-1", "s2vnet-2"],
+        ids=[
+            "cross_entropy-1",
+            "cross_entropy-2",
+            "evaluated-last-2",
+            "before-averaging",
+            "while-averaging",
+            "s2amsnet-1",
+            "s2vnet-1",
+            "s2vnet-2",
+        ],
     )
     def test_it_goes_on_as_if_it_had_not_been_cut(
         self, make_source: Callable[..., SourceDomain], tmp_path: Path, plan: TrainingPlan, epoch: int

@@ -33,6 +33,9 @@ class MethodConfig:
             evaluation; the saved model carries them.
         normalization: Named step the cube goes through, fitted on the source scene: one of
             :data:`sceneshift.scenes.normalization.NORMALIZATIONS`.
+        average_from: Share of the epochs after which the classifier's weights are averaged, once per epoch; the average
+            is what is evaluated and kept (stochastic weight averaging: Izmailov et al., UAI 2018; for domain
+            generalization: Cha et al., NeurIPS 2021). 1 keeps the last epoch's weights, as published.
 
     Raises:
         InvalidInputError: A value is out of range.
@@ -45,6 +48,7 @@ class MethodConfig:
     noise_scale: float = 0.28
     calibrate_bn: bool = True
     normalization: str = "l2-per-pixel"
+    average_from: float = 1.0
 
     def __post_init__(self) -> None:
         self._require(self.patch_size >= 5 and self.patch_size % 2 == 1, "patch_size", "an odd number >= 5")
@@ -52,6 +56,7 @@ class MethodConfig:
         self._require(self.lr > 0, "lr", "a positive number")
         self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
         check_normalization(self.normalization)
+        self._require(0 <= self.average_from <= 1, "average_from", "a share of the epochs, 0 to 1")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not (holds and math.isfinite(getattr(self, name))):

@@ -7,6 +7,7 @@ from typing import Any
 from sceneshift.report.confusion_table import confusion_table
 from sceneshift.report.page import Bullets, Paragraph, Part, Section, Sheet
 from sceneshift.report.per_class_picture import draw_per_class
+from sceneshift.report.score_picture import draw_scores
 from sceneshift.report.study_record import BEST, DEFAULTS, REFITTED, StudyRecord
 from sceneshift.report.tables import Cell, Table, Value, digits, per_cent
 from sceneshift.report.uncertainty import (
@@ -50,6 +51,10 @@ def scores_section(record: StudyRecord) -> Section:
                 f"answering the target's own largest class, which nobody can know, would reach OA {largest}."
             )
         )
+        for pair in record.pairs:
+            if len(counts := record.field_counts(pair)) > 1:
+                shown = {role: bootstrap_fields(found) for role, found in counts.items()}
+                parts.append(draw_scores(pair, shown, registered=record.registered_role(pair)))
         rows = [row for pair in record.pairs for row in _interval_rows(record, pair)]
         if rows:
             parts.append(

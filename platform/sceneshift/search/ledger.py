@@ -7,7 +7,7 @@ and goes on with them.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,10 @@ class Ledger:
         seed: int,
         profile: Profile,
         settings: Mapping[str, Any],
-        default_params: Mapping[str, Any],
+        first_params: Sequence[Mapping[str, Any]],
         origin: Mapping[str, str] | None = None,
     ) -> "Ledger":
-        """Create the ledger of a new study, its first trial the published defaults.
+        """Create the ledger of a new study, whose first trials are given.
 
         Args:
             path: The database file; must not exist.
@@ -147,7 +147,8 @@ class Ledger:
             seed: The study's seed.
             profile: Sizes of sampler and ASHA.
             settings: What a resumed search must agree with, as plain values.
-            default_params: Suggested names and values of the reference trial.
+            first_params: Suggested names and values of the first trials; the first of them is the reference trial, the
+                published defaults.
             origin: Hashes of the code and the data, by name; a resumed search may differ and says so.
 
         Raises:
@@ -165,7 +166,8 @@ class Ledger:
         )
         study.set_user_attr(_SETTINGS, plain(settings))
         study.set_user_attr(_ORIGIN, dict(origin or {}))
-        study.enqueue_trial(dict(default_params))
+        for params in first_params:
+            study.enqueue_trial(dict(params))
         return cls(study, profile)
 
     @classmethod

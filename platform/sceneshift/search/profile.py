@@ -1,7 +1,7 @@
 """How much a search may cost, under a name that every table carries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sceneshift.errors import InvalidInputError
 
@@ -13,13 +13,15 @@ class Profile:
     Args:
         name: What tables and tags call it.
         description: One line for people.
-        epochs: Epochs of a trial that isn't stopped early.
+        epochs: Epochs of a trial that isn't stopped early; the most, where ``least_epochs`` leaves them open.
+        least_epochs: Where it is given, timed steps choose the epochs, from so many on, to fit the time budget on the
+            machine (:mod:`sceneshift.search.pace`).
         num_samples: Trials.
         time_budget_s: Seconds after which the search stops, or None.
         pixels_per_class: Most training pixels a class and source scene, or None for all.
         limits: Lowest and highest value allowed, by parameter; the space and the defaults are clipped to it.
         startup_trials: Random trials before TPE models what it has seen.
-        grace_epochs: No trial is stopped before this epoch.
+        grace_epochs: No trial is stopped before this epoch; of fewer epochs than ``epochs`` the same share.
         reduction_factor: ASHA keeps one in so many at each rung.
 
     Raises:
@@ -30,12 +32,18 @@ class Profile:
     description: str
     epochs: int
     num_samples: int
+    least_epochs: int | None = None
     time_budget_s: float | None = None
     pixels_per_class: int | None = None
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     startup_trials: int = 10
     grace_epochs: int = 1
     reduction_factor: int = 3
+
+    def with_epochs(self, epochs: int) -> "Profile":
+        """The same profile for a decided number of epochs, at most ``epochs``; ASHA's grace is the same share."""
+        grace = max(1, round(self.grace_epochs * epochs / self.epochs))
+        return replace(self, epochs=epochs, grace_epochs=grace, least_epochs=None)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "num_samples", "grace_epochs", "startup_trials"):
@@ -49,6 +57,12 @@ class Profile:
             raise InvalidInputError(
                 f"profile {self.name!r}: time_budget_s = {self.time_budget_s}; expected seconds above 0."
             )
+        if self.least_epochs is not None and not 1 <= self.least_epochs <= self.epochs:
+            raise InvalidInputError(
+                f"profile {self.name!r}: least_epochs = {self.least_epochs}; expected 1 to epochs = {self.epochs}."
+            )
+        if self.least_epochs is not None and self.time_budget_s is None:
+            raise InvalidInputError(f"profile {self.name!r}: least_epochs needs a time_budget_s to fit epochs to.")
         for parameter, (low, high) in self.limits.items():
             if low > high:
                 raise InvalidInputError(f"profile {self.name!r}: limits of {parameter} run from {low} to {high}.")

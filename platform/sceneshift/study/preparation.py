@@ -16,6 +16,7 @@ from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
 from sceneshift.scenes.recipe import InScene, Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.cluster import ClusterSize, check_room, trials_that_fit
+from sceneshift.search.ledger import read_ledger
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
 from sceneshift.study.arguments import TuneArgs, repeatable_arguments
@@ -170,6 +171,42 @@ class PreparedStudy:
             }
         )
 
+    @property
+    def chooses_epochs(self) -> bool:
+        """Whether timed steps are to decide the number of epochs, and have not yet."""
+        return self.profile.least_epochs is not None
+
+    def paced(self, cluster: ClusterSize) -> "PreparedStudy":
+        """The same study with the number of epochs that timed steps leave room for, which is printed.
+
+        Raises:
+            ResourceError: The search doesn't fit the cluster.
+        """
+        from sceneshift.search.pace import find_pace
+
+        plan = self.plan(cluster)
+        pace = find_pace(
+            self.profile,
+            method=self.method,
+            config=self.space.config(FixedTrial(self.default_trial.params), self.profile),
+            sources=self.sources,
+            trials_at_once=plan.max_concurrent_trials,
+            threads=max(1, int(plan.cpus_per_trial)),
+        )
+        print(pace.announcement(), flush=True)
+        return replace(self, profile=pace.profile)
+
+    def with_recorded_epochs(self) -> "PreparedStudy":
+        """The same study with the number of epochs it began with, where timed steps decided it then.
+
+        Raises:
+            StudyError: The ledger can't be read.
+        """
+        if not self.chooses_epochs:
+            return self
+        epochs = int(read_ledger(self.ledger_path).settings["epochs"])
+        return replace(self, profile=self.profile.with_epochs(epochs))
+
     def announcement(self) -> list[str]:
         """What is about to happen, for the first lines a user sees."""
         profile = self.profile
@@ -178,7 +215,9 @@ class PreparedStudy:
             f"study                {self.name}",
             f"kept in              {self.directory}",
             f"profile              {profile.name}: {profile.description}",
-            f"                     {profile.num_samples} trials of at most {profile.epochs} epochs, "
+            f"                     {profile.num_samples} trials of at most {profile.epochs} epochs"
+            + (f" (as many as fit, at least {profile.least_epochs})" if self.chooses_epochs else "")
+            + ", "
             + ("all training pixels" if per_class is None else f"at most {per_class} training pixels a class")
             + f", patch <= {self.space.largest_patch(profile)}"
             + ("" if profile.time_budget_s is None else f", search ends after {profile.time_budget_s:g} s"),
@@ -396,4 +435,6 @@ def choose_profile(arguments: TuneArgs, space: SearchSpace) -> Profile:
         for key in ("num_samples", "epochs", "time_budget_s")
         if (value := getattr(arguments, key)) is not None
     }
+    if arguments.epochs is not None:
+        changes["least_epochs"] = None
     return replace(profile, **changes)

@@ -190,7 +190,7 @@ def create_ledger(study: PreparedStudy) -> Ledger:
         profile=study.profile,
         settings=study.settings(),
         origin=study.origin(),
-        default_params=study.default_trial.params,
+        first_params=study.space.enqueued(study.profile)[: study.profile.num_samples],
     )
 
 

@@ -67,6 +67,8 @@ def tune(
 
     study = prepare(arguments, method=method, space_path=space_path)
     study.refuse_wrong_name()
+    if arguments.resume:
+        study = study.with_recorded_epochs()
     print("\n".join(study.announcement()), flush=True)
 
     from sceneshift.study.running import refuse_another_mlflow, reopen_ledger, run_and_close, tell_if_closed
@@ -81,6 +83,8 @@ def tune(
     else:
         refuse_another_mlflow(study, reopened, client, backend.uri)
     with ray_cluster() as cluster:
+        if study.chooses_epochs:
+            study = study.paced(cluster)
         plan = study.plan(cluster)
         begins(study.name)
         return run_and_close(study, plan, backend, reopened=reopened, interrupts=interrupts, started=started)

@@ -61,12 +61,15 @@ def log_results(
     client, winner = mirror.client, shown[best]
     assert winner.value is not None
     for row in summary["scores"]:
-        if row["role"] in shown:
-            runs = [mirror.child_run_id(shown[row["role"]].number)]
-            runs += [mirror.run_id] if row["role"] == best else []
-            for run_id in runs:
-                for figure in FIGURES:
-                    client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
+        runs = [mirror.child_run_id(shown[row["role"]].number)] if row["role"] in shown else []
+        # The study's own figures are those of the network that is registered.
+        runs += [mirror.run_id] if row["role"] == summary["registered"][row["pair"]] else []
+        for run_id in runs:
+            for figure in FIGURES:
+                client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
+    for verdict in summary["verdicts"]:
+        client.log_metric(mirror.run_id, f"floor/{verdict['pair']}/aa", verdict["floor aa"])
+        client.set_tag(mirror.run_id, f"verdict.{verdict['pair']}", verdict["outcome"])
     for name, value in {OBJECTIVE: winner.value, **separation}.items():
         client.log_metric(mirror.run_id, name, value)
     client.set_tag(mirror.run_id, "best.trial", str(winner.number))
@@ -131,7 +134,7 @@ def render_note(
         " · ".join(links),
         f"{trials['complete']} trials complete, {trials['pruned']} stopped early, {trials['fail']} failed; at most "
         f"{summary['epochs']} epochs each, profile {summary['profile']}. `val/…` is what selects; `target/…` was only "
-        "looked at, and of winner and defaults alone.",
+        "looked at, and of the networks and floors in the table alone.",
         *(f"![{name}]({artifact_content(mirror.run_id, f'{PREVIEWS}/{name}')})" for name in pictures),
     ]
     return "\n\n".join(parts) + "\n"

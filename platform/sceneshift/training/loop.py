@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
@@ -166,6 +167,9 @@ class PairRun:
             seed=derive_seed(seed, "method"),
             device=device,
         )
+        # Buffers are the last epoch's; batch-norm statistics are re-estimated for the averaged weights.
+        averages = config.average_from < 1
+        self._average = AveragedModel(self.method.classifier) if averages else None
         if plan.compile:
             self.method.compile()
         self.normalization = Normalization.fit(config.normalization, source.scene.cube)
@@ -183,8 +187,11 @@ class PairRun:
 
     @property
     def classifier(self) -> torch.nn.Module:
-        """The module kept for prediction."""
-        return self.method.classifier
+        """The module kept for prediction: the method's own, or the average of its weights where that has begun."""
+        if self._average is None or self._average.n_averaged == 0:
+            return self.method.classifier
+        averaged: torch.nn.Module = self._average.module
+        return averaged
 
     def hold_back(self, source: SourceDomain) -> None:
         """Train and validate from now on as another split of the same scene says."""
@@ -209,6 +216,8 @@ class PairRun:
                     losses = self.method.training_step(patches, labels)
             for name, value in losses.items():
                 totals[name] = totals[name] + value if name in totals else value
+        if self._average is not None and epoch > self.config.average_from * self.plan.epochs:
+            self._average.update_parameters(self.method.classifier)
         # The one place an epoch's losses are read by the host, and summed over workers.
         sums = self._workers.total(torch.stack(list(totals.values()))).tolist()
         return {name: total / len(batches) for name, total in zip(totals, sums, strict=True)}
@@ -240,11 +249,14 @@ class PairRun:
             "method": self.method.state_dict(),
             "draws": self._draws.get_state(),
             "classifier": self.classifier.state_dict(),
+            **({} if self._average is None else {"average": self._average.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
         self.method.load_state_dict(state["method"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
         if self._recorded_step is not None:
             self._recorded_step.forget()
         self._draws.set_state(state["draws"].cpu())

@@ -1,0 +1,74 @@
+"""Epochs that fit a time budget."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.search.pace import find_pace, fit_epochs
+from sceneshift.search.profile import Profile
+
+PROFILE = Profile(
+    name="p", description="", epochs=40, least_epochs=8, num_samples=11, time_budget_s=300, grace_epochs=10
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at_once", "epochs", "grace"),
+    [
+        (5.0, 2, 20, 5),  # 600 s for 6 whole trials: 100 s each
+        (5.0, 1, 10, 2),
+        (60.0, 2, 8, 2),
+        (0.1, 2, 40, 10),
+    ],
+)
+def test_as_many_epochs_as_the_budget_has_room_for(seconds, at_once, epochs, grace):
+    fitted = fit_epochs(PROFILE, seconds, trials_at_once=at_once)
+    assert (fitted.epochs, fitted.grace_epochs, fitted.least_epochs) == (epochs, grace, None)
+    assert replace(fitted, epochs=40, grace_epochs=10, least_epochs=8) == PROFILE
+
+
+def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "sceneshift.search.pace._seconds_per_epoch",
+        lambda method, config, source: seen.append((source.pair_name, torch.get_num_threads())) or 2.5,
+    )
+    before = torch.get_num_threads()
+    pace = find_pace(
+        PROFILE,
+        method="cross_entropy",
+        config={},
+        sources=[make_source("one", 0), make_source("two", 1)],
+        trials_at_once=2,
+        threads=before + 1,
+    )
+    assert seen == [("one", before + 1), ("two", before + 1)]
+    assert torch.get_num_threads() == before
+    assert pace.seconds_per_epoch == 5.0
+    assert pace.profile == fit_epochs(PROFILE, 5.0, trials_at_once=2)
+
+
+def test_an_epoch_s_steps_are_reckoned_from_a_few(tiny_source, monkeypatch):
+    from sceneshift.search import pace
+
+    def run_epoch(runs, epoch):
+        (run,) = runs
+        # 90 training pixels; 2 batches of 16 are 11 pixels per class, rounded up to 33 pixels: 3 steps.
+        assert len(run.source.split.train) == 33
+        return {"time/steps_s": 3.0, "time/calibration_s": 0.5, "time/validation_s": 0.25}
+
+    monkeypatch.setattr(pace, "run_epoch", run_epoch)
+    config = {"patch_size": 5, "batch_size": 16, "width": 8}
+    found = pace.find_pace(
+        PROFILE, method="cross_entropy", config=config, sources=[tiny_source], trials_at_once=1, threads=1
+    )
+    assert found.seconds_per_epoch == pytest.approx(6 * 1.0 + 0.75)
+
+
+def test_bounds_and_a_budget_are_needed():
+    with pytest.raises(InvalidInputError, match="least_epochs = 41; expected 1 to epochs = 40"):
+        replace(PROFILE, least_epochs=41)
+    with pytest.raises(InvalidInputError, match="least_epochs needs a time_budget_s"):
+        replace(PROFILE, time_budget_s=None)
