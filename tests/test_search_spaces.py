@@ -11,7 +11,7 @@ from sceneshift.methods.registry import METHODS
 from sceneshift.scenes.catalogue import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.scenes.recipe import NamedPair
 from sceneshift.search.profile import Profile
-from sceneshift.search.space import load_space
+from sceneshift.search.space import FixedTrial, load_space
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACES = sorted(path.stem for path in (ROOT / "search_spaces").glob("*.py"))
@@ -66,6 +66,18 @@ def test_random_samples_are_valid_configurations(method, profile):
     for name, (low, high) in chosen.limits.items():
         assert {low <= config[name] <= high for config in configs} == {True}
     assert max(config["patch_size"] for config in configs) == space.largest_patch(chosen)
+
+
+@pytest.mark.parametrize("method", SPACES)
+def test_first_trials_are_valid_configurations_and_the_defaults_come_first(method):
+    space, config_type = space_of(method), METHODS[method].config_type
+    for profile in space.profiles.values():
+        first, *others = space.enqueued(profile)
+        assert first == space.default_trial(profile).params
+        assert len(others) == len(profile.first_trials) < profile.num_samples
+        for params, given in zip(others, profile.first_trials, strict=True):
+            assert given.items() <= params.items()  # nothing was moved to what the profile allows
+            config_type.from_mapping(space.config(FixedTrial(params), profile))
 
 
 @pytest.mark.parametrize("method", SPACES)

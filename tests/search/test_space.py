@@ -3,6 +3,7 @@ import pytest
 
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
+from sceneshift.scenes.normalization import NORMALIZATIONS
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import ClippedTrial, FixedTrial, load_space
 
@@ -41,7 +42,7 @@ def test_the_first_trial_of_the_paper_profile_is_the_paper(shipped):
 def test_the_first_trial_of_the_laptop_profile_is_the_paper_clipped(shipped):
     laptop = shipped.profile("laptop")
     built = S2AMSnetConfig.from_mapping(shipped.config(shipped.default_trial(laptop), laptop))
-    assert built == S2AMSnetConfig(patch_size=7, batch_size=64, width=64, generator_channels=16, noise_scale=0.57)
+    assert built == S2AMSnetConfig(patch_size=7, batch_size=64, width=32, generator_channels=8, noise_scale=0.57)
     assert shipped.largest_patch(laptop) == 7
 
 
@@ -51,7 +52,8 @@ def test_what_the_space_suggests_fits_the_method_and_the_profile(shipped):
     configs = [shipped.config(study.ask(), laptop) for _ in range(60)]
     built = [S2AMSnetConfig.from_mapping(config) for config in configs]
     assert {b.patch_size for b in built} == {5, 7}
-    assert {b.width for b in built} == {32, 64}
+    assert {b.width for b in built} == {32}
+    assert {b.normalization for b in built} == set(NORMALIZATIONS) - {"none"}
     assert {b.lambda_kl == 0 for b in built} == {True, False}
     assert all(1e-4 <= b.lr <= 1e-2 and b.lambda_adv == 1 for b in built)
 

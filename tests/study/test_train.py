@@ -132,7 +132,7 @@ def test_pictures_are_drawn(folder):
     report = folder / "report"
     kinds = ("map", "confusion", "abundances", "endmembers", "reconstruction")
     pictures = {f"{kind}_indian_pines.png" for kind in kinds}
-    others = {"map_indian_pines.npy", "per_class.md", "per_class.csv", "summary.json"}
+    others = {"map_indian_pines.npy", "scores.md", "per_class.md", "per_class.csv", "summary.json"}
     assert {path.name for path in report.iterdir()} == pictures | others
     for name in pictures:
         pixels = image.imread(report / name)
@@ -173,6 +173,7 @@ def test_mlflow_has_settings_epochs_scores_and_report(folder, client, runs_in):
     assert run.data.params["width"] == "16"
     assert run.data.params["trained on"] == "indian_pines"
     told = summary(folder)
+    assert run.data.tags["mlflow.note.content"].startswith(told["verdict"]["sentence"])
     assert {f"target/{name}": value for name, value in told["test"].items()}.items() <= run.data.metrics.items()
     assert "target/class/Woods" in run.data.metrics
     for name in ("loss", "ce", "sad", "kl", "tv_e", "tv_a"):
@@ -323,7 +324,14 @@ def test_a_method_trains_on_a_pair_and_tells_validation_and_target(tmp_path):
     assert done.returncode == 0, done.stderr
     told = summary(tmp_path / "training" / "p")
     assert set(told["validation"]) == set(told["test"]) == {"oa", "aa", "kappa"}
-    assert f"On the source's validation pixels: oa {told['validation']['oa']:.4f}" in done.stdout
+    rows = {row["role"]: row for row in told["scores"]}
+    assert set(rows) == {"s2amsnet", "logistic regression", "SVM (RBF)", "random forest", "majority class"}
+    assert rows["s2amsnet"]["validation"] == told["validation"]
+    assert rows["s2amsnet"]["target"] == told["test"]
+    assert told["verdict"]["network aa"] == told["test"]["aa"]
+    assert told["verdict"]["sentence"] in done.stdout
+    assert (tmp_path / "training" / "p" / "report" / "scores.md").read_text().startswith(told["verdict"]["sentence"])
+    assert "| sw-se | s2amsnet " in done.stdout
     assert "Run p, target of sw-se, last of 1 epochs" in done.stdout
     assert "epoch    1/1  " in done.stdout
     assert f"val AA {100 * told['validation']['aa']:.1f}" in done.stdout
@@ -337,7 +345,7 @@ def test_a_method_trains_on_a_pair_and_tells_validation_and_target(tmp_path):
     names = {path.name for path in (tmp_path / "training" / "p" / "report").iterdir()}
     assert names == {
         *("map_sw-se.npy", "map_sw-se.png", "confusion_sw-se.png"),
-        *("per_class.md", "per_class.csv", "summary.json"),
+        *("scores.md", "per_class.md", "per_class.csv", "summary.json"),
     }
 
 

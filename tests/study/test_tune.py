@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from matplotlib import image
@@ -112,7 +113,7 @@ def test_the_search_ends_well_and_says_little(uncut):
     assert done.returncode == 0, done.stderr
     finished = [line for line in done.stdout.splitlines() if line.startswith("trial ")]
     assert len(finished) == 3
-    assert len(done.stdout.splitlines()) < 65
+    assert len(done.stdout.splitlines()) < 95
     assert len(done.stderr.splitlines()) < 5
 
 
@@ -129,7 +130,8 @@ def test_the_last_screen_tells_what_a_user_wants_to_know(uncut, client):
     for told in (
         "Best configuration: trial",
         "| west-east | majority class",
-        "| sw-se     | best",
+        "| sw-se     | best, every field",
+        "| sw-se     | logistic regression | ",
         "sw-se, validation pixels: blocks, guard 3; patch 7: of ",
         "profile smoke-test",
         "Target labels were opened once",
@@ -145,7 +147,16 @@ def test_scores_stand_beside_defaults_and_majority_class(uncut):
     told = summary(storage)
     rows = {(row["pair"], row["role"]): row for row in told["scores"]}
     assert {pair for pair, _ in rows} == {"west-east", "sw-se"}
-    assert {role for _, role in rows} == {"best", "defaults", "majority class"}
+    networks, floors = {"best", "best, every field", "defaults"}, {"logistic regression", "SVM (RBF)", "random forest"}
+    assert {role for _, role in rows} == networks | floors | {"majority class"}
+    for (_, role), row in rows.items():
+        assert (row["validation"] is None) is (role == "best, every field" or role in floors)
+        assert (row["normalization"] is None) is (role == "majority class")
+        assert (row["seconds"] is None) is (role == "majority class")
+    for pair, (verdict,) in ((p, [v for v in told["verdicts"] if v["pair"] == p]) for p in ("west-east", "sw-se")):
+        assert verdict["network aa"] == rows[pair, "best, every field"]["target"]["aa"]
+        assert verdict["floor aa"] == max(rows[pair, floor]["target"]["aa"] for floor in floors)
+        assert [floor["training pixels"] for floor in told["floors"][pair]] == [60, 60, 60]
     # Always Soybean-mintill, the sources' largest class: 564 of 2199 and 60 of 977 target pixels.
     assert rows["west-east", "majority class"]["target"]["oa"] == pytest.approx(564 / 2199)
     assert rows["sw-se", "majority class"]["target"]["oa"] == pytest.approx(60 / 977)
@@ -212,6 +223,11 @@ def test_mlflow_has_the_study_and_its_trials(uncut, client):
     for pair, count in near.items():
         assert parent.data.metrics[f"separation/{pair}/validation/overlapping_patch"] == count
         assert parent.data.metrics[f"separation/{pair}/validation/inside_training_patch"] == 0
+    for verdict in summary(storage)["verdicts"]:
+        pair = verdict["pair"]
+        assert parent.data.metrics[f"target/{pair}/aa"] == verdict["network aa"]
+        assert parent.data.metrics[f"floor/{pair}/aa"] == verdict["floor aa"]
+        assert parent.data.tags[f"verdict.{pair}"] == verdict["outcome"]
     winner = children[summary(storage)["best"]["trial"]]
     assert {"target/west-east/oa", "target/sw-se/kappa"} <= winner.data.metrics.keys()
     reference = children[0]
@@ -228,6 +244,7 @@ def test_the_study_s_run_tells_its_story(uncut, client):
     assert winner.data.tags["sceneshift.trial"] == parent.data.tags["best.trial"] == str(told["best"]["trial"])
     note = parent.data.tags["mlflow.note.content"]
     assert (storage / NAME / "report" / "scores.md").read_text().strip() in note
+    assert note.startswith(told["verdicts"][0]["sentence"])
     assert "**Target labels were opened once**" in note
     assert f"#/experiments/{experiment.experiment_id}/runs/{winner.info.run_id}" in note
     shown = re.findall(r"get-artifact\?path=description/([\w-]+\.png)&run_uuid=" + parent.info.run_id, note)
@@ -260,11 +277,13 @@ def test_the_study_s_run_tells_its_story(uncut, client):
         (linked,) = json.loads(client.get_logged_model(version.source.removeprefix("models:/")).tags[MODEL_VERSIONS])
         assert linked == {"name": version.name, "version": int(version.version)}
         assert tags[f"best.model.{version.name}"] == f"models:/{version.name}/{version.version}"
+        (verdict,) = [v for v in told["verdicts"] if v["pair"] == version.tags["pair"]]
+        assert version.description.startswith(verdict["sentence"])
         for part in ("target labels never read", "profile smoke-test", "source validation: OA", tags["git.commit"]):
             assert part in version.description
 
 
-def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(uncut, client):
+def test_what_is_registered_is_the_chosen_configuration_trained_on_every_field(uncut, client):
     import torch
 
     from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
@@ -272,6 +291,8 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
     from sceneshift.scenes.normalization import Normalization
     from sceneshift.scenes.recipe import NamedPair
     from sceneshift.scenes.target import open_target
+    from sceneshift.scores import Scores
+    from sceneshift.tracking.trained_on import TrainedOn
     from sceneshift.training.checkpoint import weights_hash
     from sceneshift.training.evaluation import map_scene
 
@@ -286,13 +307,21 @@ def test_the_winners_models_are_registered_with_the_weights_the_trial_reported(u
         )
         network = S2AMSnet.build_classifier(S2AMSnetConfig.from_mapping(best["config"]), bands=200, classes=5)
         network.load_state_dict(torch.load(weights, weights_only=True))
-        assert weights_hash(network) == best["weights"][pair]
+        assert weights_hash(network) == told["registered weights"][pair] != best["weights"][pair]
+        assert version.tags["trained_on"] == "pixels of every labelled field"
+        trained_on = TrainedOn.load(client, version.run_id, pair)
+        labels = load_pair(NamedPair(name=pair)).source.labels.ravel()
+        assert np.bincount(labels[trained_on.train]).tolist() == [0, 12, 12, 12, 12, 12]
+        # The chosen network's answers on what was held back from it are kept.
+        (chosen,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best")]
+        kept = Scores.from_labels(labels[trained_on.validation] - 1, trained_on.predicted, num_classes=5)
+        assert kept.as_dict() == pytest.approx(chosen["validation"])
         description = json.loads(weights.with_name("description.json").read_text())
-        assert description["normalization"] == {"name": "l2-per-pixel", "offset": None, "scale": None}
+        assert description["normalization"]["name"] == best["config"]["normalization"]
         # What is registered, shown the target after the step it carries, is what was scored.
         cube = Normalization.from_dict(description["normalization"]).apply(load_pair(NamedPair(name=pair)).target.cube)
         class_map = map_scene(network, cube, patch_size=description["config"]["patch_size"], device="cpu")
-        (row,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best")]
+        (row,) = [row for row in told["scores"] if (row["pair"], row["role"]) == (pair, "best, every field")]
         assert open_target(NamedPair(name=pair)).score(class_map).as_dict() == row["target"]
 
 
@@ -329,8 +358,14 @@ def test_target_labels_steer_nothing(uncut, tmp_path):
     assert essence(tmp_path) == essence(storage)
     real, shuffled = summary(storage), summary(tmp_path)
     assert shuffled["best"] == real["best"]
+    assert shuffled["registered weights"] == real["registered weights"]
+    for told in (real, shuffled):
+        for floors in told["floors"].values():
+            for floor in floors:
+                del floor["seconds"]
+    assert shuffled["floors"] == real["floors"]
     scores = [
-        {(r["pair"], r["role"]): r["target"] for r in told["scores"] if r["role"] == "best"}
+        {(r["pair"], r["role"]): r["target"] for r in told["scores"] if r["role"] == "best, every field"}
         for told in (real, shuffled)
     ]
     assert scores[0] != scores[1]
@@ -444,7 +479,15 @@ def test_a_search_within_one_scene_ends_well_and_shows_what_lies_inside_pixels(t
     assert " test pixels by blocks, guard 3 (patch 7: 0 test pixels inside a training patch" in done.stdout
     assert "| indian_pines | best" in done.stdout
     told = summary(tmp_path)
-    assert [row["role"] for row in told["scores"]] == ["best", "defaults", "majority class"]
+    assert [row["role"] for row in told["scores"]] == [
+        "best",
+        "best, every field",
+        "defaults",
+        "logistic regression",
+        "SVM (RBF)",
+        "random forest",
+        "majority class",
+    ]
     folder = tmp_path / NAME / "report"
     kinds = ("map", "confusion", "abundances", "endmembers", "reconstruction")
     names = {f"{kind}_indian_pines.png" for kind in kinds} | {"optimization_history.png"}
@@ -456,4 +499,4 @@ def test_a_search_within_one_scene_ends_well_and_shows_what_lies_inside_pixels(t
         assert pixels.std() > 0.05
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     version = client.get_model_version_by_alias("s2vnet-indian_pines", "smoke-test")
-    assert version.tags["weights"] == told["best"]["weights"]["indian_pines"]
+    assert version.tags["weights"] == told["registered weights"]["indian_pines"]

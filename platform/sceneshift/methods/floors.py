@@ -39,8 +39,8 @@ FLOOR_NORMALIZATIONS = ("standardize-per-band", "l2-then-standardize", "derivati
 #: Folds of the cross-validation, and pixels across a block of it.
 _FOLDS, _BLOCK_SIDE = 4, 10
 
-#: Settings are chosen on at most so many training pixels per class.
-_CHOICE_PIXELS_PER_CLASS = 60
+#: Settings are chosen on about so many training pixels, as many of each class.
+_CHOICE_PIXELS = 400
 
 #: Spectra classified at once.
 _BATCH = 50_000
@@ -160,7 +160,7 @@ def fit_floor(
     ]
     fitted = {step: Normalization.fit(step, source.scene.cube) for step in steps}
     seed = derive_seed(seed, "floor", name, source.pair_name) % 2**32
-    chosen = _at_most_per_class(labels, _CHOICE_PIXELS_PER_CLASS, seed)
+    chosen = _at_most_per_class(labels, max(10, _CHOICE_PIXELS // source.scene.num_classes), seed)
     best, best_aa = candidates[0], None
     folds = _folds(_blocks(pixels[chosen], source.scene.shape), labels[chosen], seed)
     # One thread: fits are small, and several are slower where trainings share the cores.

@@ -34,6 +34,4 @@ def draw_scores(pair: str, intervals: Mapping[str, FieldIntervals], *, registere
             ax.set_xlabel(f"{name.upper()} on the target of {pair}, %")
             ax.grid(axis="x")
             ax.set_axisbelow(True)
-        return paint(
-            figure, alt=f"OA and AA of networks and floors on the target of {pair}, with intervals."
-        )
+        return paint(figure, alt=f"OA and AA of networks and floors on the target of {pair}, with intervals.")

@@ -1,7 +1,8 @@
 """How much a search may cost, under a name that every table carries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sceneshift.errors import InvalidInputError
 
@@ -23,6 +24,8 @@ class Profile:
         startup_trials: Random trials before TPE models what it has seen.
         grace_epochs: No trial is stopped before this epoch; of fewer epochs than ``epochs`` the same share.
         reduction_factor: ASHA keeps one in so many at each rung.
+        first_trials: What is tried after the published defaults, before anything is drawn: each the values that differ
+            from the defaults, by suggested name.
 
     Raises:
         InvalidInputError: A number is out of range.
@@ -39,6 +42,7 @@ class Profile:
     startup_trials: int = 10
     grace_epochs: int = 1
     reduction_factor: int = 3
+    first_trials: Sequence[Mapping[str, Any]] = ()
 
     def with_epochs(self, epochs: int) -> "Profile":
         """The same profile for a decided number of epochs, at most ``epochs``; ASHA's grace is the same share."""

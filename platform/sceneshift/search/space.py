@@ -1,7 +1,6 @@
 """Search spaces: define-by-run Python files, read by path on the driver.
 
-A space file holds ``DEFAULTS`` (the published values by suggested name), perhaps ``FIRST_TRIALS`` (what is tried next,
-each as the values that differ from ``DEFAULTS``), ``PROFILES`` (name to
+A space file holds ``DEFAULTS`` (the published values by suggested name), ``PROFILES`` (name to
 :class:`~sceneshift.search.profile.Profile`), what is searched on where the command line names nothing (``PAIRS``, names
 of scene pairs, or ``SCENE``, one scene) and ``space(trial)``, which calls Optuna's ``trial.suggest_…`` and
 returns the method's configuration as plain values. Workers never see the file.
@@ -139,7 +138,6 @@ class SearchSpace:
         path: Where it was read from.
         source_hash: SHA-256 of the file's text, 16 hexadecimal digits.
         defaults: Published values by suggested name.
-        first_trials: What is tried after the defaults, before anything is drawn: each the values that differ from them.
         profiles: By name.
         pairs: Scene pairs that are searched on where nothing is named; empty where a scene is.
         scene: The scene that is, or None.
@@ -149,7 +147,6 @@ class SearchSpace:
     path: str
     source_hash: str
     defaults: Mapping[str, Any]
-    first_trials: Sequence[Mapping[str, Any]]
     profiles: Mapping[str, Profile]
     pairs: tuple[str, ...]
     scene: str | None
@@ -188,14 +185,14 @@ class SearchSpace:
         """The values of the first trials by suggested name, clipped to a profile: the defaults, then the others.
 
         Raises:
-            InvalidInputError: As for :meth:`default_trial`, or a first trial names what DEFAULTS does not.
+            InvalidInputError: As for :meth:`default_trial`, or the profile's first trials name what DEFAULTS does not.
         """
         found = [self.default_trial(profile).params]
-        for values in self.first_trials:
+        for values in profile.first_trials:
             if unknown := sorted(set(values) - set(self.defaults)):
                 raise InvalidInputError(
-                    f"FIRST_TRIALS of {self.path} name {unknown[0]!r}, which DEFAULTS does not"
-                    f"{nearest_name(unknown[0], self.defaults)}."
+                    f"first_trials of profile {profile.name!r} name {unknown[0]!r}, which DEFAULTS of {self.path} does "
+                    f"not{nearest_name(unknown[0], self.defaults)}."
                 )
             found.append(self._fixed_trial({**self.defaults, **values}, profile).params)
         return found
@@ -250,7 +247,6 @@ def load_space(path: str | Path) -> SearchSpace:
         path=str(path),
         source_hash=hashlib.sha256(text).hexdigest()[:16],
         defaults=module.DEFAULTS,
-        first_trials=tuple(getattr(module, "FIRST_TRIALS", ())),
         profiles={profile.name: profile for profile in module.PROFILES},
         pairs=tuple(getattr(module, "PAIRS", ())),
         scene=getattr(module, "SCENE", None),

@@ -157,6 +157,7 @@ def close_study(
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
         "verdicts": [verdict.as_dict() for verdict in verdicts],
         "registered": {model.source.pair_name: model.role for model in registered},
+        "registered weights": {model.source.pair_name: weights_hash(model.classifier) for model in registered},
         "floors": {pair: [describe_floor(floor) for floor in fitted] for pair, fitted in floors.items()},
         "defaults": {
             "trial": reference.number,
