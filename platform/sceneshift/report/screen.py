@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sceneshift.report.separation import separation_lines
+from sceneshift.report.units import unit_lines
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import CANDIDATE
@@ -47,6 +48,7 @@ def render_screen(
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
         f"\nBest configuration: trial {best['trial']}, chosen by {summary['selection']}.\n{config}",
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
+        *unit_lines(summary.get("units", {})),
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
         f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "

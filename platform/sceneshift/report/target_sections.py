@@ -15,6 +15,7 @@ from sceneshift.report.uncertainty import (
     bootstrap_difference,
     bootstrap_fields,
 )
+from sceneshift.report.units import unit_lines
 
 _FIGURES = ("oa", "aa", "kappa")
 _NOT_CLOSED = "The study is not closed: the target has not been scored, and nothing here says how well it would be."
@@ -39,6 +40,7 @@ def scores_section(record: StudyRecord) -> Section:
                     "nothing was chosen by its target score."
                 )
             )
+        parts += [Paragraph(text=line) for line in unit_lines(record.summary.get("units", {}))]
         largest = ", ".join(f"{p} {100 * share:.1f} %" for p, share in record.summary["largest target class"].items())
         parts.append(
             Paragraph(

@@ -19,6 +19,7 @@ from sceneshift.report.screen import render_screen, render_table
 from sceneshift.report.separation import render_separation, separation_metrics
 from sceneshift.report.study_record import BEST, DEFAULTS, MAJORITY, REFITTED
 from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.report.units import stated_units, unit_lines
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import Recipe
@@ -124,6 +125,7 @@ def close_study(
 
     states = {state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")}
     separation = study.separation()
+    units = stated_units(study.pairs)
     summary = {
         "study": study.name,
         "method": study.method,
@@ -142,12 +144,14 @@ def close_study(
         "times the target was opened": times,
         "scores": rows,
         "separation": separation,
+        "units": units,
         "tags": study.tags(),
         "changes of code or data": ledger.changes,
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-    tables = (render_table(rows, profile=study.profile.name), render_separation(separation))
+    units_told = [f"{line}\n" for line in unit_lines(units)]
+    tables = (render_table(rows, profile=study.profile.name), *units_told, render_separation(separation))
     table = "\n".join(filter(None, tables))
     (folder / "scores.md").write_text(table)
     write_evidence(folder, study, plan, winner=winner, counts=counts)
@@ -289,6 +293,7 @@ def _log_model(
         origin=f"study {study.name}, trial {record.number}"
         + (", trained anew on all labelled source pixels" if study.refits else ""),
         code=origin,
+        units=origin.get(f"units.{source.pair_name}"),
     )
     describe_version(client, model.name, model.version, text)
     return model

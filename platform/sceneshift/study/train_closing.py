@@ -21,6 +21,7 @@ from sceneshift.report.separation import (
     separation_metrics,
     separation_tags,
 )
+from sceneshift.report.units import stated_units, unit_lines
 from sceneshift.scenes.catalogue import SCENES, load_reference
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.recipe import InScene
@@ -97,7 +98,9 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=door.ground_truth())
 
     table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
-    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{render_separation(separation)}")
+    units = stated_units([pair])
+    below = "\n\n".join(filter(None, (*unit_lines(units), render_separation(separation))))
+    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{below}")
     _write_csv(folder / "per_class.csv", training, scores)
     unmixing = None
     if subpixels is not None and reference is not None:
@@ -112,6 +115,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
         "largest class": door.largest_class_share(),
         "confusion": scores.confusion.tolist(),
         "separation": separation,
+        "units": units,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     metrics = _final_metrics(pair.class_names, scores, subpixels) | separation_metrics(separation)
@@ -121,7 +125,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
-    print(_screen(training, table, validation, unmixing, model, mlflow_run, folder))
+    print(_screen(training, table, units, validation, unmixing, model, mlflow_run, folder))
 
 
 def _tell_share_now_and_then() -> Callable[[int, int], None]:
@@ -254,6 +258,7 @@ def _log_model(
         data=hashes,
         origin=f"run {training.name}",
         code=origin,
+        units=origin.get("units"),
     )
     describe_version(client, model.name, model.version, text)
     return model
@@ -262,6 +267,7 @@ def _log_model(
 def _screen(
     training: PreparedTraining,
     table: str,
+    units: dict[str, str],
     validation: dict[str, float] | None,
     unmixing: str | None,
     model: LoggedModel,
@@ -270,7 +276,7 @@ def _screen(
 ) -> str:
     where = "test pixels" if training.pair.test_split is not None else f"target of {training.pair.name}"
     parts = [f"\nRun {training.name}, {where}, last of {training.plan.epochs} epochs:\n\n{table}"]
-    parts += separation_lines(training.separation())
+    parts += [*unit_lines(units), *separation_lines(training.separation())]
     if validation is not None:
         parts.append("On the source's validation pixels: " + ", ".join(f"{n} {v:.4f}" for n, v in validation.items()))
     if unmixing is not None:
