@@ -6,6 +6,8 @@ One thread makes sums add up in one order, so runs can be compared bit for bit, 
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -16,6 +18,7 @@ import torch
 from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.source import SourceDomain
+from sceneshift.scenes.store import write_scene
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -69,6 +72,26 @@ def make_scene() -> Callable[..., Scene]:
 @pytest.fixture(scope="session")
 def tiny_scene(make_scene: Callable[..., Scene]) -> Scene:
     return make_scene()
+
+
+@pytest.fixture
+def unit_catalogue(make_scene: Callable[..., Scene], tmp_path: Path) -> Callable[..., str]:
+    """Write two stored tiny scenes, ``one`` and ``two``, and a catalogue with the pair ``one-two``; returns its path.
+
+    The second scene's numbers are the first's kind times the factor; the units are those given.
+    """
+
+    def write(factor: float = 1.0, *, one: str | None = None, two: str | None = None) -> str:
+        text = '[pairs.one-two]\nsource = "one"\ntarget = "two"\n'
+        for seed, (name, unit) in enumerate({"one": one, "two": two}.items()):
+            scene = make_scene(seed, name=name)
+            cube = scene.cube * np.float32(factor if name == "two" else 1)
+            write_scene(replace(scene, cube=cube), tmp_path / f"{name}.arrow")
+            text += f'[scenes.{name}]\nstored = "{name}.arrow"\n' + (f'unit = "{unit}"\n' if unit else "")
+        (tmp_path / "scenes.toml").write_text(text)
+        return str(tmp_path / "scenes.toml")
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,7 @@ def write_closing(folder: Path, *, evidence: bool) -> None:
         "best": {"trial": 1},
         "largest target class": {"one_<b>": 0.5, "two": 0.4},
         "scores": rows,
+        "units": {"two": "0–1 by its own extremes (s), reflectance (t)"},
         "tags": {"git.commit": "c0ffee", "git.dirty": "true", "version.torch": "2.13.0"},
         "wall_s": 12.3,
     }
@@ -121,6 +122,7 @@ def made_evidence(counts):
         "command": "tune --pairs two",
         "profile": {"description": "made for a test", "grace_epochs": 2, "pixels_per_class": None},
         "search space": "s2amsnet.py",
+        "narrowing": ["normalization: l2-per-pixel; not searched: derivative"],
         "plan": {"trials at once": 2, "CPUs per trial": 1.0},
         "machine": {"processor": "a processor", "memory": "8 GiB"},
         "pairs": {

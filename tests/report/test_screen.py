@@ -24,11 +24,11 @@ SUMMARY = {
 }
 
 
-def screen(alias, root, replaced=None):
+def screen(alias, root, replaced=None, **changes):
     backend = TrackingBackend(uri=f"sqlite:///{root}/mlflow.db", artifact_root=root)
     mirror = SimpleNamespace(backend=backend, experiment_id="1", run_id="abc")
     model = LoggedModel(name="m-park", version="2", alias=alias, replaced=replaced)
-    return render_screen(SUMMARY, models=[model], mirror=mirror, folder=root / "s" / "report")
+    return render_screen(SUMMARY | changes, models=[model], mirror=mirror, folder=root / "s" / "report")
 
 
 def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
@@ -36,6 +36,11 @@ def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
     command = f"python experiments/promote.py --model m-park --version 2 --storage-path {tmp_path}"
     assert "Registered models:/m-park@candidate (version 2). The champion stays" in told
     assert f"\n  {command}\n" in told
+
+
+def test_units_are_told_of_pairs_that_state_them(tmp_path):
+    assert "reflectance" in screen("champion", tmp_path, units={"a-b": "reflectance"})
+    assert "reflectance" not in screen("champion", tmp_path, units={})
 
 
 def test_the_default_storage_needs_no_flag():

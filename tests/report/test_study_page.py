@@ -129,6 +129,19 @@ def test_a_refitted_winner_has_a_row_without_validation(closed):
     assert row[9].shown == "12.3"
 
 
+def test_units_stand_with_what_was_searched_and_below_the_scores(closed):
+    directory, out = closed
+    told = {row[""]: row["this study"] for row in table(out, "searched")}
+    assert told["unit of the numbers"] == "two: 0–1 by its own extremes (s), reflectance (t)"
+    assert told["narrowed"] == "normalization: l2-per-pixel; not searched: derivative"
+    record = StudyRecord.read(directory)
+    texts = [part.text for part in scores_section(record).parts if isinstance(part, Paragraph)]
+    assert any("reflectance (t)" in text for text in texts)
+    before = {key: value for key, value in record.summary.items() if key != "units"}
+    texts = [part.text for part in scores_section(replace(record, summary=before)).parts if isinstance(part, Paragraph)]
+    assert not any("reflectance (t)" in text for text in texts)
+
+
 def test_scores_and_intervals_are_of_the_closing(closed):
     directory, out = closed
     summary = json.loads((directory / "report" / "summary.json").read_text())

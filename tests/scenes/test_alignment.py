@@ -37,6 +37,7 @@ def build(
         wavelengths_nm=wavelengths,
         footprint=Footprint(parent="flight " + name, rows=(10, 17), columns=(20, 25)),
         georeference=Georeference(transform=(1, 0, 0, 0, -1, 0)),
+        unit=f"unit of {name}",
     )
 
 
@@ -53,6 +54,7 @@ def test_classes_are_the_shared_ones_in_the_source_s_order() -> None:
         kept = np.isin(names_of(before), ("tree", "soil", "water"))
         np.testing.assert_array_equal(names_of(after), np.where(kept, names_of(before), ""))
         assert (after.footprint, after.georeference, after.name) == (before.footprint, before.georeference, before.name)
+        assert after.unit == before.unit
     assert aligned.notes[:2] == ("left out, in a alone: road", "left out, in b alone: roof, snow")
 
 
@@ -98,6 +100,7 @@ def test_the_finer_sensor_is_resampled_to_the_coarser_s_centres(fwhm: float | np
     new_fine, new_coarse = (aligned.target, aligned.source) if turned else (aligned.source, aligned.target)
     centres = new_fine.wavelengths_nm
     np.testing.assert_array_equal(centres, new_coarse.wavelengths_nm)
+    assert (new_fine.unit, new_coarse.unit) == (fine.unit, coarse.unit)
     inside = COARSE[(COARSE >= 450) & (COARSE <= 1000)]
     assert len(inside) - 2 <= len(centres) <= len(inside)
     assert set(centres) <= set(inside)

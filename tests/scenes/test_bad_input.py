@@ -18,10 +18,11 @@ from sceneshift.scenes.files import read_array, read_label_map
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.scene_files import read_scene, read_unlabelled_scene
+from sceneshift.scenes.scene_files import export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import everything_split, mask_split, random_split
 from sceneshift.scenes.store import open_scene, write_scene
+from sceneshift.scenes.units import refuse_normalization
 from sceneshift.study.scene_commands import check_file
 from sceneshift.study.scene_data import describe_pair, source_split
 from sceneshift.study.train import main
@@ -285,6 +286,20 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     step = Normalization.fit("minmax-per-band", cube_of())
     return str(step.apply(cube_of(bands=4)).shape)
+
+
+@case("units that seem to differ and are not declared", "`train.py` and searches, before anything is trained", REFUSED)
+def _(folder: Path) -> str:
+    other = scene_of("other")
+    other = replace(other, cube=10_000 * other.cube)
+    refuse_normalization(ScenePair(name="p", source=scene_of(), target=other.without_labels()), "minmax-per-band")
+    return ""
+
+
+@case("a scale for numbers whose file states their unit", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    export_scene(replace(scene_of(), unit="reflectance"), folder / "field.npz", "npz")
+    return read_scene(folder / "field.npz", scale=10_000, unit="reflectance").name
 
 
 @case("a variable that is not there", "reading a file", REFUSED)

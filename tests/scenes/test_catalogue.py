@@ -1,6 +1,6 @@
 """The embedded pairs against counts made by hand from the label map."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_a_loaded_pair_has_a_labelled_source_and_a_bare_target(name: str) -> Non
     assert pair.class_names == tuple(TABLE[name][0])
     assert type(pair.target) is UnlabelledScene
     names = {f.name for f in fields(pair.target)} | set(vars(pair.target))
-    assert names == {"name", "cube", "wavelengths_nm", "footprint", "normalization", "georeference"}
+    assert names == {"name", "cube", "wavelengths_nm", "footprint", "normalization", "georeference", "unit"}
     assert not hasattr(pair.target, "labels")
     np.testing.assert_array_equal(pair.target.cube, load_both_labelled(NamedPair(name=name))[1].cube)
 
@@ -92,6 +92,13 @@ def test_pixels_are_raw_and_keep_their_place() -> None:
             np.testing.assert_array_equal(side.cube, whole.cube[rows[0] : rows[1], columns[0] : columns[1]])
             assert (side.footprint.parent, side.footprint.rows, side.footprint.columns) == (whole.name, rows, columns)
             assert side.normalization == ()
+
+
+def test_a_cut_keeps_the_unit_and_indian_pines_states_none() -> None:
+    whole = load_indian_pines()
+    assert whole.unit is None
+    assert cut_region(whole, "se", ("Woods", "Corn")).unit is None
+    assert cut_region(replace(whole, unit="counts"), "se", ("Woods", "Corn")).unit == "counts"
 
 
 def test_a_cut_renumbers_the_classes_and_copies_the_pixels() -> None:

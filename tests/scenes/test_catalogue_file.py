@@ -46,6 +46,8 @@ label_values = [3, 7, 1]
 unlabelled_values = [255, 9]
 wavelengths_nm = [400, 500.5]
 pixels_per_class = [4, 0, 12]
+scale = 10_000
+unit = "reflectance"
 [pairs.there]
 source = "one"
 target = "all-of.it"
@@ -73,7 +75,10 @@ fwhm_nm = 9
         unlabelled_values=(255, 9),
         wavelengths_nm=(400.0, 500.5),
         pixels_per_class=(4, 0, 12),
+        scale=10_000.0,
+        unit="reflectance",
     )
+    assert (catalogue.scenes["one"].scale, catalogue.scenes["one"].unit) == (1.0, None)
     assert catalogue.scenes["two"].files == {"stored": "two.arrow"}
     assert catalogue.pairs["there"] == OwnPair(
         name="there",
@@ -178,6 +183,18 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (NAMED + "unlabelled_values = [2]", "[scenes.x]", "expected numbers of no class; 2 is one's. Say which it is."),
         (NAMED + "pixels_per_class = [1]", "[scenes.x]", "pixels_per_class: got [1]; expected 2 numbers, one a class"),
         (NAMED + "pixels_per_class = [1, -1]", "[scenes.x]", "expected a list of whole numbers from 0 on."),
+        (NAMED + "scale = 10000", "[scenes.x]", "unit: got nothing; expected a unit beside scale."),
+        (NAMED + 'unit = "r"\nscale = 0', "[scenes.x]", "scale: got 0; expected a positive number."),
+        (NAMED + 'unit = "r"\nscale = -1', "[scenes.x]", "scale: got -1; expected a positive number."),
+        (NAMED + 'unit = "r"\nscale = inf', "[scenes.x]", "scale: got inf; expected a positive number."),
+        (NAMED + 'unit = "r"\nscale = nan', "[scenes.x]", "scale: got nan; expected a positive number."),
+        (NAMED + 'unit = "r"\nscale = 1e300', "[scenes.x]", "scale: got 1e+300; expected a positive number."),
+        (NAMED + 'unit = "r"\nscale = "10"', "[scenes.x]", "scale: got '10'; expected a positive number."),
+        (NAMED + 'unit = "r"\nscale = true', "[scenes.x]", "scale: got True; expected a positive number."),
+        (NAMED + "unit = 3", "[scenes.x]", "unit: got 3; expected a text."),
+        (NAMED + 'unit = " "', "[scenes.x]", "got the unit ' '; expected a few words in one line."),
+        (NAMED + 'units = "r"', "[scenes.x]", "units: got a key that is not known; expected one of stored, cube,"),
+        (NAMED + 'units = "r"', "[scenes.x]", "did you mean 'unit'?"),
         (NAMED + "wavelengths_nm = 500", "[scenes.x]", "wavelengths_nm: got 500; expected a list of positive numbers."),
         (NAMED + "wavelengths_nm = [500, nan]", "[scenes.x]", "wavelengths_nm: got [500, nan]; expected a list of pos"),
         (NAMED + "wavelengths_nm = [0.4, 2.5]", "[scenes.x]", "expected nanometres. These look like micrometres;"),
@@ -270,6 +287,8 @@ def test_a_recipe_carries_its_catalogue(tmp_path: Path) -> None:
         ('target = "samson"', 'target = "samson"\nfwhm_nm = 3', False),
         ('target = "samson"', 'target = "samson"\nclass_map = { soil = "water", tree = "tree" }', False),
         ('target = "samson"', 'target = "jasper_ridge"', False),
+        ('cube = "one.mat"', 'cube = "one.mat"\nunit = "counts"', False),
+        ('cube = "one.mat"', 'cube = "one.mat"\nunit = "counts"\nscale = 10', False),
         ('cube = "one.mat"', 'cube = "one.mat"\npixels_per_class = [1, 2, 3]', True),
         ('stored = "two.arrow"', 'stored = "other.arrow"', True),
     ],
@@ -280,3 +299,8 @@ def test_the_hash_is_of_what_decides_what_is_read(tmp_path: Path, old: str, new:
     assert read_catalogue(write(moved, SIDES)).pair_hash("p") == before
     assert old in SIDES
     assert (read_catalogue(write(moved, SIDES.replace(old, new))).pair_hash("p") == before) == same
+
+
+def test_without_a_unit_the_hash_is_what_it_was_before_there_were_units(tmp_path: Path) -> None:
+    catalogue = read_catalogue(write(tmp_path, SIDES))
+    assert (catalogue.scene_hash("one"), catalogue.pair_hash("p")) == ("425907189044aa14", "6de11900d2b6710a")

@@ -1,7 +1,9 @@
 """Scenes from files of exactly the published layout, small and in both of MATLAB's formats."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,7 +20,7 @@ from sceneshift.scenes.target import open_target
 
 FROM_FILES = [name for name, entry in SCENES.items() if entry.forms]
 WITH_LABEL_MAPS = [name for name in FROM_FILES if SCENES[name].forms[0].labels is not None]
-MATERIALS = ["samson", "jasper_ridge"]
+MATERIALS = ["samson", "jasper_ridge", "muufl"]
 
 Write = Callable[[Path, dict[str, np.ndarray]], None]
 
@@ -58,7 +60,7 @@ def write_scene(folder: Path, name: str, write: Write, *, form: int = 0, seed: i
 
 
 def write_materials(folder: Path, name: str, write: Write) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samson or Jasper Ridge in full size; returns cube, abundances and endmembers."""
+    """One of :data:`MATERIALS` in full size; returns cube, abundances and endmembers."""
     rng, entry = np.random.default_rng(0), SCENES[name]
     height, width, bands = entry.shape
     num_materials = len(entry.class_names)
@@ -71,10 +73,17 @@ def write_materials(folder: Path, name: str, write: Write) -> tuple[np.ndarray, 
 
     if name == "samson":
         write(folder / "Samson.mat", {"Y": by_columns(cube), "S_GT": abundances, "GT": endmembers.T})
+    elif name == "muufl":
+        write(folder / "muffle_dataset_130_90.mat", {"Y": cube, "label": abundances, "M": endmembers})
     else:
         write(folder / "JasperRidge2_R198.mat", {"Y": by_columns(cube), "nRow": np.array([[100]])})
         write(folder / "JasperRidge2_end4.mat", {"A": by_columns(abundances), "M": endmembers})
     return cube, abundances, endmembers
+
+
+def in_unit(name: str, cube: np.ndarray) -> np.ndarray:
+    """A file's numbers in the unit of the scene's entry."""
+    return cube.astype(np.float32) / np.float32({"jasper_ridge": 10_000}.get(name, 1))
 
 
 @pytest.mark.parametrize("name", WITH_LABEL_MAPS)
@@ -90,11 +99,11 @@ def test_a_scene_is_read_from_its_files(tmp_path: Path, write: Write, name: str,
     assert scene.footprint.parent == name
 
 
-@pytest.mark.parametrize("name", [name for name in PAIRS if PAIRS[name][0] in WITH_LABEL_MAPS])
+@pytest.mark.parametrize("name", [name for name in PAIRS if PAIRS[name].source in WITH_LABEL_MAPS])
 def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
     tmp_path: Path, write: Write, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sides = [write_scene(tmp_path, scene, write, seed=seed) for seed, scene in enumerate(PAIRS[name])]
+    sides = [write_scene(tmp_path, scene, write, seed=seed) for seed, scene in enumerate(PAIRS[name].scenes)]
     recipe = NamedPair(name=name, data_dir=str(tmp_path))
     pair = load_pair(recipe)
     np.testing.assert_array_equal(pair.source.labels, sides[0][1])
@@ -102,7 +111,7 @@ def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
     assert type(pair.target) is UnlabelledScene
     assert pair.test_split is None
     (note,) = pair.notes
-    assert note == f"the wavelengths of {' and '.join(PAIRS[name])} are unknown: 4 bands, as they are"
+    assert note == f"the wavelengths of {' and '.join(PAIRS[name].scenes)} are unknown: 4 bands, as they are"
     np.testing.assert_array_equal(open_target(recipe).ground_truth(), sides[1][1])
     monkeypatch.setenv("SCENESHIFT_DATA", str(tmp_path))
     source, target = load_both_labelled(NamedPair(name=name))
@@ -129,7 +138,8 @@ def test_abundances_and_cube_are_arranged_alike(
 ) -> None:
     cube, abundances, endmembers = write_materials(tmp_path, name, write)
     scene, reference = load_scene(name, str(tmp_path)), load_reference(name, str(tmp_path))
-    np.testing.assert_array_equal(scene.cube, cube.astype(np.float32))
+    np.testing.assert_array_equal(scene.cube, in_unit(name, cube))
+    assert (scene.cube.dtype, scene.unit) == (np.float32, SCENES[name].unit)
     np.testing.assert_array_equal(reference.abundances, abundances)
     np.testing.assert_array_equal(reference.endmembers, endmembers)
     assert reference.materials == scene.class_names
@@ -142,11 +152,12 @@ def test_abundances_and_cube_are_arranged_alike(
 
 @pytest.mark.parametrize("name", ["samson-jasper_ridge", "jasper_ridge-samson"])
 def test_samson_and_jasper_ridge_are_a_pair_without_the_road(tmp_path: Path, name: str) -> None:
-    cubes = {scene: write_materials(tmp_path, scene, scipy.io.savemat)[0] for scene in MATERIALS}
+    both = ("samson", "jasper_ridge")
+    cubes = {scene: write_materials(tmp_path, scene, scipy.io.savemat)[0] for scene in both}
     recipe = NamedPair(name=name, data_dir=str(tmp_path))
     pair, truth = load_pair(recipe), open_target(recipe).ground_truth()
-    whole = {scene: load_scene(scene, str(tmp_path)) for scene in MATERIALS}
-    sides = {PAIRS[name][0]: (pair.source, pair.source.labels), PAIRS[name][1]: (pair.target, truth)}
+    whole = {scene: load_scene(scene, str(tmp_path)) for scene in both}
+    sides = {PAIRS[name].source: (pair.source, pair.source.labels), PAIRS[name].target: (pair.target, truth)}
     order = {"samson-jasper_ridge": ("soil", "tree", "water"), "jasper_ridge-samson": ("tree", "water", "soil")}[name]
     assert pair.class_names == order
     assert type(pair.target) is UnlabelledScene
@@ -162,11 +173,67 @@ def test_samson_and_jasper_ridge_are_a_pair_without_the_road(tmp_path: Path, nam
     np.testing.assert_array_equal(pair.source.wavelengths_nm, known[bands])
     np.testing.assert_array_equal(pair.target.wavelengths_nm, known[bands])
     jasper, samson = sides["jasper_ridge"][0], sides["samson"][0]
-    np.testing.assert_array_equal(jasper.cube, cubes["jasper_ridge"][..., bands].astype(np.float32))
+    np.testing.assert_array_equal(jasper.cube, in_unit("jasper_ridge", cubes["jasper_ridge"][..., bands]))
+    assert (jasper.unit, samson.unit) == (SCENES["jasper_ridge"].unit, SCENES["samson"].unit)
     spectrum = np.interp(known[bands], whole["samson"].wavelengths_nm, cubes["samson"][3, 5])
     np.testing.assert_allclose(samson.cube[3, 5], spectrum, rtol=1e-6)
     assert pair.notes[0] == "left out, in jasper_ridge alone: road"
     assert "52 of jasper_ridge's 198, 409 to 885 nm; samson's 156 resampled to them by linear" in pair.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"), [("muufl-jasper_ridge", ("tree", "asphalt")), ("jasper_ridge-muufl", ("tree", "road"))]
+)
+def test_muufl_and_jasper_ridge_are_a_pair_of_trees_and_asphalt(
+    tmp_path: Path, name: str, classes: tuple[str, ...]
+) -> None:
+    for scene in ("muufl", "jasper_ridge"):
+        write_materials(tmp_path, scene, scipy.io.savemat)
+    recipe = NamedPair(name=name, data_dir=str(tmp_path))
+    pair, truth = load_pair(recipe), open_target(recipe).ground_truth()
+    assert pair.class_names == classes
+    assert type(pair.target) is UnlabelledScene
+    for side, labels in ((pair.source, pair.source.labels), (pair.target, truth)):
+        whole = load_scene(side.name, str(tmp_path))
+        names = np.array(["", *whole.class_names])[whole.labels]
+        same = {"tree": "tree", "road": "asphalt", "asphalt": "asphalt"}
+        expected = [[same.get(found, "") for found in row] for row in names]
+        np.testing.assert_array_equal(np.array(["", "tree", "asphalt"])[labels], expected)
+        assert side.unit == SCENES[side.name].unit
+    assert pair.source.num_bands == pair.target.num_bands == 64
+    assert any("is taken as" in note for note in pair.notes)
+    assert sum(note.startswith("left out, in ") for note in pair.notes) == 2
+
+
+def told_files(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if "SHA-256" in message]
+
+
+def test_a_file_of_another_hash_is_told_once_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cube, *_ = write_materials(tmp_path, "jasper_ridge", scipy.io.savemat)
+    files = SCENES["jasper_ridge"].forms[0].needed()
+    found = {file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files}
+    for _ in range(2):
+        np.testing.assert_array_equal(load_scene("jasper_ridge", str(tmp_path)).cube, in_unit("jasper_ridge", cube))
+    messages = told_files(caplog)
+    assert len(messages) == len(files) == 2
+    for message, file in zip(messages, files, strict=True):
+        assert found[file] in message
+        assert SCENES["jasper_ridge"].sha256[file] in message
+    assert ["10000" in message for message in messages] == [True, False]  # the abundances are not divided
+    caplog.clear()
+    catalogue._warn_once.cache_clear()
+    monkeypatch.setitem(SCENES, "jasper_ridge", replace(SCENES["jasper_ridge"], sha256=found))
+    load_scene("jasper_ridge", str(tmp_path))
+    assert told_files(caplog) == []
+
+
+def test_files_are_hashed_only_where_an_entry_states_a_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scene(tmp_path, "dioni", scipy.io.savemat)
+    monkeypatch.delattr(catalogue, "sha256_of")
+    assert load_scene("dioni", str(tmp_path)).unit is None
 
 
 def test_a_scene_without_abundances_has_no_reference(tmp_path: Path) -> None:
@@ -223,6 +290,7 @@ def test_missing_files_are_all_named_with_the_folders_and_what_to_do(tmp_path: P
         assert all(file in message for file in form.needed())
     assert f"looked in {tmp_path / name} and {tmp_path}. Put the files in one of these folders" in message
     assert "--data-dir or SCENESHIFT_DATA" in message
+    assert SCENES[name].offered in message
 
 
 def test_only_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import scipy.io
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.catalogue import load_both_labelled, load_pair, load_scene
 from sceneshift.scenes.field_split import number_fields
+from sceneshift.scenes.in_scene import divide_scene
 from sceneshift.scenes.indian_pines import CLASS_NAMES, load_indian_pines
 from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
 from sceneshift.scenes.recipe import InScene, NamedPair
@@ -49,6 +50,14 @@ def test_no_field_trains_and_tests(fraction: float) -> None:
     assert pair.test_split.separation().num_inside_training_patch == 0
     assert pair.notes[0].startswith("on the training side whole, without a test pixel: Alfalfa, ")
     assert "Hay-windrowed" in pair.notes[0]  # a single field among others smaller than the least on either side
+
+
+@pytest.mark.parametrize("split", ["blocks", "fields", "random"])
+def test_both_sides_have_the_scene_s_unit(split: str) -> None:
+    divided = divide_scene(
+        in_scene(split=split), replace(load_indian_pines(), unit="counts"), masks=None, has_own_labels=True
+    )
+    assert (divided.source.unit, divided.target.unit) == ("counts", "counts")
 
 
 @pytest.mark.parametrize("split", ["blocks", "fields", "random"])

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,34 @@ def test_other_counts_than_expected_are_another_release(
     (message,) = caplog.messages
     assert "labelled pixels a class (256, 256, 256) (768 together), those of" in message
     assert "[scenes.mine], pixels_per_class are (256, 255, 256) (767): another release" in message
+
+
+@pytest.mark.parametrize("files", ['cube = "cube.npy"\nlabels = "labels.npy"\n' + NAMES, 'stored = "all.arrow"\n'])
+def test_a_scale_divides_and_a_unit_is_told(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, files: str
+) -> None:
+    text = "[scenes.mine]\n" + files
+    scene = load_scene("mine", catalogue=described(text))
+    assert (scene.unit, scene.content_hash) == (None, tiny_scene.content_hash)
+    scene = load_scene("mine", catalogue=described(text + 'unit = "counts"'))
+    assert (scene.unit, scene.content_hash) == ("counts", tiny_scene.content_hash)
+    scene = load_scene("mine", catalogue=described(text + 'unit = "reflectance"\nscale = 4'))
+    assert (scene.unit, scene.cube.dtype) == ("reflectance", np.float32)
+    np.testing.assert_array_equal(scene.cube, tiny_scene.cube / np.float32(4))
+
+
+@pytest.mark.parametrize("files", ['cube = "all.npz"\n', 'stored = "all.arrow"\n'])
+def test_numbers_that_state_their_unit_keep_it_and_are_not_divided_again(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, files: str
+) -> None:
+    stated = replace(tiny_scene, unit="reflectance")
+    export_scene(stated, tmp_path / "all.npz", "npz")
+    write_scene(stated, tmp_path / "all.arrow")
+    text = "[scenes.mine]\n" + files
+    assert load_scene("mine", catalogue=described(text)).unit == "reflectance"
+    assert load_scene("mine", catalogue=described(text + 'unit = "albedo"')).unit == "albedo"
+    with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*got scale = 4"):
+        load_scene("mine", catalogue=described(text + 'unit = "reflectance"\nscale = 4'))
 
 
 def test_a_broken_file_is_told_with_the_table(described: Callable[[str], OwnCatalogue], tmp_path: Path) -> None:

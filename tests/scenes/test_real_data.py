@@ -1,10 +1,11 @@
 """Real files, where SCENESHIFT_TEST_DATA names a folder of them; none of them is part of this project.
 
 Folders and files: ``indian_pines/train_mask.tif`` and ``test_mask.tif``, ``salinas_a/``, ``samson/``,
-``jasper_ridge/`` and ``hyrank/`` with the files the catalogue lists.
+``jasper_ridge/``, ``muufl/`` and ``hyrank/`` with the files the catalogue lists.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ import scipy.io
 
 from sceneshift.scenes.catalogue import SCENES, load_pair, load_reference, load_scene
 from sceneshift.scenes.files import read_label_map
-from sceneshift.scenes.normalization import normalize_l2_per_pixel
+from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, normalize_l2_per_pixel
 from sceneshift.scenes.recipe import InScene, NamedPair
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.target import open_target
+from sceneshift.scenes.units import allowed_normalizations
 
 #: The masks' numbers in the order of the standard label map's, worked out by hand.
 STANDARD = np.array([0, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16, 1, 7, 9])
@@ -35,12 +37,53 @@ def ndvi(scene: Scene) -> np.ndarray:
     return (infrared - red) / np.maximum(infrared + red, 1e-9)
 
 
-@pytest.mark.parametrize("name", ["salinas_a", "samson", "jasper_ridge"])
+@pytest.mark.parametrize("name", ["salinas_a", "samson", "jasper_ridge", "muufl"])
 def test_a_real_scene_is_the_published_release(data: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
     scene, entry = load_scene(name, str(data)), SCENES[name]
     assert scene.cube.shape == entry.shape
     assert tuple(scene.class_counts) == entry.counts
-    assert caplog.text == ""
+    assert caplog.text == ""  # nor is one of its files another than the one that was hashed
+
+
+@pytest.mark.parametrize(("name", "highest"), [("samson", 1.0), ("jasper_ridge", 0.5437), ("muufl", 1.0)])
+def test_a_real_scene_is_in_its_unit(data: Path, name: str, highest: float) -> None:
+    scene = load_scene(name, str(data))
+    assert (scene.unit, scene.cube.dtype) == (SCENES[name].unit, np.float32)
+    assert (scene.cube.min(), scene.cube.max()) == (0, np.float32(highest))
+
+
+def test_muufl_s_materials_are_where_their_spectra_are(data: Path) -> None:
+    scene, reference = load_scene("muufl", str(data)), load_reference("muufl", str(data))
+    green = {name: float(ndvi(scene)[scene.labels == k].mean()) for k, name in enumerate(scene.class_names, start=1)}
+    assert min(green["tree"], green["grass"]) > 0.4 > 0.2 > max(green["roof"], green["asphalt"])
+    bright = {name: scene.cube[scene.labels == k].mean() for k, name in enumerate(scene.class_names, start=1)}
+    assert min(bright, key=bright.__getitem__) == "shadow"
+    np.testing.assert_allclose(reference.abundances.sum(axis=2), 1, atol=1e-9)
+    for k in range(len(reference.materials)):
+        spectrum = scene.cube[reference.abundances[..., k] > 0.9].mean(axis=0)
+        assert np.corrcoef(spectrum, reference.endmembers[:, k])[0, 1] > 0.96
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target"),
+    [("muufl-jasper_ridge", (1177, 1078), (3412, 661)), ("jasper_ridge-muufl", (3412, 661), (1177, 1078))],
+)
+def test_muufl_and_jasper_ridge_share_trees_and_asphalt(
+    data: Path, name: str, source: tuple[int, ...], target: tuple[int, ...]
+) -> None:
+    recipe = NamedPair(name=name, data_dir=str(data))
+    pair, truth = load_pair(recipe), open_target(recipe).ground_truth()
+    assert tuple(pair.source.class_counts) == source
+    assert tuple(np.bincount(truth.ravel(), minlength=3)[1:]) == target
+    assert allowed_normalizations(pair) == NORMALIZATIONS
+
+
+@pytest.mark.parametrize("name", ["samson-jasper_ridge", "muufl-jasper_ridge"])
+def test_units_that_nobody_declared_would_be_seen_to_differ(data: Path, name: str) -> None:
+    pair = load_pair(NamedPair(name=name, data_dir=str(data)))
+    assert allowed_normalizations(pair) == NORMALIZATIONS
+    counts = replace(pair.target, cube=pair.target.cube * np.float32(10_000), unit=None)
+    assert allowed_normalizations(replace(pair, target=counts)) == UNITLESS
 
 
 @pytest.mark.parametrize("name", ["samson", "jasper_ridge"])

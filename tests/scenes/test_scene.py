@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
+from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene, refuse_second_scale, scaled
 
 
 def cube_of(height: int = 4, width: int = 3, bands: int = 2) -> np.ndarray:
@@ -64,6 +64,9 @@ def test_counts_name_every_class_also_one_without_pixels() -> None:
         ({"labels": np.full((4, 3), -1)}, r"labels run from -1 to -1"),
         ({"class_names": ("soil",)}, r"expected at least two distinct class names, got \('soil',\)"),
         ({"class_names": ("soil", "soil")}, r"expected at least two distinct class names"),
+        ({"unit": " "}, r"scene 's': got the unit ' '; expected a few words"),
+        ({"unit": "two\nlines"}, r"scene 's': got the unit 'two\\nlines'"),
+        ({"unit": 3}, r"scene 's': got the unit 3"),
     ],
 )
 def test_a_scene_cannot_be_built_wrong(changes: dict[str, object], message: str) -> None:
@@ -125,6 +128,36 @@ def test_without_labels_no_label_is_left(make_scene: Callable[..., Scene]) -> No
     assert not any(isinstance(v, np.ndarray) and v.dtype.kind in "iu" for v in vars(bare).values())
     np.testing.assert_array_equal(bare.cube, scene.cube)
     assert (bare.name, bare.footprint, bare.normalization) == (scene.name, scene.footprint, scene.normalization)
+
+
+def test_a_unit_stays_with_a_scene_and_is_no_part_of_its_content() -> None:
+    scene = build(unit="reflectance")
+    for other in (scene.without_labels(), replace(scene, name="t"), pickle.loads(pickle.dumps(scene))):
+        assert other.unit == "reflectance"
+    assert (scene.content_hash, scene.cube_hash) == (build().content_hash, build().cube_hash)
+
+
+def test_a_scene_pickled_before_there_were_units_has_none() -> None:
+    state = build().__getstate__()
+    del state["unit"]
+    back = Scene.__new__(Scene)
+    back.__setstate__(state)
+    assert (back.unit, back.without_labels().unit, back.content_hash) == (None, None, build().content_hash)
+
+
+def test_a_scale_divides_and_keeps_the_type() -> None:
+    cube = cube_of()
+    assert scaled(cube, 1) is cube
+    divided = scaled(10_000 * cube, 10_000)
+    assert divided.dtype == np.float32
+    np.testing.assert_allclose(divided, cube, rtol=1e-6)
+
+
+def test_numbers_that_state_their_unit_are_not_divided_again() -> None:
+    refuse_second_scale(1, "reflectance", where="a file")
+    refuse_second_scale(10_000, None, where="a file")
+    with pytest.raises(InvalidInputError, match="a file: got scale = 10000"):
+        refuse_second_scale(10_000, "reflectance", where="a file")
 
 
 def footprint(rows: tuple[int, int], columns: tuple[int, int], parent: str = "p") -> Footprint:

@@ -16,6 +16,7 @@ from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftErr
 from sceneshift.scenes import stored_arrays
 from sceneshift.scenes.alignment import align
 from sceneshift.scenes.block_split import block_split
+from sceneshift.scenes.formats.description import Description
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
 from sceneshift.scenes.source import SourceDomain
@@ -30,6 +31,7 @@ def scene(make_scene: Callable[..., Scene]) -> Scene:
         footprint=Footprint(parent="flight", rows=(3, 43), columns=(1, 31)),
         normalization=("l2-per-pixel",),
         georeference=Georeference(transform=(20, 0, 500000, 0, -20, 4400000), crs="EPSG:32616"),
+        unit="reflectance",
     )
 
 
@@ -64,6 +66,11 @@ def test_a_scene_comes_back_as_it_was(scene: Scene, tmp_path: Path, order: str) 
 def test_a_scene_that_tells_little_comes_back_too(make_scene: Callable[..., Scene], tmp_path: Path) -> None:
     write_scene(make_scene(), str(tmp_path / "a.arrow"))
     assert same(make_scene(), open_scene(str(tmp_path / "a.arrow")))
+
+
+def test_a_scene_without_a_unit_is_stored_as_before_there_were_any(make_scene: Callable[..., Scene]) -> None:
+    assert "unit" not in json.loads(Description.of(make_scene()).to_json())
+    assert Description.from_json('{"name": "tiny"}').unit is None
 
 
 def test_any_program_that_reads_arrow_reads_it(scene: Scene, path: Path) -> None:

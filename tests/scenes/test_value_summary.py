@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization, normalize_l2_per_pixel
-from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
+from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, Normalization, normalize_l2_per_pixel
+from sceneshift.scenes.value_summary import ValueSummary, is_other_brightness, normalized_already, refuse_other_values
 
 
 def counts(seed: int = 0, brightness: float = 1.0) -> np.ndarray:
@@ -53,7 +53,8 @@ def test_scenes_of_the_same_kind_are_taken(normalization: str) -> None:
 def test_another_unit_is_refused_where_it_matters(normalization: str, factor: float) -> None:
     with pytest.raises(InvalidInputError, match=r"median spectrum has a brightness.*counts and the other reflectance"):
         refuse(counts() * factor, normalization)
-    refuse(counts() * factor, "l2-per-pixel")
+    for unitless in UNITLESS:
+        refuse(counts() * factor, unitless)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -67,11 +68,27 @@ def test_another_unit_is_refused_where_it_matters(normalization: str, factor: fl
 )
 def test_what_went_through_a_step_already_is_refused(normalization: str, step: str, words: str) -> None:
     normalized = Normalization.fit(step, counts()).apply(counts())
-    if normalization == step == "l2-per-pixel":
+    if step == "l2-per-pixel" and normalization in UNITLESS:
         refuse(normalized, normalization)  # comes out as it went in
         return
     with pytest.raises(InvalidInputError, match=rf"normalized already: {words}\. The model normalizes itself"):
         refuse(normalized, normalization)
+
+
+def test_the_parts_of_the_check_are_told_apart() -> None:
+    scaled = ValueSummary.of(Normalization.fit("minmax-per-band", counts()).apply(counts()))
+    assert list(normalized_already(SOURCE, scaled)) == ["unit_range"]
+    assert normalized_already(scaled, scaled) == normalized_already(scaled, SOURCE) == {}
+    assert [is_other_brightness(SOURCE, ValueSummary.of(counts(brightness=factor))) for factor in (0.01, 1, 100)] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_the_source_s_unit_is_told_where_it_is_known() -> None:
+    with pytest.raises(InvalidInputError, match="expected reflectance as in the source"):
+        refuse_other_values(SOURCE, ValueSummary.of(counts() * 100), normalization="none", unit="reflectance")
 
 
 def test_a_source_that_was_normalized_in_its_file_takes_scenes_that_are() -> None:

@@ -82,6 +82,47 @@ def test_ranges_are_cut_to_the_limits_before_they_are_asked_for():
     assert asked == {"a": (2, 4), "b": (0.5, 2.0, True), "c": [5, 8], "free": ["x", "y"]}
 
 
+class TestChoices:
+    BODY = "{'patch_size': trial.suggest_categorical('patch_size', [9, 5, 7]), 'kind': STEP}"
+    DEFAULTS = "{'patch_size': 9, 'kind': 'z'}"
+    SUGGESTED = BODY.replace("STEP", "trial.suggest_categorical('kind', ['x', 'y', 'z'])")
+    FIXED = BODY.replace("STEP", "'x'")
+
+    def test_only_allowed_choices_are_drawn_in_the_space_s_order(self, tmp_path):
+        space = write_space(tmp_path / "s.py", self.SUGGESTED, defaults=self.DEFAULTS)
+        narrow = profile(choices={"kind": ("y", "x", "w")})
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        assert {space.config(study.ask(), narrow)["kind"] for _ in range(30)} == {"x", "y"}
+        assert space.default_trial(narrow).choices["kind"] == ["x", "y"]
+
+    def test_a_default_that_is_left_out_becomes_the_first_that_is_not(self, tmp_path):
+        space = write_space(tmp_path / "s.py", self.SUGGESTED, defaults=self.DEFAULTS)
+        assert space.default_trial(profile()).params["kind"] == "z"
+        assert space.default_trial(profile(choices={"kind": ("z", "y")})).params["kind"] == "z"
+        narrow = space.default_trial(profile(choices={"kind": ("y", "x"), "patch_size": (5, 7)}))
+        assert narrow.params == {"kind": "x", "patch_size": 5}
+
+    def test_choices_and_limits_hold_together(self):
+        trial = ClippedTrial(FixedTrial({"c": 9}), {"c": (5, 8)}, {"c": [7, 9]})
+        assert trial.suggest_categorical("c", [5, 7, 9]) == 7
+
+    def test_a_space_without_an_allowed_choice_is_refused(self, tmp_path):
+        space = write_space(tmp_path / "s.py", self.SUGGESTED, defaults=self.DEFAULTS)
+        with pytest.raises(InvalidInputError, match=r"kind: none of the choices \['x', 'y', 'z'\] is allowed"):
+            space.default_trial(profile(choices={"kind": ("w",)}))
+
+    def test_a_space_that_sets_a_value_which_is_not_allowed_is_refused(self, tmp_path):
+        space = write_space(tmp_path / "s.py", self.FIXED, defaults="{'patch_size': 9}")
+        assert space.config(space.default_trial(profile()), profile(choices={"kind": ["x"]}))["kind"] == "x"
+        with pytest.raises(InvalidInputError, match="sets kind = 'x'"):
+            space.default_trial(profile(choices={"kind": ["y"]}))
+
+    def test_choices_of_an_unknown_parameter_are_told(self, tmp_path):
+        space = write_space(tmp_path / "s.py", self.SUGGESTED, defaults=self.DEFAULTS)
+        with pytest.raises(InvalidInputError, match=r"limits 'kin'.*did you mean 'kind'"):
+            space.default_trial(profile(choices={"kin": ["x"]}))
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
@@ -159,6 +200,8 @@ def test_the_hash_is_of_the_text(tmp_path):
         ({"reduction_factor": 1}, "reduction_factor = 1"),
         ({"time_budget_s": 0.0}, "time_budget_s = 0.0"),
         ({"limits": {"lr": (2, 1)}}, "limits of lr run from 2 to 1"),
+        ({"choices": {"kind": ()}}, r"choices of kind = \(\); expected a list"),
+        ({"choices": {"kind": "x"}}, "choices of kind = 'x'; expected a list"),
     ],
 )
 def test_a_profile_cannot_be_built_wrong(changes, message):

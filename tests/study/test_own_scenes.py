@@ -42,7 +42,7 @@ def campus(tmp_path: Path, make_scene, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("SCENESHIFT_DATA", raising=False)
     scene = make_scene()
     (tmp_path / "campus").mkdir()
-    arrays = {"reflectance": scene.cube, "noise": np.zeros_like(scene.cube)}
+    arrays = {"reflectance": 10_000 * scene.cube, "noise": np.zeros_like(scene.cube)}
     scipy.io.savemat(tmp_path / "campus" / "spring.mat", arrays)
     numbers = np.array([255, 10, 20, 30], dtype=np.uint8)
     Image.fromarray(numbers[scene.labels]).save(tmp_path / "campus" / "spring_labels.png")
@@ -82,7 +82,7 @@ def test_the_list_has_them_and_says_where_they_are_described(campus: Path) -> No
     told = list_scenes(None, open_catalogue(str(campus / "scenes.toml"), None))
     assert told[0] == f"catalogue            {campus}/scenes.toml (--catalogue)"
     lines = {line.split()[0]: line for line in told if line.startswith("  ")}
-    assert lines["campus"].split(maxsplit=1)[1].split("  ")[0] == "your own, 3 classes"
+    assert lines["campus"].split(maxsplit=1)[1].split("  ")[0] == ("your own, 3 classes, reflectance (numbers / 10000)")
     assert lines["campus"].endswith("here")
     assert lines["harbour"].endswith("here")
     assert lines["campus-harbour"].endswith("campus -> harbour: here")
@@ -128,6 +128,9 @@ def test_a_training_is_prepared_from_the_documented_pair(campus: Path, caplog: p
     told = "\n".join(prepared.announcement())
     assert f"catalogue            {campus}/scenes.toml (--catalogue)" in told
     assert "harbour's 40 resampled" in told
+    assert "unit: reflectance" in told
+    assert prepared.tags()["units"] == "reflectance"
+    assert prepared.source.scene.cube.max() < 2
     assert prepared.settings()["catalogue entry of campus-harbour"] == prepared.recipe.definition_hash
 
 
@@ -236,5 +239,7 @@ def test_the_documented_pair_is_trained_on_and_mapped(campus: Path) -> None:
     assert f"catalogue            {campus}/scenes.toml (in the data folder)" in done.stdout
     report = campus / "results" / "training" / "r" / "report"
     assert np.load(report / "map_campus-harbour.npy").shape == (40, 30)
+    assert json.loads((report / "summary.json").read_text())["units"] == {"campus-harbour": "reflectance"}
+    assert "reflectance" in (report / "per_class.md").read_text()
     assert (report / "map_campus-harbour.png").exists()
     assert sum(map(sum, json.loads((report / "summary.json").read_text())["confusion"])) == 768

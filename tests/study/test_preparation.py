@@ -1,13 +1,17 @@
 import numpy as np
+import optuna
 import pytest
 
 from sceneshift.errors import InvalidInputError, ResourceError, StudyError
 from sceneshift.scenes.field_split import number_fields
 from sceneshift.scenes.indian_pines import load_indian_pines
+from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.split import random_split
+from sceneshift.search.agreement import refuse_other_settings
 from sceneshift.search.cluster import ClusterSize
+from sceneshift.search.space import FixedTrial
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.preparation import choose_profile, local_root, prepare
 
@@ -379,3 +383,104 @@ def test_stored_scenes_are_sent_as_paths_where_every_worker_sees_them(prepared, 
     own = {"largest_node": {"CPU": 2.0, "GPU": 0.0}}
     study = prepared(pairs=("sw-se",), shared_data=shared)
     assert study.plan(cluster(**own | changes)).scenes_by_path is by_path
+
+
+class TestUnits:
+    """Searches on pairs whose units differ, declared or not."""
+
+    @pytest.fixture
+    def search(self, unit_catalogue, request, tmp_path):
+        def build(factor=1e4, *, method="s2amsnet", space_path=None, one=None, two=None, **changes):
+            arguments = {"storage_path": str(tmp_path), "experiment_name": "s", "profile": "laptop", "split": "random"}
+            catalogue = unit_catalogue(factor, one=one, two=two)
+            return prepare(
+                TuneArgs(**{**arguments, "pairs": ("one-two",), "catalogue": catalogue, **changes}),
+                method=method,
+                space_path=space_path or request.config.rootpath / "search_spaces" / f"{method}.py",
+            )
+
+        return build
+
+    @pytest.fixture
+    def with_step(self, request, tmp_path):
+        """The shipped space with another expression in the place of the suggested normalization."""
+
+        def write(expression):
+            text = (request.config.rootpath / "search_spaces" / "s2amsnet.py").read_text()
+            suggested = 'trial.suggest_categorical("normalization", NORMALIZATIONS)'
+            assert text.count(suggested) == 1
+            (tmp_path / "space.py").write_text(text.replace(suggested, expression))
+            return tmp_path / "space.py"
+
+        return write
+
+    @pytest.mark.parametrize("method", ["s2amsnet", "s2vnet"])
+    def test_only_steps_in_which_the_unit_cancels_are_searched(self, search, method):
+        study = search(method=method)
+        assert sorted(study.profile.choices["normalization"]) == sorted(UNITLESS)
+        assert study.default_trial.params["normalization"] == "l2-per-pixel"
+        asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        drawn = {study.space.config(asked.ask(), study.profile)["normalization"] for _ in range(40)}
+        assert drawn == set(UNITLESS)
+        told = "\n".join(study.announcement())
+        for step in ("minmax-per-band", "standardize-per-band", "derivative", *UNITLESS):
+            assert step in told
+        assert ("becomes l2-per-pixel" in told) == (method == "s2vnet")  # whose default is minmax-per-band
+
+    def test_one_such_pair_narrows_the_search_over_all(self, search):
+        assert "normalization" in search(pairs=("west-east", "one-two")).profile.choices
+
+    def test_a_resumed_search_is_narrowed_alike_and_must_be(self, search):
+        first, again = search(), search(resume=True)
+        assert (first.profile, first.default_trial.params) == (again.profile, again.default_trial.params)
+        assert first.settings() == again.settings()
+        assert first.settings()["choices of normalization"] == list(first.profile.choices["normalization"])
+        now = search(1.0).settings()
+        with pytest.raises(StudyError, match="choices of normalization: was"):
+            refuse_other_settings("study 's'", first.settings(), now, advice="")
+
+    def test_runs_tell_what_was_left_of_the_space(self, search):
+        assert set(search().tags()["choices.normalization"].split(", ")) == set(UNITLESS)
+
+    @pytest.mark.parametrize(
+        ("factor", "one", "two"), [(1.0, None, None), (1e4, "reflectance", "counts"), (1e4, "counts", "counts")]
+    )
+    def test_units_that_agree_or_are_declared_leave_the_space_whole(self, search, factor, one, two):
+        study = search(factor, one=one, two=two)
+        assert (study.profile.choices, study.narrowing) == ({}, ())
+        assert not any("choices" in key for key in (*study.settings(), *study.tags()))
+        assert study.default_trial.choices["normalization"] == [
+            "l2-per-pixel",
+            "minmax-per-band",
+            "standardize-per-band",
+            "l2-then-standardize",
+            "derivative",
+        ]
+
+    def test_declared_units_are_announced_and_tagged(self, search):
+        study = search(one="reflectance", two="counts")
+        assert study.tags()["units.one-two"] == "reflectance (one), counts (two)"
+        assert any("reflectance (one), counts (two)" in line for line in study.announcement())
+        assert not any(key.startswith("units.") for key in search(1.0).tags())
+
+    @pytest.mark.parametrize(
+        "expression", ['"minmax-per-band"', 'trial.suggest_categorical("normalization", ["none"])']
+    )
+    def test_a_space_without_an_allowed_step_is_refused(self, search, with_step, expression):
+        space = with_step(expression)
+        if "suggest" in expression:
+            space.write_text(space.read_text().replace('"normalization": "l2-per-pixel"', '"normalization": "none"'))
+        with pytest.raises(InvalidInputError, match="pair 'one-two': got the normalization"):
+            search(space_path=space)
+
+    def test_a_space_that_sets_an_allowed_step_is_searched_as_it_is(self, search, with_step):
+        study = search(space_path=with_step('"l2-then-standardize"'))
+        assert "normalization" not in study.default_trial.params
+        assert study.narrowing == ()
+
+    def test_a_step_that_is_drawn_under_another_name_is_refused_when_it_is_drawn(self, search, with_step):
+        space = with_step('"none" if trial.suggest_categorical("raw", [False, True]) else "l2-per-pixel"')
+        space.write_text(space.read_text().replace('"patch_size": 13,', '"patch_size": 13, "raw": False,'))
+        study = search(space_path=space)
+        with pytest.raises(InvalidInputError, match="sets normalization = 'none'"):
+            study.space.config(FixedTrial({**study.space.defaults, "raw": True}), study.profile)

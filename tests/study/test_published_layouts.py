@@ -93,7 +93,7 @@ def train(folder: Path, pair: str, storage: Path, *, fraction: float) -> subproc
 def test_files_of_the_published_layout_go_all_the_way_to_a_class_map(
     pair: str, fraction: float, tmp_path: Path
 ) -> None:
-    names = PAIRS[pair]
+    names = PAIRS[pair].scenes
     num_classes, bands = len(SCENES[names[0]].class_names), SCENES[names[0]].shape[2]
     spectra = np.random.default_rng(0).uniform(0.2, 1.0, (num_classes + 1, bands)).astype(np.float32)
     labels = {name: write_published(tmp_path, name, spectra, hdf5=pair.startswith("pavia")) for name in names}

@@ -1,7 +1,10 @@
 """The scenes script: what it finds in files, what it refuses, what it writes."""
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +12,11 @@ import pytest
 import scipy.io
 
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.scenes.published import SCENES
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.scene_files import export_scene
-from sceneshift.scenes.store import open_scene
-from sceneshift.study.scene_arguments import Check, Export, Import, List, Show
+from sceneshift.scenes.store import open_scene, write_scene
+from sceneshift.study.scene_arguments import Check, Export, Import, List, Pair, Show
 from sceneshift.study.scene_commands import check_file, find_scene, import_scene, list_scenes, run_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +57,58 @@ def test_labels_are_counted_against_the_published(houston: Path) -> None:
     assert "label map 20 x 30, 7 labelled, 593 unlabelled pixels" in told
     assert "1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1" in told
     assert "as labels of houston13: ANOTHER release" in told
+
+
+def test_units_and_hashes_are_listed(tmp_path: Path) -> None:
+    lines = list_scenes(str(tmp_path))
+    told = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert "reflectance (numbers / 10000)" in told["jasper_ridge"]
+    assert "0–1 by its own extremes" in told["samson"]
+    assert "210 x 954 x 48, 7 classes  " in told["houston13"]
+    for name in ("samson", "jasper_ridge", "muufl"):
+        assert any(line.startswith("  https://github.com/") and line.endswith(name) for line in lines)
+        for file, digest in SCENES[name].sha256.items():
+            assert digest in told[file]
+
+
+def test_a_file_is_checked_against_the_hash_of_the_one_that_was_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "Samson.mat"
+    scipy.io.savemat(path, {"Y": np.random.default_rng(0).random((4, 9))})
+    (line,) = (line for line in check_file(path) if "as file of samson" in line)
+    assert "ANOTHER release" in line
+    assert SCENES["samson"].sha256["Samson.mat"] in line
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(SCENES, "samson", replace(SCENES["samson"], sha256={"Samson.mat": digest}))
+    (line,) = (line for line in check_file(path) if "as file of samson" in line)
+    assert "ANOTHER release" not in line
+
+
+@pytest.mark.parametrize("kind", ["npz", "arrow"])
+def test_a_unit_that_a_file_states_is_told(tiny_scene: Scene, tmp_path: Path, kind: str) -> None:
+    for unit in (None, "reflectance"):
+        path = tmp_path / f"{unit}.{kind}"
+        scene = replace(tiny_scene, unit=unit)
+        write_scene(scene, path) if kind == "arrow" else export_scene(scene, path, kind)
+        assert ("  unit: reflectance" in check_file(path)) == (unit is not None)
+
+
+@pytest.mark.parametrize(
+    ("units", "told"), [({"one": "counts", "two": "counts"}, "counts"), ({}, "l2-per-pixel and l2-then-standardize")]
+)
+def test_a_pair_s_units_are_told(
+    unit_catalogue: Callable[..., str], capsys: pytest.CaptureFixture[str], units: dict[str, str], told: str
+) -> None:
+    assert run_command(Pair(pair="one-two", catalogue=unit_catalogue(1e4, **units))) == 0
+    about, _, _ = capsys.readouterr().out.partition("| class")
+    assert told in about
+
+
+def test_a_picture_is_of_the_unit(tiny_scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_scene(replace(tiny_scene, unit="reflectance"), tmp_path / "tiny.arrow")
+    assert run_command(Show(scene=str(tmp_path / "tiny.arrow"), out=str(tmp_path / "tiny.png"))) == 0
+    assert "reflectance" in capsys.readouterr().out
 
 
 def test_transposed_axes_are_pointed_at(tmp_path: Path) -> None:

@@ -148,6 +148,16 @@ def test_a_scene_is_told_with_its_test_side_and_its_notes(tiny_scene):
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "told"),
+    [("counts", "counts", ["counts"]), ("counts", None, ["counts (tiny), not stated (other)"]), (None, None, [])],
+)
+def test_units_are_told_where_one_is_stated(pair, source, target, told):
+    pair = replace(pair, source=replace(pair.source, unit=source), target=replace(pair.target, unit=target))
+    lines = describe_pair(pair, divide(pair, "all"))
+    assert lines[1:] == [f"{' ' * 21}unit: {units}" for units in told]
+
+
 def test_a_long_name_keeps_a_space_before_the_counts(pair):
     long = replace(pair, name="a-very-long-name-of-a-pair")
     assert describe_pair(long, divide(long, "all"))[0].startswith("pair a-very-long-name-of-a-pair all 768")

@@ -6,6 +6,7 @@ import torch
 
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.scenes.indian_pines import load_indian_pines
+from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS
 from sceneshift.scenes.recipe import InScene, NamedPair
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.split import random_split
@@ -189,3 +190,32 @@ def test_other_test_pixels_are_another_run(prepared, tmp_path):
     with_test("all", resume=True).open_directory(tracking="sqlite:///m.db")
     with pytest.raises(StudyError, match="test split hash: was"):
         with_test("some", resume=True).open_directory(tracking="sqlite:///m.db")
+
+
+class TestUnits:
+    @pytest.fixture
+    def of_pair(self, prepared, unit_catalogue):
+        def build(factor=1e4, *, step="minmax-per-band", one=None, two=None):
+            catalogue = unit_catalogue(factor, one=one, two=two)
+            settings = (f"normalization={step}",)
+            return prepared(pair="one-two", catalogue=catalogue, split="random", set=settings)
+
+        return build
+
+    @pytest.mark.parametrize("step", [step for step in NORMALIZATIONS if step not in UNITLESS])
+    def test_a_step_that_keeps_the_unit_is_refused_where_units_differ_undeclared(self, of_pair, step):
+        with pytest.raises(InvalidInputError, match=f"pair 'one-two': got the normalization {step}"):
+            of_pair(step=step)
+        assert of_pair(step=step, one="reflectance", two="counts").plan.config.normalization == step
+        assert of_pair(1.0, step=step).plan.config.normalization == step
+
+    @pytest.mark.parametrize("step", UNITLESS)
+    def test_a_step_in_which_the_unit_cancels_is_taken(self, of_pair, step):
+        assert of_pair(step=step).plan.config.normalization == step
+
+    def test_units_are_announced_and_tagged_where_one_is_stated(self, of_pair):
+        training = of_pair(one="reflectance", two="counts")
+        assert training.tags()["units"] == "reflectance (one), counts (two)"
+        assert any("reflectance (one), counts (two)" in line for line in training.announcement())
+        assert "units" not in of_pair(1.0).tags()
+        assert of_pair(1.0).settings().keys() == training.settings().keys()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 import os
@@ -166,6 +167,11 @@ def test_scenes_are_datasets_and_trials_have_the_sources_alone(backend, make_rec
 def test_a_target_s_dataset_tells_nothing_of_labels(tiny_pair):
     dataset = observed_input(tiny_pair, digest="7a49e7").dataset
     assert set(json.loads(dataset.profile)) == {"rows", "columns", "bands"}
+
+
+def test_a_dataset_tells_the_unit_its_scene_states(tiny_pair):
+    pair = dataclasses.replace(tiny_pair, target=dataclasses.replace(tiny_pair.target, unit="reflectance"))
+    assert json.loads(observed_input(pair, digest="7a49e7").dataset.profile)["unit"] == "reflectance"
 
 
 def test_the_machine_s_load_is_on_the_study_s_run(backend, monkeypatch):

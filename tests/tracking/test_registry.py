@@ -102,8 +102,8 @@ def test_openings_of_a_target_are_counted_pair_by_pair(client):
     assert client.get_registered_model(NAME).tags["target.openings.a-b"] == "2"
 
 
-def test_a_version_tells_selection_profile_scores_data_and_commit():
-    told = version_description(
+def described(**changes):
+    return version_description(
         verdict="It is better than nothing.",
         selection="source validation",
         profile="laptop",
@@ -113,7 +113,16 @@ def test_a_version_tells_selection_profile_scores_data_and_commit():
         data={"source": "5ce4e", "target": "7a49e7"},
         origin="study s, trial 2",
         code={"git.commit": "c0ffee", "git.dirty": "true", "version.sceneshift": "0.1.0"},
+        **changes,
     )
+
+
+def test_a_version_tells_its_pair_s_unit_where_one_is_stated():
+    assert "a-b (reflectance); source `5ce4e`" in described(units="reflectance")
+
+
+def test_a_version_tells_verdict_selection_profile_scores_data_and_commit():
+    told = described()
     assert told.splitlines()[0] == "It is better than nothing."
     for part in (
         "selection: source validation",

@@ -116,6 +116,30 @@ def test_probabilities_and_patches_agree_with_the_map(model, source, expected):
     np.testing.assert_array_equal(model.patch_logits(patches).argmax(dim=1).numpy() + 1, expected[2:32, 11])
 
 
+def test_the_source_s_unit_is_in_the_description_and_in_refusals(folder, described, source):
+    assert described.source_unit is None
+    stated = dataclasses.replace(source, unit="reflectance")
+    normalization = Normalization.fit("none", source.cube)
+    described = ModelDescription.of(method="s2amsnet", config=CONFIG, source=stated, normalization=normalization)
+    assert described.source_unit == "reflectance"
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(described.as_dict()))
+    model = SceneModel.load(folder)
+    with pytest.raises(InvalidInputError, match="reflectance"):
+        model.map_scene(source.cube * 1000)
+    assert model.ready(stated).notes == model.ready(source).notes == ()
+    (note,) = model.ready(dataclasses.replace(source, unit="0–1 by its own extremes")).notes
+    assert "reflectance" in note
+    assert "0–1 by its own extremes" in note
+
+
+def test_a_model_of_the_version_before_units_still_loads(folder, described, source, expected):
+    values = {key: value for key, value in described.as_dict().items() if key != "source_unit"}
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(values | {"format": 2}))
+    model = SceneModel.load(folder)
+    assert (model.description.format, model.description.source_unit) == (2, None)
+    np.testing.assert_array_equal(model.map_scene(source.cube), expected)
+
+
 def test_a_model_of_an_older_version_still_loads(folder, described, source, expected):
     # What was written before descriptions had a format.
     first = {"method", "config", "bands", "class_names", "source_scene", "normalization", "profile", "study"}
@@ -130,7 +154,7 @@ def test_a_model_of_an_older_version_still_loads(folder, described, source, expe
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, r"of format 3; this version reads 1 to 2\. Install a newer one, or load the model by mlflow"),
+        ({"format": 4}, r"of format 4; this version reads 1 to 3\. Install a newer one, or load the model by mlflow"),
         ({"format": "x"}, "of format 'x'"),
         ({"shoe_size": 44}, "holds shoe_size"),
         ({"method": "s2amsnett"}, "no method is called 's2amsnett'; did you mean 's2amsnet'"),

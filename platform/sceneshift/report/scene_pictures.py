@@ -61,7 +61,7 @@ def draw_scene(path: Path, scene: Scene) -> None:
             grid["spectra"].fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15)
             grid["spectra"].plot(x, mean, color=colour, linewidth=1.2, label=name)
     grid["spectra"].set_xlabel("band" if scene.wavelengths_nm is None else "wavelength (nm)")
-    grid["spectra"].set_ylabel("value in the file")
+    grid["spectra"].set_ylabel(scene.unit or "value in the file")
     grid["spectra"].set_title("mean spectra, one standard deviation", fontsize=9)
     grid["spectra"].grid(alpha=0.3)
     figure.legend(

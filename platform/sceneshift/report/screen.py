@@ -7,6 +7,7 @@ from typing import Any
 
 from sceneshift.report.separation import separation_lines
 from sceneshift.report.study_record import BEST, REFITTED
+from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
@@ -67,6 +68,7 @@ def render_screen(
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
         *_what_is_registered(summary["registered"]),
         FLOORS_TOLD,
+        *unit_lines(summary.get("units", {})),
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
         f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "

@@ -23,6 +23,8 @@ def searched_section(record: StudyRecord) -> Section:
     facts: list[tuple[str, Value]] = [
         ("method", record.method),
         ("scene pairs or scene", ", ".join(record.pairs)),
+        ("unit of the numbers", "; ".join(f"{pair}: {told}" for pair, told in summary.get("units", {}).items())),
+        ("narrowed", "; ".join(evidence.get("narrowing", ()))),
         ("split of labelled pixels", str(record.settings["split"])),
         ("profile", record.settings["profile"] + (f" ({profile['description']})" if profile else "")),
         ("trials", _trials_told(record)),

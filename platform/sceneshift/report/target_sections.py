@@ -17,6 +17,7 @@ from sceneshift.report.uncertainty import (
     bootstrap_difference,
     bootstrap_fields,
 )
+from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
 
 _FIGURES = ("oa", "aa", "kappa")
@@ -44,6 +45,7 @@ def scores_section(record: StudyRecord) -> Section:
             )
         if record.verdicts:
             parts.append(Paragraph(text=FLOORS_TOLD))
+        parts += [Paragraph(text=line) for line in unit_lines(record.summary.get("units", {}))]
         largest = ", ".join(f"{p} {100 * share:.1f} %" for p, share in record.summary["largest target class"].items())
         parts.append(
             Paragraph(

@@ -1,6 +1,7 @@
 """The scenes and scene pairs known by name, and how a recipe becomes a pair.
 
-Cubes from files come as they are, as float32; nothing is normalized here.
+Cubes come as float32, in the unit that their entry states; where it states none, as their files have them. Nothing is
+normalized here.
 
 Shape letters: H rows, W columns, C bands, K classes, R materials.
 """
@@ -12,19 +13,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
 from sceneshift.scenes import indian_pines
 from sceneshift.scenes.alignment import AlignedPair, align
 from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.data_folder import find_form
+from sceneshift.scenes.entries import Files, SceneEntry, Variable
+from sceneshift.scenes.file_access import sha256_of
 from sceneshift.scenes.files import read_array, read_label_map
 from sceneshift.scenes.in_scene import DividedScene, divide_scene, read_masks
 from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
 from sceneshift.scenes.own_scenes import load_own_scene, locate_own_scene
 from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES, Files, SceneEntry, Variable
+from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.scenes.recipe import InScene, NamedPair, Recipe, is_stored_scene
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Scene, scaled
 from sceneshift.scenes.store import open_scene
 from sceneshift.scenes.unmixing import UnmixingReference, class_map, pixels_to_image
 
@@ -87,8 +90,9 @@ def _load_aligned(recipe: NamedPair) -> AlignedPair:
     if (own := recipe.catalogue.pairs.get(recipe.name)) is not None:
         return _align_own(own, recipe)
     if recipe.name in PAIRS:
-        source, target = (load_scene(name, recipe.data_dir) for name in PAIRS[recipe.name])
-        return align(source, target)
+        published = PAIRS[recipe.name]
+        source, target = (load_scene(name, recipe.data_dir) for name in published.scenes)
+        return align(source, target, class_map=None if published.class_map is None else dict(published.class_map))
     entry = EMBEDDED_PAIRS[recipe.name]
     whole = indian_pines.load_indian_pines()
     return AlignedPair(
@@ -128,14 +132,15 @@ def find_files(name: str, data_dir: str | None, *, catalogue: OwnCatalogue = NO_
     entry = _entry(name, catalogue)
     if not entry.forms:
         return {}
-    return find_form(name, entry.forms, data_dir, with_masks=entry.has_own_masks)[1]
+    return _find(name, entry, data_dir, with_masks=entry.has_own_masks)[1]
 
 
 def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
     """Load a scene by name.
 
-    A file of another shape or other counts than published is another release: a warning says so. Berlin and Augsburg,
-    which have no label map of their own, come without a labelled pixel.
+    The cube is divided by the scale that the scene's entry states, if any. A file of another shape, other counts or
+    another SHA-256 than the entry's is another release: a warning says so. Berlin and Augsburg, which have no label map
+    of their own, come without a labelled pixel.
 
     Args:
         name: One of :data:`SCENES` or of the catalogue's, or the ``.arrow`` file of a stored scene.
@@ -158,8 +163,8 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
     entry = _entry(name, catalogue)
     if name == indian_pines.NAME:
         return indian_pines.load_indian_pines()
-    form, paths = find_form(name, entry.forms, data_dir)
-    cube = _read_cube(entry, form, paths)
+    form, paths = _find(name, entry, data_dir)
+    cube = scaled(_read_cube(entry, form, paths), entry.scale)
     if form.abundances is not None:
         labels = class_map(_read_abundances(entry, form, paths))
     elif form.labels is not None:
@@ -184,13 +189,15 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
         labels=labels,
         class_names=entry.class_names,
         wavelengths_nm=np.array(wavelengths) if wavelengths and len(wavelengths) == cube.shape[2] else None,
+        unit=entry.unit,
     )
     _tell_other_release(scene, shape=entry.shape, counts=entry.counts, figures=entry.figures)
+    _tell_other_files(name, entry, form, paths)
     return scene
 
 
 def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
-    """Load the reference abundances and endmembers of Samson or Jasper Ridge.
+    """Load the reference abundances and endmembers of Samson, Jasper Ridge or the MUUFL crop.
 
     Args:
         name: A scene that has them.
@@ -204,7 +211,7 @@ def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
     if not entry.has_reference:
         known = [scene for scene, other in SCENES.items() if other.has_reference]
         raise InvalidInputError(f"scene {name!r} has no reference abundances; those with some: {', '.join(known)}.")
-    form, paths = find_form(name, entry.forms, data_dir)
+    form, paths = _find(name, entry, data_dir)
     assert form.endmembers is not None
     endmembers = read_array(paths[form.endmembers.file], form.endmembers.name, ndim=2)
     if endmembers.shape[0] == len(entry.class_names) != endmembers.shape[1]:
@@ -214,6 +221,16 @@ def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
         abundances=_read_abundances(entry, form, paths),
         endmembers=np.ascontiguousarray(endmembers, dtype=np.float64),
     )
+
+
+def _find(
+    name: str, entry: SceneEntry, data_dir: str | None, *, with_masks: bool = False
+) -> tuple[Files, dict[str, Path]]:
+    """The form of a published scene whose files are there, and where they lie."""
+    try:
+        return find_form(name, entry.forms, data_dir, with_masks=with_masks)
+    except MissingDataError as error:
+        raise MissingDataError(f"{error} Where to get them: {entry.offered}.") from error
 
 
 def _entry(name: str, catalogue: OwnCatalogue) -> SceneEntry:
@@ -236,7 +253,7 @@ def _mask_files(recipe: InScene) -> tuple[tuple[Path, Variable | None], tuple[Pa
     if recipe.train_mask is not None and recipe.test_mask is not None:
         return (Path(recipe.train_mask), None), (Path(recipe.test_mask), None)
     entry = SCENES[recipe.scene]
-    form, paths = find_form(recipe.scene, entry.forms, recipe.data_dir, with_masks=True)
+    form, paths = _find(recipe.scene, entry, recipe.data_dir, with_masks=True)
     assert form.train_mask is not None
     assert form.test_mask is not None
     return (paths[form.train_mask.file], form.train_mask), (paths[form.test_mask.file], form.test_mask)
@@ -259,6 +276,21 @@ def _read_abundances(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> 
     if values.ndim == 2:
         values = pixels_to_image(values, entry.shape[:2], f"{path}, {name}")
     return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _tell_other_files(name: str, entry: SceneEntry, form: Files, paths: dict[str, Path]) -> None:
+    for file, path in paths.items():
+        if file not in entry.sha256 or (found := sha256_of(path)) == entry.sha256[file]:
+            continue
+        message = (
+            f"scene {name!r}: {path} has SHA-256 {found}, the file that was counted {entry.sha256[file]}: another "
+            "release, whose figures can't be compared as they are"
+        )
+        if file == form.cube.file and entry.scale != 1:
+            message += f". Its numbers are divided by {entry.scale:g} and taken as {entry.unit} all the same"
+        elif file == form.cube.file and entry.unit is not None:
+            message += f". Its numbers are taken as {entry.unit} all the same"
+        _warn_once(message)
 
 
 def _tell_other_release(

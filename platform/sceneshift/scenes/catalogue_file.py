@@ -17,6 +17,7 @@ from sceneshift.scenes.data_folder import data_folder
 from sceneshift.scenes.file_access import existing
 from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.scenes.scene import check_unit
 from sceneshift.scenes.stored_arrays import SUFFIXES
 
 #: The environment variable that names the catalogue where no argument does.
@@ -29,7 +30,7 @@ _ENDINGS = (".toml",)
 
 _SCENE_KEYS = (
     *("stored", "cube", "cube_variable", "labels", "labels_variable", "class_names"),
-    *("label_values", "unlabelled_values", "wavelengths_nm", "pixels_per_class"),
+    *("label_values", "unlabelled_values", "wavelengths_nm", "pixels_per_class", "scale", "unit"),
 )
 _PAIR_KEYS = ("source", "target", "class_map", "fwhm_nm")
 
@@ -156,6 +157,15 @@ class _Table:
             )
         return tuple(value)
 
+    def positive(self, key: str, *, default: float) -> float:
+        """A number above 0 that float32 can divide by."""
+        value = self._values.get(key, default)
+        if not _is_positive(value) or not 1e-30 <= value <= 1e30:
+            raise self.wrong(
+                key, expected="a positive number", advice="Write what the file's numbers are divided by, such as 10000."
+            )
+        return float(value)
+
     def lengths(self, key: str, *, single: bool = False) -> tuple[float, ...] | float | None:
         """A list of positive numbers, or a single one where that is allowed."""
         value = self._values.get(key)
@@ -249,6 +259,13 @@ def _scene(table: _Table, name: str, location: Path) -> OwnScene:
         raise table.wrong(
             "wavelengths_nm", expected="nanometres", advice="These look like micrometres; multiply them by 1000."
         )
+    unit, scale = table.text("unit"), table.positive("scale", default=1)
+    if unit is not None:
+        check_unit(unit, where=f"{table.where}, unit")
+    elif "scale" in table:
+        raise table.wrong(
+            "unit", expected="a unit beside scale", advice='Say what the divided numbers are, such as "reflectance".'
+        )
     return OwnScene(
         name=name,
         where=table.where,
@@ -264,6 +281,8 @@ def _scene(table: _Table, name: str, location: Path) -> OwnScene:
         unlabelled_values=unlabelled,
         wavelengths_nm=wavelengths,
         pixels_per_class=pixels,
+        scale=scale,
+        unit=unit,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sceneshift.errors import InvalidInputError, MissingDataError
-from sceneshift.scenes.published import Files
+from sceneshift.scenes.entries import Files
 
 #: The environment variable that names the folder where no argument does.
 DATA_VARIABLE = "SCENESHIFT_DATA"

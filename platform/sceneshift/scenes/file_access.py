@@ -1,5 +1,6 @@
 """How files are opened and replaced safely, whatever library is underneath."""
 
+import hashlib
 import os
 import stat
 import warnings
@@ -87,6 +88,20 @@ def guarded(location: Path, function: Callable[[Path], T], *, writes: bool = Fal
             f"{location} could not be read {what}; is it whole, and what its ending {location.suffix} says? Copy or "
             "download it again."
         ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        InvalidInputError: It can't be read.
+    """
+
+    def digest(location: Path) -> str:
+        with location.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return guarded(path, digest)
 
 
 def refuse_oversized(location: Path, what: str, *, needed: int, held: int) -> None:

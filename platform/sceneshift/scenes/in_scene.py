@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.scenes.block_split import block_split
+from sceneshift.scenes.entries import Variable
 from sceneshift.scenes.field_split import field_split
 from sceneshift.scenes.files import array_shapes, read_label_map
 from sceneshift.scenes.masks import apply_masks
-from sceneshift.scenes.published import Variable
 from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.split import Split, mask_split, random_split

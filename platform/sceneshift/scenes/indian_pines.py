@@ -94,4 +94,5 @@ def cut_region(scene: Scene, region: str, class_names: tuple[str, ...]) -> Scene
         class_names=class_names,
         footprint=Footprint(parent=scene.name, rows=rows, columns=columns),
         normalization=scene.normalization,
+        unit=scene.unit,
     )

@@ -28,6 +28,8 @@ class OwnScene:
         unlabelled_values: Numbers in the map that mean unlabelled, beside 0.
         wavelengths_nm: (C,) band centres; None takes what the files say.
         pixels_per_class: (K,) labelled pixels a class that are expected; None expects nothing.
+        scale: What the file's numbers are divided by.
+        unit: What they are then, in words; None takes what the files say.
     """
 
     name: str
@@ -44,6 +46,8 @@ class OwnScene:
     unlabelled_values: tuple[int, ...] = ()
     wavelengths_nm: tuple[float, ...] | None = None
     pixels_per_class: tuple[int, ...] | None = None
+    scale: float = 1.0
+    unit: str | None = None
 
     @property
     def files(self) -> dict[str, str]:
@@ -53,10 +57,12 @@ class OwnScene:
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """Everything that decides what is read, wherever the catalogue lies."""
+        """Everything that decides what is read and what it means, wherever the catalogue lies."""
         return (
             *(self.stored, self.cube, self.cube_variable, self.labels, self.labels_variable, self.class_names),
             *(self.label_values, self.unlabelled_values, self.wavelengths_nm),
+            # Only where it is stated: entries without a unit keep the hash they had before there were any.
+            *(() if self.unit is None else (self.scale, self.unit)),
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.data_folder import DATA_VARIABLE, data_folder, data_folders
 from sceneshift.scenes.own_entries import OwnScene
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Scene, refuse_second_scale, scaled
 from sceneshift.scenes.scene_files import read_scene
 from sceneshift.scenes.store import open_scene
 
@@ -75,6 +75,8 @@ def load_own_scene(entry: OwnScene, data_dir: str | None) -> Scene:
             unlabelled_values=entry.unlabelled_values,
             wavelengths_nm=entry.wavelengths_nm,
             acquisition=entry.acquisition,
+            scale=entry.scale,
+            unit=entry.unit,
         )
     except InvalidInputError as error:
         raise InvalidInputError(f"{entry.where}: {error}") from error
@@ -95,6 +97,12 @@ def _from_store(entry: OwnScene, path: Path) -> Scene:
                 "for each."
             )
         wavelengths = np.array(entry.wavelengths_nm)
+    refuse_second_scale(entry.scale, scene.unit, where=str(path))
     return replace(
-        scene, name=entry.name, class_names=entry.class_names or scene.class_names, wavelengths_nm=wavelengths
+        scene,
+        name=entry.name,
+        cube=scaled(scene.cube, entry.scale),
+        class_names=entry.class_names or scene.class_names,
+        wavelengths_nm=wavelengths,
+        unit=entry.unit or scene.unit,
     )

@@ -1,99 +1,16 @@
 """What is known of published scenes and pairs: files, variables, classes, and the counts they were published with.
 
 Nothing is read here; :mod:`sceneshift.scenes.catalogue` loads by these entries. Figures are "counted" from a file,
-"published", or "remembered", that is to be checked against the release at hand.
+"published", or "remembered", that is to be checked against the release at hand. A unit is stated where a scene's
+documents say it, or its numbers show it; otherwise it is unknown, and nothing is converted.
 
 Shape letters: H rows, W columns, C bands, K classes, R materials.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sceneshift.scenes import indian_pines
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A variable in a file: its name is tried first, then the only array of fitting dimension is taken."""
-
-    file: str
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Files:
-    """One form in which a scene's files are handed on.
-
-    Args:
-        cube: (H, W, C), or (C, H * W) with the pixels column by column (``bands_by_pixels``).
-        labels: (H, W) class numbers; None where the scene has no map of its own.
-        bands_by_pixels: How the cube lies in its file.
-        train_mask: (H, W) class numbers of the training pixels the scene was published with.
-        test_mask: (H, W) class numbers of its test pixels.
-        abundances: (H, W, R), or (R, H * W) with the pixels column by column.
-        endmembers: (C, R) or (R, C).
-    """
-
-    cube: Variable
-    labels: Variable | None = None
-    bands_by_pixels: bool = False
-    train_mask: Variable | None = None
-    test_mask: Variable | None = None
-    abundances: Variable | None = None
-    endmembers: Variable | None = None
-
-    def needed(self, *, with_masks: bool = False) -> tuple[str, ...]:
-        """The files a scene can't be loaded without; the masks it was published with where they are asked for."""
-        masks = (self.train_mask, self.test_mask) if with_masks else ()
-        variables = (self.cube, self.labels, self.abundances, self.endmembers, *masks)
-        return tuple(dict.fromkeys(variable.file for variable in variables if variable is not None))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneEntry:
-    """A published scene.
-
-    Args:
-        class_names: The K classes in the order of their ids 1..K.
-        shape: (H, W, C).
-        counts: (K,) labelled pixels a class; None where none are known.
-        figures: Where shape and counts come from.
-        offered: Where those who made or passed on the files offer them, or whom to ask.
-        forms: The files, in the forms they are handed on in; the first that is there is read. None for a scene that
-            a package carries.
-        label_values: The numbers the classes have in the label map, where those are not 1..K.
-        wavelengths_nm: (C,) band centres, or None where they are unknown.
-    """
-
-    class_names: tuple[str, ...]
-    shape: tuple[int, int, int]
-    counts: tuple[int, ...] | None
-    figures: str
-    offered: str
-    forms: tuple[Files, ...] = ()
-    label_values: tuple[int, ...] | None = None
-    wavelengths_nm: tuple[float, ...] | None = None
-
-    @property
-    def has_own_masks(self) -> bool:
-        """Whether the scene was published as training and test pixels."""
-        return any(form.train_mask is not None for form in self.forms)
-
-    @property
-    def has_reference(self) -> bool:
-        """Whether the scene comes with reference abundances and endmembers."""
-        return any(form.abundances is not None for form in self.forms)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairEntry:
-    """An embedded pair: two regions of Indian Pines and the classes they share."""
-
-    source_region: str
-    target_region: str
-    class_names: tuple[str, ...]
-
+from sceneshift.scenes.entries import FilePairEntry, Files, PairEntry, SceneEntry, Variable
 
 _FIVE_CLASSES = ("Corn-notill", "Grass-pasture", "Grass-trees", "Soybean-notill", "Soybean-mintill")
 _THREE_CLASSES = ("Corn-notill", "Soybean-notill", "Soybean-mintill")
@@ -107,15 +24,22 @@ EMBEDDED_PAIRS = {
     "nw-ne": PairEntry(source_region="nw", target_region="ne", class_names=_THREE_CLASSES),
 }
 
-#: Source and target scene of the pairs that are read from files. Where the two differ in classes or bands they are
-#: aligned (:mod:`sceneshift.scenes.alignment`); Samson and Jasper Ridge do: two sensors, and a road in one alone.
+#: The pairs that are read from files. Where the two scenes differ in classes or bands they are aligned
+#: (:mod:`sceneshift.scenes.alignment`): Jasper Ridge was seen by another sensor than Samson, which has no road, and the
+#: MUUFL crop, whose road is called asphalt.
 PAIRS = {
-    "houston13-houston18": ("houston13", "houston18"),
-    "paviau-paviac": ("paviau", "paviac"),
-    "dioni-loukia": ("dioni", "loukia"),
-    "shanghai-hangzhou": ("shanghai", "hangzhou"),
-    "samson-jasper_ridge": ("samson", "jasper_ridge"),
-    "jasper_ridge-samson": ("jasper_ridge", "samson"),
+    "houston13-houston18": FilePairEntry(source="houston13", target="houston18"),
+    "paviau-paviac": FilePairEntry(source="paviau", target="paviac"),
+    "dioni-loukia": FilePairEntry(source="dioni", target="loukia"),
+    "shanghai-hangzhou": FilePairEntry(source="shanghai", target="hangzhou"),
+    "samson-jasper_ridge": FilePairEntry(source="samson", target="jasper_ridge"),
+    "jasper_ridge-samson": FilePairEntry(source="jasper_ridge", target="samson"),
+    "muufl-jasper_ridge": FilePairEntry(
+        source="muufl", target="jasper_ridge", class_map=(("tree", "tree"), ("road", "asphalt"))
+    ),
+    "jasper_ridge-muufl": FilePairEntry(
+        source="jasper_ridge", target="muufl", class_map=(("tree", "tree"), ("asphalt", "road"))
+    ),
 }
 
 _HOUSTON = (
@@ -163,7 +87,15 @@ _SHANGHAI_AUTHORS = (
 )
 _MULTIMODAL = "https://github.com/danfenghong/ISPRS_S2FL (Hong et al., ISPRS J. 178, 2021, 68-80)"
 _SALINAS = "https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes"
-_UNMIXING = "https://rslab.ut.ac.ir/data; references by Zhu, arXiv:1708.05125"
+_SAMSON = "https://github.com/UPCGIT/Hyperspectral-Unmixing-Models, folder Datasets (references: Zhu, arXiv:1708.05125)"
+_JASPER_RIDGE = "https://github.com/shuaikaishi/PGMSU, folder dataset (references: Zhu, arXiv:1708.05125)"
+_MUUFL = (
+    "https://github.com/UPCGIT/Hyperspectral-Unmixing-Models, folder IEEE_TGRS_MUNet-main/data (the whole scene: "
+    "https://github.com/GatorSense/MUUFLGulfport)"
+)
+
+#: Of files whose smallest number is 0 and whose largest is 1.
+_OWN_EXTREMES = "0–1 by its own extremes"
 
 
 def _cross_scene(cube: str, labels: str) -> tuple[Files, ...]:
@@ -197,6 +129,10 @@ _AVIRIS_NM = np.concatenate(
 
 #: AVIRIS bands of Jasper Ridge left of 224, 1-based: those of water vapour and the first three are taken out.
 _JASPER_BANDS = (*range(4, 108), *range(113, 154), *range(167, 220))
+
+#: Centres of the crop's 64 bands: the fifth to the 68th of the 72 that MUUFL's target spectra are published with. Even
+#: steps are within 0.13 nm of them.
+_MUUFL_NM = np.linspace(405.8, 1005.3, 64)
 
 SCENES = {
     indian_pines.NAME: SceneEntry(
@@ -312,7 +248,9 @@ SCENES = {
         shape=(95, 95, 156),
         counts=(2836, 3592, 2302),
         figures="counted",
-        offered=_UNMIXING,
+        offered=_SAMSON,
+        unit=_OWN_EXTREMES,
+        sha256={"Samson.mat": "49530e80d0dabf6b1fb9cde2d6cf257f89a344afe9c13b2cc912eb22f344de18"},
         forms=(
             Files(
                 cube=Variable(file="Samson.mat", name="Y"),
@@ -328,7 +266,13 @@ SCENES = {
         shape=(100, 100, 198),
         counts=(3412, 3310, 2256, 661),
         figures="counted",
-        offered=_UNMIXING,
+        offered=_JASPER_RIDGE,
+        scale=10_000,
+        unit="reflectance",
+        sha256={
+            "JasperRidge2_R198.mat": "0e4118a6452f6044978a8ca3762fb0f791115467904936d463c4e111e56e682e",
+            "JasperRidge2_end4.mat": "92f5697b43705802b904fd13ba99b6ce65a3d203682864abc3fbec922beec374",
+        },
         forms=(
             Files(
                 cube=Variable(file="JasperRidge2_R198.mat", name="Y"),
@@ -338,5 +282,22 @@ SCENES = {
             ),
         ),
         wavelengths_nm=tuple(_AVIRIS_NM[np.array(_JASPER_BANDS) - 1].tolist()),
+    ),
+    "muufl": SceneEntry(
+        class_names=("roof", "grass", "tree", "shadow", "asphalt"),
+        shape=(90, 90, 64),
+        counts=(1535, 1909, 1177, 2165, 1078),
+        figures="counted",
+        offered=_MUUFL,
+        unit=_OWN_EXTREMES,
+        sha256={"muffle_dataset_130_90.mat": "207a19630faf445eccc403f3ccea0e85d898f8458200d225b34e618372cbf3cd"},
+        forms=(
+            Files(
+                cube=Variable(file="muffle_dataset_130_90.mat", name="Y"),
+                abundances=Variable(file="muffle_dataset_130_90.mat", name="label"),
+                endmembers=Variable(file="muffle_dataset_130_90.mat", name="M"),
+            ),
+        ),
+        wavelengths_nm=tuple(_MUUFL_NM.tolist()),
     ),
 }

@@ -85,10 +85,12 @@ class UnlabelledScene:
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is
             normalized later, by its configuration (:mod:`sceneshift.scenes.normalization`).
         georeference: Where it lies on the ground, or None where that is unknown.
+        unit: What the cube's numbers are, in words such as ``reflectance``; None where that is unknown. It is not part
+            of the hashes, which are of the numbers.
 
     Raises:
-        InvalidInputError: The cube has another shape, another type, NaN or infinity, or the wavelengths don't
-            fit its bands.
+        InvalidInputError: The cube has another shape, another type, NaN or infinity, the wavelengths don't fit its
+            bands, or the unit is blank.
     """
 
     name: str
@@ -97,8 +99,11 @@ class UnlabelledScene:
     footprint: Footprint = field(default=None)  # type: ignore[assignment]  # filled in below
     normalization: tuple[str, ...] = ()
     georeference: Georeference | None = None
+    unit: str | None = None
 
     def __post_init__(self) -> None:
+        if self.unit is not None:
+            check_unit(self.unit, where=f"scene {self.name!r}")
         cube = self.cube
         if not isinstance(cube, np.ndarray) or cube.ndim != 3 or 0 in cube.shape:
             got = f"an array of shape {cube.shape}" if isinstance(cube, np.ndarray) else type(cube).__name__
@@ -173,6 +178,7 @@ class Scene(UnlabelledScene):
         footprint: Where the pixels come from.
         normalization: Names of the steps the file itself has been through.
         georeference: Where it lies on the ground, or None.
+        unit: What the cube's numbers are, or None.
         labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``.
         class_names: The K class names, distinct, K >= 2.
 
@@ -233,7 +239,59 @@ class Scene(UnlabelledScene):
             footprint=self.footprint,
             normalization=self.normalization,
             georeference=self.georeference,
+            unit=self.unit,
         )
+
+
+def check_unit(unit: str, *, where: str) -> None:
+    """Refuse a unit that doesn't read as a few words in one line.
+
+    Args:
+        unit: What numbers are.
+        where: What states it, for the message.
+
+    Raises:
+        InvalidInputError: It is no text, blank, or longer than a line.
+    """
+    if not isinstance(unit, str) or not unit.strip() or not unit.isprintable():
+        raise InvalidInputError(
+            f"{where}: got the unit {unit!r}; expected a few words in one line. Write what the numbers are, such as "
+            "'reflectance'."
+        )
+
+
+def refuse_second_scale(scale: float, stated: str | None, *, where: str) -> None:
+    """Refuse to divide numbers whose file states their unit, as they would be divided twice.
+
+    Args:
+        scale: What they are to be divided by.
+        stated: The unit the file states.
+        where: The file.
+
+    Raises:
+        InvalidInputError: The file states a unit, and the scale isn't 1.
+    """
+    if stated is not None and scale != 1:
+        raise InvalidInputError(
+            f"{where}: got scale = {scale:g}, and the file says its numbers are {stated!r} already; expected no scale. "
+            "Leave it out."
+        )
+
+
+def scaled(cube: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Divide a file's numbers by a scale.
+
+    Args:
+        cube: (..., C).
+        scale: The divisor, above 0; 10000 makes reflectance of reflectance times 10,000.
+
+    Returns:
+        (..., C) float32; the cube itself where the scale is 1.
+    """
+    if scale == 1:
+        return cube
+    with np.errstate(over="ignore"):  # the scene refuses what becomes infinity
+        return cube / np.float32(scale)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

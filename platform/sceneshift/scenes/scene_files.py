@@ -21,7 +21,14 @@ from sceneshift.scenes.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.scenes.formats.geotiff import GeoTiff
 from sceneshift.scenes.formats.matlab import Matlab
 from sceneshift.scenes.formats.numpy_files import Npz
-from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
+from sceneshift.scenes.scene import (
+    Footprint,
+    Georeference,
+    Scene,
+    UnlabelledScene,
+    refuse_second_scale,
+    scaled,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +54,8 @@ def read_scene(
     unlabelled_values: tuple[int, ...] = (),
     wavelengths_nm: tuple[float, ...] | None = None,
     acquisition: str | None = None,
+    scale: float = 1.0,
+    unit: str | None = None,
 ) -> Scene:
     """Read a scene with its label map.
 
@@ -63,14 +72,17 @@ def read_scene(
         unlabelled_values: Numbers in the map that mean unlabelled, beside 0.
         wavelengths_nm: (C,) band centres; by default what the file says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
+        scale: What the file's numbers are divided by.
+        unit: What they are then; by default what the file says.
 
     Raises:
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: A file can't be read, no class names are known, or cube, labels, class names, numbers and
-            wavelengths don't fit each other.
+        InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
+            wavelengths don't fit each other, or a file that states its unit is to be scaled.
     """
     cube, described, measured = _read_cube(path, cube_variable)
+    refuse_second_scale(scale, described.unit, where=str(path))
     labels_path = Path(path) if labels is None else Path(labels)
     label_map = read_label_map(labels_path, _own_name(labels_path, labels_variable, LABELS))
     names = class_names or described.class_names
@@ -104,13 +116,14 @@ def read_scene(
     whole = Footprint(parent=acquisition or scene_name, rows=(0, rows), columns=(0, columns))
     return Scene(
         name=scene_name,
-        cube=cube,
+        cube=scaled(cube, scale),
         labels=np.where(measured, label_map, 0),
         class_names=names,
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
         footprint=described.footprint or whole,
         georeference=described.georeference,
+        unit=unit or described.unit,
     )
 
 
@@ -137,6 +150,7 @@ def read_unlabelled_scene(
         normalization=described.normalization,
         footprint=described.footprint,  # type: ignore[arg-type]  # None: an acquisition of its own
         georeference=described.georeference,
+        unit=described.unit,
     )
 
 
@@ -145,7 +159,7 @@ def export_scene(scene: Scene, path: str | Path, format: str) -> None:
 
     ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold all of it in one file. ``envi`` and ``geotiff`` hold the cube, its
     wavelengths and georeference; the labels go to a file of their own, by :func:`export_labels`. ENVI doesn't keep
-    name, normalization and footprint. Nothing half-written is ever at ``path``.
+    name, normalization, footprint and unit. Nothing half-written is ever at ``path``.
 
     Args:
         scene: The scene.

@@ -67,4 +67,5 @@ def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
         normalization=described.normalization,
         footprint=described.footprint,
         georeference=described.georeference,
+        unit=described.unit,
     )

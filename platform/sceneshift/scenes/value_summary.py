@@ -6,8 +6,9 @@ What can be decided by looking at numbers is refused, and no more:
 - every spectrum has L2 norm 1, every band runs exactly from 0 to 1, or every band has mean 0 and deviation 1: the
   numbers went through a normalization already, which the source's numbers had not;
 - a good part of them is negative where the source had none: something was subtracted;
-- where the unit matters (all normalizations but ``l2-per-pixel``, in which a factor goes out), spectra that are ten
-  times darker than the source's darkest or ten times brighter than its brightest: another unit.
+- where the unit matters (all normalizations but :data:`~sceneshift.scenes.normalization.UNITLESS`, in which a factor
+  goes out), spectra that are ten times darker than the source's darkest or ten times brighter than its brightest:
+  another unit.
 
 Reflectance of 0..1 shown to a model trained on other reflectance of 0..1 that means something else is not seen.
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.normalization import UNITLESS
 
 #: So many times beyond the source's darkest and brightest spectra a scene's median spectrum may lie.
 _UNIT_FACTOR = 10.0
@@ -34,6 +36,13 @@ _MANY_NEGATIVE, _FEW_NEGATIVE = 0.25, 0.01
 
 #: Fewer spectra may be of norm 1, or span 0 to 1, by chance.
 _LEAST_SPECTRA = 9
+
+#: What a normalization leaves, by the field that shows it.
+_NORMALIZED = {
+    "unit_norm": "every spectrum has L2 norm 1",
+    "unit_range": "every band runs exactly from 0 to 1",
+    "standardized": "every band has mean 0 and standard deviation 1",
+}
 
 #: Numbers worked on at once: 2 MB in float64.
 _BLOCK = 2**18
@@ -141,26 +150,45 @@ class ValueSummary:
         return cls(**values)
 
 
-def refuse_other_values(source: ValueSummary, given: ValueSummary, *, normalization: str) -> None:
+def normalized_already(source: ValueSummary, given: ValueSummary) -> dict[str, str]:
+    """What shows that numbers went through a normalization which the source's had not: in words, by field.
+
+    Args:
+        source: Of one scene.
+        given: Of another.
+    """
+    return {name: words for name, words in _NORMALIZED.items() if getattr(given, name) and not getattr(source, name)}
+
+
+def is_other_brightness(source: ValueSummary, given: ValueSummary) -> bool:
+    """Whether a scene's median spectrum is too dark or too bright for the source's unit, by more than a factor of ten.
+
+    Args:
+        source: Of one scene.
+        given: Of another.
+    """
+    return not source.dark / _UNIT_FACTOR <= given.median <= source.bright * _UNIT_FACTOR
+
+
+def refuse_other_values(
+    source: ValueSummary, given: ValueSummary, *, normalization: str, unit: str | None = None
+) -> None:
     """Refuse numbers that can't be of the source's kind; the module says which are.
 
     Args:
         source: Of the scene a model was trained on.
         given: Of what it is shown.
         normalization: The step the model applies itself.
+        unit: What the source's numbers are, where that is known.
 
     Raises:
         InvalidInputError: Saying what was got, what is expected, and what to do.
     """
-    expected = f"expected numbers as the source's file has them, {source.low:g} to {source.high:g}"
-    unit_matters = normalization != "l2-per-pixel"
-    steps = (
-        ("unit_norm", "every spectrum has L2 norm 1", unit_matters),  # l2-per-pixel leaves them as they are
-        ("unit_range", "every band runs exactly from 0 to 1", True),
-        ("standardized", "every band has mean 0 and standard deviation 1", True),
-    )
-    for name, words, matters in steps:
-        if matters and getattr(given, name) and not getattr(source, name):
+    kind = "numbers as the source's file has them" if unit is None else f"{unit} as in the source"
+    expected = f"expected {kind}, {source.low:g} to {source.high:g}"
+    unit_matters = normalization not in UNITLESS
+    for name, words in normalized_already(source, given).items():
+        if unit_matters or name != "unit_norm":  # the L2 norm leaves such spectra as they are
             raise InvalidInputError(
                 f"the input was normalized already: {words}. The model normalizes itself ({normalization}); {expected}."
             )
@@ -169,7 +197,7 @@ def refuse_other_values(source: ValueSummary, given: ValueSummary, *, normalizat
             f"{given.negative:.0%} of the input's numbers are negative, of the source's {source.negative:.0%}: was "
             f"a mean subtracted? The model normalizes itself ({normalization}); {expected}."
         )
-    if unit_matters and not source.dark / _UNIT_FACTOR <= given.median <= source.bright * _UNIT_FACTOR:
+    if unit_matters and is_other_brightness(source, given):
         raise InvalidInputError(
             f"the input's median spectrum has a brightness (root mean square over bands) of {given.median:.4g}, the "
             f"source's have {source.dark:.4g} to {source.bright:.4g}; {normalization} keeps the unit, so {expected}. "

@@ -21,6 +21,8 @@ class Profile:
         time_budget_s: Seconds after which the search stops, or None.
         pixels_per_class: Most training pixels a class and source scene, or None for all.
         limits: Lowest and highest value allowed, by parameter; the space and the defaults are clipped to it.
+        choices: The choices allowed of a categorical parameter, by parameter; the space draws from these alone, and a
+            default that is none of them becomes the first of the space's that is.
         startup_trials: Random trials before TPE models what it has seen.
         grace_epochs: No trial is stopped before this epoch; of fewer epochs than ``epochs`` the same share.
         reduction_factor: ASHA keeps one in so many at each rung.
@@ -39,6 +41,7 @@ class Profile:
     time_budget_s: float | None = None
     pixels_per_class: int | None = None
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    choices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     startup_trials: int = 10
     grace_epochs: int = 1
     reduction_factor: int = 3
@@ -70,3 +73,8 @@ class Profile:
         for parameter, (low, high) in self.limits.items():
             if low > high:
                 raise InvalidInputError(f"profile {self.name!r}: limits of {parameter} run from {low} to {high}.")
+        for parameter, allowed in self.choices.items():
+            if isinstance(allowed, str) or len(allowed) == 0:
+                raise InvalidInputError(
+                    f"profile {self.name!r}: choices of {parameter} = {allowed!r}; expected a list of one or more."
+                )

@@ -8,7 +8,7 @@ returns the method's configuration as plain values. Workers never see the file.
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,19 +33,26 @@ class Suggests(Protocol):
 
 
 class ClippedTrial:
-    """A trial whose ranges are cut to a profile's limits before they are asked for.
+    """A trial whose ranges and choices are cut to those a profile allows before they are asked for.
 
     Args:
         trial: What really suggests.
         limits: Lowest and highest value by parameter name.
+        choices: Allowed choices by parameter name; None allows all.
     """
 
-    def __init__(self, trial: Suggests, limits: Mapping[str, tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        trial: Suggests,
+        limits: Mapping[str, tuple[float, float]],
+        choices: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
         self._trial = trial
         self._limits = limits
+        self._choices = choices or {}
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
-        """Suggest among the choices within the limits.
+        """Suggest among the choices within the limits that are allowed.
 
         Raises:
             InvalidInputError: None is.
@@ -58,6 +65,14 @@ class ClippedTrial:
                     f"{name}: no choice of {list(choices)} lies within the profile's {low} to {high}."
                 )
             choices = within
+        if name in self._choices:
+            allowed = [choice for choice in choices if choice in self._choices[name]]
+            if not allowed:
+                raise InvalidInputError(
+                    f"{name}: none of the choices {list(choices)} is allowed; expected one of "
+                    f"{list(self._choices[name])} among them. Add it to the space."
+                )
+            choices = allowed
         return self._trial.suggest_categorical(name, choices)
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
@@ -87,10 +102,12 @@ class FixedTrial:
 
     Args:
         values: By suggested name.
+        narrowed: Names whose choices are not all allowed: a value that is left out becomes the first that is not.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], *, narrowed: Collection[str] = ()) -> None:
         self._values = values
+        self._narrowed = narrowed
         self.params: dict[str, Any] = {}
         self.choices: dict[str, Sequence[Any]] = {}
 
@@ -103,9 +120,11 @@ class FixedTrial:
         return self._values[name]
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
-        """The value, or the choice nearest to it where choices are numbers."""
+        """The value; else the nearest choice of numbers, or the first of choices that were narrowed."""
         value = self._value(name)
-        if value not in choices:
+        if value not in choices and name in self._narrowed:
+            value = choices[0]
+        elif value not in choices:
             if not all(isinstance(c, int | float) for c in [value, *choices]):
                 raise InvalidInputError(f"{name} = {value!r} is none of the choices {list(choices)}.")
             value = min(choices, key=lambda choice: abs(choice - value))
@@ -169,9 +188,17 @@ class SearchSpace:
         """Ask a trial for a configuration within a profile.
 
         Raises:
-            InvalidInputError: The profile's limits leave nothing of a range.
+            InvalidInputError: The profile leaves nothing of a range or of the choices, or the space sets a parameter to
+                a value that is none of the profile's choices.
         """
-        return self.sample(ClippedTrial(trial, profile.limits))
+        config = self.sample(ClippedTrial(trial, profile.limits, profile.choices))
+        for name, allowed in profile.choices.items():
+            if name in config and config[name] not in allowed:
+                raise InvalidInputError(
+                    f"{self.path} sets {name} = {config[name]!r}; expected one of {list(allowed)}. Suggest it by this "
+                    "name, or set an allowed one."
+                )
+        return config
 
     def default_trial(self, profile: Profile) -> FixedTrial:
         """The published values clipped to a profile, as a trial that has already been asked.
@@ -198,14 +225,16 @@ class SearchSpace:
         return found
 
     def _fixed_trial(self, values: Mapping[str, Any], profile: Profile) -> FixedTrial:
-        fixed = FixedTrial(values)
+        fixed = FixedTrial(values, narrowed=profile.choices.keys())
         unknown = sorted(set(profile.limits) - set(self.defaults))
+        if not unknown:
+            config = self.config(fixed, profile)
+            unknown = sorted(set(profile.choices) - set(self.defaults) - set(config))
         if unknown:
             raise InvalidInputError(
                 f"profile {profile.name!r} limits {unknown[0]!r}, which {self.path} does not suggest"
                 f"{nearest_name(unknown[0], self.defaults)}."
             )
-        self.config(fixed, profile)
         return fixed
 
     def largest_patch(self, profile: Profile) -> int:

@@ -21,6 +21,7 @@ from sceneshift.report.screen import render_screen, render_table
 from sceneshift.report.separation import render_separation, separation_metrics
 from sceneshift.report.study_record import BEST, DEFAULTS, MAJORITY, REFITTED
 from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.report.units import stated_units, unit_lines
 from sceneshift.report.verdict import Verdict
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.pair import ScenePair
@@ -28,6 +29,7 @@ from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.target import TargetScorer, open_target
+from sceneshift.scenes.units import allowed_normalizations
 from sceneshift.scores import Scores
 from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
 from sceneshift.search.tuner import SearchPlan
@@ -93,7 +95,10 @@ def close_study(
         _registered(study, winner, source, refitted, trained[source.pair_name, BEST]) for source in study.sources
     ]
     print("\nFitting spectral floors on the same training pixels.", flush=True)
-    floors = {model.source.pair_name: fit_floors(model.source, seed=study.arguments.seed) for model in registered}
+    floors = {
+        pair.name: fit_floors(model.source, seed=study.arguments.seed, normalizations=allowed_normalizations(pair))
+        for pair, model in zip(study.pairs, registered, strict=True)
+    }
     times = ledger.count_opening()
     again = "" if times == 1 else f" They have been before: this is closing number {times}."
     print(f"\nClosing the study: target scenes are scored now.{again}", flush=True)
@@ -147,6 +152,7 @@ def close_study(
 
     states = {state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")}
     separation = study.separation()
+    units = stated_units(study.pairs)
     summary = {
         "study": study.name,
         "method": study.method,
@@ -169,13 +175,15 @@ def close_study(
         "times the target was opened": times,
         "scores": rows,
         "separation": separation,
+        "units": units,
         "tags": study.tags(),
         "changes of code or data": ledger.changes,
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     words = "\n".join(verdict.sentence for verdict in verdicts) + "\n"
-    tables = (words, render_table(rows, profile=study.profile.name), render_separation(separation))
+    units_told = [f"{line}\n" for line in unit_lines(units)]
+    tables = (words, render_table(rows, profile=study.profile.name), *units_told, render_separation(separation))
     table = "\n".join(filter(None, tables))
     (folder / "scores.md").write_text(table)
     write_evidence(folder, study, plan, winner=winner, counts=counts)
@@ -373,6 +381,7 @@ def _log_model(
             else ""
         ),
         code=origin,
+        units=origin.get(f"units.{source.pair_name}"),
     )
     describe_version(client, model.name, model.version, text)
     return model

@@ -19,6 +19,7 @@ from sceneshift.report.study_record import EVIDENCE
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.scenes.file_access import replacing
 from sceneshift.scenes.pair import ScenePair
+from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split
 from sceneshift.search.ledger import TrialRecord
@@ -48,6 +49,7 @@ def write_evidence(
         "command": shlex.join(sys.argv),
         "profile": asdict(study.profile),
         "search space": Path(study.space.path).name,
+        "narrowing": list(study.narrowing),
         "plan": {
             "trials at once": plan.max_concurrent_trials,
             "CPUs per trial": plan.cpus_per_trial,
@@ -97,8 +99,8 @@ def _pair(pair: ScenePair, source: SourceDomain, patch_size: int, counts: Mappin
     return {
         "classes": list(pair.class_names),
         "bands": pair.source.num_bands,
-        "source": {"scene": pair.source.name, "shape": pair.source.shape, "flight": pair.source.footprint.parent},
-        "target": {"scene": pair.target.name, "shape": pair.target.shape, "flight": pair.target.footprint.parent},
+        "source": _scene(pair.source),
+        "target": _scene(pair.target),
         "notes": list(pair.notes),
         "scored classes": list(split.scored_classes),
         "training pixels": _per_class(source, split.train),
@@ -112,6 +114,10 @@ def _pair(pair: ScenePair, source: SourceDomain, patch_size: int, counts: Mappin
             for role, found in counts.items()
         },
     }
+
+
+def _scene(scene: UnlabelledScene) -> dict[str, Any]:
+    return {"scene": scene.name, "shape": scene.shape, "flight": scene.footprint.parent, "unit": scene.unit}
 
 
 def _per_class(source: SourceDomain, pixels: Any) -> list[int]:  # noqa: ANN401

@@ -73,12 +73,12 @@ def predict_scene(arguments: PredictArgs) -> str:
     number = version_of(arguments.model)
     print(
         f"model   {arguments.model}{'' if number is None else f' (version {number})'}: {told.method}, trained on "
-        f"{told.source_scene}, {told.bands} bands, {len(told.class_names)} classes",
+        f"{told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
         flush=True,
     )
     scene = _open(arguments)
     height, width = scene.shape
-    print(f"scene   {scene.name}: {height} x {width} pixels, {scene.num_bands} bands", flush=True)
+    print(f"scene   {scene.name}: {height} x {width} pixels, {scene.num_bands} bands{_unit(scene.unit)}", flush=True)
     truth = None if arguments.labels is None else read_truth(arguments, scene, told)
     ready = model.ready(scene, check_values=not arguments.accept_values)
     notes = [*ready.notes, *([] if truth is None else truth.notes)]
@@ -108,6 +108,10 @@ def predict_scene(arguments: PredictArgs) -> str:
     if scores is not None:
         lines += ["", f"OA {100 * scores.oa:.2f}, AA {100 * scores.aa:.2f}, kappa {scores.kappa:.4f}, see scores.csv"]
     return "\n".join([*lines, "", f"written to {folder.path}:", *(f"  {name}" for name in folder.written)])
+
+
+def _unit(unit: str | None) -> str:
+    return "" if unit is None else f", {unit}"
 
 
 def _check_paths(arguments: PredictArgs) -> None:

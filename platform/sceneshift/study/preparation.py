@@ -28,6 +28,7 @@ from sceneshift.study.scene_data import (
     pair_recipe,
     source_split,
 )
+from sceneshift.study.unit_narrowing import narrow_normalizations, unit_tags
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.precision import check_precision
 
@@ -55,6 +56,7 @@ class PreparedStudy:
         space: The search space.
         profile: Its size, with what the command line changed.
         default_trial: The published values, clipped to the profile.
+        narrowing: What the pairs' units leave out of the space, one line each.
         recipes: What each pair is made from; the closing study opens the targets by them.
         pairs: Source and unlabelled target of each pair.
         sources: What workers are handed: source and split, nothing of the target.
@@ -73,6 +75,7 @@ class PreparedStudy:
     sources: Sequence[SourceDomain]
     directory: Path
     checkpoint_location: str
+    narrowing: tuple[str, ...] = ()
 
     @property
     def refits(self) -> bool:
@@ -118,6 +121,7 @@ class PreparedStudy:
             "search-space hash": self.space.source_hash,
             **{f"split hash of {s.pair_name}": s.split.content_hash for s in self.sources},
             **definition_hashes(self.recipes),
+            **{f"choices of {name}": list(allowed) for name, allowed in self.profile.choices.items()},
             **{f"source shape of {s.pair_name}": s.scene.cube.shape for s in self.sources},
             **{f"target shape of {pair.name}": pair.target.cube.shape for pair in self.pairs},
             **{f"classes of {pair.name}": pair.class_names for pair in self.pairs},
@@ -152,6 +156,7 @@ class PreparedStudy:
             **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
             **{f"source.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
             **{f"target.hash.{pair.name}": pair.target.cube_hash for pair in self.pairs},
+            **unit_tags(self.pairs, self.profile),
             **separation_tags(self.separation()),
         }
 
@@ -225,7 +230,7 @@ class PreparedStudy:
         ]
         for pair, source in zip(self.pairs, self.sources, strict=True):
             lines += describe_pair(pair, source.split)
-        return lines
+        return lines + [f"{'' if i else 'narrowed':<21}{line}" for i, line in enumerate(self.narrowing)]
 
     def refuse_wrong_name(self) -> None:
         """Refuse a known name without ``--resume`` and an unknown one with it.
@@ -319,6 +324,7 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
     patch_size = space.largest_patch(profile)
     recipes = choose_recipes(arguments, space, patch_size=patch_size)
     pairs = [load_pair(recipe) for recipe in recipes]
+    profile, narrowing = narrow_normalizations(space, profile, pairs, config_type)
     sources = divide_sources(arguments, pairs, patch_size=patch_size, pixels_per_class=profile.pixels_per_class)
 
     if is_uri := "://" in arguments.storage_path:
@@ -331,7 +337,7 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
         arguments=arguments,
         space=space,
         profile=profile,
-        default_trial=default_trial,
+        default_trial=space.default_trial(profile),
         recipes=recipes,
         pairs=pairs,
         sources=sources,
@@ -339,6 +345,7 @@ def prepare(arguments: TuneArgs, *, method: str, space_path: Path) -> PreparedSt
         checkpoint_location=(
             f"{arguments.storage_path.rstrip('/')}/{name}" if is_uri else str(directory / "checkpoints")
         ),
+        narrowing=narrowing,
     )
 
 

@@ -15,13 +15,18 @@ from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.scenes import indian_pines
 from sceneshift.scenes.catalogue import find_files, load_both_labelled, load_scene
 from sceneshift.scenes.catalogue_file import open_catalogue
+from sceneshift.scenes.entries import FilePairEntry, SceneEntry
+from sceneshift.scenes.file_access import sha256_of
 from sceneshift.scenes.files import array_shapes, read_array, read_description
-from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue
+from sceneshift.scenes.normalization import UNITLESS
+from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
+from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.scenes.recipe import NamedPair, is_stored_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.scene_files import export_scene, read_scene
 from sceneshift.scenes.store import open_scene, write_scene
+from sceneshift.scenes.units import describe_units, undeclared_difference
 from sceneshift.study.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.study.scene_gap import measure_gap, render_gap
 from sceneshift.study.simulate_arguments import Simulate
@@ -57,15 +62,17 @@ def run_command(command: SceneCommand) -> int:
             scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
             path = Path(command.out or f"{scene.name.replace('/', '-')}.png")
             draw_scene(path, scene)
-            print(f"wrote {path}")
+            print(f"wrote {path}" + ("" if scene.unit is None else f"; the numbers are {scene.unit}"))
         case Pair():
             source, target = load_both_labelled(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
             )
             print(
                 f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
-                "labels are read for this.\n"
+                "labels are read for this."
             )
+            pair = ScenePair(name=command.pair, source=source, target=target.without_labels())
+            print("\n".join([*_about_units(pair), ""]))
             print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
         case Simulate():
             spectra = None
@@ -83,7 +90,7 @@ def _told_catalogue(command: Export | Show | Pair | Simulate) -> OwnCatalogue:
 
 
 def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> list[str]:
-    """A line a scene and a pair: whether it is here, or what is missing and who offers it.
+    """A line a scene and a pair: whether it is here, or what is missing and who offers it; and the unit a scene states.
 
     Args:
         data_dir: The data folder; None takes what SCENESHIFT_DATA says.
@@ -92,17 +99,20 @@ def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) ->
     missing = {name: _what_is_missing(name, data_dir, catalogue) for name in (*SCENES, *catalogue.scenes)}
     width = max(map(len, [*missing, *PAIRS, *EMBEDDED_PAIRS, *catalogue.pairs]))
     lines = [*catalogue.announcement(), "scenes"]
+    about: dict[str, str] = {}
     for name, entry in SCENES.items():
         height, columns, bands = entry.shape
-        size = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes"
-        lines.append(f"  {name:<{width}}  {size:<34} {missing[name] or 'here'}")
+        about[name] = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes{_stated(entry)}"
     for name, own in catalogue.scenes.items():
         classes = "classes as its file says" if own.class_names is None else f"{len(own.class_names)} classes"
-        lines.append(f"  {name:<{width}}  {'your own, ' + classes:<34} {missing[name] or 'here'}")
+        about[name] = f"your own, {classes}{_stated(own)}"
+    about_width = max(map(len, about.values()))
+    lines += [f"  {name:<{width}}  {about[name]:<{about_width}}  {missing[name] or 'here'}" for name in about]
     lines.append("pairs")
     lines += [f"  {name:<{width}}  embedded" for name in EMBEDDED_PAIRS]
-    pairs = PAIRS | {name: (pair.source, pair.target) for name, pair in catalogue.pairs.items()}
-    for name, sides in pairs.items():
+    pairs: dict[str, FilePairEntry | OwnPair] = {**PAIRS, **catalogue.pairs}
+    for name, pair in pairs.items():
+        sides = (pair.source, pair.target)
         lacking = [side for side in sides if missing[side]]
         told = f"{' -> '.join(sides)}: " if name in catalogue.pairs else ""
         lines.append(f"  {name:<{width}}  {told}{'lacks ' + ' and '.join(lacking) if lacking else 'here'}")
@@ -117,9 +127,25 @@ def _who_offers(missing: Iterable[str]) -> list[str]:
     scenes: dict[str, list[str]] = {}
     for name in missing:
         scenes.setdefault(SCENES[name].offered, []).append(name)
+    lines = ["where files that are missing are offered"] if scenes else []
+    for offered, names in scenes.items():
+        lines.append(f"  {offered}: {', '.join(names)}")
+        lines += [f"    {file}  SHA-256 {digest}" for name in names for file, digest in SCENES[name].sha256.items()]
+    return lines
+
+
+def _stated(entry: SceneEntry | OwnScene) -> str:
+    """The unit an entry states, to go behind what else is told of it."""
+    if entry.unit is None:
+        return ""
+    return f", {entry.unit}" + ("" if entry.scale == 1 else f" (numbers / {entry.scale:g})")
+
+
+def _about_units(pair: ScenePair) -> list[str]:
+    units, difference = describe_units(pair), undeclared_difference(pair)
     return [
-        *(["where files that are missing are offered"] if scenes else []),
-        *(f"  {offered}: {', '.join(names)}" for offered, names in scenes.items()),
+        *([] if units is None else [f"Unit of the numbers: {units}."]),
+        *([] if difference is None else [f"Only {' and '.join(UNITLESS)} may be trained on it, because {difference}."]),
     ]
 
 
@@ -147,10 +173,10 @@ def check_file(path: Path) -> list[str]:
         scene = open_scene(path, verify=True)
         lines = [str(path), f"  stored scene {scene.name!r}, checksum right"]
         lines += [*_about_cube("cube", scene.cube, scene.wavelengths_nm), *_about_labels("labels", scene.labels)]
-        return lines
+        return lines + ([] if scene.unit is None else [f"  unit: {scene.unit}"])
     described = read_description(path)
     wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
-    lines = [str(path)]
+    lines = [str(path), *([] if described.unit is None else [f"  unit: {described.unit}"])]
     for variable, shape in array_shapes(path).items():
         if len(shape) not in (2, 3):
             lines.append(f"  {variable}: shape {shape}")
@@ -196,7 +222,11 @@ def _about_labels(variable: str, labels: NDArray[np.int64]) -> list[str]:
 
 def _against_published(path: Path) -> list[str]:
     lines = []
+    digest = sha256_of(path) if any(path.name in entry.sha256 for entry in SCENES.values()) else ""
     for name, entry in SCENES.items():
+        if path.name in entry.sha256:
+            same = "the file that was counted" if digest == entry.sha256[path.name] else "ANOTHER release"
+            lines.append(f"  as file of {name}: {same} (SHA-256 {entry.sha256[path.name]}){_stated(entry)}")
         for form in entry.forms:
             if form.labels is not None and form.labels.file == path.name and entry.counts is not None:
                 values = read_array(path, form.labels.name)

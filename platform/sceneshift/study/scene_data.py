@@ -8,6 +8,7 @@ from sceneshift.scenes.normalization import constant_bands
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import InScene, NamedPair, Recipe, scene_name
 from sceneshift.scenes.split import Split, check_patch_size, everything_split, random_split
+from sceneshift.scenes.units import describe_units
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import SceneArgs
 
@@ -93,6 +94,8 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
 def describe_pair(pair: ScenePair, split: Split) -> list[str]:
     """Lines that tell which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
+    The unit of the numbers is told where a scene states one.
+
     Args:
         pair: The pair.
         split: Of its source.
@@ -114,6 +117,8 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
     if len(constant := constant_bands(pair.source.cube)):
         told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source"
         lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learnt from them")
+    if (units := describe_units(pair)) is not None:
+        lines.append(f"{' ' * 21}unit: {units}")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
 
 

@@ -24,11 +24,13 @@ from sceneshift.report.separation import (
 )
 from sceneshift.report.study_record import MAJORITY
 from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.report.units import stated_units, unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD, Verdict
 from sceneshift.scenes.catalogue import SCENES, load_reference
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.target import open_target
+from sceneshift.scenes.units import allowed_normalizations
 from sceneshift.scenes.unmixing import UnmixingReference
 from sceneshift.scores import Scores
 from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
@@ -76,7 +78,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     run.forget_patches()
     normalized = run.normalization.apply(pair.target.cube)
     print("\nFitting spectral floors on the same training pixels.", flush=True)
-    floors = fit_floors(training.source, seed=plan.seed)
+    floors = fit_floors(training.source, seed=plan.seed, normalizations=allowed_normalizations(pair))
     print(f"\nMapping {normalized.shape[0]} x {normalized.shape[1]} pixels.", flush=True)
     class_map = map_scene(
         run.classifier,
@@ -128,8 +130,11 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     compared = render_table(rows, profile="training")
 
     table = render_per_class(scores, class_names=pair.class_names, num_train=training_counts(training))
-    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{render_separation(separation)}")
-    (folder / "scores.md").write_text(f"{verdict.sentence}\n\n{compared}\n{FLOORS_TOLD}\n")
+    units = stated_units([pair])
+    below = "\n\n".join(filter(None, (*unit_lines(units), render_separation(separation))))
+    (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{table}\n{below}")
+    floors_told = "\n".join((FLOORS_TOLD, *unit_lines(units)))
+    (folder / "scores.md").write_text(f"{verdict.sentence}\n\n{compared}\n{floors_told}\n")
     _write_csv(folder / "per_class.csv", training, scores)
     unmixing = None
     if subpixels is not None and reference is not None:
@@ -147,17 +152,18 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
         "largest class": door.largest_class_share(),
         "confusion": scores.confusion.tolist(),
         "separation": separation,
+        "units": units,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     metrics = _final_metrics(pair.class_names, scores, subpixels) | separation_metrics(separation)
     mlflow_run.log_results(metrics, str(folder))
-    mlflow_run.describe(f"{verdict.sentence}\n\n{compared}\n{FLOORS_TOLD}\n")
+    mlflow_run.describe(f"{verdict.sentence}\n\n{compared}\n{floors_told}\n")
     try:
         model = _log_model(training, run, mlflow_run, validation, scores, verdict)
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
-    print(_screen(training, f"{verdict.sentence}\n\n{compared}", table, unmixing, model, mlflow_run, folder))
+    print(_screen(training, f"{verdict.sentence}\n\n{compared}", table, units, unmixing, model, mlflow_run, folder))
 
 
 def _tell_share_now_and_then() -> Callable[[int, int], None]:
@@ -293,6 +299,7 @@ def _log_model(
         data=hashes,
         origin=f"run {training.name}",
         code=origin,
+        units=origin.get("units"),
     )
     describe_version(client, model.name, model.version, text)
     return model
@@ -302,6 +309,7 @@ def _screen(
     training: PreparedTraining,
     compared: str,
     table: str,
+    units: dict[str, str],
     unmixing: str | None,
     model: LoggedModel,
     mlflow_run: TrainingRun,
@@ -310,7 +318,7 @@ def _screen(
     where = "test pixels" if training.pair.test_split is not None else f"target of {training.pair.name}"
     parts = [f"\n{compared}", FLOORS_TOLD]
     parts.append(f"\nRun {training.name}, {where}, last of {training.plan.epochs} epochs:\n\n{table}")
-    parts += separation_lines(training.separation())
+    parts += [*unit_lines(units), *separation_lines(training.separation())]
     if unmixing is not None:
         parts.append(
             "Against the reference abundances (the classes derive from them, so class means are a near-oracle "

@@ -19,6 +19,7 @@ from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split
+from sceneshift.scenes.units import describe_units, refuse_normalization
 from sceneshift.study.arguments import repeatable_arguments
 from sceneshift.study.preparation import writable_root
 from sceneshift.study.run_record import RunRecord, open_run_directory
@@ -129,6 +130,7 @@ class PreparedTraining:
             **({} if test is None else {"test_split.hash": test.content_hash}),
             "source.hash": self.source.scene.content_hash,
             "target.hash": self.pair.target.cube_hash,
+            **({} if (units := describe_units(self.pair)) is None else {"units": units}),
             **separation_tags(self.separation()),
         }
 
@@ -182,6 +184,7 @@ def prepare_training(arguments: TrainArgs) -> PreparedTraining:
     root = writable_root(arguments.storage_path)
     recipe = _recipe(arguments, config)
     pair = load_pair(recipe)
+    refuse_normalization(pair, config.normalization)
     source = SourceDomain(pair_name=pair.name, scene=pair.source, split=_source_split(arguments, config, pair))
     name = arguments.run_name or f"{arguments.method}-{pair.name}-{arguments.split}-{datetime.now():%Y%m%d-%H%M%S}"
     return PreparedTraining(

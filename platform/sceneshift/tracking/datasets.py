@@ -52,7 +52,8 @@ def _input(scene: UnlabelledScene, *, pair: str, digest: str, context: str, figu
     source = CodeDatasetSource(tags={"scene": scene.name, "pair": pair, "read by": "sceneshift.scenes.catalogue"})
     cube = Schema([TensorSpec(scene.cube.dtype, scene.cube.shape)])
     rows, columns = scene.shape
-    profile = {"rows": rows, "columns": columns, "bands": scene.num_bands, **figures}
+    unit = {} if scene.unit is None else {"unit": scene.unit}
+    profile = {"rows": rows, "columns": columns, "bands": scene.num_bands, **unit, **figures}
     dataset = Dataset(
         name=scene.name,
         digest=digest,

@@ -19,8 +19,8 @@ from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary
 
 #: The format this package writes, and the newest it reads. Format 1 had no number, and nothing of the source's bands,
-#: numbers and place.
-FORMAT = 2
+#: numbers and place; format 2 had nothing of its unit.
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class ModelDescription:
         source_steps: Normalizations the source's file had been through before.
         source_values: What numbers the source has; None in models of format 1.
         source_footprint: Where the source lies; None in models of format 1.
+        source_unit: What the source's numbers are, in words; None where it states none, and in models of formats 1
+            and 2.
         profile: The size of the search, or ``training``.
         study: The study or run it comes from.
         format: Of the description itself.
@@ -55,6 +57,7 @@ class ModelDescription:
     source_steps: tuple[str, ...] = ()
     source_values: ValueSummary | None = None
     source_footprint: Footprint | None = None
+    source_unit: str | None = None
     profile: str = ""
     study: str = ""
     format: int = FORMAT
@@ -93,6 +96,7 @@ class ModelDescription:
             source_steps=source.normalization,
             source_values=ValueSummary.of(source.cube),
             source_footprint=source.footprint,
+            source_unit=source.unit,
             profile=profile,
             study=study,
         )

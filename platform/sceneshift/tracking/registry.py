@@ -159,6 +159,7 @@ def version_description(
     data: Mapping[str, str],
     origin: str,
     code: Mapping[str, str],
+    units: str | None = None,
 ) -> str:
     """What a reader of the registry should know of a version, in Markdown.
 
@@ -172,7 +173,9 @@ def version_description(
         data: Hashes, by what they are of.
         origin: The study or training.
         code: Tags of :func:`sceneshift.tracking.provenance.code_tags`.
+        units: What the pair's scenes state their numbers are; None where they state nothing.
     """
+    stated = "" if units is None else f" ({units})"
     dirty = " and changes not committed" if code.get("git.dirty") == "true" else ""
     lines = [
         f"{verdict}\n",
@@ -180,7 +183,7 @@ def version_description(
         f"- from: {origin}, profile {profile}",
         f"- source validation: {_figures(validation) if validation else 'none, all labelled pixels trained'}",
         f"- target, scored after the choice: {_figures(target)}",
-        f"- data: {pair}; " + ", ".join(f"{what} `{digest}`" for what, digest in data.items()),
+        f"- data: {pair}{stated}; " + ", ".join(f"{what} `{digest}`" for what, digest in data.items()),
         f"- code: commit `{code['git.commit']}`{dirty}, sceneshift {code['version.sceneshift']}",
     ]
     return "\n".join(lines)

@@ -125,6 +125,11 @@ class SceneModel:
                     f"model's source {told.source_scene!r} through {list(told.source_steps) or 'none'}; expected the "
                     "same. Give the scene as the source was."
                 )
+            if None not in (scene.unit, told.source_unit) and scene.unit != told.source_unit:
+                notes.append(
+                    f"the numbers of {scene.name} are {scene.unit}, those of the model's source {told.source_scene} "
+                    f"{told.source_unit}"
+                )
         else:
             cube = scene
             if cube.ndim != 3 or cube.size == 0:
@@ -142,9 +147,7 @@ class SceneModel:
                 )
         if check_values and told.source_values is not None:
             # A thinner spectrum's brightness is about the same: bands are resampled later, piece by piece.
-            refuse_other_values(
-                told.source_values, ValueSummary.of(cube), normalization=str(told.normalization["name"])
-            )
+            self._refuse_other_values(told.source_values, cube)
 
         def prepare(piece: NDArray[np.generic]) -> NDArray[np.float32]:
             return self._normalization.apply(piece if resampling is None else resampling.apply(piece))
@@ -232,9 +235,7 @@ class SceneModel:
         self._check_numbers(patches)
         last = patches.transpose(0, 2, 3, 1)
         if check_values and told.source_values is not None:
-            refuse_other_values(
-                told.source_values, ValueSummary.of(last), normalization=str(told.normalization["name"])
-            )
+            self._refuse_other_values(told.source_values, last)
         normalized = torch.from_numpy(np.ascontiguousarray(self._normalization.apply(last).transpose(0, 3, 1, 2)))
         batches = torch.split(normalized.to(self.device), prediction_batch(self.device))
         with computing_in("float32", self.device):
@@ -265,6 +266,15 @@ class SceneModel:
             return None, []
         resampling = resample_to(centres, scene.name, scene.wavelengths_nm)
         return resampling, [resampling.note]
+
+    def _refuse_other_values(self, source_values: ValueSummary, spectra: NDArray[np.generic]) -> None:
+        told = self.description
+        refuse_other_values(
+            source_values,
+            ValueSummary.of(spectra),
+            normalization=str(told.normalization["name"]),
+            unit=told.source_unit,
+        )
 
     def _check_numbers(self, array: NDArray[np.generic]) -> None:
         if array.dtype.kind not in "iuf":

@@ -52,6 +52,7 @@ def scene() -> Scene:
         footprint=Footprint(parent="flight", rows=(3, 12), columns=(1, 8)),
         normalization=("l2-per-pixel",),
         georeference=UTM,
+        unit="reflectance",
     )
 
 
@@ -83,13 +84,14 @@ def test_a_scene_comes_back_as_it_was(
     assert back.wavelengths_nm.tolist() == scene.wavelengths_nm.tolist()
     assert (back.georeference, back.class_names) == (scene.georeference, scene.class_names)
     if kind == "envi":  # whose header has no place for them
-        assert (back.name, back.normalization, back.footprint.parent) == ("scene", (), "scene")
+        assert (back.name, back.normalization, back.footprint.parent, back.unit) == ("scene", (), "scene", None)
     else:
+        assert back.unit == scene.unit
         assert (back.name, back.normalization, back.footprint) == (scene.name, scene.normalization, scene.footprint)
     bare = read_unlabelled_scene(path, name="target")
     assert (bare.name, hasattr(bare, "labels")) == ("target", False)
     assert bare.cube.tobytes() == scene.cube.tobytes()
-    assert bare.georeference == scene.georeference
+    assert (bare.georeference, bare.unit) == (scene.georeference, None if kind == "envi" else scene.unit)
 
 
 def test_a_scene_that_tells_little_comes_back_too(kind: str, tmp_path: Path, make_scene: Callable[..., Scene]) -> None:
@@ -285,6 +287,7 @@ def test_a_description_that_is_none_is_told(tmp_path: Path) -> None:
         ('{"colour": 1}', r"holds \['colour'\]"),
         ('{"class_names": "ab"}', "is broken .*no list of texts"),
         ('{"georeference": {"transform": [1, 0, 0]}}', "is broken"),
+        ('{"unit": 3}', "is broken .*3 is no text"),
     ):
         np.savez(tmp_path / "a.npz", cube=cube, labels=labels, sceneshift=np.array(text))
         with pytest.raises(InvalidInputError, match=told):

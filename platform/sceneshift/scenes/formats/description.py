@@ -27,6 +27,7 @@ class Description:
         normalization: Names of the steps the numbers have been through.
         footprint: Which pixels of which acquisition.
         georeference: Where it lies on the ground.
+        unit: What the numbers are, in words.
     """
 
     name: str | None = None
@@ -39,6 +40,7 @@ class Description:
     normalization: tuple[str, ...] = ()
     footprint: Footprint | None = None
     georeference: Georeference | None = None
+    unit: str | None = None
 
     @classmethod
     def of(cls, scene: UnlabelledScene) -> Self:
@@ -50,6 +52,7 @@ class Description:
             normalization=scene.normalization,
             footprint=scene.footprint,
             georeference=scene.georeference,
+            unit=scene.unit,
         )
 
     def to_json(self) -> str:
@@ -86,6 +89,12 @@ def _as_is(value: Any) -> Any:  # noqa: ANN401 - plain JSON
     return value
 
 
+def _text(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
 def _texts(value: list[str]) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise TypeError(f"{value!r} is no list of texts")
@@ -115,4 +124,5 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "fwhm_nm": _numbers,
     "footprint": _footprint,
     "georeference": _georeference,
+    "unit": _text,
 }

@@ -83,7 +83,7 @@ class Envi(FileFormat):
         )
 
     def write(self, path: Path, arrays: Mapping[str, NDArray[Any]], description: Description) -> None:
-        """Write header and numbers; name, normalization and footprint are lost.
+        """Write header and numbers; name, normalization, footprint and unit are lost.
 
         The old header goes first and the new one comes last: a header is never beside the numbers of another image.
         """
