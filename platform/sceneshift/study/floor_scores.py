@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from sceneshift.methods.floors import FLOORS, FittedFloor, fit_floor
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.scenes.normalization import NORMALIZATIONS
 from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.source import SourceDomain
 from sceneshift.scores import Scores
 
 
-def fit_floors(source: SourceDomain, *, seed: int, normalizations: Sequence[str] = NORMALIZATIONS) -> list[FittedFloor]:
+def fit_floors(source: SourceDomain, *, seed: int, normalizations: Sequence[str]) -> list[FittedFloor]:
     """Fit every floor on a source; a line tells what each chose.
 
     Args:
