@@ -20,6 +20,7 @@ from sceneshift.scores import Scores
 from sceneshift.study import promote as promote_module
 from sceneshift.study.promote import run_promotion
 from sceneshift.study.promote_arguments import PromoteArgs
+from sceneshift.study.refit import source_on_every_field
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
@@ -33,8 +34,8 @@ RECIPE = NamedPair(name="west-east")
 NAME = "cross_entropy-indian_pines-west"
 
 
-def register(client, run_id, pair, *, weights_seed, split_seed, alias):
-    """A network of random weights, and the split it says it was trained by."""
+def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=False):
+    """A network of random weights, and the split it says it was trained, or chosen, by."""
     config = CrossEntropyConfig(patch_size=5, width=8)
     torch.manual_seed(weights_seed)
     description = ModelDescription.of(
@@ -53,8 +54,18 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias):
         description=description,
         tags={"pair": pair.name, "selection": "source validation, target never read"},
     )
-    TrainedOn.of(RECIPE, source, source_hash=pair.source.content_hash).save(client, run_id)
+    refit = {
+        "registered": source_on_every_field(source, pixels_per_class=None),
+        "predicted": answers_of_the_chosen(split),
+    }
+    TrainedOn.of(RECIPE, source, source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
+        client, run_id
+    )
     return split
+
+
+def answers_of_the_chosen(split):
+    return np.random.default_rng(0).integers(0, 5, len(split.validation))
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +75,25 @@ def pair():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, pair):
-    """The registry, made once: 1 is champion; 2 the candidate, by the same split; 3 by another."""
+    """The registry, made once: 1 is champion; 2 the candidate, by the same split; 3 by another.
+
+    4 was chosen by the first split and trained on every field since.
+    """
     directory = tmp_path_factory.mktemp("made")
     backend = TrackingBackend(uri=f"sqlite:///{directory / 'mlflow.db'}", artifact_root=directory / "artifacts")
     splits = []
-    for number, (split_seed, alias) in enumerate([(0, "champion"), (0, "candidate"), (1, "other")]):
+    for number, (split_seed, alias) in enumerate([(0, "champion"), (0, "candidate"), (1, "other"), (0, "refitted")]):
         mirror = StudyMirror(backend, study_name=f"s{number}", tags={}, params={})
         splits.append(
-            register(mirror.client, mirror.run_id, pair, weights_seed=number, split_seed=split_seed, alias=alias)
+            register(
+                mirror.client,
+                mirror.run_id,
+                pair,
+                weights_seed=number,
+                split_seed=split_seed,
+                alias=alias,
+                refitted=alias == "refitted",
+            )
         )
         mirror.close("FINISHED")
     return directory, splits
@@ -122,7 +144,7 @@ def test_both_are_shown_on_the_same_validation_pixels_and_the_candidate_takes_ov
         assert f"{name:<24}{line(scores)}" in printed
     assert f"{len(pixels)} validation pixels" in printed
     assert "TARGET" not in printed
-    assert aliases(storage) == {"champion": "2", "previous-champion": "1", "other": "3"}
+    assert aliases(storage) == {"champion": "2", "previous-champion": "1", "other": "3", "refitted": "4"}
     version = client.get_model_version(NAME, "2")
     assert version.tags["selection"] == "source validation, target never read"
     assert version.tags["promoted.on"] == "source validation"
@@ -133,7 +155,7 @@ def test_rolling_back_swaps_them_again(storage, capsys):
     client = client_of(storage)
     make_champion(client, find_version(client, NAME, None))
     assert promote(storage, rollback=True) == 0
-    assert aliases(storage) == {"champion": "1", "previous-champion": "2", "other": "3"}
+    assert aliases(storage) == {"champion": "1", "previous-champion": "2", "other": "3", "refitted": "4"}
     assert "is version 1 again" in capsys.readouterr().out
 
 
@@ -150,6 +172,23 @@ def test_pixels_the_champion_trained_on_are_left_out(storage, made, pair, capsys
     assert 0 < len(left) < len(new.validation)
     assert f"{len(new.validation) - len(left)} of {len(new.validation)} validation pixels" in printed
     assert f"{len(left)} validation pixels of {pair.source.name}:" in printed
+
+
+def test_of_a_model_trained_on_every_field_the_network_that_was_chosen_is_compared(storage, made, pair, capsys):
+    assert promote(storage, version="4") == 0
+    printed = capsys.readouterr().out
+    split = made[1][3]
+    truth = pair.source.labels.ravel()[split.validation] - 1
+    chosen = Scores.from_labels(truth, answers_of_the_chosen(split), num_classes=5)
+    assert f"{'version 4':<24}{line(chosen)}" in printed
+    assert f"{len(split.validation)} validation pixels of {pair.source.name}:" in printed
+    # Now it is the champion, and one by another split is compared on what was held back from both.
+    assert promote(storage, version="3") == 0
+    printed = capsys.readouterr().out
+    both = np.intersect1d(made[1][2].validation, split.validation)
+    answers = answers_of_the_chosen(split)[np.isin(split.validation, both)]
+    expected = Scores.from_labels(pair.source.labels.ravel()[both] - 1, answers, num_classes=5)
+    assert f"{'version 4 (champion)':<24}{line(expected)}" in printed
 
 
 def test_target_labels_are_read_only_when_told_loudly_counted_and_written_down(storage, pair, capsys):
