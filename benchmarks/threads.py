@@ -28,7 +28,8 @@ import tyro
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.study.arguments import TuneArgs
-from sceneshift.study.preparation import PreparedStudy, prepare
+from sceneshift.study.preparation import prepare
+from sceneshift.study.prepared_study import PreparedStudy
 from sceneshift.training.loop import PairRun, TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"

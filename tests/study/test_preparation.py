@@ -54,7 +54,7 @@ def test_the_split_follows_the_seed_and_nothing_else(prepared):
 def test_the_profile_limits_the_training_pixels(prepared):
     for source in prepared().sources:
         labels = source.labels_of(source.split.train)
-        assert all((labels == k).sum() <= 60 for k in range(5))
+        assert all((labels == k).sum() <= 100 for k in range(5))
 
 
 def test_workers_are_handed_no_target(prepared):
@@ -94,7 +94,10 @@ def test_settings_and_tags_carry_what_a_result_came_from(prepared):
 def test_the_announcement_names_profile_guard_and_separation(prepared):
     text = "\n".join(prepared().announcement())
     assert "profile              laptop" in text
-    assert "12 trials of at most 40 epochs, at most 60 training pixels a class, patch <= 7" in text
+    assert (
+        "10 trials of at most 24 epochs (as many as fit, at least 6), at most 100 training pixels a class, patch <= 7"
+        in text
+    )
     assert "guard 3 (patch 7: 0 validation pixels inside a training patch" in text
 
 
@@ -155,7 +158,7 @@ def test_the_winner_is_trained_on_every_field_with_a_trial_s_pixels_or_the_paper
         study = prepared(profile=profile)
         assert study.refits
         assert study.refit_pixels_per_class == study.profile.pixels_per_class
-    assert prepared(profile="laptop").refit_pixels_per_class == 60
+    assert prepared(profile="laptop").refit_pixels_per_class == 100
     assert prepared(profile="paper").refit_pixels_per_class is None
     assert prepared(profile="laptop", refit="all").refit_pixels_per_class is None
     assert not prepared(profile="paper", refit="no").refits

@@ -36,7 +36,7 @@ from sceneshift.search.tuner import SearchPlan
 from sceneshift.study.evidence import write_evidence
 from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
-from sceneshift.study.preparation import SMOKE_TEST, PreparedStudy
+from sceneshift.study.prepared_study import SMOKE_TEST, PreparedStudy
 from sceneshift.study.refit import Refitted, refit_winner, source_on_every_field
 from sceneshift.study.report import write_report_or_tell
 from sceneshift.tracking.mirror import StudyMirror

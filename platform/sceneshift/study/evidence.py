@@ -24,7 +24,7 @@ from sceneshift.scenes.source import SourceDomain
 from sceneshift.scenes.split import Split
 from sceneshift.search.ledger import TrialRecord
 from sceneshift.search.tuner import SearchPlan
-from sceneshift.study.preparation import PreparedStudy
+from sceneshift.study.prepared_study import PreparedStudy
 
 
 def write_evidence(

@@ -19,7 +19,7 @@ from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.recipe import Recipe
 from sceneshift.scenes.target import open_target
 from sceneshift.scores import Scores
-from sceneshift.study.preparation import SMOKE_TEST
+from sceneshift.study.prepared_study import SMOKE_TEST
 from sceneshift.study.promote_arguments import PromoteArgs
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import CHAMPION, PREVIOUS_CHAMPION, load_scene_model

@@ -19,7 +19,7 @@ from sceneshift.scenes.split import everything_split
 from sceneshift.search.ledger import TrialRecord
 from sceneshift.search.trial import TrialOrder, train_alone, train_in_ray
 from sceneshift.search.tuner import SearchPlan, put_sources
-from sceneshift.study.preparation import PreparedStudy
+from sceneshift.study.prepared_study import PreparedStudy
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.ray_train import MAX_WORKER_FAILURES
 

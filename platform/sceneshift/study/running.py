@@ -13,7 +13,7 @@ from sceneshift.search.stopping import INTERRUPTED, SearchStop
 from sceneshift.search.tuner import SearchOutcome, SearchPlan, choose_winner, run_search
 from sceneshift.study.arguments import resume_command
 from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, end_process, go_on_with
-from sceneshift.study.preparation import PreparedStudy
+from sceneshift.study.prepared_study import PreparedStudy
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import observed_input, training_input
 from sceneshift.tracking.mirror import StudyMirror
