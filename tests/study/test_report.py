@@ -28,7 +28,7 @@ def test_a_study_is_found_by_folder_and_by_name(results):
 @pytest.mark.parametrize(
     ("study", "told"),
     [
-        ("frist", r"no study 'frist'. Studies in .*: first, second; did you mean 'first'\?"),
+        ("frist", r"no study 'frist'. Studies in .*: first, second.*did you mean 'first'\?"),
         ("training", "no study 'training'. Studies in .*: first, second"),
     ],
 )
