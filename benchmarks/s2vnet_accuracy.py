@@ -141,9 +141,10 @@ def _spread(values: list[float]) -> str:
 def main() -> int:
     """Train what is missing, one row after the other, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--splits", nargs="+", default=list(SPLITS), choices=SPLITS)
-    parser.add_argument("--variants", nargs="+", default=[SVM, *VARIANTS], choices=[SVM, *VARIANTS])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    # argparse adds what is given to a default, so the defaults come afterwards.
+    parser.add_argument("--splits", nargs="+", action="extend", choices=SPLITS, help="default: all")
+    parser.add_argument("--variants", nargs="+", action="extend", choices=[SVM, *VARIANTS], help="default: all")
+    parser.add_argument("--seeds", nargs="+", action="extend", type=int, help="default: 0 1 2")
     parser.add_argument("--epochs", type=int, default=500)
     parser.add_argument("--train-mask", help="of the fixed split")
     parser.add_argument("--test-mask", help="of the fixed split")
@@ -153,9 +154,9 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not arguments.table:
-        for variant in arguments.variants:
-            for split in arguments.splits:
-                for seed in arguments.seeds:
+        for variant in arguments.variants or [SVM, *VARIANTS]:
+            for split in arguments.splits or SPLITS:
+                for seed in arguments.seeds or [0, 1, 2]:
                     if (split, seed, variant) in {(r["split"], r["seed"], r["variant"]) for r in _rows(arguments)}:
                         continue
                     row = measure(split, seed, variant, arguments)
