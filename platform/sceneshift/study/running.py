@@ -158,8 +158,12 @@ def _search(
             on_hang=lambda: end_process(f"error: {stop.reason}", go_on_with(command), 2),
         )
 
+    finished = sum(record.is_finished for record in ledger.records())
+
     def tell(record: TrialRecord) -> None:
-        line = progress_line(record, num_samples=profile.num_samples, epochs=profile.epochs)
+        nonlocal finished
+        finished += 1
+        line = progress_line(record, finished=finished, num_samples=profile.num_samples, epochs=profile.epochs)
         print(line, flush=True)
 
     with interrupts.diverted(lambda: stop.request(INTERRUPTED)):
