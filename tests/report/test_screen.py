@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +35,12 @@ def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
     command = f"python experiments/promote.py --model m-park --version 2 --storage-path {tmp_path}"
     assert "Registered models:/m-park@candidate (version 2). The champion stays" in told
     assert f"\n  {command}\n" in told
+
+
+def test_that_command_is_quoted_for_a_shell(tmp_path):
+    storage = tmp_path / "it's here & there"
+    (command,) = [line for line in screen("candidate", storage).splitlines() if "promote.py" in line]
+    assert shlex.split(command)[-2:] == ["--storage-path", str(storage)]
 
 
 def test_the_default_storage_needs_no_flag():

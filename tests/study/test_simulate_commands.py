@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shlex
 import tomllib
 from dataclasses import replace
 
@@ -177,6 +178,12 @@ def test_without_noise_and_shift_the_same_ground_is_the_source_itself(command, t
     source, target = (open_scene(tmp_path / "pair" / f"{side}.arrow") for side in ("source", "target"))
     np.testing.assert_array_equal(source.cube, target.cube)
     assert any("no scores on unseen ground" in line for line in told)
+
+
+def test_the_command_that_trains_on_it_is_quoted_for_a_shell(command, tiny_scene, tmp_path):
+    out = tmp_path / "it's here"
+    last = simulate_to_folder(command(out=str(out)), tiny_scene)[-1]
+    assert shlex.split(last)[-2:] == ["--catalogue", str(out / "scenes.toml")]
 
 
 def test_a_folder_that_exists_is_left_alone(command, tiny_scene, tmp_path):

@@ -67,10 +67,11 @@ def _registered(model: LoggedModel, *, storage: Path) -> list[str]:
     line = f"Registered {model.uri} (version {model.version}"
     if model.alias != CANDIDATE:
         return [line + (f"; before it: version {model.replaced})" if model.replaced else ")")]
-    where = "" if storage == Path("results").resolve() else f" --storage-path {shlex.quote(str(storage))}"
+    words = ["python", "experiments/promote.py", "--model", model.name, "--version", model.version]
+    words += [] if storage == Path("results").resolve() else ["--storage-path", str(storage)]
     return [
         f"{line}). The champion stays until you have seen both side by side:",
-        f"  python experiments/promote.py --model {model.name} --version {model.version}{where}",
+        f"  {shlex.join(words)}",
     ]
 
 

@@ -1,6 +1,7 @@
 """Where the files of published scenes lie: a folder the user names, with a folder a scene in it or without."""
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def data_folders(scene: str, data_dir: str | None) -> list[Path]:
             f"make it and put the files of scene {scene!r} in it, or name another."
         )
     if not os.access(root, os.R_OK | os.X_OK):
-        raise InvalidInputError(f"the data folder {root}: no permission to look into it; try `chmod u+rx {root}`.")
+        raise InvalidInputError(
+            f"the data folder {root}: no permission to look into it; try `chmod u+rx {shlex.quote(str(root))}`."
+        )
     own = sorted(path for path in root.iterdir() if path.name.lower() == scene.lower() and path.is_dir())
     return [*(own or [root / scene]), root]

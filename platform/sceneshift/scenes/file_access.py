@@ -1,6 +1,7 @@
 """How files are opened and replaced safely, whatever library is underneath."""
 
 import os
+import shlex
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
             f"{location}: expected a file that ends in {', '.join(suffixes)}; got {location.suffix or 'no ending'!r}."
         )
     if not os.access(location, os.R_OK):
-        raise InvalidInputError(f"{location}: no permission to read it; try `chmod u+r {location}`.")
+        raise InvalidInputError(f"{location}: no permission to read it; try `chmod u+r {shlex.quote(str(location))}`.")
     if status.st_size == 0:
         raise InvalidInputError(f"{location} could not be read (it is empty). Copy or download it again.")
     return location

@@ -1,5 +1,6 @@
 """A study's report, from the command line or at the end of a closing."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -74,4 +75,4 @@ def write_report_or_tell(directory: Path) -> None:
         print(
             f"The report page could not be written ({type(error).__name__}: {first_line(error)}). The study is whole;"
         )
-        print(f"  python experiments/report.py {directory}\ntries again.")
+        print(f"  {shlex.join(['python', 'experiments/report.py', str(directory)])}\ntries again.")

@@ -5,6 +5,7 @@ Shape letters: H rows, W columns, C bands, R materials.
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -215,10 +216,11 @@ def _described(pair: SimulatedPair, command: Simulate, out: Path) -> list[str]:
         )
         if lacking := [n for n, c in zip(scene.class_names, scene.class_counts, strict=True) if c == 0]:
             lines.append(f"        NO labelled pixel of {', '.join(lacking)}: take a larger --size or a smaller --area")
+    train = ["python", "experiments/train.py", "--method", "s2amsnet"]
     return [
         *lines,
         *pair.scene_pair().notes,
         f"wrote {out}: {', '.join(sorted(path.name for path in out.iterdir()))}",
         "Train on it with:",
-        f"  python experiments/train.py --method s2amsnet --pair {command.name} --catalogue {out / 'scenes.toml'}",
+        f"  {shlex.join([*train, '--pair', command.name, '--catalogue', str(out / 'scenes.toml')])}",
     ]
