@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.scenes.file_access import expanded
 from sceneshift.scenes.published import Files
 
 #: The environment variable that names the folder where no argument does.
@@ -52,7 +53,7 @@ def _locate(files: Iterable[str], folders: Sequence[Path]) -> dict[str, Path | N
 def data_folder(data_dir: str | None) -> Path | None:
     """The data folder an argument names, else :data:`DATA_VARIABLE`; None where neither does. It may not be there."""
     named = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
-    return Path(named).expanduser() if named else None
+    return expanded(named) if named else None
 
 
 def data_folders(scene: str, data_dir: str | None) -> list[Path]:

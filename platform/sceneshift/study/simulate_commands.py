@@ -16,6 +16,7 @@ import numpy as np
 
 from sceneshift.errors import InvalidInputError, first_line, nearest_name
 from sceneshift.report.scene_pictures import draw_scene
+from sceneshift.scenes.file_access import expanded
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.simulation.library import EndmemberLibrary
@@ -49,8 +50,8 @@ def simulate_to_folder(command: Simulate, scene: Scene | None) -> list[str]:
         InvalidInputError: A setting is wrong, the folder is there already, or can't be written.
         MissingDataError: The library file isn't there.
     """
-    out = Path(command.out).expanduser()
-    if out.exists():
+    out = expanded(command.out)
+    if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
     if command.name in (*SCENES, *PAIRS, *EMBEDDED_PAIRS):
         raise InvalidInputError(f"--name {command.name}: a published scene or pair is called so. Give another name.")
