@@ -4,10 +4,11 @@ python benchmarks/s2vnet_accuracy.py --train-mask TR.tif --test-mask TE.tif     
 python benchmarks/s2vnet_accuracy.py --splits random --variants paper --seeds 0 1 2
 python benchmarks/s2vnet_accuracy.py --table                                             # the table of what there is
 
-Each training is one line of ``benchmarks/s2vnet_accuracy.jsonl``; what is there is not trained again. No test label is
-read before the last epoch. Two scores of the same weights are kept: with batch-norm statistics averaged anew over the
-training pixels (what the platform reports) and with those that training itself has kept. A third, of the first with the
-test pixels in random order instead of line by line, tells whether a patch's class hangs on its neighbours in the batch.
+Each training is one line of ``benchmarks/s2vnet_accuracy.jsonl``; what is there is not trained again. Nothing is chosen
+by test labels, which stratify the splits at random and by blocks. Two scores of the same weights are kept: with
+batch-norm statistics averaged anew over the training pixels (what the platform reports) and with those that training
+itself has kept. A third, of the first with the test pixels in random order instead of line by line, tells whether a
+patch's class hangs on its neighbours in the batch.
 """
 
 import argparse

@@ -260,7 +260,7 @@ def test_the_study_s_run_tells_its_story(uncut, client):
         (linked,) = json.loads(client.get_logged_model(version.source.removeprefix("models:/")).tags[MODEL_VERSIONS])
         assert linked == {"name": version.name, "version": int(version.version)}
         assert tags[f"best.model.{version.name}"] == f"models:/{version.name}/{version.version}"
-        for part in ("target labels never read", "profile smoke-test", "source validation: OA", tags["git.commit"]):
+        for part in ("no target label used", "profile smoke-test", "source validation: OA", tags["git.commit"]):
             assert part in version.description
 
 

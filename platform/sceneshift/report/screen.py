@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sceneshift.report.separation import separation_lines
+from sceneshift.report.separation import label_use, separation_lines
 from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import CANDIDATE
@@ -49,8 +49,8 @@ def render_screen(
         f"\n{render_table(summary['scores'], profile=summary['profile'])}",
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
-        f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "
-        "that trained or chose could reach them.",
+        f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed. "
+        + label_use(next((row["split"] for row in summary["separation"] if row["side"] == "test"), None)),
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
         *(line for model in models for line in _registered(model, storage=folder.parents[1])),

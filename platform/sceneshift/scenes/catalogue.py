@@ -65,7 +65,9 @@ def load_pair(recipe: Recipe) -> ScenePair:
 
 
 def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
-    """Load source and target with labels: for :func:`load_pair` and ``scenes.target`` alone (a test holds it).
+    """Load source and target with labels: for :mod:`sceneshift.scenes.target`, and for ``scenes.py pair``.
+
+    ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
 
     Within one scene, the source has the training side's labels only, the target the test side's only.
 

@@ -231,7 +231,7 @@ def _set_champion(client: "MlflowClient", version: Version, champion: Version | 
         selection = f"target labels of {compared.on_target}, at promotion"
         how = f"**by target labels** of {compared.on_target} (read {compared.times} times to choose), "
     else:
-        how = "by source validation, target never read, "
+        how = "by source validation, no target label used, "
     note_promotion(
         client,
         version,

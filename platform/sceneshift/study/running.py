@@ -33,7 +33,7 @@ def run_and_close(
     interrupts: Interrupts,
     started: float,
 ) -> int:
-    """Search until there are enough trials, then score the target once and tell.
+    """Search until there are enough trials, then score winner and defaults on the targets.
 
     Args:
         study: What was checked.
