@@ -42,13 +42,18 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 
-def load_pair(recipe: Recipe) -> ScenePair:
+def load_pair(recipe: Recipe | str) -> ScenePair:
     """Make the pair of a recipe; the target comes without its labels.
 
+    Args:
+        recipe: The recipe, or the name of a pair that is embedded or published, such as ``west-east``.
+
     Raises:
-        InvalidInputError: The files don't fit each other, or the scene can't be divided so.
+        InvalidInputError: No pair has that name, the files don't fit each other, or the scene can't be divided so.
         MissingDataError: The pair's data isn't there.
     """
+    if isinstance(recipe, str):
+        recipe = NamedPair(name=recipe)
     if isinstance(recipe, InScene):
         divided = _divide(recipe)
         return ScenePair(
