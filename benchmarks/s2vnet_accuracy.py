@@ -4,10 +4,11 @@ python benchmarks/s2vnet_accuracy.py --train-mask TR.tif --test-mask TE.tif     
 python benchmarks/s2vnet_accuracy.py --splits random --variants paper --seeds 0 1 2
 python benchmarks/s2vnet_accuracy.py --table                                             # the table of what there is
 
-Each training is one line of ``benchmarks/s2vnet_accuracy.jsonl``; what is there is not trained again. No test label is
-read before the last epoch. Two scores of the same weights are kept: with batch-norm statistics averaged anew over the
-training pixels (what the platform reports) and with those that training itself has kept. A third, of the first with the
-test pixels in random order instead of line by line, tells whether a patch's class hangs on its neighbours in the batch.
+Each training is one line of ``benchmarks/s2vnet_accuracy.jsonl``; what is there is not trained again. Nothing is chosen
+by test labels, which stratify the splits at random and by blocks. Two scores of the same weights are kept: with
+batch-norm statistics averaged anew over the training pixels (what the platform reports) and with those that training
+itself has kept. A third, of the first with the test pixels in random order instead of line by line, tells whether a
+patch's class hangs on its neighbours in the batch.
 """
 
 import argparse
@@ -141,9 +142,10 @@ def _spread(values: list[float]) -> str:
 def main() -> int:
     """Train what is missing, one row after the other, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--splits", nargs="+", default=list(SPLITS), choices=SPLITS)
-    parser.add_argument("--variants", nargs="+", default=[SVM, *VARIANTS], choices=[SVM, *VARIANTS])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    # argparse adds what is given to a default, so the defaults come afterwards.
+    parser.add_argument("--splits", nargs="+", action="extend", choices=SPLITS, help="default: all")
+    parser.add_argument("--variants", nargs="+", action="extend", choices=[SVM, *VARIANTS], help="default: all")
+    parser.add_argument("--seeds", nargs="+", action="extend", type=int, help="default: 0 1 2")
     parser.add_argument("--epochs", type=int, default=500)
     parser.add_argument("--train-mask", help="of the fixed split")
     parser.add_argument("--test-mask", help="of the fixed split")
@@ -153,9 +155,9 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not arguments.table:
-        for variant in arguments.variants:
-            for split in arguments.splits:
-                for seed in arguments.seeds:
+        for variant in arguments.variants or [SVM, *VARIANTS]:
+            for split in arguments.splits or SPLITS:
+                for seed in arguments.seeds or [0, 1, 2]:
                     if (split, seed, variant) in {(r["split"], r["seed"], r["variant"]) for r in _rows(arguments)}:
                         continue
                     row = measure(split, seed, variant, arguments)

@@ -3,9 +3,12 @@
 One thread makes sums add up in one order, so runs can be compared bit for bit, and leaves the other cores alone.
 """
 
+import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
+    """A while as a user who owns nothing, where the tests run as root: root may write whatever its modes are."""
+
+    @contextlib.contextmanager
+    def nobody() -> Iterator[None]:
+        if os.getuid() != 0:
+            yield
+            return
+        for folder in (tmp_path, *tmp_path.parents):  # what pytest makes is its user's alone
+            if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
+                folder.chmod(folder.stat().st_mode | 0o001)
+        os.setresgid(65534, 65534, 0)
+        os.setresuid(65534, 65534, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+            os.setresgid(0, 0, 0)
+
+    return nobody
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
+    """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty string.
+
+    In parentheses it can stand behind the name in the middle of a sentence as well as at its end.
+    """
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""

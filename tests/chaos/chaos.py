@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import events
-import tyro
 from diverging_space import EXPLODES_ABOVE
 from records import Faults, Trial, check_against, check_study
 from searches import Search
+
+from sceneshift.study.command_line import read_arguments
 
 TRIALS = 6
 
@@ -154,4 +155,4 @@ def main(args: Args) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Args, description=__doc__)))
+    sys.exit(main(read_arguments(Args, __doc__ or "")))

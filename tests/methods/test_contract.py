@@ -96,13 +96,13 @@ class TestConfiguration:
         assert [f.name for f in fields(method_type.config_type) if f"    {f.name}: " not in documented] == []
 
     def test_an_unknown_key_is_refused_with_the_nearest_name(self, method_type: type[Method]) -> None:
-        message = f"{method_type.config_type.__name__} has no parameter 'patchsize'; did you mean 'patch_size'"
+        message = f"{method_type.config_type.__name__} has no parameter 'patchsize'.*did you mean 'patch_size'"
         with pytest.raises(InvalidInputError, match=message) as error:
             method_type.config_type.from_mapping({"patchsize": 7})
         assert all(f.name in str(error.value) for f in fields(method_type.config_type))
 
     def test_an_unknown_normalization_is_refused_with_the_nearest_name(self, method_type: type[Method]) -> None:
-        with pytest.raises(InvalidInputError, match="normalization = 'minmax-band'; did you mean 'minmax-per-band'"):
+        with pytest.raises(InvalidInputError, match=r"normalization = 'minmax-band'.*did you mean 'minmax-per-band'"):
             method_type.config_type.from_mapping({"normalization": "minmax-band"})
         with pytest.raises(InvalidInputError, match="normalization = None is NoneType; expected str"):
             method_type.config_type.from_mapping({"normalization": None})
@@ -288,7 +288,7 @@ def test_a_method_is_found_by_its_name(method_type: type[Method]) -> None:
 
 
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InvalidInputError, match="no method is called 's2amsnt'; did you mean 's2amsnet'") as error:
+    with pytest.raises(InvalidInputError, match=r"no method is called 's2amsnt'.*did you mean 's2amsnet'") as error:
         find_method("s2amsnt")
     assert all(name in str(error.value) for name in METHODS)
 

@@ -95,7 +95,7 @@ def write_closing(folder: Path, *, evidence: bool) -> None:
     ]
     summary = {
         "profile": "made",
-        "selection": "highest mean validation AA on the sources, last epoch; target labels never read",
+        "selection": "highest mean validation AA on the sources, last epoch; no target label used",
         "trials": {"complete": 2, "pruned": 6, "fail": 0, "asked for": 8, "ended by time budget": True},
         "best": {"trial": 1},
         "largest target class": {"one_<b>": 0.5, "two": 0.4},

@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,6 +42,12 @@ def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
 def test_units_are_told_of_pairs_that_state_them(tmp_path):
     assert "reflectance" in screen("champion", tmp_path, units={"a-b": "reflectance"})
     assert "reflectance" not in screen("champion", tmp_path, units={})
+
+
+def test_that_command_is_quoted_for_a_shell(tmp_path):
+    storage = tmp_path / "it's here & there"
+    (command,) = [line for line in screen("candidate", storage).splitlines() if "promote.py" in line]
+    assert shlex.split(command)[-2:] == ["--storage-path", str(storage)]
 
 
 def test_the_default_storage_needs_no_flag():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sceneshift.report.separation import (
+    label_use,
     render_separation,
     separation_lines,
     separation_metrics,
@@ -86,3 +87,10 @@ def test_within_a_scene_both_sides_are_told_and_without_any_there_is_no_table(ti
     assert [row["side"] for row in separation_rows(inside, everything_split(source, 5))] == ["test"]
     assert separation_rows(pair, everything_split(pair.source, 5)) == []
     assert render_separation([]) == ""
+
+
+def test_what_labels_were_used_for_is_said_of_what_was_done() -> None:
+    across, by_masks, stratified = label_use(None), label_use("masks"), label_use("blocks")
+    assert len({across, by_masks, stratified}) == 3
+    assert label_use("random") == label_use("fields") == stratified
+    assert "stratified" in stratified

@@ -217,6 +217,12 @@ def test_a_study_that_has_hardly_begun_has_a_page_beside_its_files(make_study):
     assert names == {"index.html", "report.md", "tables"}
 
 
+def test_a_folder_that_can_t_be_written_is_told(make_study, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StudyError, match=r"can't be written to .*file/below"):
+        write_study_report(make_study(closed=False, num_trials=1), tmp_path / "file" / "below")
+
+
 def test_before_the_closing_the_leader_is_named_and_the_target_unopened(make_study):
     record = StudyRecord.read(make_study(closed=False))
     assert "trial 1, val/aa 0.700 against 0.600 of the defaults" in words(summary_section(record))

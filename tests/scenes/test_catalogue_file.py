@@ -148,7 +148,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
 @pytest.mark.parametrize(
     ("text", "table", "message"),
     [
-        ("[scene.x]", "", "scene: got a key that is not known; expected one of scenes, pairs; did you mean 'scenes'?"),
+        ("[scene.x]", "", "got a key that is not known; expected one of scenes, pairs (did you mean 'scenes'?)."),
         ("scenes = 3", "", "scenes: got 3; expected tables [scenes.NAME]. Begin each by a line [scenes.NAME]."),
         ("[scenes]\nx = 3", "[scenes.x]", "got 3; expected a table."),
         ('[scenes."a b"]', "[scenes.a b]", "got the name 'a b'; expected letters, digits,"),
@@ -158,7 +158,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         ("[scenes.Samson]", "[scenes.Samson]", "and there is a scene 'samson'. Choose another name."),
         (NAMED + '[scenes.X]\ncube = "y.mat"', "[scenes.X]", "and there is a scene 'x'."),
         (FILES + 'labls = "y"', "[scenes.x]", "labls: got a key that is not known; expected one of stored, cube,"),
-        (FILES + 'labls = "y"', "[scenes.x]", "did you mean 'labels'? Correct its name, or leave it out."),
+        (FILES + 'labls = "y"', "[scenes.x]", "did you mean 'labels'?). Correct its name, or leave it out."),
         (ONE, "[scenes.x]", "cube: got nothing; expected either cube (and labels), or stored."),
         (FILES + 'stored = "x.arrow"', "[scenes.x]", "stored: got 'x.arrow'; expected either cube"),
         (ONE + 'stored = "x.mat"', "[scenes.x]", "stored: got 'x.mat'; expected a file that ends in .arrow."),
@@ -207,7 +207,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (
             PAIR + 'source = "one"\ntarget = "jasper"',
             "[pairs.p]",
-            "did you mean 'jasper_ridge'? Describe it by a table",
+            "did you mean 'jasper_ridge'?). Describe it by a table",
         ),
         (
             PAIR + 'source = "one"\ntarget = "berlin"',
@@ -215,7 +215,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
             "target: got 'berlin'; expected a scene with a label",
         ),
         (PAIR + 'source = "one"\ntarget = "one"', "[pairs.p]", "target: got 'one'; expected another scene than the"),
-        (SIDES + "classmap = {}", "[pairs.p]", "did you mean 'class_map'?"),
+        (SIDES + "classmap = {}", "[pairs.p]", "did you mean 'class_map'?)"),
         (SIDES + "fwhm_nm = -3", "[pairs.p]", "fwhm_nm: got -3; expected a positive number of nanometres, or a list"),
         (SIDES + "fwhm_nm = []", "[pairs.p]", "fwhm_nm: got []; expected a positive number of nanometres"),
         (SIDES + "class_map = {}", "[pairs.p]", "class_map: got {}; expected a table"),

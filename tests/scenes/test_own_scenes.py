@@ -223,7 +223,7 @@ def test_files_are_found_without_being_read(described: Callable[[str], OwnCatalo
     assert found == {"cube": tmp_path / "cube.npy", "labels": tmp_path / "labels.npy"}
     assert find_files("indian_pines", None) == {}
     with pytest.raises(
-        InvalidInputError, match=r"no scene is called 'mien'; did you mean 'mine'.*Those of your own are"
+        InvalidInputError, match=r"no scene is called 'mien'.*did you mean 'mine'.*Those of your own are"
     ):
         find_files("mien", None, catalogue=catalogue)
 

@@ -146,7 +146,7 @@ def test_a_default_outside_the_space_moves_to_the_nearest_value():
 
 def test_a_suggested_name_without_default_is_told(tmp_path):
     space = write_space(tmp_path / "s.py", "{'lr': trial.suggest_float('patch_sise', 0, 1)}")
-    with pytest.raises(InvalidInputError, match="no value; did you mean 'patch_size'"):
+    with pytest.raises(InvalidInputError, match=r"no value.*did you mean 'patch_size'"):
         space.default_trial(space.profile("p"))
 
 
@@ -163,7 +163,7 @@ def test_a_space_without_patch_size_is_refused(tmp_path):
 
 
 def test_unknown_profile_missing_file_and_incomplete_file(tmp_path, shipped):
-    with pytest.raises(InvalidInputError, match="no profile 'labtop'; did you mean 'laptop'"):
+    with pytest.raises(InvalidInputError, match=r"no profile 'labtop'.*did you mean 'laptop'"):
         shipped.profile("labtop")
     with pytest.raises(MissingDataError, match="no search space at"):
         load_space(tmp_path / "absent.py")

@@ -205,10 +205,10 @@ def test_a_progress_line_tells_what_a_trial_came_to(ledger):
     first, second = ask(ledger), ask(ledger)
     ledger.report(0, 1, {"val/aa": 0.51234, "time/epoch_s": 12.0}, {})
     ledger.complete(0)
-    line = progress_line(ledger.record(first.number), num_samples=3, epochs=1)
-    assert "trial   0 (1/3)  complete  epoch   1/1  val/aa 0.5123     12 s  defaults" in line
+    line = progress_line(ledger.record(first.number), finished=2, num_samples=3, epochs=1)
+    assert "trial   0 (2/3 done)  complete  epoch   1/1  val/aa 0.5123     12 s  defaults" in line
     ledger.fail(1, "out of memory")
-    failed = progress_line(ledger.record(second.number), num_samples=3, epochs=1)
+    failed = progress_line(ledger.record(second.number), finished=1, num_samples=3, epochs=1)
     assert failed.endswith("[out of memory]")
     assert "x=0." in failed
 

@@ -104,7 +104,7 @@ def test_a_scene_is_mapped_and_scored_the_same_from_every_file_and_with_every_ti
 def test_labels_are_told_apart_by_their_names(run, scenes, tmp_path):
     run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), class_names=("water", "Tree", "soil"))
     notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
-    assert notes == ["labels: not scored, no classes of the model: Tree (256 pixels); did you mean 'tree'?"]
+    assert notes == ["labels: not scored, no classes of the model: Tree (256 pixels) (did you mean 'tree'?)"]
     run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), overwrite=True)
     notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
     assert notes == ["labels: no class names are known; their numbers are taken as the model's classes"]

@@ -147,8 +147,11 @@ def test_what_is_there_is_not_overwritten_unless_told_and_never_mixed(tmp_path):
     assert left == ["class_map.npy", "classes.csv", "notes.txt", "prediction.json"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_prediction_leaves_nothing(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left on device"), InvalidInputError)],
+)
+def test_an_interrupted_prediction_leaves_nothing(tmp_path, monkeypatch, error, told):
     place = folder(tmp_path)
     predict(place)
     before = {path: path.read_bytes() for path in place.path.iterdir()}
@@ -158,7 +161,7 @@ def test_an_interrupted_prediction_leaves_nothing(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(Prediction, "_write_classes", fail)  # maps are written by then
     for found in (place.path.parent / "elsewhere", place.path):
-        with pytest.raises(error):
+        with pytest.raises(told):
             predict(MapFolder(found, overwrite=True, formats=("png",)), probabilities=True)
     assert not (place.path.parent / "elsewhere").exists()
     assert {path: path.read_bytes() for path in place.path.iterdir()} == before

@@ -52,7 +52,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
         alias=alias,
         classifier=CrossEntropy.build_classifier(config, bands=pair.source.num_bands, classes=5),
         description=description,
-        tags={"pair": pair.name, "selection": "source validation, target never read"},
+        tags={"pair": pair.name, "selection": "source validation, no target label used"},
     )
     refit = {
         "registered": source_on_every_field(source, pixels_per_class=None),
@@ -146,9 +146,9 @@ def test_both_are_shown_on_the_same_validation_pixels_and_the_candidate_takes_ov
     assert "TARGET" not in printed
     assert aliases(storage) == {"champion": "2", "previous-champion": "1", "other": "3", "refitted": "4"}
     version = client.get_model_version(NAME, "2")
-    assert version.tags["selection"] == "source validation, target never read"
+    assert version.tags["selection"] == "source validation, no target label used"
     assert version.tags["promoted.on"] == "source validation"
-    assert "by source validation, target never read, instead of version 1: OA" in version.description
+    assert "by source validation, no target label used, instead of version 1: OA" in version.description
 
 
 def test_rolling_back_swaps_them_again(storage, capsys):

@@ -279,7 +279,7 @@ def test_the_study_s_run_tells_its_story(uncut, client):
         assert tags[f"best.model.{version.name}"] == f"models:/{version.name}/{version.version}"
         (verdict,) = [v for v in told["verdicts"] if v["pair"] == version.tags["pair"]]
         assert version.description.startswith(verdict["sentence"])
-        for part in ("target labels never read", "profile smoke-test", "source validation: OA", tags["git.commit"]):
+        for part in ("no target label used", "profile smoke-test", "source validation: OA", tags["git.commit"]):
             assert part in version.description
 
 

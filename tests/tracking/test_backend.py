@@ -1,4 +1,6 @@
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,12 @@ def test_without_the_variable_a_database_beside_the_studies(monkeypatch, tmp_pat
     assert backend.study_link("3", "abc") == (
         "http://127.0.0.1:5000/#/experiments/3/runs/abc?workflowType=machine_learning"
     )
+
+
+def test_the_command_of_the_ui_is_quoted_for_a_shell(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    backend = TrackingBackend.resolve(Path("/data/it's here & there"))
+    assert backend.uri in shlex.split(backend.ui_command())
 
 
 def test_a_server_is_its_own_ui(monkeypatch, tmp_path):

@@ -46,7 +46,7 @@ def test_by_default_the_candidate_is_found(client):
 
 
 def test_an_unknown_model_is_told_what_is_registered(client):
-    with pytest.raises(InvalidInputError, match=f"no model is called 's2amsnet-parc'; did you mean '{NAME}'.*{NAME}"):
+    with pytest.raises(InvalidInputError, match=f"no model is called 's2amsnet-parc'.*did you mean '{NAME}'.*{NAME}"):
         find_version(client, "s2amsnet-parc", None)
 
 

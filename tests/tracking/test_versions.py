@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.server
+import shlex
 import sqlite3
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 
 from sceneshift.errors import StudyError
 from sceneshift.tracking.backend import TrackingBackend
-from sceneshift.tracking.versions import refuse_other_server
+from sceneshift.tracking.versions import refuse_other_server, schema_in_words
 
 
 def set_schema(backend, revision):
@@ -26,7 +27,7 @@ def test_databases_of_older_and_newer_versions_are_told_apart_and_left_alone(bac
     path = backend.uri.removeprefix("sqlite:///")
     # 451aebb31d03 is the first revision MLflow ever had; the other is none of its.
     for revision, words in (
-        ("451aebb31d03", r"was made by an older MLflow .*mlflow db upgrade sqlite:///"),
+        ("451aebb31d03", r"was made by an older MLflow .*mlflow db upgrade 'sqlite:///"),
         ("fffffffffff0", r"was made by a newer MLflow .*fffffffffff0, is not known here"),
     ):
         set_schema(backend, revision)
@@ -38,6 +39,13 @@ def test_databases_of_older_and_newer_versions_are_told_apart_and_left_alone(bac
             again.connect()
         with open(path, "rb") as file:
             assert hashlib.sha256(file.read()).hexdigest() == before
+
+
+@pytest.mark.slow
+def test_the_command_that_upgrades_a_database_is_quoted_for_a_shell():
+    uri = "sqlite:////data/it's here/mlflow.db"
+    told = schema_in_words(uri, ValueError("database schema (found version 451aebb31d03, but expected 1)"))
+    assert shlex.split(told.rpartition(": ")[2]) == ["mlflow", "db", "upgrade", uri]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sceneshift.report.separation import separation_lines
+from sceneshift.report.separation import label_use, separation_lines
 from sceneshift.report.study_record import BEST, REFITTED
 from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
@@ -71,8 +71,8 @@ def render_screen(
         *unit_lines(summary.get("units", {})),
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
-        f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed; nothing "
-        "that trained or chose could reach them.",
+        f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed. "
+        + label_use(next((row["split"] for row in summary["separation"] if row["side"] == "test"), None)),
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
         *(line for model in models for line in _registered(model, storage=folder.parents[1])),
@@ -100,10 +100,11 @@ def _registered(model: LoggedModel, *, storage: Path) -> list[str]:
     line = f"Registered {model.uri} (version {model.version}"
     if model.alias != CANDIDATE:
         return [line + (f"; before it: version {model.replaced})" if model.replaced else ")")]
-    where = "" if storage == Path("results").resolve() else f" --storage-path {shlex.quote(str(storage))}"
+    words = ["python", "experiments/promote.py", "--model", model.name, "--version", model.version]
+    words += [] if storage == Path("results").resolve() else ["--storage-path", str(storage)]
     return [
         f"{line}). The champion stays until you have seen both side by side:",
-        f"  python experiments/promote.py --model {model.name} --version {model.version}{where}",
+        f"  {shlex.join(words)}",
     ]
 
 

@@ -36,9 +36,9 @@ def draw_history(study: optuna.Study) -> Picture | None:
         figure = _figure(optuna.visualization.matplotlib.plot_optimization_history, study)
         (ax,) = figure.axes[:1]
         ax.set_title("")
-        ax.set_xlabel("trial (1: the defaults)")
+        ax.set_xlabel("trial (0: the defaults)")
         ax.set_ylabel(_OBJECTIVE)
-        _count_trials_from_one(ax.xaxis)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         for collection in ax.collections:
             collection.set_color(BEST)
         for line in ax.get_lines():
@@ -178,7 +178,7 @@ def draw_timeline(study: optuna.Study) -> Picture | None:
         figure.axes[0].set_title("")
         figure.axes[0].set_xlabel("time of the machine's clock")
         figure.axes[0].set_ylabel("trial")
-        _count_trials_from_one(figure.axes[0].yaxis)
+        figure.axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
         return _painted(figure, 7.6, 1.2 + 0.16 * min(len(begun), 40), alt="When each trial ran and how it ended.")
 
 
@@ -217,12 +217,6 @@ def _tidy_logarithmic(axis: Axis, *, fine: float = 30) -> None:
 
 def _x_labels(ax: Axes) -> list[str]:
     return [label.get_text() for label in ax.get_xticklabels()]
-
-
-def _count_trials_from_one(axis: Axis) -> None:
-    """As on the screen; Optuna counts from 0."""
-    axis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value + 1:.0f}"))
 
 
 def _legend_below(figure: Figure, ax: Axes) -> None:

@@ -246,8 +246,8 @@ def _trials_table(record: StudyRecord) -> Table:
         )
     return Table(
         name="trials",
-        caption="All trials; numbers count from 1, as on the screen. The value is the objective at the last epoch run: "
-        "of a stopped trial it can't be held against that of one that ran to its end.",
+        caption="All trials; numbers count from 0, as on the screen and in MLflow. The value is the objective at the "
+        "last epoch run: of a stopped trial it can't be held against that of one that ran to its end.",
         columns=("trial", "role", "state", "val/aa", "epochs", "seconds", "reason", *names),
         rows=rows,
         wide=True,

@@ -16,6 +16,22 @@ _LEAKS = (
 )
 
 
+def label_use(test_split: str | None) -> str:
+    """What target labels had to do with training and selection: one sentence for every screen and report.
+
+    Args:
+        test_split: The kind of the split that made the test side within one scene; None across scenes.
+    """
+    if test_split is None:
+        return "No target label reached training or selection."
+    if test_split in ("masks", "fixed"):
+        return "The masks say which pixels test; no label of theirs reached training or selection."
+    return (
+        "The split was stratified by all of the scene's labels, those of the test side too; nothing else of the test "
+        "side's labels reached training or selection."
+    )
+
+
 def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
     """One row a side that is scored beside training pixels, as plain values; a target of its own needs none.
 

@@ -39,7 +39,7 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
     record = StudyRecord.read(directory)
     sections = study_sections(record)
     title = f"Study {record.name}"
-    where = "within one scene" if _within_one_scene(record) else "across scenes"
+    where = "within one scene" if record.is_within_one_scene else "across scenes"
     verdicts = "".join(f"{verdict['sentence']} " for verdict in record.verdicts)
     lead = f"{verdicts}A hyperparameter search of {record.method} {where}, profile {record.settings['profile']}."
     footer = f"Written by sceneshift {sceneshift.__version__} from {record.directory.name}/optuna.db and report/."
@@ -147,19 +147,13 @@ def _limits(record: StudyRecord) -> Sequence[str]:
         "this study; a gap between best and defaults holds that luck too.",
     ]
     places = len(record.pairs)
-    named = "one scene" if places == 1 and _within_one_scene(record) else f"{places} pair{'s' if places > 1 else ''}"
+    named = "one scene" if places == 1 and record.is_within_one_scene else f"{places} pair{'s' if places > 1 else ''}"
     items.append(
         f"The target figures are of {named}. They say nothing of other sensors, places or seasons"
         + (", and source and target come from one flight." if _all_one_flight(record) else ".")
     )
     items.append("Validation scores are of the scenes that were trained on; only the target column is of the unseen.")
     return items
-
-
-def _within_one_scene(record: StudyRecord) -> bool:
-    if record.evidence is not None:
-        return any("test" in noted["splits"] for noted in record.evidence["pairs"].values())
-    return any(key.startswith("test split hash of ") for key in record.settings)
 
 
 def _all_one_flight(record: StudyRecord) -> bool:

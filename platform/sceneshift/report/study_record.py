@@ -93,6 +93,13 @@ class StudyRecord:
         return [str(name) for name in self.settings["pairs"]]
 
     @property
+    def is_within_one_scene(self) -> bool:
+        """Whether source and target are two sides of one scene."""
+        if self.evidence is not None:
+            return any("test" in noted["splits"] for noted in self.evidence["pairs"].values())
+        return any(key.startswith("test split hash of ") for key in self.settings)
+
+    @property
     def is_closed(self) -> bool:
         """Whether winner and defaults have been scored on the targets."""
         return self.summary is not None

@@ -8,6 +8,7 @@ from sceneshift.report.confusion_table import confusion_table
 from sceneshift.report.page import Bullets, Paragraph, Part, Section, Sheet
 from sceneshift.report.per_class_picture import draw_per_class
 from sceneshift.report.score_picture import draw_scores
+from sceneshift.report.separation import label_use
 from sceneshift.report.study_record import BEST, DEFAULTS, REFITTED, StudyRecord
 from sceneshift.report.tables import Cell, Table, Value, digits, per_cent
 from sceneshift.report.uncertainty import (
@@ -184,10 +185,11 @@ def leakage_section(record: StudyRecord) -> Section:
         "Target labels were opened "
         + {0: "never", 1: "once"}.get(record.openings, f"{record.openings} times")
         + ". "
+        + label_use(str(record.settings["split"]) if record.is_within_one_scene else None)
         + (
-            "Whoever looks at the target again and again and changes the search in between, fits it."
+            " Whoever looks at the target again and again and changes the search in between, fits it."
             if record.openings > 1
-            else "Code that trains or chooses is never handed them; they are opened when a study closes."
+            else ""
         ),
         "Another study on the same target is another look at it, which no count here can see.",
     ]

@@ -45,13 +45,18 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 
-def load_pair(recipe: Recipe) -> ScenePair:
+def load_pair(recipe: Recipe | str) -> ScenePair:
     """Make the pair of a recipe; the target comes without its labels.
 
+    Args:
+        recipe: The recipe, or the name of a pair that is embedded or published, such as ``west-east``.
+
     Raises:
-        InvalidInputError: The files don't fit each other, or the scene can't be divided so.
+        InvalidInputError: No pair has that name, the files don't fit each other, or the scene can't be divided so.
         MissingDataError: The pair's data isn't there.
     """
+    if isinstance(recipe, str):
+        recipe = NamedPair(name=recipe)
     if isinstance(recipe, InScene):
         divided = _divide(recipe)
         return ScenePair(
@@ -68,7 +73,9 @@ def load_pair(recipe: Recipe) -> ScenePair:
 
 
 def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
-    """Load source and target with labels: for :func:`load_pair` and ``scenes.target`` alone (a test holds it).
+    """Load source and target with labels: for :mod:`sceneshift.scenes.target`, and for ``scenes.py pair``.
+
+    ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
 
     Within one scene, the source has the training side's labels only, the target the test side's only.
 

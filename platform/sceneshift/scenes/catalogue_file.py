@@ -109,15 +109,14 @@ class _Table:
 
     def wrong(self, key: str, *, expected: str, advice: str) -> InvalidInputError:
         got = _short(self._values[key]) if key in self._values else "nothing"
-        end = "" if expected.endswith("?") else "."
-        return InvalidInputError(f"{self.where}, {key}: got {got}; expected {expected}{end} {advice}")
+        return InvalidInputError(f"{self.where}, {key}: got {got}; expected {expected}. {advice}")
 
     def refuse_unknown(self, known: Sequence[str]) -> None:
         for key in self._values:
             if key not in known:
                 raise InvalidInputError(
                     f"{self.where}, {key}: got a key that is not known; expected one of {', '.join(known)}"
-                    f"{nearest_name(key, known) or '.'} Correct its name, or leave it out."
+                    f"{nearest_name(key, known)}. Correct its name, or leave it out."
                 )
 
     def tables(self, key: str) -> dict[str, "_Table"]:

@@ -1,11 +1,13 @@
 """Where the files of published scenes lie: a folder the user names, with a folder a scene in it or without."""
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.entries import Files
+from sceneshift.scenes.file_access import expanded
 
 #: The environment variable that names the folder where no argument does.
 DATA_VARIABLE = "SCENESHIFT_DATA"
@@ -51,7 +53,7 @@ def _locate(files: Iterable[str], folders: Sequence[Path]) -> dict[str, Path | N
 def data_folder(data_dir: str | None) -> Path | None:
     """The data folder an argument names, else :data:`DATA_VARIABLE`; None where neither does. It may not be there."""
     named = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
-    return Path(named).expanduser() if named else None
+    return expanded(named) if named else None
 
 
 def data_folders(scene: str, data_dir: str | None) -> list[Path]:
@@ -76,6 +78,8 @@ def data_folders(scene: str, data_dir: str | None) -> list[Path]:
             f"make it and put the files of scene {scene!r} in it, or name another."
         )
     if not os.access(root, os.R_OK | os.X_OK):
-        raise InvalidInputError(f"the data folder {root}: no permission to look into it; try `chmod u+rx {root}`.")
+        raise InvalidInputError(
+            f"the data folder {root}: no permission to look into it; try `chmod u+rx {shlex.quote(str(root))}`."
+        )
     own = sorted(path for path in root.iterdir() if path.name.lower() == scene.lower() and path.is_dir())
     return [*(own or [root / scene]), root]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ _MOST_EXPANSION = 4096
 _ALWAYS_BYTES = 16 * 2**20
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with its ``~`` replaced, where there is such a user; pathlib's own raises where there is none."""
+    return Path(os.path.expanduser(path))
+
+
 def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
     """The path of a file that is there, may be read, and has one of the endings.
 
@@ -27,7 +33,7 @@ def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
         MissingDataError: There is no such file.
         InvalidInputError: It is a folder or a device, is empty, may not be read, or ends otherwise.
     """
-    location = Path(os.path.expanduser(path))  # pathlib's own raises for a user nobody knows
+    location = expanded(path)
     try:
         status = os.stat(location)
     except PermissionError as error:
@@ -43,7 +49,7 @@ def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
             f"{location}: expected a file that ends in {', '.join(suffixes)}; got {location.suffix or 'no ending'!r}."
         )
     if not os.access(location, os.R_OK):
-        raise InvalidInputError(f"{location}: no permission to read it; try `chmod u+r {location}`.")
+        raise InvalidInputError(f"{location}: no permission to read it; try `chmod u+r {shlex.quote(str(location))}`.")
     if status.st_size == 0:
         raise InvalidInputError(f"{location} could not be read (it is empty). Copy or download it again.")
     return location
@@ -56,7 +62,7 @@ def writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
         MissingDataError: There is no such folder.
         InvalidInputError: It ends otherwise, or is a folder.
     """
-    location = Path(os.path.expanduser(path))
+    location = expanded(path)
     if location.suffix.lower() not in suffixes:
         raise InvalidInputError(f"{location}: expected a name that ends in {' or '.join(suffixes)}.")
     if os.path.isdir(location):

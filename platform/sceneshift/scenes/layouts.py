@@ -62,7 +62,8 @@ def best_layout(
     """Draw layouts and make a split of the best.
 
     The best is the one in which most classes can be trained, then most can be scored, then most pixels are used with
-    validation shares nearest the one asked for. Only the source's own labels decide. Training pixels within the guard
+    validation shares nearest the one asked for. Only the labels of the scene that is given decide: a pair's
+    source has its own alone, and one scene that is to be divided those of both sides. Training pixels within the guard
     of a validation pixel are left unused.
 
     With ``rare_to_training`` a class that a layout can't have on both sides doesn't rule the layout out: all its

@@ -10,6 +10,7 @@ import numpy as np
 
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.data_folder import DATA_VARIABLE, data_folder, data_folders
+from sceneshift.scenes.file_access import expanded
 from sceneshift.scenes.own_entries import OwnScene
 from sceneshift.scenes.scene import Scene, refuse_second_scale, scaled
 from sceneshift.scenes.scene_files import read_scene
@@ -36,7 +37,7 @@ def locate_own_scene(entry: OwnScene, data_dir: str | None) -> dict[str, Path]:
         folders += data_folders(entry.name, data_dir)
     found = {}
     for key, file in entry.files.items():
-        candidates = [folder / Path(file).expanduser() for folder in folders]  # an absolute path stays one
+        candidates = [folder / expanded(file) for folder in folders]  # an absolute path stays one
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
             looked_at = " and ".join(dict.fromkeys(map(str, candidates)))

@@ -1,4 +1,4 @@
-"""A source scene and a target scene never seen in training, and the door the target's labels stand behind.
+"""A source scene and a target scene never seen in training, without the target's labels.
 
 Shape letters: H rows, W columns, C bands, K classes.
 """

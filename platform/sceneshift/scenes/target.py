@@ -1,7 +1,9 @@
 """The one door to the target's labels.
 
-Only the study that is being closed may import this module (a test holds that). Nothing that trains a network
-or chooses between two of them is ever handed a :class:`TargetScorer`.
+It is opened when a study or a training closes, after the last epoch, and by ``promote.py --on target``, which compares
+finished models by what is behind it and says so. ``tests/test_layout.py`` lists the modules that may import this one:
+none of them trains a network or chooses between the trials of a search. Beside the door, ``scenes.py pair`` describes
+scenes with all their labels, and ``predict.py`` scores a map with the labels it is given.
 
 Shape letters: H rows, W columns, K classes.
 """

@@ -17,7 +17,7 @@ import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
-from sceneshift.errors import StudyError, first_line
+from sceneshift.errors import StorageError, StudyError, first_line
 from sceneshift.search.agreement import differences, plain, refuse_other_settings
 from sceneshift.search.profile import Profile
 from sceneshift.search.sampler import NameSeededTPESampler
@@ -122,9 +122,10 @@ class Ledger:
     Use :meth:`create` or :meth:`reopen`.
     """
 
-    def __init__(self, study: optuna.Study, profile: Profile) -> None:
+    def __init__(self, study: optuna.Study, profile: Profile, *, is_new: bool) -> None:
         self.study = study
         self._profile = profile
+        self._is_new = is_new
         self._live: dict[int, optuna.Trial] = {}
 
     @classmethod
@@ -153,22 +154,26 @@ class Ledger:
 
         Raises:
             StudyError: The file exists.
+            StorageError: It can't be written.
         """
         if path.exists():
             raise StudyError(f"study {name!r} exists at {path}; go on with --resume or choose another name.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        study = optuna.create_study(
-            study_name=name,
-            storage=_storage(path),
-            direction="maximize",
-            sampler=_sampler(seed, profile),
-            pruner=_asha(profile),
-        )
-        study.set_user_attr(_SETTINGS, plain(settings))
-        study.set_user_attr(_ORIGIN, dict(origin or {}))
-        for params in first_params:
-            study.enqueue_trial(dict(params))
-        return cls(study, profile)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            study = optuna.create_study(
+                study_name=name,
+                storage=_storage(path),
+                direction="maximize",
+                sampler=_sampler(seed, profile),
+                pruner=_asha(profile),
+            )
+            study.set_user_attr(_SETTINGS, plain(settings))
+            study.set_user_attr(_ORIGIN, dict(origin or {}))
+            for params in first_params:
+                study.enqueue_trial(dict(params))
+        except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise StorageError(f"{path} can't be written ({first_line(error.__cause__ or error)}).") from error
+        return cls(study, profile, is_new=True)
 
     @classmethod
     def reopen(
@@ -206,7 +211,7 @@ class Ledger:
             settings,
             advice="Give the same arguments (only --num-samples and --time-budget-s may change), or another name.",
         )
-        ledger = cls(study, profile)
+        ledger = cls(study, profile, is_new=False)
         ledger._note_changes(origin or {})
         return ledger
 
@@ -214,6 +219,14 @@ class Ledger:
         """All trials by number, those not yet begun left out."""
         trials = self.study.get_trials(deepcopy=False)
         return [TrialRecord.from_optuna(t) for t in trials if t.state != TrialState.WAITING]
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the study has a trial, was there before this process, or can't be read."""
+        try:
+            return not self._is_new or bool(self.records())
+        except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            return True
 
     def record(self, number: int) -> TrialRecord:
         """One trial."""

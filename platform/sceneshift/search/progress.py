@@ -56,13 +56,20 @@ class LedgerCallback(RestsOnLedger, Callback):  # type: ignore[misc]  # Ray's cl
             self._on_finished(record)
 
 
-def progress_line(record: TrialRecord, *, num_samples: int, epochs: int) -> str:
-    """One line for a trial that has ended."""
+def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epochs: int) -> str:
+    """One line for a trial that has ended.
+
+    Args:
+        record: The trial.
+        finished: Trials that have ended, this one among them; they end in another order than they began in.
+        num_samples: Trials in all.
+        epochs: Of a trial that is not stopped early.
+    """
     value = "   —  " if record.value is None else f"{record.value:.4f}"
     seconds = "" if record.seconds is None else f"{record.seconds:5.0f} s"
     name = "defaults" if record.is_reference else short_params(record.params)
     line = (
-        f"trial {record.number:>3} ({record.number + 1}/{num_samples})  {record.state:<8}  "
+        f"trial {record.number:>3} ({finished}/{num_samples} done)  {record.state:<8}  "
         f"epoch {record.last_epoch:>3}/{epochs}  val/aa {value}  {seconds}  {name}"
     )
     return f"{line}  [{record.reason}]" if record.state == "fail" else line

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.study.command_line import read_arguments
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -231,6 +232,4 @@ def resume_command(name_flag: str, name: str) -> str:
 
 def read_command_line(description: str) -> TuneArgs:
     """Read a search script's command line; tyro prints help or the error and exits where that is due."""
-    import tyro
-
-    return tyro.cli(TuneArgs, description=description)
+    return read_arguments(TuneArgs, description)

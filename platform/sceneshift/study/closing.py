@@ -1,7 +1,6 @@
-"""Closing a study: the target is looked at, once, for the winner and the defaults.
+"""Closing a study: winner and defaults are scored on the targets, whose labels are opened for it and counted.
 
-Beside :mod:`sceneshift.study.train_closing` this is the only module that opens the door to target labels (a test holds
-that).
+``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.scenes.target`.
 """
 
 import json
@@ -54,7 +53,7 @@ from sceneshift.tracking.trained_on import TrainedOn
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene, predict_pixels
 
-SELECTION = "highest mean validation AA on the sources, last epoch; target labels never read"
+SELECTION = "highest mean validation AA on the sources, last epoch; no target label used"
 
 
 def close_study(
@@ -341,7 +340,7 @@ def _log_model(
     tags = {
         "study": study.name,
         "profile": study.profile.name,
-        SELECTION_TAG: "source validation, target never read",
+        SELECTION_TAG: "source validation, no target label used",
         PAIR_TAG: source.pair_name,
         "val.aa": f"{_validation(record, source.pair_name)['aa']:.4f}",
         # The validation above is that of the trial which was chosen.

@@ -3,6 +3,7 @@
 Shape letters: H rows, W columns, K classes.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
+from sceneshift.scenes.file_access import expanded
 from sceneshift.study.predict_arguments import PredictArgs, read_predict_command_line
 
 if TYPE_CHECKING:
@@ -123,12 +125,12 @@ def _check_paths(arguments: PredictArgs) -> None:
     from sceneshift.scenes.published import SCENES
     from sceneshift.study.predict_arguments import OWN_LABELS
 
-    if arguments.scene not in SCENES and not Path(arguments.scene).expanduser().is_file():
+    if arguments.scene not in SCENES and not os.path.isfile(expanded(arguments.scene)):
         raise MissingDataError(
             f"--scene {arguments.scene}: there is no such file, and no scene of that name. Known by name: "
             f"{', '.join(SCENES)}."
         )
-    if arguments.labels not in (None, OWN_LABELS) and not Path(str(arguments.labels)).expanduser().is_file():
+    if arguments.labels not in (None, OWN_LABELS) and not os.path.isfile(expanded(str(arguments.labels))):
         raise MissingDataError(f"--labels {arguments.labels}: there is no such file; give one, or {OWN_LABELS!r}.")
 
 
@@ -143,7 +145,7 @@ def _connect(arguments: PredictArgs) -> None:
 
     backend = TrackingBackend.resolve(Path(arguments.storage_path).resolve())
     database = Path(backend.uri.removeprefix("sqlite:///"))
-    if backend.uri.startswith("sqlite:///") and not database.is_file():
+    if backend.uri.startswith("sqlite:///") and not os.path.isfile(database):
         raise MissingDataError(
             f"there are no MLflow records at {database}; train a model first, or say where they are by --storage-path "
             "or MLFLOW_TRACKING_URI."
@@ -158,7 +160,7 @@ def _open(arguments: PredictArgs) -> "UnlabelledScene":
 
     if arguments.scene in SCENES:
         return find_scene(arguments.scene, arguments.data_dir).without_labels()
-    return open_unlabelled(Path(arguments.scene).expanduser(), cube_variable=arguments.cube_variable)
+    return open_unlabelled(expanded(arguments.scene), cube_variable=arguments.cube_variable)
 
 
 def _device(arguments: PredictArgs) -> str:

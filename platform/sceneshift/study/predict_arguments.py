@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.study.command_line import read_arguments
 
 #: ``--labels`` for the labels the scene itself has.
 OWN_LABELS = "own"
@@ -90,6 +91,4 @@ class PredictArgs:
 
 def read_predict_command_line(description: str) -> PredictArgs:
     """Read the prediction script's command line; tyro prints help or the error and exits where that is due."""
-    import tyro
-
-    return tyro.cli(PredictArgs, description=description)
+    return read_arguments(PredictArgs, description)

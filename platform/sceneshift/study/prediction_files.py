@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError, first_line
-from sceneshift.scenes.file_access import put_in_place
+from sceneshift.errors import InvalidInputError, SceneshiftError, first_line
+from sceneshift.scenes.file_access import expanded, put_in_place
 from sceneshift.scenes.formats.envi import refuse_names
 from sceneshift.scenes.scene import UnlabelledScene
 
@@ -67,14 +67,14 @@ class MapFolder:
     def __init__(self, path: Path, *, overwrite: bool, formats: Sequence[str]) -> None:
         from sceneshift.scenes.formats.file_format import geo_package
 
-        self.path = path.expanduser().resolve()
+        self.path = expanded(path).resolve()
         self.formats = tuple(formats)
         self.written: tuple[str, ...] = ()
         self._overwrite = overwrite
         for format, package in (("geotiff", "rasterio"), ("envi", "spectral")):
             if format in formats:
                 geo_package(package)
-        existing = next(place for place in (self.path, *self.path.parents) if place.exists())
+        existing = next(place for place in (self.path, *self.path.parents) if os.path.exists(place))
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise InvalidInputError(f"--out {self.path}: {existing} is no folder that can be written to.")
         self._refuse_overwriting()
@@ -94,12 +94,7 @@ class MapFolder:
         made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         aside = self.path / f".prediction.{os.getpid()}.{os.urandom(4).hex()}"
         try:
-            try:
-                aside.mkdir(parents=True)
-            except OSError as error:
-                raise InvalidInputError(
-                    f"--out {self.path} can't be made ({first_line(error)}); choose another."
-                ) from error
+            aside.mkdir(parents=True)
             yield Writing(aside, self.formats)
             self._refuse_overwriting()
             names = sorted(path.name for path in aside.iterdir() if path.name in _NAMES)
@@ -108,6 +103,12 @@ class MapFolder:
             for name in names:
                 put_in_place(aside / name, self.path / name)
             self.written = tuple(names)
+        except OSError as error:
+            if isinstance(error, SceneshiftError):  # of what is read meanwhile
+                raise
+            raise InvalidInputError(
+                f"--out {self.path} can't be written ({first_line(error)}). Make room, or choose another folder."
+            ) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
             if not self.written:

@@ -4,12 +4,12 @@ Shape letters: H rows, W columns, K classes of the model.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.scenes.file_access import expanded
 from sceneshift.scenes.files import read_description, read_label_map
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
@@ -57,7 +57,7 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
         labelled = find_scene(arguments.scene, arguments.data_dir)
         labels, names = labelled.labels, labelled.class_names
     else:
-        path = Path(arguments.labels).expanduser()
+        path = expanded(arguments.labels)
         labels = read_label_map(path)
         names = arguments.class_names or (None if path.suffix.lower() == ".png" else read_description(path).class_names)
     if labels.shape != scene.shape:

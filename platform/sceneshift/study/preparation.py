@@ -127,7 +127,7 @@ def writable_root(storage_path: str) -> Path:
             f"--storage-path {root}: a question mark ends the path in the databases' addresses (sqlite:///…); choose a "
             "directory without."
         )
-    existing = next(path for path in (root, *root.parents) if path.exists())
+    existing = next(path for path in (root, *root.parents) if os.path.exists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")
     return root

@@ -4,6 +4,7 @@ By default those are the source's validation pixels. ``--on target`` opens the d
 writes on the version that it was chosen by them.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ def promote(arguments: PromoteArgs) -> int:
         SceneshiftError: There is no such model or version, it can't be compared, or nobody can be asked.
     """
     backend = TrackingBackend.resolve(Path(arguments.storage_path).resolve())
-    if backend.artifact_root is not None and not Path(backend.uri.removeprefix("sqlite:///")).exists():
+    if backend.artifact_root is not None and not os.path.exists(backend.uri.removeprefix("sqlite:///")):
         raise MissingDataError(
             f"there is no {backend.uri.removeprefix('sqlite:///')}: no study was kept there. Give the --storage-path "
             "of one, or set MLFLOW_TRACKING_URI."
@@ -247,7 +248,7 @@ def _set_champion(client: "MlflowClient", version: Version, champion: Version | 
         selection = f"target labels of {compared.on_target}, at promotion"
         how = f"**by target labels** of {compared.on_target} (read {compared.times} times to choose), "
     else:
-        how = "by source validation, target never read, "
+        how = "by source validation, no target label used, "
     note_promotion(
         client,
         version,

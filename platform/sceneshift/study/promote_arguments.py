@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.study.command_line import read_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,4 @@ class PromoteArgs:
 
 def read_promote_command_line(description: str) -> PromoteArgs:
     """Read the promotion script's command line; tyro prints help or the error and exits where that is due."""
-    import tyro
-
-    return tyro.cli(PromoteArgs, description=description)
+    return read_arguments(PromoteArgs, description)

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -177,12 +177,12 @@ def _figures(epochs: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
     return {f"{key} of epoch {n}": value for n, told in epochs.items() for key, value in told.items()}
 
 
-def repeat(arguments: TrainArgs, *, begins: Callable[[str], None]) -> int:
+def repeat(arguments: TrainArgs, *, begun: list[str]) -> int:
     """Run again what ``--from-run`` names.
 
     Args:
         arguments: The command line.
-        begins: Told the run's name when there is something to go on with.
+        begun: Holds the run's name while there is something to go on with.
 
     Returns:
         0 when it came to the same, 1 when it did not, 130 when it was interrupted and can be resumed.
@@ -197,30 +197,28 @@ def repeat(arguments: TrainArgs, *, begins: Callable[[str], None]) -> int:
     backend = TrackingBackend.resolve(writable_root(arguments.storage_path))
     original = OriginalRun.read(backend.connect(), arguments.from_run)
     if original.is_trial:
-        return _repeat_trial(arguments, original, backend, begins)
+        return _repeat_trial(arguments, original, backend, begun)
     changes = {name: getattr(arguments, name) for name in ("storage_path", "experiment_name", "resume")}
     changes["run_name"] = arguments.run_name or f"{original.name}-again"
     if arguments.threads is not None:
         changes["threads"] = arguments.threads
     if arguments.device != "auto":
         changes["device"] = arguments.device
-    return train_one(original.arguments(TrainArgs, **changes), begins=begins, original=original)
+    return train_one(original.arguments(TrainArgs, **changes), begun=begun, original=original)
 
 
 class _AllRepeatedError(Exception):
     """The original ended after this epoch, stopped early."""
 
 
-def _repeat_trial(
-    arguments: TrainArgs, original: OriginalRun, backend: TrackingBackend, begins: Callable[[str], None]
-) -> int:
+def _repeat_trial(arguments: TrainArgs, original: OriginalRun, backend: TrackingBackend, begun: list[str]) -> int:
     import torch
 
     from sceneshift.methods.registry import find_method
     from sceneshift.scenes.catalogue import load_pair
     from sceneshift.seeding import trial_seed
     from sceneshift.study.preparation import choose_recipes, divide_sources, writable_root
-    from sceneshift.study.run_record import RunRecord, open_run_directory
+    from sceneshift.study.run_record import JOURNAL, RunRecord, give_back, open_run_directory
     from sceneshift.study.scene_data import describe_pair
     from sceneshift.tracking.provenance import code_tags
     from sceneshift.tracking.training_run import TrainingRun
@@ -269,16 +267,21 @@ def _repeat_trial(
         resume=arguments.resume,
         now=RunRecord(settings=settings, origin=code_origin(), tracking=backend.uri, changes=()),
     )
-    begins(name)
-    mlflow_run = TrainingRun(
-        backend,
-        experiment=arguments.experiment_name,
-        name=name,
-        tags={**code_tags(), **tags, "method": method, REPEAT_OF_TAG: original.run_id},
-        params={**original.params, "epochs": last, "seed": plan.seed},
-        journal=directory / "epochs.jsonl",
-        began_at=record.tracking if arguments.resume else None,
-    )
+    begun.append(name)
+    try:
+        mlflow_run = TrainingRun(
+            backend,
+            experiment=arguments.experiment_name,
+            name=name,
+            tags={**code_tags(), **tags, "method": method, REPEAT_OF_TAG: original.run_id},
+            params={**original.params, "epochs": last, "seed": plan.seed},
+            journal=directory / JOURNAL,
+            began_at=record.tracking if arguments.resume else None,
+        )
+    except StudyError:
+        if not arguments.resume and give_back(directory):
+            begun.clear()
+        raise
     weights: dict[str, str] = {}
 
     def report(epoch: EpochReport) -> None:
@@ -302,7 +305,11 @@ def _repeat_trial(
         print("\nInterrupted; --resume with its --run-name goes on.", flush=True)
         return INTERRUPTED_STATUS
     except BaseException:
-        mlflow_run.close("FAILED")
+        if not arguments.resume and give_back(directory):
+            begun.clear()
+            mlflow_run.forget()
+        else:
+            mlflow_run.close("FAILED")
         raise
     mlflow_run.close("FINISHED")
     equal, words = original.compare(mlflow_run.epochs_told("val/", "train/"), weights)

@@ -1,5 +1,7 @@
 """A study's report, from the command line or at the end of a closing."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def find_study(study: str, *, storage_path: Path) -> Path:
         StudyError: Neither is a study; it says which there are.
     """
     for directory in (Path(study), storage_path / study):
-        if (directory / _LEDGER).is_file():
+        if os.path.isfile(directory / _LEDGER):
             return directory.resolve()
     near = Path(study) if Path(study).is_dir() else storage_path
     known = sorted(path.parent.name for path in near.glob(f"*/{_LEDGER}"))
@@ -74,4 +76,4 @@ def write_report_or_tell(directory: Path) -> None:
         print(
             f"The report page could not be written ({type(error).__name__}: {first_line(error)}). The study is whole;"
         )
-        print(f"  python experiments/report.py {directory}\ntries again.")
+        print(f"  {shlex.join(['python', 'experiments/report.py', str(directory)])}\ntries again.")

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import tyro
 
+from sceneshift.study.command_line import read_arguments
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportArgs:
@@ -24,4 +26,4 @@ class ReportArgs:
 
 def read_report_command_line(description: str) -> ReportArgs:
     """Read the report script's command line; tyro prints help or the error and exits where that is due."""
-    return tyro.cli(ReportArgs, description=description)
+    return read_arguments(ReportArgs, description)

@@ -1,13 +1,17 @@
 """What a training keeps of how it began, so that it is gone on with as the same."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sceneshift.errors import StudyError, first_line
+from sceneshift.errors import StorageError, StudyError, first_line
 from sceneshift.search.agreement import differences, plain, refuse_other_settings
+
+#: A training's epochs, in its directory.
+JOURNAL = "epochs.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +67,24 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
 
     Raises:
         StudyError: The name is taken, there is nothing to resume, or the settings differ.
+        StorageError: The directory can't be made.
     """
     path = directory / "settings.json"
     if not resume:
-        if directory.exists():
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError as error:
             raise StudyError(
                 f"a run {name!r} exists at {directory}; go on with it by --resume, or choose another --run-name. "
                 "Nothing was changed."
-            )
-        directory.mkdir(parents=True)
-        now.write(path)
+            ) from error
+        except OSError as error:
+            raise StorageError(f"{directory} can't be made ({first_line(error)}). Nothing was begun.") from error
+        try:
+            now.write(path)
+        except OSError as error:
+            give_back(directory)
+            raise StorageError(f"{path} can't be written ({first_line(error)}). Nothing was begun.") from error
         return now
     if not path.exists():
         raise StudyError(f"no run {name!r} at {directory} to resume; leave --resume out to begin one.")
@@ -88,6 +100,19 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
     if changes:
         record.write(path)
     return record
+
+
+def give_back(directory: Path) -> bool:
+    """Remove a run's directory where nothing was trained in it, so that its name is free for the next try.
+
+    Returns:
+        Whether it was removed; with an epoch or a checkpoint in it there is something to go on with.
+    """
+    checkpoints = directory / "checkpoints"
+    if (directory / JOURNAL).exists() or (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        return False
+    shutil.rmtree(directory, ignore_errors=True)
+    return True
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

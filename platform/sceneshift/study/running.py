@@ -1,6 +1,7 @@
 """Runs a prepared search: opens ledger and MLflow, searches, closes."""
 
 import contextlib
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def run_and_close(
     interrupts: Interrupts,
     started: float,
 ) -> int:
-    """Search until there are enough trials, then score the target once and tell.
+    """Search until there are enough trials, then score winner and defaults on the targets.
 
     Args:
         study: What was checked.
@@ -48,28 +49,38 @@ def run_and_close(
     Raises:
         StudyError: The study can't be opened or go on, or no trial ran to its end.
     """
-    command = resume_command("--experiment-name", study.name)
+    ledger = reopened or create_ledger(study)
     try:
-        return _run_and_close(study, plan, backend, reopened=reopened, interrupts=interrupts, started=started)
-    except StorageError as error:
-        raise StorageError(f"{error}{go_on_with(command)}") from error
-    except OSError as error:
-        if isinstance(error, SceneshiftError):
-            raise
-        raise StorageError(f"{study.directory} can't be written ({first_line(error)}).{go_on_with(command)}") from error
+        return _run_and_close(study, plan, ledger, backend, interrupts=interrupts, started=started)
+    except Exception as error:
+        # Before the name is free again, while the ledger is there.
+        advice = _what_to_do(study, ledger)
+        if not ledger.is_worth_keeping:
+            shutil.rmtree(study.directory, ignore_errors=True)
+        if isinstance(error, StorageError):
+            raise StorageError(f"{error}{advice}") from error
+        if isinstance(error, OSError) and not isinstance(error, SceneshiftError):
+            raise StorageError(f"{study.directory} can't be written ({first_line(error)}).{advice}") from error
+        raise
+
+
+def _what_to_do(study: PreparedStudy, ledger: Ledger) -> str:
+    """The last lines of an error that ends a search."""
+    if ledger.is_worth_keeping:
+        return go_on_with(resume_command("--experiment-name", study.name))
+    return " No trial was begun; when that is mended, give the same command again."
 
 
 def _run_and_close(
     study: PreparedStudy,
     plan: SearchPlan,
+    ledger: Ledger,
     backend: TrackingBackend,
     *,
-    reopened: Ledger | None,
     interrupts: Interrupts,
     started: float,
 ) -> int:
     profile, arguments = study.profile, study.arguments
-    ledger = reopened or create_ledger(study)
     tags = study.tags()
     ledger.note_tracking(backend.uri)
     mirror = StudyMirror(
@@ -122,7 +133,7 @@ def _run_and_close(
         if outcome.interrupted:
             mirror.close("KILLED")
             if outcome.reason:
-                raise StudyError(f"{outcome.reason}{go_on_with(command)}")
+                raise StudyError(f"{outcome.reason}{_what_to_do(study, ledger)}")
             return INTERRUPTED_STATUS
         winner = choose_winner(records)
         if winner is None:
@@ -131,8 +142,14 @@ def _run_and_close(
         from sceneshift.study.closing import close_study
 
         close_study(study, plan, ledger, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
-    except BaseException:
+    except Exception:
         # Nothing is left RUNNING in MLflow; the ledger has what there is, and --resume goes on.
+        if ledger.is_worth_keeping:
+            mirror.close("FAILED")
+        else:
+            mirror.forget()
+        raise
+    except BaseException:
         mirror.close("FAILED")
         raise
     return 0
@@ -158,8 +175,12 @@ def _search(
             on_hang=lambda: end_process(f"error: {stop.reason}", go_on_with(command), 2),
         )
 
+    finished = sum(record.is_finished for record in ledger.records())
+
     def tell(record: TrialRecord) -> None:
-        line = progress_line(record, num_samples=profile.num_samples, epochs=profile.epochs)
+        nonlocal finished
+        finished += 1
+        line = progress_line(record, finished=finished, num_samples=profile.num_samples, epochs=profile.epochs)
         print(line, flush=True)
 
     with interrupts.diverted(lambda: stop.request(INTERRUPTED)):
@@ -182,16 +203,31 @@ def _no_winner(study: PreparedStudy, records: Sequence[TrialRecord], *, out_of_t
 
 
 def create_ledger(study: PreparedStudy) -> Ledger:
-    """Create the ledger of a new study."""
-    return Ledger.create(
-        study.ledger_path,
-        name=study.name,
-        seed=study.arguments.seed,
-        profile=study.profile,
-        settings=study.settings(),
-        origin=study.origin(),
-        first_params=study.space.enqueued(study.profile)[: study.profile.num_samples],
-    )
+    """Create the directory and the ledger of a new study; where that fails, nothing is left of it.
+
+    Raises:
+        StudyError: Another command has just taken the name.
+        StorageError: They can't be written.
+    """
+    try:
+        study.directory.mkdir(parents=True)
+    except FileExistsError as error:
+        raise StudyError(f"a study {study.name!r} exists at {study.directory}; choose another name.") from error
+    except OSError as error:
+        raise StorageError(f"{study.directory} can't be made ({first_line(error)}).") from error
+    try:
+        return Ledger.create(
+            study.ledger_path,
+            name=study.name,
+            seed=study.arguments.seed,
+            profile=study.profile,
+            settings=study.settings(),
+            origin=study.origin(),
+            first_params=study.space.enqueued(study.profile)[: study.profile.num_samples],
+        )
+    except BaseException:
+        shutil.rmtree(study.directory, ignore_errors=True)
+        raise
 
 
 def reopen_ledger(study: PreparedStudy) -> Ledger:

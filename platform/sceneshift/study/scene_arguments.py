@@ -1,10 +1,11 @@
 """The command line of the scenes script. Imports nothing heavy, so that ``--help`` answers at once."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tyro
 
+from sceneshift.study.command_line import read_arguments
 from sceneshift.study.simulate_arguments import Simulate
 
 
@@ -123,5 +124,5 @@ SceneCommand = (
 
 def read_scene_command(description: str) -> SceneCommand:
     """Read the scenes script's command line; tyro prints help or the error and exits where that is due."""
-    command: SceneCommand = tyro.cli(SceneCommand, description=description)
+    command: SceneCommand = read_arguments(cast(Any, SceneCommand), description)  # a union is no class
     return command

@@ -3,6 +3,7 @@
 Shape letters: H rows, W columns, C bands, K classes.
 """
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from sceneshift.scenes import indian_pines
 from sceneshift.scenes.catalogue import find_files, load_both_labelled, load_scene
 from sceneshift.scenes.catalogue_file import open_catalogue
 from sceneshift.scenes.entries import FilePairEntry, SceneEntry
-from sceneshift.scenes.file_access import sha256_of
+from sceneshift.scenes.file_access import expanded, replacing, sha256_of, writable
 from sceneshift.scenes.files import array_shapes, read_array, read_description
 from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
@@ -32,7 +33,7 @@ from sceneshift.study.scene_gap import measure_gap, render_gap
 from sceneshift.study.simulate_arguments import Simulate
 from sceneshift.study.simulate_commands import simulate_to_folder
 
-_STORED = ".arrow"
+_STORED, _PICTURE = ".arrow", (".png",)
 
 #: Most different whole numbers an array of two dimensions may have to be told as a label map.
 _MOST_CLASSES = 100
@@ -59,10 +60,7 @@ def run_command(command: SceneCommand) -> int:
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
-            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
-            path = Path(command.out or f"{scene.name.replace('/', '-')}.png")
-            draw_scene(path, scene)
-            print(f"wrote {path}" + ("" if scene.unit is None else f"; the numbers are {scene.unit}"))
+            print(f"wrote {show_scene(command)}")
         case Pair():
             source, target = load_both_labelled(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
@@ -249,10 +247,10 @@ def import_scene(command: Import) -> str:
         InvalidInputError: The name doesn't end in .arrow, the file is there already, or the scene can't be read.
         MissingDataError: A file isn't there.
     """
-    out = Path(command.out)
+    out = expanded(command.out)
     if out.suffix != _STORED:
         raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
-    if out.exists():
+    if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
     scene = read_scene(
         command.file,
@@ -266,6 +264,27 @@ def import_scene(command: Import) -> str:
     height, width = scene.shape
     counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
     return f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
+
+
+def show_scene(command: Show) -> Path:
+    """Draw a scene; returns the picture.
+
+    Raises:
+        InvalidInputError: The picture's name doesn't end in .png, it can't be written, or the scene can't be read.
+        MissingDataError: A file isn't there, or the picture's folder.
+    """
+    if command.out is not None:
+        writable(command.out, _PICTURE)  # before a large scene is read
+    scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
+    path = writable(command.out or f"{scene.name.replace('/', '-')}.png", _PICTURE)
+    try:
+        with replacing(path) as temporary:
+            draw_scene(temporary, scene)
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} can't be written ({first_line(error)}). Make room, or name another file by --out."
+        ) from error
+    return path
 
 
 def find_scene(name: str, data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:

@@ -5,6 +5,7 @@ Shape letters: H rows, W columns, C bands, R materials.
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -15,6 +16,7 @@ import numpy as np
 
 from sceneshift.errors import InvalidInputError, first_line, nearest_name
 from sceneshift.report.scene_pictures import draw_scene
+from sceneshift.scenes.file_access import expanded
 from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.simulation.library import EndmemberLibrary
@@ -48,8 +50,8 @@ def simulate_to_folder(command: Simulate, scene: Scene | None) -> list[str]:
         InvalidInputError: A setting is wrong, the folder is there already, or can't be written.
         MissingDataError: The library file isn't there.
     """
-    out = Path(command.out).expanduser()
-    if out.exists():
+    out = expanded(command.out)
+    if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
     if command.name in (*SCENES, *PAIRS, *EMBEDDED_PAIRS):
         raise InvalidInputError(f"--name {command.name}: a published scene or pair is called so. Give another name.")
@@ -215,10 +217,11 @@ def _described(pair: SimulatedPair, command: Simulate, out: Path) -> list[str]:
         )
         if lacking := [n for n, c in zip(scene.class_names, scene.class_counts, strict=True) if c == 0]:
             lines.append(f"        NO labelled pixel of {', '.join(lacking)}: take a larger --size or a smaller --area")
+    train = ["python", "experiments/train.py", "--method", "s2amsnet"]
     return [
         *lines,
         *pair.scene_pair().notes,
         f"wrote {out}: {', '.join(sorted(path.name for path in out.iterdir()))}",
         "Train on it with:",
-        f"  python experiments/train.py --method s2amsnet --pair {command.name} --catalogue {out / 'scenes.toml'}",
+        f"  {shlex.join([*train, '--pair', command.name, '--catalogue', str(out / 'scenes.toml')])}",
     ]

@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sceneshift.errors import SceneshiftError, StorageError, first_line
+from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
 from sceneshift.study.arguments import resume_command
 from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, go_on_with
 from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES, TrainArgs, read_train_command_line
@@ -28,8 +28,8 @@ def main(description: str) -> int:
             if arguments.from_run is not None:
                 from sceneshift.study.repeat import repeat
 
-                return repeat(arguments, begins=begun.append)
-            return train_one(arguments, begins=begun.append)
+                return repeat(arguments, begun=begun)
+            return train_one(arguments, begun=begun)
         except StorageError as error:
             print(f"error: {error}{how_to_go_on()}", file=sys.stderr)
             return 2
@@ -41,12 +41,12 @@ def main(description: str) -> int:
             return INTERRUPTED_STATUS
 
 
-def train_one(arguments: TrainArgs, *, begins: Callable[[str], None], original: "OriginalRun | None" = None) -> int:
+def train_one(arguments: TrainArgs, *, begun: list[str], original: "OriginalRun | None" = None) -> int:
     """Train, map and score one network.
 
     Args:
         arguments: The command line.
-        begins: Told the run's name when there is something to go on with.
+        begun: Holds the run's name while there is something to go on with.
         original: The run this is run again from.
 
     Returns:
@@ -78,6 +78,7 @@ def train_one(arguments: TrainArgs, *, begins: Callable[[str], None], original: 
     print("\n".join(training.announcement()), flush=True)
 
     from sceneshift.search.agreement import change_warning
+    from sceneshift.study.run_record import JOURNAL, give_back
     from sceneshift.study.train_closing import close_training
     from sceneshift.study.train_workers import train_network
     from sceneshift.tracking.training_run import TrainingRun
@@ -85,19 +86,24 @@ def train_one(arguments: TrainArgs, *, begins: Callable[[str], None], original: 
 
     backend.connect()
     record = training.open_directory(tracking=backend.uri)
-    begins(training.name)
+    begun.append(training.name)
     if record.changes:
         print(f"\n{change_warning(f'run {training.name!r}', list(record.changes))}", flush=True)
-    mlflow_run = TrainingRun(
-        backend,
-        experiment=arguments.experiment_name,
-        name=training.name,
-        tags=tags,
-        params={key: value for key, value in training.settings().items() if key != "config"}
-        | training.settings()["config"],
-        journal=training.directory / "epochs.jsonl",
-        began_at=record.tracking if arguments.resume else None,
-    )
+    try:
+        mlflow_run = TrainingRun(
+            backend,
+            experiment=arguments.experiment_name,
+            name=training.name,
+            tags=tags,
+            params={key: value for key, value in training.settings().items() if key != "config"}
+            | training.settings()["config"],
+            journal=training.directory / JOURNAL,
+            began_at=record.tracking if arguments.resume else None,
+        )
+    except StudyError:
+        if not arguments.resume and give_back(training.directory):
+            begun.clear()
+        raise
     if record.changes:
         mlflow_run.tag(CHANGES_TAG, "; ".join(record.changes))
     progress = _Progress(training.plan.epochs)
@@ -120,7 +126,11 @@ def train_one(arguments: TrainArgs, *, begins: Callable[[str], None], original: 
         mlflow_run.close("KILLED")
         return INTERRUPTED_STATUS
     except BaseException as error:
-        mlflow_run.close("FAILED")
+        if not arguments.resume and give_back(training.directory):
+            begun.clear()
+            mlflow_run.forget()
+        else:
+            mlflow_run.close("FAILED")
         if isinstance(error, OSError) and not isinstance(error, SceneshiftError):
             raise StorageError(f"{training.directory} can't be written ({first_line(error)}).") from error
         raise

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.study.arguments import check_name, named_split
+from sceneshift.study.command_line import read_arguments
 
 #: Long work tells how far it is after so many seconds.
 SECONDS_BETWEEN_LINES = 5.0
@@ -203,6 +204,4 @@ class TrainArgs:
 
 def read_train_command_line(description: str) -> TrainArgs:
     """Read the training script's command line; tyro prints help or the error and exits where that is due."""
-    import tyro
-
-    return tyro.cli(TrainArgs, description=description)
+    return read_arguments(TrainArgs, description)

@@ -1,6 +1,6 @@
-"""Closing a training: the target, or the test side of a scene, is looked at once, after the last epoch.
+"""Closing a training: the network of the last epoch is scored on the target, or on the test side of the scene.
 
-Beside :mod:`sceneshift.study.closing` this is the only module that opens the door to target labels (a test holds that).
+``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.scenes.target`.
 """
 
 import csv
@@ -36,7 +36,7 @@ from sceneshift.scores import Scores
 from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES
-from sceneshift.study.train_preparation import PreparedTraining, training_counts
+from sceneshift.study.train_preparation import LAST_EPOCH, PreparedTraining, training_counts
 from sceneshift.study.unmixing import (
     class_means,
     find_endmembers,
@@ -143,7 +143,7 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     summary = {
         "run": training.name,
         "settings": training.settings(),
-        "selection": "last epoch; no test label read before",
+        "selection": LAST_EPOCH,
         "verdict": verdict.as_dict(),
         "scores": rows,
         "floors": [describe_floor(floor) for floor in floors],
@@ -266,7 +266,7 @@ def _log_model(
         "split": training.split_name,
         **separation_tags(training.separation()),
         "epochs": str(plan.epochs),
-        SELECTION_TAG: "last epoch",
+        SELECTION_TAG: LAST_EPOCH,
         PAIR_TAG: training.pair.name,
         "target.oa": f"{scores.oa:.4f}",
         "target.aa": f"{scores.aa:.4f}",
@@ -291,7 +291,7 @@ def _log_model(
     TrainedOn.of(training.recipe, training.source, source_hash=hashes["source"]).save(client, run_id)
     text = version_description(
         verdict=verdict.sentence,
-        selection="none, the last epoch of one training",
+        selection=LAST_EPOCH,
         profile="training",
         validation=validation,
         target=scores.as_dict(),

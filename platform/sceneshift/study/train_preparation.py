@@ -38,6 +38,9 @@ from sceneshift.training.precision import check_precision
 #: Share of each class's pixels that train within one scene, where the command line says nothing.
 IN_SCENE_FRACTION = 0.1
 
+#: What chose the network that a training keeps.
+LAST_EPOCH = "none, the last epoch of one training"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedTraining:
@@ -125,7 +128,7 @@ class PreparedTraining:
             "trained_on": self.pair.name,
             "split": self.split_name,
             "seed": str(self.plan.seed),
-            "selection": "last epoch; no test label read before",
+            "selection": LAST_EPOCH,
             "split.hash": self.source.split.content_hash,
             **({} if test is None else {"test_split.hash": test.content_hash}),
             "source.hash": self.source.scene.content_hash,

@@ -1,6 +1,7 @@
 """Where MLflow keeps its records: the server ``MLFLOW_TRACKING_URI`` names, or a SQLite file of our own."""
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,8 +157,8 @@ class TrackingBackend:
         """The command that opens the MLflow UI on this backend."""
         if self.artifact_root is None:
             return f"(the MLflow server at {self.uri} is the UI)"
-        mlflow_ui = f"{sys.executable} -m mlflow ui --backend-store-uri {self.uri} --host {UI_HOST} --port {UI_PORT}"
-        return f"MLFLOW_DISABLE_TELEMETRY=true {mlflow_ui}"
+        words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", self.uri]
+        return f"MLFLOW_DISABLE_TELEMETRY=true {shlex.join([*words, '--host', UI_HOST, '--port', str(UI_PORT)])}"
 
     def study_link(self, experiment_id: str, run_id: str) -> str:
         """A link straight to a study's run."""

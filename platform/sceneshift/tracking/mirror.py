@@ -5,6 +5,7 @@ every few seconds. When MLflow fails, the search goes on, one warning is given, 
 time; :meth:`StudyMirror.catch_up` writes what is still missing when the study closes.
 """
 
+import contextlib
 import json
 import logging
 import threading
@@ -56,12 +57,15 @@ class _Child:
 
 
 def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
-    """Refuse a name that MLflow already has an experiment of.
+    """Refuse a name that MLflow already has an experiment of, but for one that a failed start has left without a run.
 
     Raises:
         StudyError: It has.
     """
-    if client.get_experiment_by_name(name) is not None:
+    found = client.get_experiment_by_name(name)
+    if found is not None and (
+        found.lifecycle_stage == "deleted" or client.search_runs([found.experiment_id], max_results=1)
+    ):
         raise StudyError(
             f"MLflow at {client.tracking_uri} knows an experiment {name!r}, of which there is no study in this "
             "--storage-path. Give the storage path it was made with and --resume, or another --experiment-name."
@@ -80,7 +84,7 @@ class StudyMirror:
         observed: The targets, on the parent alone: no trial is handed one.
 
     Raises:
-        StudyError: MLflow can't be reached, or the study's experiment was deleted there.
+        StudyError: MLflow can't be reached or told, or the study's experiment was deleted there.
     """
 
     def __init__(
@@ -97,10 +101,18 @@ class StudyMirror:
         self._client: MlflowClient = backend.connect()
         self._tags = dict(tags)
         self._training = list(training)
-        self.experiment_id = backend.open_experiment(self._client, study_name)
-        self.run_id = self._open_parent(study_name, params, observed)
-        self._children = self._find_children()
-        self._host = HostMetrics(int(self._client.get_run(self.run_id).info.start_time))
+        try:
+            self.experiment_id = backend.open_experiment(self._client, study_name)
+            self.run_id = self._open_parent(study_name, params, observed)
+            self._children = self._find_children()
+            self._host = HostMetrics(int(self._client.get_run(self.run_id).info.start_time))
+        except StudyError:
+            raise
+        except Exception as error:  # whatever MLflow or its server raises
+            raise StudyError(
+                f"MLflow at {backend.uri} could not open the study {study_name!r} ({first_line(error)}); no trial "
+                "was begun. When it is back, give the same command again."
+            ) from error
         self._broken = False
         self._lock = threading.Lock()
         self._waiting: dict[int, TrialRecord] = {}
@@ -177,6 +189,14 @@ class StudyMirror:
         except Exception as error:
             self._warn(error)
 
+    def forget(self) -> None:
+        """Delete the parent run of a study in which no trial began, so that its name is free; a fault is told."""
+        self._end_thread()
+        try:
+            self._client.delete_run(self.run_id)
+        except Exception as error:
+            self._warn(error)
+
     def _open_parent(self, name: str, params: Mapping[str, Any], observed: "Sequence[DatasetInput]") -> str:
         found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")
         if found:
@@ -186,11 +206,16 @@ class StudyMirror:
         tags = {**self._tags, STUDY_TAG: "parent"}
         run = self._client.create_run(self.experiment_id, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
-        for key, value in params.items():
-            self._client.log_param(run_id, key, value)
-        if inputs := [*self._training, *observed]:
-            self._client.log_inputs(run_id, inputs)
-        self.arrange_trials(TRIAL_COLUMNS)
+        try:
+            for key, value in params.items():
+                self._client.log_param(run_id, key, value)
+            if inputs := [*self._training, *observed]:
+                self._client.log_inputs(run_id, inputs)
+            self.arrange_trials(TRIAL_COLUMNS)
+        except Exception:
+            with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
+                self._client.delete_run(run_id)
+            raise
         return run_id
 
     def _find_children(self) -> dict[int, _Child]:

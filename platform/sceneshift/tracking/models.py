@@ -171,7 +171,7 @@ def _registered(uri: str) -> str:
         for name, aliases in names.items()
         for alias, number in aliases.items()
     ] or [f"models:/{name}/1" for name in names]
-    return f"Registered{nearest_name(asked, names).replace('; did', ' (did').replace('?', '?)')}: {', '.join(known)}."
+    return f"Registered{nearest_name(asked, names)}: {', '.join(known)}."
 
 
 def _signature() -> Any:  # noqa: ANN401 - mlflow has no types

@@ -4,6 +4,7 @@ Every epoch is on disk as well, in a journal. When MLflow fails in the middle, t
 given, and what is missing is written at the end, or when the training is resumed.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ class TrainingRun:
         except Exception as error:  # whatever MLflow or its server raises
             raise StudyError(
                 f"MLflow at {backend.uri} could not open the run {name!r} ({first_line(error)}); nothing was trained. "
-                "When it is back, begin again with --resume."
+                "When it is back, give the same command again."
             ) from error
         self._journal = EpochJournal(journal)
         # What MLflow did not hear of before the training was cut.
@@ -131,6 +132,13 @@ class TrainingRun:
         except Exception as error:
             self._warn(error)
 
+    def forget(self) -> None:
+        """Delete the run, of which nothing was trained, so that its name is free; a fault of MLflow is told."""
+        try:
+            self.client.delete_run(self.run_id)
+        except Exception as error:
+            self._warn(error)
+
     def link(self) -> str:
         """A link to the run in the MLflow UI."""
         return self.backend.study_link(self.experiment_id, self.run_id)
@@ -191,5 +199,10 @@ class TrainingRun:
             )
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _RUN_TAG: name})
         run_id = str(run.info.run_id)
-        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        try:
+            self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        except Exception:
+            with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
+                self.client.delete_run(run_id)
+            raise
         return run_id, 0

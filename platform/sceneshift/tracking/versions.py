@@ -1,6 +1,7 @@
 """Whether an MLflow is of a version that can be talked to, and what to do where it is not."""
 
 import re
+import shlex
 import urllib.request
 from importlib.metadata import version
 
@@ -46,7 +47,7 @@ def schema_in_words(uri: str, error: BaseException) -> str | None:
     if theirs in _known_revisions():
         return (
             f"the MLflow database {uri} was made by an older MLflow than {ours} (its schema is {theirs}, expected "
-            f"{expected}). Copy it, then run: mlflow db upgrade {uri}"
+            f"{expected}). Copy it, then run: {shlex.join(['mlflow', 'db', 'upgrade', uri])}"
         )
     return (
         f"the MLflow database {uri} was made by a newer MLflow than {ours} (its schema, {theirs}, is not known here). "

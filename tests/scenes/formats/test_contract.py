@@ -318,7 +318,7 @@ def test_no_class_numbers_and_an_unknown_format_are_told(tmp_path: Path, scene: 
             export_labels(labels, tmp_path / "a.npz", "npz")
     with pytest.raises(InvalidInputError, match="labels up to 3 for 1 class names"):
         export_labels(np.full((3, 3), 3), tmp_path / "a.npz", "npz", class_names=("soil",))
-    with pytest.raises(InvalidInputError, match=r"format 'geotif'; did you mean 'geotiff'\?"):
+    with pytest.raises(InvalidInputError, match=r"format 'geotif'.*did you mean 'geotiff'\?"):
         export_scene(scene, tmp_path / "a.tif", "geotif")
 
 

@@ -60,7 +60,7 @@ def test_scaling_and_perturbation_change_each_pixel_s_endmembers() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mixing(model="fann"), r"model = 'fann'; did you mean 'fan'\?; expected one of linear, fan, gbm"),
+        (lambda: Mixing(model="fann"), r"model = 'fann'.*did you mean 'fan'\?\); expected one of linear, fan, gbm"),
         (lambda: Mixing(gamma=1.5), r"mixing: gamma = 1.5; expected a number from 0 to 1"),
         (lambda: Variability(scaling=-0.1), r"variability: scaling = -0.1; expected a number from 0 to 1"),
         (lambda: Variability(perturbation=float("nan")), "perturbation = nan; expected a number from 0 to 10"),

@@ -8,6 +8,7 @@ Shape letters: H rows, W columns, C bands.
 
 import logging
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,9 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - spectral has no types
     # Asked before spectral opens it, which leaves a broken object behind where it may not.
     for data in (path.with_suffix(suffix) for suffix in _DATA_SUFFIXES):
         if data.is_file() and not os.access(data, os.R_OK):
-            raise InvalidInputError(f"{data}, the numbers of {path}: no permission to read it; try `chmod u+r {data}`.")
+            raise InvalidInputError(
+                f"{data}, the numbers of {path}: no permission to read it; try `chmod u+r {shlex.quote(str(data))}`."
+            )
     return geo_package("spectral.io.envi").open(str(path))
 
 

@@ -5,6 +5,7 @@ Shape letters: H rows, W columns, C bands, R materials, Q variations a material.
 
 import csv
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line
+from sceneshift.scenes.file_access import expanded
 from sceneshift.scenes.files import array_shapes, read_array
 from sceneshift.scenes.scene import Scene
 from sceneshift.scenes.simulation.checks import check_count, check_positive, check_within
@@ -148,8 +150,8 @@ class EndmemberLibrary:
             InvalidInputError: It can't be read, has no wavelength column or fewer than two materials, or columns
                 that are no numbers or of different length.
         """
-        location = Path(path).expanduser()
-        if not location.exists():
+        location = expanded(path)
+        if not os.path.exists(location):
             raise MissingDataError(f"there is no file {location}; check the path, or put the file there.")
         if location.is_dir() or location.suffix.lower() not in (".csv", ".npz"):
             got = "a folder" if location.is_dir() else f"{location.suffix or 'no ending'!r}"

@@ -1,0 +1,31 @@
+"""The pictures of a search: what stands at their axes."""
+
+import pytest
+from matplotlib.figure import Figure
+
+from sceneshift.report import search_pictures
+from sceneshift.report.study_record import StudyRecord
+
+
+@pytest.fixture
+def record(make_study) -> StudyRecord:
+    return StudyRecord.read(make_study())
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, draw, *arguments) -> Figure:
+    figures: list[Figure] = []
+    monkeypatch.setattr(search_pictures, "paint", lambda figure, *, alt: figures.append(figure))
+    draw(*arguments)
+    (figure,) = figures
+    return figure
+
+
+@pytest.mark.parametrize(("draw", "axis"), [("draw_history", "xaxis"), ("draw_timeline", "yaxis")])
+def test_trials_have_their_own_numbers_at_the_axis(monkeypatch, record, draw: str, axis: str) -> None:
+    figure = drawn(monkeypatch, getattr(search_pictures, draw), record.study)
+    ticks = getattr(figure.axes[0], axis)
+    places = ticks.get_majorticklocs()
+    told = dict(zip(places, ticks.get_major_formatter().format_ticks(places), strict=True))
+    assert told[0] == "0"
+    assert told[1] == "1"
+    assert all(float(text) == place for place, text in told.items() if place >= 0)

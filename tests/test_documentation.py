@@ -1,0 +1,372 @@
+"""README and docs say what the code does: their blocks run or are read, their commands, flags and paths exist."""
+
+import ast
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.scenes.catalogue import load_pair
+from sceneshift.scenes.catalogue_file import read_catalogue
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.study.arguments import TuneArgs, read_command_line
+from sceneshift.study.predict_arguments import PredictArgs, read_predict_command_line
+from sceneshift.study.promote_arguments import PromoteArgs, read_promote_command_line
+from sceneshift.study.report_arguments import ReportArgs, read_report_command_line
+from sceneshift.study.scene_arguments import SceneCommand, read_scene_command
+from sceneshift.study.simulate_arguments import Simulate
+from sceneshift.study.train_arguments import TrainArgs, read_train_command_line
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.tracking.models import log_and_register
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: What is printed and not typed, by page and section: nothing can be run there.
+PRINTED = {
+    ("README.md", "The main job"): "tables of a whole search, of minutes and of one machine",
+    ("README.md", "Where things live"): "a drawing of the folders",
+    ("docs/mlflow.md", "Champion, candidate, previous champion"): "a screen of promote.py after a whole search",
+    ("docs/s2vnet.md", "Memory"): "lines of a benchmark of a quarter of an hour",
+}
+
+#: Programs of others, whose flags are not ours to check; a shell must be able to read the line all the same.
+FOREIGN = {"aws", "cat", "curl", "export", "mlflow", "pip", "python3.11", "ray", "source"}
+
+#: Flags of others that stand in the text.
+FOREIGN_FLAGS = {
+    *("--tmux", "--dashboard-host"),  # ray
+    *("--artifacts-destination", "--backend-store-uri"),  # mlflow
+    *("--dataset", "--flag_test", "--patches"),  # the authors' demo.py
+    *("--patch_size", "--source_name", "--target_name", "--training_sample_ratio"),  # the authors' main.py
+}
+
+#: How each script reads its command line.
+READERS: dict[str, Callable[[str], Any]] = {
+    "experiments/predict.py": read_predict_command_line,
+    "experiments/promote.py": read_promote_command_line,
+    "experiments/report.py": read_report_command_line,
+    "experiments/scenes.py": read_scene_command,
+    "experiments/train.py": read_train_command_line,
+    "experiments/tune_s2amsnet.py": read_command_line,
+    "experiments/tune_s2vnet.py": read_command_line,
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    section: str
+    language: str
+    text: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page."""
+    section, language, text, begun = "", None, [], 0
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("```"):
+            if language is None:
+                language, text, begun = line.removeprefix("```").strip(), [], number
+            else:
+                yield Block(page_name(page), section, language, "\n".join(text) + "\n", begun)
+                language = None
+        elif language is not None:
+            text.append(line)
+        elif line.startswith("#"):
+            section = line.lstrip("#").strip()
+    assert language is None, f"{page}: a block is not closed"
+
+
+def prose_of(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def code_spans(page: Path) -> list[str]:
+    """What stands between single backticks, line breaks taken for spaces."""
+    return [re.sub(r"\s+", " ", span) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose_of(page))]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def written_in(*languages: str) -> list[Any]:
+    return [pytest.param(block, id=block.place) for block in BLOCKS if block.language in languages]
+
+
+def test_every_block_says_what_it_is_written_in() -> None:
+    assert {block.language for block in BLOCKS} <= {"bash", "python", "text", "toml", "yaml"}
+    assert len(BLOCKS) > 20
+
+
+def test_what_can_t_be_run_is_listed_with_its_reason() -> None:
+    assert {(block.page, block.section) for block in BLOCKS if block.language == "text"} == set(PRINTED)
+
+
+@pytest.mark.parametrize("block", written_in("toml"))
+def test_a_catalogue_is_one(block: Block, tmp_path: Path) -> None:
+    assert {"scenes", "pairs"} & tomllib.loads(block.text).keys(), f"{block.place}: no catalogue; say how to check it"
+    (tmp_path / "scenes.toml").write_text(block.text)
+    catalogue = read_catalogue(tmp_path / "scenes.toml")
+    assert catalogue.scenes
+    assert catalogue.pairs
+
+
+def test_yaml_can_be_read() -> None:
+    for block in BLOCKS:
+        if block.language == "yaml":
+            assert yaml.safe_load(block.text) is not None, block.place
+
+
+# Python
+
+
+def run_python(code: str, folder: Path) -> str:
+    """Run code in a Python of its own; returns what it printed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    script = folder / "block.py"
+    script.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """A folder whose results/ hold the champion of which README speaks, untrained."""
+    source = load_pair("west-east").source
+    backend = TrackingBackend(
+        uri=f"sqlite:///{tmp_path}/results/mlflow.db", artifact_root=tmp_path / "results" / "mlartifacts"
+    )
+    backend.connect()
+    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    config = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
+    model = log_and_register(
+        mirror.client,
+        run_id=mirror.run_id,
+        alias="champion",
+        classifier=S2AMSnet.build_classifier(config, bands=source.num_bands, classes=source.num_classes),
+        description=ModelDescription.of(
+            method="s2amsnet",
+            config=config,
+            source=source,
+            normalization=Normalization.fit(config.normalization, source.cube),
+        ),
+        tags={},
+    )
+    mirror.close("FINISHED")
+    assert model.uri == "models:/s2amsnet-indian_pines-west@champion"
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", written_in("python"))
+def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if "import mlflow" in block.text:
+        checks = "\ngot = model.predict(cube)\nprint(*cube.shape[:2], *got.shape, got.min(), got.max())\n"
+        told = run_python(block.text + checks, request.getfixturevalue("registry")).split()
+        height, width, rows, columns, least, most = map(int, told)
+        assert (rows, columns) == (height, width)
+        assert 1 <= least <= most <= 5
+    else:
+        checks = "\nimport sys\nprint(sorted({'ray', 'mlflow', 'optuna'} & sys.modules.keys()))\n"
+        assert run_python(block.text + checks, tmp_path).splitlines()[-1] == "[]"
+
+
+# Shell
+
+
+def logical_lines(text: str) -> list[str]:
+    """Commands one a line: continuations joined, here-documents left out."""
+    text = re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def commands_in(line: str) -> list[list[str]]:
+    """The words of each command of a line; comments and settings of the environment are left out."""
+    commands: list[list[str]] = [[]]
+    for word in shlex.split(line, comments=True):
+        if word in ("&&", ";", "|") or word.endswith(";"):
+            commands[-1] += [word.rstrip(";")] if word.endswith(";") and word != ";" else []
+            commands.append([])
+        elif commands[-1] or not re.fullmatch(r"[A-Z_]+=.*", word, flags=re.DOTALL):
+            commands[-1].append(word)
+    return [command for command in commands if command]
+
+
+def check_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a command could not be given as it stands."""
+    program, *rest = words
+    if program in ("python", ".venv/bin/python") and rest[:1] != ["-m"]:
+        check_script(rest[0], rest[1:], monkeypatch)
+    elif program == "make":
+        check_make(rest, monkeypatch)
+    elif program == "pytest":
+        assert all((ROOT / word).exists() for word in rest if not word.startswith("-")), words
+    elif program != "python":
+        assert program in FOREIGN, f"{program}: is it a program of others? Add it to FOREIGN."
+    for word in rest:  # ray exec hands a whole command on
+        if " && python " in word:
+            check_command(commands_in(word)[-1], monkeypatch)
+
+
+def check_script(script: str, words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (ROOT / script).is_file(), f"there is no {script}"
+    if script not in READERS:
+        assert flags_in(words) <= flags_of_source(ROOT / script), f"{script} {shlex.join(words)}"
+        return
+    monkeypatch.setattr(sys, "argv", [script, *words])
+    try:
+        READERS[script]("")
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise AssertionError(f"{script} {shlex.join(words)}: its command line can't be read") from error
+
+
+def check_make(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "STORAGE", "ARGS")}
+    done = subprocess.run(["make", "-n", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"make {shlex.join(words)}: {done.stderr}"
+    for line in done.stdout.splitlines():  # what ARGS are handed to
+        if line.startswith(".venv/bin/python ") and " -m " not in line:
+            check_command(shlex.split(line), monkeypatch)
+
+
+def flags_in(words: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words if word.startswith("--")}
+
+
+def flags_of_source(path: Path) -> set[str]:
+    """The flags of a benchmark or a test's script: of its dataclass ``Args``, or of its argparse."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.ClassDef(name="Args", body=body):
+                fields = [item.target.id for item in body if isinstance(item, ast.AnnAssign)]
+                found |= {flag_of(field) for field in fields}
+            case ast.Call(func=ast.Attribute(attr="add_argument"), args=[ast.Constant(value=str(flag)), *_]):
+                found.add(flag)
+    return found
+
+
+def flag_of(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def flags_of(kind: Any) -> set[str]:
+    """The flags of a dataclass of arguments, or of a script's commands."""
+    commands = [get_args(command)[0] for command in get_args(kind)] or [kind]
+    return {flag_of(name) for command in commands for name in command.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("block", written_in("bash"))
+def test_a_shell_reads_it(block: Block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+#: Commands of several lines that set up machines of others; a shell reads them, and that is all that can be checked.
+SCRIPTS = {"docs/cluster.md": "Before the first time"}
+
+
+@pytest.mark.parametrize("block", written_in("bash"))
+def test_its_commands_exist_with_their_flags(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    if SCRIPTS.get(block.page) == block.section:
+        assert "experiments/" not in block.text
+        return
+    for line in logical_lines(block.text):
+        for words in commands_in(line):
+            check_command(words, monkeypatch)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_commands_in_the_text_exist_with_their_flags(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for span in code_spans(page):
+        if re.match(r"python \S+\.py|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip ", span):
+            for words in commands_in(span.replace("\\|", "|")):
+                check_command(words, monkeypatch)
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.name)
+def test_the_commands_a_script_begins_with_can_be_given(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    given = [words for line in logical_lines(described) if "python " in line for words in commands_in(line)]
+    assert given
+    for words in given:
+        check_command(words, monkeypatch)
+
+
+# Flags, names and paths
+
+
+def known_flags() -> set[str]:
+    kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand)
+    others = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/chaos/chaos.py", ROOT / "tests/scenes/fuzzing.py"]
+    return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, others))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_flag_in_the_text_is_one(page: Path) -> None:
+    named = {flag for span in code_spans(page) for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", span)}
+    assert named - known_flags() - FOREIGN_FLAGS == set()
+
+
+@pytest.mark.parametrize(("page", "kind"), [("README.md", TuneArgs), ("docs/simulation.md", Simulate)])
+def test_a_table_of_flags_has_flags_of_its_script(page: str, kind: type) -> None:
+    (table,) = re.findall(r"^\| flag \|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
+    named = set(re.findall(r"`(--[a-z-]+)", "\n".join(row.split("|")[1] for row in table.splitlines())))
+    assert len(named) > 10
+    assert named <= flags_of(kind)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_and_files_that_are_named_are_there(page: Path) -> None:
+    linked = re.findall(r"\]\(([^)#:]+)\)", prose_of(page))
+    assert [link for link in linked if not (page.parent / link).exists()] == []
+    named = {span for span in code_spans(page) if re.fullmatch(r"[\w.-]+(/[\w.-]+)+\.(py|jsonl?|md)", span)}
+    written_by_a_run = {name for name in named if name.startswith("report/") and not name.endswith(".py")}
+    places = (ROOT, ROOT / "platform" / "sceneshift")
+    lost = {name for name in named - written_by_a_run if not any((place / name).exists() for place in places)}
+    assert lost == set()
+
+
+def test_a_flag_that_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (
+        ["python", "experiments/train.py", "--method", "s2vnet", "--scene", "indian_pines", "--no-such-flag"],
+        ["python", "experiments/no_such_script.py"],
+        ["python", "benchmarks/speed.py", "--no-such-flag", "3"],
+        ["make", "no-such-target"],
+        ["make", "bench", "ARGS=--no-such-flag 3"],
+        ["ray", "exec", "cluster.yaml", "cd x && python experiments/tune_s2vnet.py --no-such-flag"],
+        ["no-such-program"],
+    ):
+        with pytest.raises(AssertionError):
+            check_command(words, monkeypatch)
