@@ -60,7 +60,8 @@ def run_command(command: SceneCommand) -> int:
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
-            print(f"wrote {show_scene(command)}")
+            path, unit = show_scene(command)
+            print(f"wrote {path}" + ("" if unit is None else f"; the numbers are {unit}"))
         case Pair():
             source, target = load_both_labelled(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
@@ -266,8 +267,8 @@ def import_scene(command: Import) -> str:
     return f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
 
 
-def show_scene(command: Show) -> Path:
-    """Draw a scene; returns the picture.
+def show_scene(command: Show) -> tuple[Path, str | None]:
+    """Draw a scene; returns the picture and the scene's unit.
 
     Raises:
         InvalidInputError: The picture's name doesn't end in .png, it can't be written, or the scene can't be read.
@@ -284,7 +285,7 @@ def show_scene(command: Show) -> Path:
         raise InvalidInputError(
             f"{path} can't be written ({first_line(error)}). Make room, or name another file by --out."
         ) from error
-    return path
+    return path, scene.unit
 
 
 def find_scene(name: str, data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
