@@ -54,9 +54,10 @@ DEFAULTS: dict[str, Any] = {
 #: figures of those pairs should know it.
 _SHORT: dict[str, Any] = {
     "patch_size": 5,
-    "batch_size": 64,
+    "batch_size": 32,
     "lr": 1e-3,
     "init_std": 0.05,
+    "lambda_mi_on": False,
     "lambda_src_on": True,
     "noise_scale": 0.1,
     "average_from": 0.5,
@@ -67,13 +68,14 @@ PROFILES = (
         name="laptop",
         description="two CPU cores, eight minutes: small patches, a narrow width, few pixels, as many epochs as fit",
         epochs=24,
-        least_epochs=6,
-        num_samples=10,
-        time_budget_s=300,
+        least_epochs=8,
+        num_samples=8,
+        time_budget_s=330,
         pixels_per_class=100,
         limits={
             "patch_size": (5, 7),
             "batch_size": (32, 64),
+            "lr": (3e-4, 5e-3),
             "width": (32, 32),
             "generator_channels": (8, 8),
         },
@@ -81,10 +83,10 @@ PROFILES = (
         grace_epochs=8,
         reduction_factor=3,
         first_trials=(
-            {**_SHORT, "normalization": "standardize-per-band", "lambda_mi_on": False},
+            {**_SHORT, "normalization": "minmax-per-band"},
+            {**_SHORT, "normalization": "standardize-per-band"},
             {**_SHORT, "normalization": "l2-then-standardize"},
-            {**_SHORT, "normalization": "standardize-per-band", "batch_size": 32, "lr": 2e-3},
-            {**_SHORT, "normalization": "minmax-per-band", "batch_size": 32, "lr": 2e-3},
+            {**_SHORT, "normalization": "standardize-per-band", "lambda_mi_on": True, "lr": 2e-3},
         ),
     ),
     Profile(

@@ -17,8 +17,8 @@ PROFILE = Profile(
 @pytest.mark.parametrize(
     ("seconds", "at_once", "epochs", "grace"),
     [
-        (5.0, 2, 20, 5),  # 600 s for 6 whole trials: 100 s each
-        (5.0, 1, 10, 2),
+        (5.0, 2, 24, 6),  # 600 s for 5 whole trials: 120 s each
+        (5.0, 1, 12, 3),
         (60.0, 2, 8, 2),
         (0.1, 2, 40, 10),
     ],

@@ -55,7 +55,7 @@ def test_what_the_space_suggests_fits_the_method_and_the_profile(shipped):
     assert {b.width for b in built} == {32}
     assert {b.normalization for b in built} == set(NORMALIZATIONS) - {"none"}
     assert {b.lambda_kl == 0 for b in built} == {True, False}
-    assert all(1e-4 <= b.lr <= 1e-2 and b.lambda_adv == 1 for b in built)
+    assert all(3e-4 <= b.lr <= 5e-3 and b.lambda_adv == 1 for b in built)
 
 
 def test_ranges_are_cut_to_the_limits_before_they_are_asked_for():

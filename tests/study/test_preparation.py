@@ -95,7 +95,7 @@ def test_the_announcement_names_profile_guard_and_separation(prepared):
     text = "\n".join(prepared().announcement())
     assert "profile              laptop" in text
     assert (
-        "10 trials of at most 24 epochs (as many as fit, at least 6), at most 100 training pixels a class, patch <= 7"
+        "8 trials of at most 24 epochs (as many as fit, at least 8), at most 100 training pixels a class, patch <= 7"
         in text
     )
     assert "guard 3 (patch 7: 0 validation pixels inside a training patch" in text
