@@ -1,10 +1,11 @@
 """What trials should hold back to be chosen by, and what trained networks lose by it.
 
-    python benchmarks/holding_back.py --record results/holding_back.jsonl   # trains, resumable
-    python benchmarks/holding_back.py --record results/holding_back.jsonl --table
+    python benchmarks/holding_back.py            # trains what benchmarks/holding_back.jsonl lacks; can be interrupted
+    python benchmarks/holding_back.py --table
 
-For each seed a pool of random configurations of S2AMSnet's space is drawn. On each development pair every configuration
-is trained in four ways, for as many epochs on as many pixels a class:
+For each seed there is a pool of configurations, drawn at random from S2AMSnet's space within patch 5, width 32 and 8
+generator channels (``holding_back_pool.json``, so that another space does not change it). On each development pair
+every configuration is trained in four ways, for as many epochs on as many pixels per class:
 
 - ``blocks``: on the training side of one split by blocks, scored on the other side: what a trial does.
 - ``second``: the same with blocks drawn anew. Together with ``blocks``: a network a fold.
@@ -30,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import torch
 import tyro
 from scipy.stats import spearmanr
@@ -45,24 +45,22 @@ from sceneshift.scenes.split import everything_split
 from sceneshift.scenes.target import open_target
 from sceneshift.scores import Scores
 from sceneshift.search.cluster import ALLOCATOR
-from sceneshift.search.space import ClippedTrial, load_space
 from sceneshift.seeding import derive_seed
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.loop import PairRun, TrainingPlan
 
-SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
+HERE = Path(__file__).parent
 PAIRS = ("west-east", "sw-se")
 WAYS = ("blocks", "second", "rotate", "fields")
 #: Splits in turn of ``rotate``.
 TURN = 4
-LIMITS = {"patch_size": (5, 5), "batch_size": (32, 64), "width": (32, 32), "generator_channels": (8, 8)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Args:
     """How much is trained, and where it is kept."""
 
-    record: Path
+    record: Path = HERE / "holding_back.jsonl"
     """A line of JSON a training; what is in it is not trained again."""
 
     table: bool = False
@@ -87,17 +85,16 @@ class Args:
     """Trainings in this run."""
 
 
-def pool(seed: int, number: int) -> list[dict[str, Any]]:
-    """Random configurations within the limits."""
-    space = load_space(SPACE)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=derive_seed(seed, "pool") % 2**32))
-    return [space.sample(ClippedTrial(study.ask(), LIMITS)) for _ in range(number)]
+def pool(seed: int) -> list[dict[str, Any]]:
+    """A seed's configurations."""
+    drawn: dict[str, list[dict[str, Any]]] = json.loads((HERE / "holding_back_pool.json").read_text())
+    return drawn[str(seed)]
 
 
 def sources(pair_name: str, way: str, args: Args, seed: int) -> Iterator[SourceDomain]:
     """The source with the split, or the splits in turn, of a way."""
     pair = load_pair(NamedPair(name=pair_name))
-    patch = int(max(LIMITS["patch_size"]))
+    patch = 5
     if way == "fields":
         splits = [everything_split(pair.source, patch, seed=derive_seed(seed, "fields", pair_name))]
     else:
@@ -114,8 +111,7 @@ def sources(pair_name: str, way: str, args: Args, seed: int) -> Iterator[SourceD
 def train(job: dict[str, Any], args: Args) -> dict[str, Any]:
     """Train one network one way and score it."""
     torch.set_num_threads(1)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    values = pool(job["seed"], args.configurations)[job["configuration"]]
+    values = pool(job["seed"])[job["configuration"]]
     config = find_method("s2amsnet").config_type.from_mapping(values)
     seed = derive_seed(job["seed"], "training", job["configuration"])
     plan = TrainingPlan(method="s2amsnet", config=config, epochs=args.epochs, seed=seed)
@@ -247,9 +243,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     """What was chosen by each way at equal seconds, and how validation goes with the target."""
     found = pools(rows)
     sizes = ", ".join(str(len(pool)) for pool in found.values())
-    seconds = {way: np.mean([row["seconds"] for row in rows if row["way"] == way]) for way in WAYS}
+    seconds = {way: np.median([row["seconds"] for row in rows if row["way"] == way]) for way in WAYS}
     lines = [
-        f"{len(rows)} trainings; pools of {sizes} whole configurations; seconds a training: "
+        f"{len(rows)} trainings; pools of {sizes} whole configurations; median seconds of a training: "
         + ", ".join(f"{way} {s:.0f}" for way, s in seconds.items()),
         "",
         "| chosen by (mean over both pairs) | "
