@@ -170,7 +170,9 @@ class Ledger:
             study.set_user_attr(_ORIGIN, dict(origin or {}))
             study.enqueue_trial(dict(default_params))
         except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            raise StorageError(f"{path} can't be written ({first_line(error.__cause__ or error)}).") from error
+            raise StorageError(
+                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was begun."
+            ) from error
         return cls(study, profile, is_new=True)
 
     @classmethod
