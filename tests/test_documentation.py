@@ -66,6 +66,13 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+#: Scripts beside those of experiments/ and benchmarks/ that people are told to start.
+OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/scenes/fuzzing.py"]
+
+#: What a command begins with, where it stands in a text.
+COMMAND = re.compile(r"([A-Z_]+=\S+ )*(python \S+\.py|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip )")
+
+
 @dataclass(frozen=True)
 class Block:
     page: str
@@ -293,13 +300,13 @@ def test_a_shell_reads_it(block: Block) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-#: Commands of several lines that set up machines of others; a shell reads them, and that is all that can be checked.
-SCRIPTS = {"docs/cluster.md": "Before the first time"}
+#: A script that sets up machines of others: a shell can read it, and that is all that can be checked.
+ONLY_READ = {"docs/cluster.md": "Before the first time"}
 
 
 @pytest.mark.parametrize("block", written_in("bash"))
 def test_its_commands_exist_with_their_flags(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    if SCRIPTS.get(block.page) == block.section:
+    if ONLY_READ.get(block.page) == block.section:
         assert "experiments/" not in block.text
         return
     for line in logical_lines(block.text):
@@ -310,18 +317,30 @@ def test_its_commands_exist_with_their_flags(block: Block, monkeypatch: pytest.M
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_commands_in_the_text_exist_with_their_flags(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for span in code_spans(page):
-        if re.match(r"python \S+\.py|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip ", span):
+        if COMMAND.match(span):
             for words in commands_in(span.replace("\\|", "|")):
                 check_command(words, monkeypatch)
 
 
-@pytest.mark.parametrize("script", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.name)
+SCRIPTS = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *OTHER_SCRIPTS]
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS), ids=page_name)
 def test_the_commands_a_script_begins_with_can_be_given(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     described = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-    given = [words for line in logical_lines(described) if "python " in line for words in commands_in(line)]
-    assert given
+    given = [words for line in logical_lines(described) if COMMAND.match(line.strip()) for words in commands_in(line)]
+    assert given or script.parent.name != "experiments"
     for words in given:
         check_command(words, monkeypatch)
+
+
+def test_the_commands_cluster_yaml_begins_with_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = (ROOT / "cluster.yaml").read_text(encoding="utf-8").partition("# ====")[0]
+    given = [line for line in logical_lines(re.sub(r"^# ?", "", head, flags=re.MULTILINE)) if line.startswith("  ")]
+    assert len(given) > 3
+    for line in given:
+        for words in commands_in(line):
+            check_command(words, monkeypatch)
 
 
 # Flags, names and paths
@@ -329,8 +348,8 @@ def test_the_commands_a_script_begins_with_can_be_given(script: Path, monkeypatc
 
 def known_flags() -> set[str]:
     kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand)
-    others = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/chaos/chaos.py", ROOT / "tests/scenes/fuzzing.py"]
-    return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, others))
+    sources = [*(ROOT / "benchmarks").glob("*.py"), *OTHER_SCRIPTS]
+    return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, sources))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

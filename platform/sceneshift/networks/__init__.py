@@ -1,1 +1,1 @@
-"""Torch modules and losses: involution, S2AMSnet's generators, discriminator, encoder and loss terms."""
+"""Torch modules and losses: S2AMSnet's involution, generators, discriminator and encoder; in ``s2vnet``, S2VNet's."""

@@ -172,7 +172,9 @@ class Ledger:
             for params in first_params:
                 study.enqueue_trial(dict(params))
         except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            raise StorageError(f"{path} can't be written ({first_line(error.__cause__ or error)}).") from error
+            raise StorageError(
+                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was begun."
+            ) from error
         return cls(study, profile, is_new=True)
 
     @classmethod

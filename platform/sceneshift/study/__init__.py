@@ -1,1 +1,1 @@
-"""Studies: a search from its arguments to its last screen."""
+"""The scripts' work from arguments to the last screen: searches, trainings, predictions, promotions, scenes."""

@@ -214,7 +214,7 @@ def create_ledger(study: PreparedStudy) -> Ledger:
     except FileExistsError as error:
         raise StudyError(f"a study {study.name!r} exists at {study.directory}; choose another name.") from error
     except OSError as error:
-        raise StorageError(f"{study.directory} can't be made ({first_line(error)}).") from error
+        raise StorageError(f"{study.directory} can't be made ({first_line(error)}). Nothing was begun.") from error
     try:
         return Ledger.create(
             study.ledger_path,

@@ -1,1 +1,1 @@
-"""What MLflow is told: runs, metrics, models. Nothing else in the package writes to MLflow."""
+"""What MLflow is told: runs, metrics, models. Other rooms don't import MLflow, and reach it through this one."""

@@ -190,12 +190,10 @@ class StudyMirror:
             self._warn(error)
 
     def forget(self) -> None:
-        """Delete the parent run of a study in which no trial began, so that its name is free; a fault is told."""
+        """Delete the parent run of a study in which no trial began, so that its name is free."""
         self._end_thread()
-        try:
+        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being told
             self._client.delete_run(self.run_id)
-        except Exception as error:
-            self._warn(error)
 
     def _open_parent(self, name: str, params: Mapping[str, Any], observed: "Sequence[DatasetInput]") -> str:
         found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")

@@ -133,11 +133,9 @@ class TrainingRun:
             self._warn(error)
 
     def forget(self) -> None:
-        """Delete the run, of which nothing was trained, so that its name is free; a fault of MLflow is told."""
-        try:
+        """Delete the run, of which nothing was trained, so that its name is free."""
+        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being told
             self.client.delete_run(self.run_id)
-        except Exception as error:
-            self._warn(error)
 
     def link(self) -> str:
         """A link to the run in the MLflow UI."""
