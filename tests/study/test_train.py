@@ -57,6 +57,14 @@ def summary(folder):
     return json.loads((folder / "report" / "summary.json").read_text())
 
 
+def without_floors_seconds(told):
+    """A summary without how long floors took, which are fitted anew at every closing."""
+    network, *floors = told["scores"]
+    for row in (*floors, *told["floors"]):
+        del row["seconds"]
+    return {**told, "scores": [network, *floors]}
+
+
 def last_state(folder):
     found = CheckpointFolder(str(folder / "checkpoints")).load_latest()
     assert found is not None
@@ -252,7 +260,7 @@ def test_resuming_a_finished_run_scores_it_again_and_changes_no_figure(trained, 
     class_map = np.load(folder / "report" / "map_indian_pines.npy")
     again = start(storage, *RUN, "--resume")
     assert again.returncode == 0, again.stderr
-    assert summary(folder) == told
+    assert without_floors_seconds(summary(folder)) == without_floors_seconds(told)
     assert weights_of(folder, "indian_pines") == weights
     np.testing.assert_array_equal(np.load(folder / "report" / "map_indian_pines.npy"), class_map)
     (run,) = runs_in()

@@ -63,6 +63,6 @@ def test_a_registry_that_is_away_is_told_with_the_results_on_disk(tmp_path, monk
 
     monkeypatch.setattr(train_closing, "log_and_register", away)
     with pytest.raises(StudyError, match=r"lie in .*report, but MLflow at sqlite.*registry is away.*--resume tells it"):
-        train_closing.close_training(training, run, mlflow_run)
+        train_closing.close_training(training, run, mlflow_run, seconds=1.0)
     assert (training.directory / "report" / "summary.json").exists()
     assert mlflow_run.client.get_run(mlflow_run.run_id).info.status == "RUNNING"  # its caller ends it
