@@ -17,6 +17,7 @@ from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.methods.s2vnet import S2VNet, S2VNetConfig
+from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scenes.source import SourceDomain
@@ -482,6 +483,18 @@ class TestEvaluation:
             assert scores == (told if report.epoch in evaluated else set())
             assert "train/tiny-pair/ce" in report.metrics
             assert set(PARTS_OF_AN_EPOCH) <= report.metrics.keys()
+
+    def test_other_pixels_may_be_held_back_from_an_epoch_on(self, tiny_source: SourceDomain) -> None:
+        scene = tiny_source.scene
+        split = block_split(scene, patch_size=5, seed=8).thinned(scene, pixels_per_class=20)
+        other = replace(tiny_source, split=split)
+        switched, whole = (PairRun(plan_of(), source, CPU) for source in (tiny_source, other))
+        switched.hold_back(other)
+        for run in (switched, whole):
+            run.train_epoch(1)
+            run.prepare_evaluation()
+        assert_equal(parameters(switched), parameters(whole))
+        assert switched.validate().confusion.sum() == len(split.validation)
 
     @pytest.mark.parametrize("calibrate", [True, False])
     def test_statistics_are_re_estimated_where_the_configuration_says_so(
