@@ -77,7 +77,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         num_cpus: CPUs of a cluster of our own; by default those of the machine.
 
     Raises:
-        ResourceError: No cluster answers at ``RAY_ADDRESS``.
+        ResourceError: No cluster answers at ``RAY_ADDRESS``, or none can be started here.
     """
     apply_ray_settings()
     import ray
@@ -122,6 +122,11 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
+        except Exception as error:  # Ray raises a bare Exception where its processes don't come up in time
+            raise ResourceError(
+                f"Ray could not be started on this machine ({first_line(error)}). Nothing was trained; when the "
+                "machine is less busy, give the same command again."
+            ) from error
         finally:
             if before is None:
                 del os.environ["RAY_GCS_SERVER_PORT"]
