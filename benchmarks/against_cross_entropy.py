@@ -21,16 +21,16 @@ import numpy as np
 import torch
 import tyro
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.catalogue.target import open_target
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.catalogue import load_pair
-from sceneshift.scenes.recipe import NamedPair
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.target import open_target
 from sceneshift.search.cluster import ALLOCATOR
-from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.space import load_space
+from sceneshift.search.trial_store import TrialRecord, TrialStore
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.source import SourceDomain
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.preparation import prepare
 from sceneshift.training.evaluation import map_scene
@@ -103,8 +103,8 @@ def main(args: Args) -> None:
     )
     prepared = prepare(arguments, method=summary["method"], space_path=SPACE)
     assert load_space(SPACE).source_hash == tags["search_space.hash"], "the study was made with another search space"
-    ledger = Ledger.reopen(
-        prepared.ledger_path,
+    store = TrialStore.reopen(
+        prepared.store_path,
         name=prepared.name,
         seed=arguments.seed,
         profile=prepared.profile,
@@ -114,7 +114,7 @@ def main(args: Args) -> None:
     print("| configuration | method | epochs | s | " + " | ".join(headings) + " |")
     print("|---|---|---|---|" + "---|" * len(arguments.pairs), flush=True)
     for role in ("best", "defaults"):
-        record = ledger.record(summary[role]["trial"])
+        record = store.record(summary[role]["trial"])
         adversarial = find_method(summary["method"]).config_type.from_mapping(record.config)
         told: dict[str, list[tuple[int, float, dict[str, dict[str, float]]]]] = {}
         for seed in range(args.seeds):

@@ -35,17 +35,17 @@ import torch
 import tyro
 from scipy.stats import spearmanr
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.catalogue.target import open_target
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.block_split import block_split
-from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.patches import PatchSampler
-from sceneshift.scenes.recipe import NamedPair
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import everything_split
-from sceneshift.scenes.target import open_target
 from sceneshift.scores import Scores
 from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.blocks import block_split
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.loop import PairRun, TrainingPlan
 

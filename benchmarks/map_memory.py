@@ -21,14 +21,14 @@ import numpy as np
 import torch
 
 from scene_memory import anonymous_bytes
+from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.store import write_scene
 from sceneshift.tracking.backend import TrackingBackend
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import log_and_register
+from sceneshift.tracking.search_run import SearchRun
 
 BANDS, CLASSES = 48, 9
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def register(folder: Path, cube: np.ndarray, config: S2AMSnetConfig) -> str:
     )
     backend = TrackingBackend(uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=folder / "mlartifacts")
     backend.connect()
-    mirror = StudyMirror(backend, study_name="memory", tags={}, params={})
+    mirror = SearchRun(backend, study_name="memory", tags={}, params={})
     network = S2AMSnet.build_classifier(config, bands=BANDS, classes=CLASSES)
     logged = log_and_register(
         mirror.client, run_id=mirror.run_id, alias="trained", classifier=network, description=description, tags={}

@@ -25,16 +25,16 @@ import torch
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import InScene
+from sceneshift.catalogue.target import TargetScorer, open_target
 from sceneshift.methods.s2vnet import S2VNetConfig
-from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.patches import PatchSampler
-from sceneshift.scenes.recipe import InScene
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import everything_split
-from sceneshift.scenes.target import TargetScorer, open_target
 from sceneshift.scores import Scores
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split
 from sceneshift.training.evaluation import map_scene, predict_pixels
 from sceneshift.training.loop import PairRun, TrainingPlan, train
 

@@ -20,13 +20,13 @@ from machine import settle
 from plain_s2amsnet import Discriminator as PlainDiscriminator
 from plain_s2amsnet import PatchDataset
 from rows import Row
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.networks.discriminator import Discriminator
-from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import Augmentation, PatchSampler
-from sceneshift.scenes.recipe import NamedPair
 from sceneshift.training.evaluation import map_scene, predict_pixels
 from sides import Shape, copy_weights
 from step_rows import time_in_turns

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.scene_files import export_scene, read_scene
-from sceneshift.scenes.store import open_scene, write_scene
 
 WIDTH, BANDS = 1024, 250
 

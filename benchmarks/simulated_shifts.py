@@ -29,15 +29,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer
 from sklearn.svm import SVC
 
+from sceneshift.catalogue.indian_pines import load_indian_pines
 from sceneshift.scenes.class_colours import class_colours
-from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.simulation.ground_shifts import ClassBalance, Illumination, Season, Shift
-from sceneshift.scenes.simulation.library import EndmemberLibrary
-from sceneshift.scenes.simulation.mixing import MIXING_MODELS, Mixing, Variability
-from sceneshift.scenes.simulation.recipe import SHIFTS, Ground, Simulation
-from sceneshift.scenes.simulation.sensor_shifts import AddedNoise
-from sceneshift.scenes.simulation.simulate import SimulatedPair, simulate
+from sceneshift.simulation.ground_shifts import ClassBalance, Illumination, Season, Shift
+from sceneshift.simulation.library import EndmemberLibrary
+from sceneshift.simulation.mixing import MIXING_MODELS, Mixing, Variability
+from sceneshift.simulation.sensor_shifts import AddedNoise
+from sceneshift.simulation.simulate import SimulatedPair, simulate
+from sceneshift.simulation.spec import SHIFTS, Ground, Simulation
 
 CLASSES = ("Corn-notill", "Grass-trees", "Hay-windrowed", "Woods", "Stone-Steel-Towers")
 STRENGTHS = (0.0, 0.5, 1.0)

@@ -9,7 +9,7 @@ import torch
 
 from machine import memory_now, memory_peak, seconds_of, settle
 from rows import Row
-from sceneshift.training.recorded_step import RecordedStep
+from sceneshift.training.cuda_graph_step import RecordedStep
 from sides import NOISE_DIM, Batch, Shape, build_ours, build_plain, rounded_to
 
 #: Name of the plain side beside our precisions.

@@ -3,9 +3,9 @@
     python benchmarks/tracking_cost.py --rounds 5 --epochs 10
 
 Both sides train the defaults of the laptop profile of search_spaces/s2amsnet.py on the two embedded pairs and write
-every epoch into a ledger, as a search does, in this one process; the sides alternate. The mirror writes to a SQLite
-file from its own thread. In a search that thread is another process's than the training's; here it also competes for
-Python's lock, so this is the dearer case.
+every epoch into a trial store, as a search does, in this one process; the sides alternate. The mirror writes to a
+SQLite file from its own thread. In a search that thread is another process's than the training's; here it also competes
+for Python's lock, so this is the dearer case.
 
 Two figures are printed: the ratio of the medians of wall time, which on a busy machine is mostly noise, and the CPU
 seconds of the mirror's thread as a share of the trial's wall time, which is not.
@@ -24,16 +24,16 @@ import torch
 import tyro
 
 from machine import environment, print_environment
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.block_split import block_split
-from sceneshift.scenes.catalogue import load_pair
-from sceneshift.scenes.recipe import NamedPair
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.search.ledger import Ledger
 from sceneshift.search.space import load_space
+from sceneshift.search.trial_store import TrialStore
+from sceneshift.splits.blocks import block_split
+from sceneshift.splits.source import SourceDomain
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import training_input
-from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.search_run import SearchRun
 from sceneshift.training.loop import EpochReport, TrainingPlan, train
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
@@ -81,10 +81,10 @@ def main(args: Args) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        ledger = Ledger.create(
+        store = TrialStore.create(
             root / "optuna.db", name="cost", seed=0, profile=profile, settings={}, first_params=[default.params]
         )
-        mirror = StudyMirror(
+        mirror = SearchRun(
             TrackingBackend(uri=f"sqlite:///{root / 'mlflow.db'}", artifact_root=root / "artifacts"),
             study_name="cost",
             tags={},
@@ -97,14 +97,14 @@ def main(args: Args) -> None:
         # The first trial warms caches and compiled loops up and counts for neither side.
         for index in range(1 + 2 * args.rounds):
             mirrored = index % 2 == 1
-            number = ledger.ask(lambda trial: config).number
+            number = store.ask(lambda trial: config).number
 
             def report(epoch: EpochReport, number: int = number, mirrored: bool = mirrored) -> None:
-                ledger.report(number, epoch.epoch, epoch.metrics, {})
+                store.report(number, epoch.epoch, epoch.metrics, {})
                 if mirrored:
-                    mirror.push(ledger.record(number))
+                    mirror.push(store.record(number))
                 else:
-                    ledger.record(number)
+                    store.record(number)
 
             cpu, begun = time.clock_gettime(clock), time.perf_counter()
             train(plan, sources, report=report)

@@ -3,14 +3,14 @@
     python benchmarks/trial_overhead.py --trials 5 --epochs 4
 
 Starts ``experiments/tune_s2amsnet.py`` as a user would, with the laptop profile, in a temporary directory with a Ray, a
-ledger and an MLflow file of its own, and reads the study's ledger when it is closed. A trial's time runs from the last
-result of the trial that had its place before it to its own last result. From it the seconds in training steps (the
-cutting of their patches included) are taken away; what is left is told by parts:
+trial store and an MLflow file of its own, and reads the trial store when the study is closed. A trial's time runs
+from the last result of the trial that had its place before it to its own last result. From it the seconds in training
+steps (the cutting of their patches included) are taken away; what is left is told by parts:
 
 * beginning: the actor handed over, configuration suggested and sent, modules built, first result recorded;
 * calibration, validation: the forward passes that score an epoch, and batch norm before them;
 * checkpoint: weights hashed, state written;
-* reporting: result through Tune into the ledger (SQLite), ASHA's decision, and back, from the second epoch on.
+* reporting: result through Tune into the trial store (SQLite), ASHA's decision, and back, from the second epoch on.
 
 The first trials, one a place, begin new processes and count for the start only.
 """
@@ -28,7 +28,7 @@ from statistics import median
 import optuna
 import tyro
 
-from sceneshift.search.ledger import TrialRecord
+from sceneshift.search.trial_store import TrialRecord
 
 ROOT = Path(__file__).parents[1]
 NAME = "overhead"
@@ -59,7 +59,7 @@ class Args:
 
 
 def search(args: Args, directory: Path) -> tuple[dict[str, float], list[TrialRecord]]:
-    """Run the search; returns Unix times of its begin and of two lines it prints, and the trials of its ledger."""
+    """Run the search; returns Unix times of its begin and of two lines it prints, and the trials of its trial store."""
     flags = {
         "--profile": args.profile,
         "--num-samples": args.trials,

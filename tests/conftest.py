@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-from sceneshift.scenes.block_split import block_split
+from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.store import write_scene
+from sceneshift.splits.blocks import block_split
+from sceneshift.splits.source import SourceDomain
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,9 +16,9 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
-from sceneshift.scenes.catalogue import load_pair
-from sceneshift.scenes.catalogue_file import read_catalogue
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.study.arguments import TuneArgs, read_command_line
 from sceneshift.study.predict_arguments import PredictArgs, read_predict_command_line
@@ -28,9 +28,9 @@ from sceneshift.study.scene_arguments import SceneCommand, read_scene_command
 from sceneshift.study.simulate_arguments import Simulate
 from sceneshift.study.train_arguments import TrainArgs, read_train_command_line
 from sceneshift.tracking.backend import TrackingBackend
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import log_and_register
+from sceneshift.tracking.search_run import SearchRun
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,7 +67,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 
 #: Scripts beside those of experiments/ and benchmarks/ that people are told to start.
-OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/scenes/fuzzing.py"]
+OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/files/fuzzing.py"]
 
 #: What a command begins with, where it stands in a text.
 COMMAND = re.compile(r"([A-Z_]+=\S+ )*(python \S+\.py|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip )")
@@ -172,7 +172,7 @@ def registry(tmp_path: Path) -> Path:
         uri=f"sqlite:///{tmp_path}/results/mlflow.db", artifact_root=tmp_path / "results" / "mlartifacts"
     )
     backend.connect()
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", tags={}, params={})
     config = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
     model = log_and_register(
         mirror.client,

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from sceneshift.catalogue.load import load_scene
+from sceneshift.catalogue.pair_spec import InScene, NamedPair
 from sceneshift.errors import first_line, nearest_name
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.catalogue import load_scene
 from sceneshift.scenes.normalization import check_normalization
-from sceneshift.scenes.recipe import InScene, NamedPair
-from sceneshift.scenes.simulation.mixing import Mixing
+from sceneshift.simulation.mixing import Mixing
 from sceneshift.training.precision import check_precision
 
 

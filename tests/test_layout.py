@@ -96,7 +96,7 @@ def test_a_cheap_import_stays_cheap(module: str) -> None:
 
 def test_a_network_trains_in_a_bare_python_prompt() -> None:
     loaded = loaded_by(
-        *modules_of("scenes"),
+        *(name for room in ("scenes", "splits", "files", "catalogue", "simulation") for name in modules_of(room)),
         *modules_of("networks"),
         *modules_of("methods"),
         "sceneshift.training.loop",
@@ -113,7 +113,7 @@ MAY_OPEN_THE_DOOR = {"sceneshift.study.closing", "sceneshift.study.train_closing
 
 
 def test_only_what_closes_or_promotes_opens_the_door_to_target_labels() -> None:
-    assert modules_naming("open_target", "TargetScorer") == {"sceneshift.scenes.target"} | MAY_OPEN_THE_DOOR
+    assert modules_naming("open_target", "TargetScorer") == {"sceneshift.catalogue.target"} | MAY_OPEN_THE_DOOR
 
 
 def test_nobody_else_imports_the_module_behind_the_door() -> None:
@@ -126,35 +126,35 @@ def test_nobody_else_imports_the_module_behind_the_door() -> None:
                 imported = {alias.name for alias in node.names}
             else:
                 continue
-            if "sceneshift.scenes.target" in imported or getattr(node, "level", 0) > 0:
+            if "sceneshift.catalogue.target" in imported or getattr(node, "level", 0) > 0:
                 importers.add(module_name(path))
     assert importers == MAY_OPEN_THE_DOOR
 
 
 def test_only_the_door_and_the_scenes_script_load_both_sides_with_labels() -> None:
     assert modules_naming("load_both_labelled") == {
-        "sceneshift.scenes.catalogue",
-        "sceneshift.scenes.target",
+        "sceneshift.catalogue.load",
+        "sceneshift.catalogue.target",
         "sceneshift.study.scene_commands",  # describes scenes; trains and chooses nothing
     }
 
 
 def test_only_the_catalogue_divides_a_scene_with_the_test_side_s_labels() -> None:
     assert modules_naming("divide_scene", "DividedScene") == {
-        "sceneshift.scenes.catalogue",
-        "sceneshift.scenes.in_scene",
+        "sceneshift.catalogue.load",
+        "sceneshift.catalogue.in_scene",
     }
 
 
 def test_only_the_catalogue_aligns_two_scenes_with_all_their_labels() -> None:
-    assert modules_naming("AlignedPair") == {"sceneshift.scenes.catalogue", "sceneshift.scenes.alignment"}
+    assert modules_naming("AlignedPair") == {"sceneshift.catalogue.load", "sceneshift.scenes.alignment"}
 
 
 def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
     assert modules_naming("load_scene", "apply_masks") == {
-        "sceneshift.scenes.catalogue",
-        "sceneshift.scenes.in_scene",
-        "sceneshift.scenes.masks",
+        "sceneshift.catalogue.load",
+        "sceneshift.catalogue.in_scene",
+        "sceneshift.splits.masks",
         "sceneshift.study.scene_commands",
     }
 
@@ -162,9 +162,9 @@ def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from sceneshift.scenes.target import open_target as harmless",
-        "import sceneshift.scenes.target as t\nt.open_target('west-east')",
-        "import sceneshift.scenes.target as t\ngetattr(t, 'open_target')('west-east')",
+        "from sceneshift.catalogue.target import open_target as harmless",
+        "import sceneshift.catalogue.target as t\nt.open_target('west-east')",
+        "import sceneshift.catalogue.target as t\ngetattr(t, 'open_target')('west-east')",
         "open_target = 3",
     ],
 )

@@ -7,9 +7,9 @@ from pathlib import Path
 import optuna
 import pytest
 
+from sceneshift.catalogue.load import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.methods.registry import METHODS
-from sceneshift.scenes.catalogue import EMBEDDED_PAIRS, PAIRS, SCENES
-from sceneshift.scenes.recipe import NamedPair
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, load_space
 

@@ -9,8 +9,8 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.methods import floors
 from sceneshift.methods.floors import FLOOR_NORMALIZATIONS, FLOORS, fit_floor
 from sceneshift.scenes.normalization import UNITLESS
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import everything_split
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split
 
 
 @pytest.mark.parametrize("name", FLOORS)

@@ -1,4 +1,4 @@
-"""A small made study: a ledger of eight trials, and what a closing writes beside it."""
+"""A small made study: a trial store of eight trials, and what a closing writes beside it."""
 
 import json
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.search.ledger import Ledger
 from sceneshift.search.profile import Profile
+from sceneshift.search.trial_store import TrialStore
 
 EPOCHS = 6
 PROFILE = Profile(name="made", description="made for a test", epochs=EPOCHS, num_samples=8, grace_epochs=2)
@@ -38,7 +38,7 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             "search-space hash": "abc",
             "split hash of two": "0123",
         }
-        ledger = Ledger.create(
+        store = TrialStore.create(
             directory / "optuna.db",
             name=name,
             seed=3,
@@ -47,19 +47,19 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             first_params=[{"lr": 0.01, "width": 32, "flips_on": False}],
         )
         for number in range(num_trials):
-            record = ledger.ask(suggest)
+            record = store.ask(suggest)
             last = EPOCHS if number < 2 else 4 if number == 7 else 2
             for epoch in range(1, last + 1):
                 value = 0.3 + 0.05 * epoch + (0.1 if number == 1 else 0.01 * number)
                 metrics = {"val/aa": value, "time/epoch_s": 2.0 + number, "time/steps_s": 1.0}
-                ledger.report(record.number, epoch, metrics, {"two": f"w{epoch}"})
+                store.report(record.number, epoch, metrics, {"two": f"w{epoch}"})
             if number < 2:
-                ledger.complete(number)
+                store.complete(number)
             else:
                 told = "time budget of 9 s used up" if number == 7 else "stopped by ASHA after epoch 2"
-                ledger.prune(number, told)
+                store.prune(number, told)
         if closed:
-            ledger.count_opening()
+            store.count_opening()
             write_closing(directory / "report", evidence=evidence)
         return directory
 

@@ -13,9 +13,9 @@ from sceneshift.report.separation import (
     separation_rows,
     separation_tags,
 )
-from sceneshift.scenes.block_split import block_split
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.split import everything_split, mask_split, random_split
+from sceneshift.splits.blocks import block_split
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.split import everything_split, mask_split, random_split
 
 
 @pytest.fixture

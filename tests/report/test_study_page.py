@@ -79,7 +79,7 @@ def test_names_are_escaped(page):
     assert "tree & bush" in page.text
 
 
-def test_the_tables_hold_what_the_ledger_holds(closed):
+def test_the_tables_hold_what_the_store_holds(closed):
     directory, out = closed
     records = StudyRecord.read(directory).records
     rows = table(out, "trials")
@@ -262,5 +262,5 @@ def test_damaged_files_are_told_by_name(make_study, tmp_path):
     (tmp_path / "optuna.db").write_bytes(b"no database at all" * 99)
     with pytest.raises(StudyError, match="damaged"):
         write_study_report(tmp_path)
-    with pytest.raises(StudyError, match="no ledger"):
+    with pytest.raises(StudyError, match="no trial store"):
         write_study_report(tmp_path / "nowhere")

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from sceneshift.report.units import stated_units, unit_lines
-from sceneshift.scenes.pair import ScenePair
+from sceneshift.splits.pair import ScenePair
 
 
 def test_only_pairs_that_state_a_unit_are_told(make_scene):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from sceneshift.catalogue.indian_pines import CLASS_NAMES, REGIONS, cut_region, load_indian_pines
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.indian_pines import CLASS_NAMES, REGIONS, cut_region, load_indian_pines
 from sceneshift.scenes.patches import Augmentation, PatchSampler
 from sceneshift.scenes.scene import Scene
 

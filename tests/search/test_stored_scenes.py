@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import everything_split
-from sceneshift.scenes.store import open_scene, write_scene
 from sceneshift.search import tuner
 from sceneshift.search.cluster import ray_cluster
 from sceneshift.search.tuner import hand_over
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split
 
 pytestmark = [
     pytest.mark.slow,

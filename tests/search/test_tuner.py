@@ -1,4 +1,4 @@
-"""Ray Tune around the ledger, with a worker that dies and a loss that is no number."""
+"""Ray Tune around the trial store, with a worker that dies and a loss that is no number."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,8 +7,8 @@ import pytest
 
 from sceneshift.search import tuner
 from sceneshift.search.cluster import ray_cluster
-from sceneshift.search.ledger import Ledger
 from sceneshift.search.profile import Profile
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.search.tuner import SearchPlan, run_search
 
 PROFILE = Profile(name="p", description="", epochs=3, num_samples=3, grace_epochs=3)
@@ -50,8 +50,8 @@ def accident_prone():
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    return Ledger.create(
+def store(tmp_path):
+    return TrialStore.create(
         tmp_path / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, first_params=[{"lr": 1e-3}]
     )
 
@@ -78,19 +78,19 @@ def plan(tmp_path):
     )
 
 
-def search(plan, ledger, source):
+def search(plan, store, source):
     finished = []
     with ray_cluster(num_cpus=plan.workers_per_trial):
-        outcome = run_search(plan, ledger, [source], on_change=lambda record: None, on_finished=finished.append)
+        outcome = run_search(plan, store, [source], on_change=lambda record: None, on_finished=finished.append)
     assert not outcome.interrupted
     assert [record.number for record in finished] == [0, 1, 2]
-    return ledger.records()
+    return store.records()
 
 
 @pytest.mark.slow
-def test_a_dead_worker_and_a_nan_end_one_trial_at_most(plan, ledger, tiny_source, tmp_path, monkeypatch):
+def test_a_dead_worker_and_a_nan_end_one_trial_at_most(plan, store, tiny_source, tmp_path, monkeypatch):
     monkeypatch.setattr(tuner, "run_trial", accident_prone())
-    whole, survivor, diverged = search(plan, ledger, tiny_source)
+    whole, survivor, diverged = search(plan, store, tiny_source)
     assert (tmp_path / "checkpoints" / "died").exists()
     assert (whole.state, survivor.state, diverged.state) == ("complete", "complete", "fail")
     assert list(survivor.epochs) == [1, 2, 3]
@@ -98,10 +98,10 @@ def test_a_dead_worker_and_a_nan_end_one_trial_at_most(plan, ledger, tiny_source
 
 
 @pytest.mark.slow
-def test_after_a_trial_that_was_stopped_in_ray_train_the_next_runs_whole(plan, ledger, tiny_source, monkeypatch):
-    monkeypatch.setattr(ledger, "should_stop", lambda number, epoch: number == 1)
+def test_after_a_trial_that_was_stopped_in_ray_train_the_next_runs_whole(plan, store, tiny_source, monkeypatch):
+    monkeypatch.setattr(store, "should_stop", lambda number, epoch: number == 1)
     # Both CPUs are taken by the two workers of a trial: the next needs all that the last has given back.
-    records = search(replace(plan, in_ray_train=True, workers_per_trial=2), ledger, tiny_source)
+    records = search(replace(plan, in_ray_train=True, workers_per_trial=2), store, tiny_source)
     assert [(record.state, record.last_epoch) for record in records] == [
         ("complete", 3),
         ("pruned", 1),

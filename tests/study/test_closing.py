@@ -5,7 +5,7 @@ import torch
 
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
-from sceneshift.search.ledger import TrialRecord
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.study.closing import fitted_normalization
 from sceneshift.training.loop import PairRun, TrainingPlan
 

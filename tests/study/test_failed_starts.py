@@ -10,7 +10,7 @@ import pytest
 from sceneshift.errors import InvalidInputError, StorageError, StudyError
 from sceneshift.search import cluster
 from sceneshift.search.cluster import ClusterSize
-from sceneshift.search.ledger import Ledger
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.study import running, train_workers
 from sceneshift.study.train import main as train_main
 from sceneshift.study.tune import main as tune_main
@@ -146,16 +146,16 @@ def test_a_search_is_begun_again_when_mlflow_is_back(tune, storage, monkeypatch)
     assert "as far as that" in tune()[1]
 
 
-def test_a_ledger_that_can_t_be_written_leaves_nothing(tune, storage, monkeypatch) -> None:
+def test_a_store_that_can_t_be_written_leaves_nothing(tune, storage, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(running.Ledger, "create", fail_with(StorageError("no room")))
+        patch.setattr(running.TrialStore, "create", fail_with(StorageError("no room")))
         status, _ = tune()
     assert (status, (storage / "s").exists()) == (2, False)
 
 
 def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_go_on(tune, storage, monkeypatch) -> None:
-    def begin_and_fail(study, plan, ledger: Ledger, *_):
-        ledger.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
+    def begin_and_fail(study, plan, store: TrialStore, *_):
+        store.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
         raise StorageError("full")
 
     monkeypatch.setattr(running, "_search", begin_and_fail)

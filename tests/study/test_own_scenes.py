@@ -12,11 +12,11 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from sceneshift.catalogue.load import load_both_labelled
+from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.errors import InvalidInputError, MissingDataError, StudyError
-from sceneshift.scenes.catalogue import load_both_labelled
-from sceneshift.scenes.catalogue_file import open_catalogue
+from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.store import open_scene, write_scene
 from sceneshift.seeding import derive_seed
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.preparation import prepare

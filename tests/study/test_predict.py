@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrays import read_label_map
+from sceneshift.files.arrow_scenes import write_scene
+from sceneshift.files.scenes import export_scene
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
-from sceneshift.scenes.files import read_label_map
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.scene_files import export_scene
-from sceneshift.scenes.store import write_scene
 from sceneshift.study import predict as script
 from sceneshift.study.predict import predict_scene
 from sceneshift.study.predict_arguments import PredictArgs
 from sceneshift.tracking.backend import TrackingBackend
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import load_scene_model, log_and_register
+from sceneshift.tracking.search_run import SearchRun
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = S2AMSnetConfig(patch_size=7, width=8, generator_channels=4, normalization="standardize-per-band")
@@ -51,7 +51,7 @@ def storage(tmp_path_factory, scenes):
     folder = tmp_path_factory.mktemp("results")
     backend = TrackingBackend(uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=folder / "mlartifacts")
     backend.connect()
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", tags={}, params={})
     source = scenes[0]
     log_and_register(
         mirror.client,

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.files import read_description, read_label_map
+from sceneshift.files.arrays import read_description, read_label_map
 from sceneshift.scenes.scene import Georeference, UnlabelledScene
 from sceneshift.study.prediction_files import MapFolder, Prediction
 from sceneshift.study.prediction_scores import Truth

@@ -2,18 +2,18 @@ import numpy as np
 import optuna
 import pytest
 
+from sceneshift.catalogue.indian_pines import load_indian_pines
+from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.errors import InvalidInputError, ResourceError, StudyError
-from sceneshift.scenes.field_split import number_fields
-from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.normalization import UNITLESS
-from sceneshift.scenes.recipe import NamedPair
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.split import random_split
-from sceneshift.search.agreement import refuse_other_settings
 from sceneshift.search.cluster import ClusterSize
 from sceneshift.search.space import FixedTrial
+from sceneshift.splits.fields import number_fields
+from sceneshift.splits.split import random_split
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.preparation import choose_profile, local_root, prepare
+from sceneshift.training.resume_check import refuse_other_settings
 
 
 @pytest.fixture

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import torch
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.catalogue.target import open_target
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
-from sceneshift.scenes.block_split import block_split
-from sceneshift.scenes.catalogue import load_pair
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.recipe import NamedPair
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.target import open_target
 from sceneshift.scores import Scores
+from sceneshift.splits.blocks import block_split
+from sceneshift.splits.source import SourceDomain
 from sceneshift.study import promote as promote_module
 from sceneshift.study.promote import run_promotion
 from sceneshift.study.promote_arguments import PromoteArgs
 from sceneshift.study.refit import source_on_every_field
 from sceneshift.tracking.backend import TrackingBackend
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import load_scene_model, log_and_register
 from sceneshift.tracking.registry import find_version, make_champion
+from sceneshift.tracking.search_run import SearchRun
 from sceneshift.tracking.trained_on import TrainedOn
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def made(tmp_path_factory, pair):
     backend = TrackingBackend(uri=f"sqlite:///{directory / 'mlflow.db'}", artifact_root=directory / "artifacts")
     splits = []
     for number, (split_seed, alias) in enumerate([(0, "champion"), (0, "candidate"), (1, "other"), (0, "refitted")]):
-        mirror = StudyMirror(backend, study_name=f"s{number}", tags={}, params={})
+        mirror = SearchRun(backend, study_name=f"s{number}", tags={}, params={})
         splits.append(
             register(
                 mirror.client,

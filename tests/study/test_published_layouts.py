@@ -16,7 +16,7 @@ import pytest
 import scipy.io
 from matplotlib import image
 
-from sceneshift.scenes.published import PAIRS, SCENES
+from sceneshift.catalogue.builtin import PAIRS, SCENES
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,11 +9,11 @@ import torch
 
 from sceneshift.errors import StudyError
 from sceneshift.report.screen import render_table
-from sceneshift.scenes.field_split import number_fields
 from sceneshift.search.cluster import ray_cluster
-from sceneshift.search.ledger import TrialRecord
 from sceneshift.search.profile import Profile
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.search.tuner import SearchPlan
+from sceneshift.splits.fields import number_fields
 from sceneshift.study.refit import refit_winner, source_on_every_field
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.loop import train

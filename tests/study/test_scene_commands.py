@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import scipy.io
 
+from sceneshift.catalogue.builtin import SCENES
 from sceneshift.errors import InvalidInputError, MissingDataError
-from sceneshift.scenes.published import SCENES
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.scene_files import export_scene
-from sceneshift.scenes.store import open_scene, write_scene
 from sceneshift.study.scene_arguments import Check, Export, Import, List, Pair, Show
 from sceneshift.study.scene_commands import check_file, find_scene, import_scene, list_scenes, run_command
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.pair_spec import InScene
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import InScene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.split import random_split
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.split import random_split
 from sceneshift.study.scene_data import describe_pair, in_scene_recipe, source_split
 
 

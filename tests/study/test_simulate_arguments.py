@@ -4,7 +4,7 @@ import pytest
 import tyro
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.simulation.recipe import SHIFTS
+from sceneshift.simulation.spec import SHIFTS
 from sceneshift.study.scene_arguments import SceneCommand
 from sceneshift.study.simulate_arguments import SHIFT_FLAGS, Simulate
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError, MissingDataError
-from sceneshift.scenes.simulation.ground_shifts import Season
-from sceneshift.scenes.simulation.library import EndmemberLibrary
-from sceneshift.scenes.simulation.mixing import Mixing, Variability
-from sceneshift.scenes.simulation.recipe import Ground, Simulation
-from sceneshift.scenes.simulation.sensor_shifts import Atmosphere
-from sceneshift.scenes.simulation.simulate import simulate
-from sceneshift.scenes.store import open_scene
-from sceneshift.scenes.stored_arrays import is_stored
+from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.scenes.mapped_arrays import is_stored
+from sceneshift.simulation.ground_shifts import Season
+from sceneshift.simulation.library import EndmemberLibrary
+from sceneshift.simulation.mixing import Mixing, Variability
+from sceneshift.simulation.sensor_shifts import Atmosphere
+from sceneshift.simulation.simulate import simulate
+from sceneshift.simulation.spec import Ground, Simulation
 from sceneshift.study import simulate_commands
 from sceneshift.study.scene_commands import run_command
 from sceneshift.study.simulate_arguments import Simulate

@@ -18,9 +18,9 @@ import pytest
 import torch
 from matplotlib import image
 
-from sceneshift.scenes.indian_pines import load_indian_pines
-from sceneshift.scenes.split import random_split
-from sceneshift.scenes.target import open_target
+from sceneshift.catalogue.indian_pines import load_indian_pines
+from sceneshift.catalogue.target import open_target
+from sceneshift.splits.split import random_split
 from sceneshift.study.train_arguments import TrainArgs
 from sceneshift.study.train_preparation import prepare_training
 from sceneshift.tracking.backend import TrackingBackend

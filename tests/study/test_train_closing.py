@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.pair_spec import InScene, NamedPair
 from sceneshift.errors import StudyError
-from sceneshift.scenes.recipe import InScene, NamedPair
-from sceneshift.scenes.unmixing import UnmixingReference
+from sceneshift.scenes.unmixing_reference import UnmixingReference
 from sceneshift.study import train_closing
 from sceneshift.study.train_arguments import TrainArgs
 from sceneshift.study.train_preparation import prepare_training

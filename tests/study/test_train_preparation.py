@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from sceneshift.catalogue.indian_pines import load_indian_pines
+from sceneshift.catalogue.pair_spec import InScene, NamedPair
 from sceneshift.errors import InvalidInputError, StudyError
-from sceneshift.scenes.indian_pines import load_indian_pines
 from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS
-from sceneshift.scenes.recipe import InScene, NamedPair
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.split import random_split
+from sceneshift.splits.split import random_split
 from sceneshift.study.train_arguments import TrainArgs
 from sceneshift.study.train_preparation import prepare_training, training_counts
 

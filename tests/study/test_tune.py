@@ -41,7 +41,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from sceneshift.scenes import indian_pines
+from sceneshift.catalogue import indian_pines
 from sceneshift.study.tune import main
 
 scene = indian_pines.load_indian_pines()
@@ -286,11 +286,11 @@ def test_the_study_s_run_tells_its_story(uncut, client):
 def test_what_is_registered_is_the_chosen_configuration_trained_on_every_field(uncut, client):
     import torch
 
+    from sceneshift.catalogue.load import load_pair
+    from sceneshift.catalogue.pair_spec import NamedPair
+    from sceneshift.catalogue.target import open_target
     from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
-    from sceneshift.scenes.catalogue import load_pair
     from sceneshift.scenes.normalization import Normalization
-    from sceneshift.scenes.recipe import NamedPair
-    from sceneshift.scenes.target import open_target
     from sceneshift.scores import Scores
     from sceneshift.tracking.trained_on import TrainedOn
     from sceneshift.training.checkpoint import weights_hash

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sceneshift.errors import SceneshiftError
+from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.scene_files import export_scene, read_scene
 from sceneshift.study.prediction_files import MapFolder
 from sceneshift.study.preparation import writable_root
 from sceneshift.study.report import find_study

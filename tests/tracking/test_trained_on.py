@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.pair_spec import InScene, NamedPair
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.recipe import InScene, NamedPair
-from sceneshift.tracking.mirror import StudyMirror
+from sceneshift.tracking.search_run import SearchRun
 from sceneshift.tracking.trained_on import TrainedOn
 
 
 @pytest.fixture
 def run(backend):
-    mirror = StudyMirror(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", tags={}, params={})
     return mirror.client, mirror.run_id
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sceneshift.methods.registry import METHODS
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport, TrainingPlan, train
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.loop import PairRun, TrainingPlan, train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

@@ -17,11 +17,11 @@ from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.methods.s2vnet import S2VNet, S2VNetConfig
-from sceneshift.scenes.block_split import block_split
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.scenes.patches import PatchSampler
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split, everything_split
+from sceneshift.splits.blocks import block_split
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import Split, everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.loop import OBJECTIVE, EpochReport, PairRun, TrainingDiverged, TrainingPlan, run_epoch, train

@@ -15,7 +15,7 @@ from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.methods.s2vnet import S2VNetConfig
 from sceneshift.networks.shared_batch import current_share
 from sceneshift.scenes.patches import PatchSampler
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
 from sceneshift.training.workers import Workers

@@ -28,9 +28,9 @@ from threadpoolctl import threadpool_limits
 
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
-from sceneshift.scenes.source import SourceDomain
 from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.source import SourceDomain
 
 #: What is tried. All of them leave bands of about one spread, which a kernel and a penalty want; to a classifier that
 #: scales bands itself, or not at all, the others tell nothing more than these.

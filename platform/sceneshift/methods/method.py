@@ -156,7 +156,7 @@ class Method(ABC):
     def draw_on_host(self) -> None:  # noqa: B027
         """Draw what a step takes from a random generator of the host, and put it where :meth:`step` reads it.
 
-        Apart from the step, because a step that was recorded (:mod:`sceneshift.training.recorded_step`) repeats what
+        Apart from the step, because a step that was recorded (:mod:`sceneshift.training.cuda_graph_step`) repeats what
         the device did and no Python.
         """
 

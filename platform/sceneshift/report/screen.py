@@ -9,9 +9,9 @@ from sceneshift.report.separation import label_use, separation_lines
 from sceneshift.report.study_record import BEST, REFITTED
 from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import CANDIDATE
+from sceneshift.tracking.search_run import SearchRun
 
 _HEADINGS = ("OA", "AA", "kappa")
 
@@ -51,9 +51,7 @@ def render_table(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
     return "\n".join([*lines, *(_line(line, widths) for line in body)]) + "\n"
 
 
-def render_screen(
-    summary: Mapping[str, Any], *, models: Sequence[LoggedModel], mirror: StudyMirror, folder: Path
-) -> str:
+def render_screen(summary: Mapping[str, Any], *, models: Sequence[LoggedModel], mirror: SearchRun, folder: Path) -> str:
     """Everything a user wants to know when a search has ended."""
     trials, best = summary["trials"], summary["best"]
     ended = ", ended by the time budget" if trials["ended by time budget"] else ""

@@ -1,14 +1,14 @@
 """How separate the sides of splits are: the same two counts in tables, on screens, and in MLflow.
 
 A pixel inside a training patch was shown to the network in training; one whose patch overlaps a training patch shares
-pixels with it (:meth:`sceneshift.scenes.split.Split.separation`).
+pixels with it (:meth:`sceneshift.splits.split.Split.separation`).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.split import Split
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.split import Split
 
 _LEAKS = (
     "LEAKS: training patches hold pixels of that side, or were drawn without regard to it. Figures on it are too high "

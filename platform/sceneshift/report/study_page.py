@@ -17,7 +17,7 @@ from sceneshift.report.target_sections import (
     per_class_section,
     scores_section,
 )
-from sceneshift.scenes.file_access import replacing
+from sceneshift.safe_files import replacing
 
 
 def write_study_report(directory: Path, out: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""A study as its report finds it on disk: the ledger, and what the closing wrote beside it."""
+"""A study as its report finds it on disk: the trial store, and what the closing wrote beside it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ import optuna
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.search.ledger import REFERENCE_TRIAL, TrialRecord, read_ledger
+from sceneshift.search.trial_store import REFERENCE_TRIAL, TrialRecord, read_store
 
 #: The files a closing writes into the study's report folder.
 SUMMARY, EVIDENCE = "summary.json", "evidence.json"
 
-#: The ledger of a study, in its directory.
-LEDGER = "optuna.db"
+#: The trial store of a study, in its directory.
+STORE_FILE = "optuna.db"
 
 #: The roles of what a study shows: two configurations as trials trained them, and what always answers the source's
 #: largest class. Floors stand among them by their titles.
@@ -56,7 +56,7 @@ class StudyRecord:
         Raises:
             StudyError: There is no study, or a file of it can't be read.
         """
-        reading = read_ledger(directory / LEDGER)
+        reading = read_store(directory / STORE_FILE)
         return cls(
             directory=directory,
             study=reading.study,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sceneshift.scenes.file_access import replacing
+from sceneshift.safe_files import replacing
 
 #: What a cell may hold. None is nothing, and NaN a figure that doesn't exist.
 Value = str | bool | int | float | None

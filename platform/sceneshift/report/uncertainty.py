@@ -2,7 +2,7 @@
 
 Neighbouring pixels of a field are alike and mostly right or wrong together, so pixels are no independent samples; an
 interval over pixels would be far too narrow. Fields (connected pixels of one class, as
-:mod:`sceneshift.scenes.field_split` numbers them) are drawn with replacement instead, class by class. The intervals are
+:mod:`sceneshift.splits.fields` numbers them) are drawn with replacement instead, class by class. The intervals are
 percentiles (Efron, Annals of Statistics 1979, section 3). scipy's bootstrap has no strata, and its BCa has no value
 where all fields are right.
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.field_split import number_fields
 from sceneshift.scores import Scores
+from sceneshift.splits.fields import number_fields
 
 #: Draws of the bootstrap.
 NUM_DRAWS = 2000

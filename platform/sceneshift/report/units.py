@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.units import describe_units
+from sceneshift.catalogue.units import describe_units
+from sceneshift.splits.pair import ScenePair
 
 
 def stated_units(pairs: Sequence[ScenePair]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is looked at: scenes, scene pairs, splits and the patches cut from them.
+"""What a scene is: cubes and labels, patches cut from them, normalization, alignment. No file is read here.
 
 Nothing in this room imports ray, mlflow or optuna.
 """

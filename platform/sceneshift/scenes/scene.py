@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.stored_arrays import dereference, is_checked_cube, is_stored, reference_to
+from sceneshift.scenes.mapped_arrays import dereference, is_checked_cube, is_stored, reference_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class UnlabelledScene:
         name: The scene's name.
         cube: (H, W, C) float32, finite. The scene holds a read-only view, no copy: a cube may be larger than memory.
             One that lies in a stored scene's file was checked when it was written, can't have changed, and is not
-            looked through again (:mod:`sceneshift.scenes.stored_arrays`).
+            looked through again (:mod:`sceneshift.scenes.mapped_arrays`).
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
         footprint: Where the pixels come from; by default an acquisition of its own.
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is

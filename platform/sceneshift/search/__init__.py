@@ -1,1 +1,1 @@
-"""Many runs: search spaces, the ledger of trials, and Ray Tune around the training of one of them."""
+"""Many runs: search spaces, the trial store of trials, and Ray Tune around the training of one of them."""

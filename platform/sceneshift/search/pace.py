@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.profile import Profile
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.loop import PairRun, TrainingPlan, run_epoch
 
 #: Batches that are timed, after as many that warm up.

@@ -6,33 +6,33 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sceneshift.search.ledger import Ledger, RestsOnLedger, TrialRecord
+from sceneshift.search.trial_store import RestsOnStore, TrialRecord, TrialStore
 
 
-class LedgerCallback(RestsOnLedger, Callback):  # type: ignore[misc]  # Ray's class is untyped here
+class StoreCallback(RestsOnStore, Callback):  # type: ignore[misc]  # Ray's class is untyped here
     """Passes a trial's record on after every epoch, and once more when it has ended.
 
     Args:
-        ledger: The study's ledger.
+        store: The study's trial store.
         on_change: Called with the record whenever it changed.
         on_finished: Called once with the record of a trial that has ended.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: TrialStore,
         *,
         on_change: Callable[[TrialRecord], None],
         on_finished: Callable[[TrialRecord], None],
     ) -> None:
-        self._ledger = ledger
+        self._store = store
         self._on_change = on_change
         self._on_finished = on_finished
         self._told: set[int] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """A trial begins."""
-        self._on_change(self._ledger.record(trial.config["number"]))
+        self._on_change(self._store.record(trial.config["number"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
@@ -49,7 +49,7 @@ class LedgerCallback(RestsOnLedger, Callback):  # type: ignore[misc]  # Ray's cl
         self._tell(trial)
 
     def _tell(self, trial: Trial) -> None:
-        record = self._ledger.record(trial.config["number"])
+        record = self._store.record(trial.config["number"])
         self._on_change(record)
         if record.is_finished and record.number not in self._told:
             self._told.add(record.number)

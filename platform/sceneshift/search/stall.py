@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sceneshift.search.ledger import RestsOnLedger
+from sceneshift.search.trial_store import RestsOnStore
 
 #: Seconds between two lines that tell what a search without progress waits for, at most.
 _LONGEST_SILENCE_S = 300.0
@@ -18,7 +18,7 @@ _GRACE_S = 60.0
 _ANSWER_S = 10.0
 
 
-class StallWatch(RestsOnLedger, Callback):  # type: ignore[misc]  # Ray's class is untyped here
+class StallWatch(RestsOnStore, Callback):  # type: ignore[misc]  # Ray's class is untyped here
     """Watches a search from a thread of its own, so that it can speak while the search hangs inside Ray.
 
     Use as a context manager around the search, and as one of Ray Tune's callbacks.

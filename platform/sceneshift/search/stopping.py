@@ -4,13 +4,13 @@ from typing import Any
 
 from ray.tune import Stopper
 
-from sceneshift.search.ledger import RestsOnLedger
+from sceneshift.search.trial_store import RestsOnStore
 
 #: The reason of a search that a user ended.
 INTERRUPTED = "interrupted"
 
 
-class SearchStop(RestsOnLedger, Stopper):  # type: ignore[misc]  # Ray's class is untyped here
+class SearchStop(RestsOnStore, Stopper):  # type: ignore[misc]  # Ray's class is untyped here
     """Ends a search when it is asked to; Ray Tune looks ten times a second."""
 
     reason = ""

@@ -11,7 +11,7 @@ from ray import tune
 
 from sceneshift.errors import StudyError
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import OBJECTIVE, EpochReport, TrainingDiverged, TrainingPlan, train
 from sceneshift.training.ray_train import MAX_WORKER_FAILURES, WorkerShape, train_with_ray
@@ -25,7 +25,7 @@ class TrialOrder:
     """All a worker needs to know of a trial, as plain values; the sources travel beside it.
 
     Args:
-        number: The trial's number in the ledger.
+        number: The trial's number in the trial store.
         method: Name of the method.
         config: The method's configuration as plain values.
         epochs: Epochs to train.

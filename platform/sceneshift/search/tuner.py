@@ -1,4 +1,4 @@
-"""Ray Tune around the ledger: runs the trials of a study until there are enough, time is up, or someone interrupts."""
+"""Ray Tune around the trial store: runs trials until there are enough, time is up, or someone interrupts."""
 
 import contextlib
 import logging
@@ -17,17 +17,17 @@ from ray.exceptions import RayError
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 
 from sceneshift.errors import StorageError, StudyError, first_line
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.store import sent_whole
-from sceneshift.search.ledger import Ledger, TrialRecord
+from sceneshift.files.arrow_scenes import sent_whole
 from sceneshift.search.profile import Profile
-from sceneshift.search.progress import LedgerCallback
+from sceneshift.search.progress import StoreCallback
+from sceneshift.search.ray_tune_adapters import StoreScheduler, StoreSearcher
 from sceneshift.search.space import SearchSpace
 from sceneshift.search.stall import StallWatch
 from sceneshift.search.stopping import INTERRUPTED, SearchStop
 from sceneshift.search.trial import TrialOrder, run_trial
-from sceneshift.search.tune_adapters import LedgerScheduler, LedgerSearcher
+from sceneshift.search.trial_store import TrialRecord, TrialStore
 from sceneshift.seeding import trial_seed
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.ray_train import MAX_WORKER_FAILURES
 
 
@@ -112,7 +112,7 @@ class SearchOutcome:
 
 def run_search(
     plan: SearchPlan,
-    ledger: Ledger,
+    store: TrialStore,
     sources: Sequence[SourceDomain],
     *,
     on_change: Callable[[TrialRecord], None],
@@ -120,13 +120,13 @@ def run_search(
     stop: SearchStop | None = None,
     watch: StallWatch | None = None,
 ) -> SearchOutcome:
-    """Run trials until the ledger holds ``profile.num_samples`` of them.
+    """Run trials until the trial store holds ``profile.num_samples`` of them.
 
-    Trials the ledger holds as running, left by a search that was cut, go on first. Ray must be connected.
+    Trials the trial store holds as running, left by a search that was cut, go on first. Ray must be connected.
 
     Args:
         plan: What to do.
-        ledger: Where it is recorded.
+        store: Where it is recorded.
         sources: One source a pair, and nothing else of the pairs.
         on_change: Told of every new epoch.
         on_finished: Told of every trial that has ended.
@@ -134,17 +134,17 @@ def run_search(
         watch: Told of every epoch.
 
     Raises:
-        StorageError: The ledger or Ray Tune's files can't be written.
+        StorageError: The trial store or Ray Tune's files can't be written.
         StudyError: Ray broke down.
     """
     stop = stop or SearchStop()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    unfinished = [record for record in ledger.records() if record.state == "running"]
-    missing = plan.profile.num_samples - len(ledger.records()) + len(unfinished)
+    unfinished = [record for record in store.records() if record.state == "running"]
+    missing = plan.profile.num_samples - len(store.records()) + len(unfinished)
     if missing <= 0:
         return SearchOutcome(interrupted=False, out_of_time=False)
-    searcher = LedgerSearcher(
-        ledger,
+    searcher = StoreSearcher(
+        store,
         unfinished=unfinished,
         num_samples=plan.profile.num_samples,
         make_config=lambda trial: plan.space.config(trial, plan.profile),
@@ -159,7 +159,7 @@ def run_search(
         tune.with_resources(hand_over(sources, by_path=plan.scenes_by_path), resources),
         tune_config=TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(ledger, epochs=plan.profile.epochs, stop=stop, take_back=searcher.take_back),
+            scheduler=StoreScheduler(store, epochs=plan.profile.epochs, stop=stop, take_back=searcher.take_back),
             # The searcher says when there are enough: Tune would count a trial twice that it is handed once more.
             num_samples=-1,
             max_concurrent_trials=plan.max_concurrent_trials,
@@ -174,7 +174,7 @@ def run_search(
             storage_path=plan.tune_directory,
             stop=stop,
             callbacks=[
-                LedgerCallback(ledger, on_change=on_change, on_finished=on_finished),
+                StoreCallback(store, on_change=on_change, on_finished=on_finished),
                 *([] if watch is None else [watch]),
             ],
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
@@ -186,14 +186,14 @@ def run_search(
         _fit(tuner, plan)
     budget = plan.profile.time_budget_s
     out_of_time = budget is not None and time.monotonic() - started >= budget
-    left = [record for record in ledger.records() if record.state == "running"]
-    if out_of_time and choose_winner(ledger.records()) is not None:
+    left = [record for record in store.records() if record.state == "running"]
+    if out_of_time and choose_winner(store.records()) is not None:
         for record in left:
-            ledger.prune(record.number, f"time budget of {budget:g} s used up")
-            on_change(ledger.record(record.number))
-            on_finished(ledger.record(record.number))
+            store.prune(record.number, f"time budget of {budget:g} s used up")
+            on_change(store.record(record.number))
+            on_finished(store.record(record.number))
         left = []
-    cut = bool(left) or len(ledger.records()) < plan.profile.num_samples
+    cut = bool(left) or len(store.records()) < plan.profile.num_samples
     return SearchOutcome(
         interrupted=cut and not out_of_time,
         out_of_time=out_of_time,

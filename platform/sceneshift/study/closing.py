@@ -1,6 +1,6 @@
 """Closing a study: winner and defaults are scored on the targets, whose labels are opened for it and counted.
 
-``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.scenes.target`.
+``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.catalogue.target`.
 """
 
 import json
@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sceneshift.catalogue.pair_spec import Recipe
+from sceneshift.catalogue.target import TargetScorer, open_target
+from sceneshift.catalogue.units import allowed_normalizations
 from sceneshift.errors import StudyError, first_line
 from sceneshift.methods.registry import find_method
 from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
@@ -23,22 +26,18 @@ from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.report.units import stated_units, unit_lines
 from sceneshift.report.verdict import Verdict
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.patches import PatchSampler
-from sceneshift.scenes.recipe import Recipe
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.target import TargetScorer, open_target
-from sceneshift.scenes.units import allowed_normalizations
 from sceneshift.scores import Scores
-from sceneshift.search.ledger import REFERENCE_TRIAL, Ledger, TrialRecord
+from sceneshift.search.trial_store import REFERENCE_TRIAL, TrialRecord, TrialStore
 from sceneshift.search.tuner import SearchPlan
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
 from sceneshift.study.evidence import write_evidence
 from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
 from sceneshift.study.prepared_study import SMOKE_TEST, PreparedStudy
 from sceneshift.study.refit import Refitted, refit_winner, source_on_every_field
 from sceneshift.study.report import write_report_or_tell
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import LoggedModel, log_and_register, registered_name
 from sceneshift.tracking.registry import (
@@ -49,6 +48,7 @@ from sceneshift.tracking.registry import (
     version_description,
 )
 from sceneshift.tracking.results import FIGURES, log_results
+from sceneshift.tracking.search_run import SearchRun
 from sceneshift.tracking.trained_on import TrainedOn
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene, predict_pixels
@@ -59,8 +59,8 @@ SELECTION = "highest mean validation AA on the sources, last epoch; no target la
 def close_study(
     study: PreparedStudy,
     plan: SearchPlan,
-    ledger: Ledger,
-    mirror: StudyMirror,
+    store: TrialStore,
+    mirror: SearchRun,
     *,
     winner: TrialRecord,
     out_of_time: bool,
@@ -71,7 +71,7 @@ def close_study(
     Args:
         study: The study.
         plan: Its search.
-        ledger: Its trials.
+        store: Its trials.
         mirror: Its MLflow runs, caught up.
         winner: The trial chosen on source validation.
         out_of_time: Whether the time budget ended the search.
@@ -80,7 +80,7 @@ def close_study(
     Raises:
         StudyError: A checkpoint is missing or damaged, or MLflow can't be told; the study can be resumed.
     """
-    records = ledger.records()
+    records = store.records()
     reference = records[REFERENCE_TRIAL]
     shown = {BEST: winner} | ({DEFAULTS: reference} if reference.state == "complete" else {})
     # Rebuilt and verified before any target is opened.
@@ -98,7 +98,7 @@ def close_study(
         pair.name: fit_floors(model.source, seed=study.arguments.seed, normalizations=allowed_normalizations(pair))
         for pair, model in zip(study.pairs, registered, strict=True)
     }
-    times = ledger.count_opening()
+    times = store.count_opening()
     again = "" if times == 1 else f" They have been before: this is closing number {times}."
     print(f"\nClosing the study: target scenes are scored now.{again}", flush=True)
 
@@ -141,10 +141,10 @@ def close_study(
             rows.append(floor_row(pair.name, floor, found[floor.title]))
         rows.append(_majority_row(pair, source, door))
         verdicts.append(Verdict.of(pair.name, found[model.role], {f.title: found[f.title] for f in floors[pair.name]}))
-    draw_optimization_history(folder / "optimization_history.png", ledger.study)
+    draw_optimization_history(folder / "optimization_history.png", store.study)
     if not draw_parameter_importances(
         folder / "parameter_importances.png",
-        ledger.study,
+        store.study,
         epoch=min(study.profile.grace_epochs, study.profile.epochs),
     ):
         print("Too few trials for a picture of parameter importances (at least 4).")
@@ -176,7 +176,7 @@ def close_study(
         "separation": separation,
         "units": units,
         "tags": study.tags(),
-        "changes of code or data": ledger.changes,
+        "changes of code or data": store.changes,
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
@@ -209,7 +209,7 @@ def close_study(
             f"({first_line(error)}). When it is back, --resume tells it."
         ) from error
     mirror.close("FINISHED")
-    ledger.mark_closed()
+    store.mark_closed()
     print(render_screen(summary, models=models, mirror=mirror, folder=folder))
 
 
@@ -320,7 +320,7 @@ def _unseen(pair: ScenePair) -> str:
 
 def _log_model(
     study: PreparedStudy,
-    mirror: StudyMirror,
+    mirror: SearchRun,
     record: TrialRecord,
     registered: Registered,
     recipe: Recipe,

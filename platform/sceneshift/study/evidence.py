@@ -17,13 +17,13 @@ import torch
 
 from sceneshift.report.study_record import EVIDENCE
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.scenes.file_access import replacing
-from sceneshift.scenes.pair import ScenePair
+from sceneshift.safe_files import replacing
 from sceneshift.scenes.scene import UnlabelledScene
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split
-from sceneshift.search.ledger import TrialRecord
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.search.tuner import SearchPlan
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import Split
 from sceneshift.study.prepared_study import PreparedStudy
 
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sceneshift.methods.floors import FLOORS, FittedFloor, fit_floor
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.source import SourceDomain
 from sceneshift.scores import Scores
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
 
 
 def fit_floors(source: SourceDomain, *, seed: int, normalizations: Sequence[str]) -> list[FittedFloor]:

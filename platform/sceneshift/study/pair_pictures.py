@@ -10,9 +10,9 @@ from sceneshift.networks.s2vnet.network import S2VNetwork
 from sceneshift.report.pictures import draw_class_map, draw_confusion
 from sceneshift.report.subpixel import draw_abundances, draw_endmembers, draw_reconstruction_error
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.pair import ScenePair
 from sceneshift.scores import Scores
-from sceneshift.training.unmixing import Subpixels, unmix_scene
+from sceneshift.splits.pair import ScenePair
+from sceneshift.training.subpixels import Subpixels, unmix_scene
 
 
 def draw_pair(

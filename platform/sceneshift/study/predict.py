@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
-from sceneshift.scenes.file_access import expanded
+from sceneshift.safe_files import expanded
 from sceneshift.study.predict_arguments import PredictArgs, read_predict_command_line
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _check_paths(arguments: PredictArgs) -> None:
     Raises:
         MissingDataError: A file isn't there.
     """
-    from sceneshift.scenes.published import SCENES
+    from sceneshift.catalogue.builtin import SCENES
     from sceneshift.study.predict_arguments import OWN_LABELS
 
     if arguments.scene not in SCENES and not os.path.isfile(expanded(arguments.scene)):
@@ -154,8 +154,8 @@ def _connect(arguments: PredictArgs) -> None:
 
 
 def _open(arguments: PredictArgs) -> "UnlabelledScene":
-    from sceneshift.scenes.opening import open_unlabelled
-    from sceneshift.scenes.published import SCENES
+    from sceneshift.catalogue.builtin import SCENES
+    from sceneshift.files.opening import open_unlabelled
     from sceneshift.study.scene_commands import find_scene
 
     if arguments.scene in SCENES:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, SceneshiftError, first_line
-from sceneshift.scenes.file_access import expanded, put_in_place
-from sceneshift.scenes.formats.envi import refuse_names
+from sceneshift.files.formats.envi import refuse_names
+from sceneshift.safe_files import expanded, put_in_place
 from sceneshift.scenes.scene import UnlabelledScene
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class MapFolder:
     """
 
     def __init__(self, path: Path, *, overwrite: bool, formats: Sequence[str]) -> None:
-        from sceneshift.scenes.formats.file_format import geo_package
+        from sceneshift.files.formats.file_format import geo_package
 
         self.path = expanded(path).resolve()
         self.formats = tuple(formats)
@@ -229,8 +229,8 @@ class Prediction:
         return np.bincount(self.class_map.ravel(), minlength=len(self._told.class_names) + 1)[1:]
 
     def _write_class_map(self, truth: "Truth | None") -> None:
+        from sceneshift.files.scenes import export_labels
         from sceneshift.report.class_map import draw_mapped_scene, write_indexed_png
-        from sceneshift.scenes.scene_files import export_labels
 
         folder, told = self._place.folder, self._told
         for format in self._place.formats:
@@ -257,7 +257,7 @@ class Prediction:
                 )
 
     def _write_layers(self) -> None:
-        from sceneshift.scenes.scene_files import export_layers
+        from sceneshift.files.scenes import export_layers
 
         folder = self._place.folder
         for what, layers in self._layers.items():

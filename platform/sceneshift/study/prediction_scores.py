@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.scenes.file_access import expanded
-from sceneshift.scenes.files import read_description, read_label_map
+from sceneshift.files.arrays import read_description, read_label_map
+from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
 from sceneshift.study.predict_arguments import OWN_LABELS, PredictArgs

@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import Recipe
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.catalogue import load_pair
-from sceneshift.scenes.pair import ScenePair, refuse_shared_pixels
-from sceneshift.scenes.recipe import Recipe
-from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace, load_space
+from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
+from sceneshift.splits.source import SourceDomain
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.scene_data import (
     SOURCE_FRACTION,

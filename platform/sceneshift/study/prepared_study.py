@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sceneshift.catalogue.pair_spec import InScene, Recipe
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.report.separation import separation_rows, separation_tags
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import InScene, Recipe
-from sceneshift.scenes.source import SourceDomain
 from sceneshift.search.cluster import ClusterSize, check_room, trials_that_fit
-from sceneshift.search.ledger import read_ledger
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace
+from sceneshift.search.trial_store import read_store
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
 from sceneshift.study.arguments import TuneArgs, repeatable_arguments
 from sceneshift.study.scene_data import (
     definition_hashes,
@@ -78,7 +78,7 @@ class PreparedStudy:
         return None if takes_all else self.profile.pixels_per_class
 
     @property
-    def ledger_path(self) -> Path:
+    def store_path(self) -> Path:
         """The study's Optuna database."""
         return self.directory / "optuna.db"
 
@@ -193,11 +193,11 @@ class PreparedStudy:
         """The same study with the number of epochs it began with, where timed steps decided it then.
 
         Raises:
-            StudyError: The ledger can't be read.
+            StudyError: The trial store can't be read.
         """
         if not self.chooses_epochs:
             return self
-        epochs = int(read_ledger(self.ledger_path).settings["epochs"])
+        epochs = int(read_store(self.store_path).settings["epochs"])
         return replace(self, profile=self.profile.with_epochs(epochs))
 
     def announcement(self) -> list[str]:
@@ -226,7 +226,7 @@ class PreparedStudy:
         Raises:
             StudyError: Saying which.
         """
-        if self.arguments.resume and not self.ledger_path.exists():
+        if self.arguments.resume and not self.store_path.exists():
             known = sorted(path.parent.name for path in self.directory.parent.glob("*/optuna.db"))
             raise StudyError(
                 f"no study {self.name!r} in {self.directory.parent} to resume. "

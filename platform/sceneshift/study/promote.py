@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import Recipe
+from sceneshift.catalogue.target import open_target
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
-from sceneshift.scenes.catalogue import load_pair
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import Recipe
-from sceneshift.scenes.target import open_target
 from sceneshift.scores import Scores
+from sceneshift.splits.pair import ScenePair
 from sceneshift.study.prepared_study import SMOKE_TEST
 from sceneshift.study.promote_arguments import PromoteArgs
 from sceneshift.tracking.backend import TrackingBackend

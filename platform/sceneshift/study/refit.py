@@ -14,11 +14,11 @@ import torch
 
 from sceneshift.errors import StudyError
 from sceneshift.methods.registry import find_method
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import everything_split
-from sceneshift.search.ledger import TrialRecord
 from sceneshift.search.trial import TrialOrder, train_alone, train_in_ray
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.search.tuner import SearchPlan, put_sources
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split
 from sceneshift.study.prepared_study import PreparedStudy
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.ray_train import MAX_WORKER_FAILURES

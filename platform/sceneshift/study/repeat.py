@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sceneshift.errors import StudyError, first_line
-from sceneshift.search.agreement import differences
 from sceneshift.study.arguments import TuneArgs
 from sceneshift.study.interrupts import INTERRUPTED_STATUS
 from sceneshift.study.train_arguments import TrainArgs
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.provenance import REPEAT_OF_TAG, REPEAT_TAG, code_origin, sources_hash
+from sceneshift.training.resume_check import differences
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -214,8 +214,8 @@ class _AllRepeatedError(Exception):
 def _repeat_trial(arguments: TrainArgs, original: OriginalRun, backend: TrackingBackend, begun: list[str]) -> int:
     import torch
 
+    from sceneshift.catalogue.load import load_pair
     from sceneshift.methods.registry import find_method
-    from sceneshift.scenes.catalogue import load_pair
     from sceneshift.seeding import trial_seed
     from sceneshift.study.preparation import choose_recipes, divide_sources, writable_root
     from sceneshift.study.run_record import JOURNAL, RunRecord, give_back, open_run_directory

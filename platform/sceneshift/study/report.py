@@ -8,7 +8,7 @@ from pathlib import Path
 from sceneshift.errors import SceneshiftError, StudyError, first_line, nearest_name
 from sceneshift.study.report_arguments import ReportArgs, read_report_command_line
 
-_LEDGER = "optuna.db"
+_STORE_FILE = "optuna.db"
 
 
 def main(description: str) -> int:
@@ -53,12 +53,12 @@ def find_study(study: str, *, storage_path: Path) -> Path:
         StudyError: Neither is a study; it says which there are.
     """
     for directory in (Path(study), storage_path / study):
-        if os.path.isfile(directory / _LEDGER):
+        if os.path.isfile(directory / _STORE_FILE):
             return directory.resolve()
     near = Path(study) if Path(study).is_dir() else storage_path
-    known = sorted(path.parent.name for path in near.glob(f"*/{_LEDGER}"))
+    known = sorted(path.parent.name for path in near.glob(f"*/{_STORE_FILE}"))
     there = f"Studies in {near}: {', '.join(known)}{nearest_name(study, known)}." if known else f"{near} holds none."
-    what = f"{study!r} is a folder without a study's {_LEDGER}" if Path(study).is_dir() else f"no study {study!r}"
+    what = f"{study!r} is a folder without a study's {_STORE_FILE}" if Path(study).is_dir() else f"no study {study!r}"
     raise StudyError(f"{what}. {there} Give a study's folder, or its name and --storage-path.")
 
 

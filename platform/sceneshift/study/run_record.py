@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sceneshift.errors import StorageError, StudyError, first_line
-from sceneshift.search.agreement import differences, plain, refuse_other_settings
+from sceneshift.training.resume_check import differences, plain, refuse_other_settings
 
 #: A training's epochs, in its directory.
 JOURNAL = "epochs.jsonl"

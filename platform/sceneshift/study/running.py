@@ -1,4 +1,4 @@
-"""Runs a prepared search: opens ledger and MLflow, searches, closes."""
+"""Runs a prepared search: opens trial store and MLflow, searches, closes."""
 
 import contextlib
 import shutil
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
-from sceneshift.search.agreement import change_warning
-from sceneshift.search.ledger import Ledger, TrialRecord
 from sceneshift.search.progress import progress_line
 from sceneshift.search.stall import StallWatch
 from sceneshift.search.stopping import INTERRUPTED, SearchStop
+from sceneshift.search.trial_store import TrialRecord, TrialStore
 from sceneshift.search.tuner import SearchOutcome, SearchPlan, choose_winner, run_search
 from sceneshift.study.arguments import resume_command
 from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, end_process, go_on_with
 from sceneshift.study.prepared_study import PreparedStudy
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import observed_input, training_input
-from sceneshift.tracking.mirror import StudyMirror
 from sceneshift.tracking.provenance import CHANGES_TAG
+from sceneshift.tracking.search_run import SearchRun
+from sceneshift.training.resume_check import change_warning
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -29,7 +29,7 @@ def run_and_close(
     plan: SearchPlan,
     backend: TrackingBackend,
     *,
-    reopened: Ledger | None,
+    reopened: TrialStore | None,
     interrupts: Interrupts,
     started: float,
 ) -> int:
@@ -39,7 +39,7 @@ def run_and_close(
         study: What was checked.
         plan: The search, fitted to the connected cluster.
         backend: MLflow's.
-        reopened: The ledger of a study that is resumed; None creates one.
+        reopened: The trial store of a study that is resumed; None creates one.
         interrupts: Takes Ctrl-C.
         started: When the command began (``time.monotonic``).
 
@@ -49,13 +49,13 @@ def run_and_close(
     Raises:
         StudyError: The study can't be opened or go on, or no trial ran to its end.
     """
-    ledger = reopened or create_ledger(study)
+    store = reopened or create_store(study)
     try:
-        return _run_and_close(study, plan, ledger, backend, interrupts=interrupts, started=started)
+        return _run_and_close(study, plan, store, backend, interrupts=interrupts, started=started)
     except Exception as error:
-        # Before the name is free again, while the ledger is there.
-        advice = _what_to_do(study, ledger)
-        if not ledger.is_worth_keeping:
+        # Before the name is free again, while the trial store is there.
+        advice = _what_to_do(study, store)
+        if not store.is_worth_keeping:
             shutil.rmtree(study.directory, ignore_errors=True)
         if isinstance(error, StorageError):
             raise StorageError(f"{error}{advice}") from error
@@ -64,9 +64,9 @@ def run_and_close(
         raise
 
 
-def _what_to_do(study: PreparedStudy, ledger: Ledger) -> str:
+def _what_to_do(study: PreparedStudy, store: TrialStore) -> str:
     """The last lines of an error that ends a search."""
-    if ledger.is_worth_keeping:
+    if store.is_worth_keeping:
         return go_on_with(resume_command("--experiment-name", study.name))
     return " No trial was begun; when that is mended, give the same command again."
 
@@ -74,7 +74,7 @@ def _what_to_do(study: PreparedStudy, ledger: Ledger) -> str:
 def _run_and_close(
     study: PreparedStudy,
     plan: SearchPlan,
-    ledger: Ledger,
+    store: TrialStore,
     backend: TrackingBackend,
     *,
     interrupts: Interrupts,
@@ -82,8 +82,8 @@ def _run_and_close(
 ) -> int:
     profile, arguments = study.profile, study.arguments
     tags = study.tags()
-    ledger.note_tracking(backend.uri)
-    mirror = StudyMirror(
+    store.note_tracking(backend.uri)
+    mirror = SearchRun(
         backend,
         study_name=study.name,
         tags=tags,
@@ -106,10 +106,10 @@ def _run_and_close(
             "compile": plan.compile,
         },
     )
-    if ledger.changes:
-        # The ledger has them in any case; this is for readers of MLflow.
+    if store.changes:
+        # The trial store has them in any case; this is for readers of MLflow.
         with contextlib.suppress(Exception):
-            mirror.client.set_tag(mirror.run_id, CHANGES_TAG, study_changes(ledger))
+            mirror.client.set_tag(mirror.run_id, CHANGES_TAG, study_changes(store))
     command = resume_command("--experiment-name", study.name)
     where = "Ray Train" if plan.in_ray_train else "the trial's actor"
     of_workers = f" of {plan.workers_per_trial} workers" if plan.workers_per_trial > 1 else ""
@@ -122,8 +122,8 @@ def _run_and_close(
     )
 
     try:
-        outcome = _search(study, plan, ledger, mirror, interrupts, command)
-        records = ledger.records()
+        outcome = _search(study, plan, store, mirror, interrupts, command)
+        records = store.records()
         if outcome.interrupted and not outcome.reason:
             done = sum(record.is_finished for record in records)
             print(
@@ -133,7 +133,7 @@ def _run_and_close(
         if outcome.interrupted:
             mirror.close("KILLED")
             if outcome.reason:
-                raise StudyError(f"{outcome.reason}{_what_to_do(study, ledger)}")
+                raise StudyError(f"{outcome.reason}{_what_to_do(study, store)}")
             return INTERRUPTED_STATUS
         winner = choose_winner(records)
         if winner is None:
@@ -141,10 +141,10 @@ def _run_and_close(
         # Pictures need matplotlib and scikit-learn, which the search need not wait for.
         from sceneshift.study.closing import close_study
 
-        close_study(study, plan, ledger, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
+        close_study(study, plan, store, mirror, winner=winner, out_of_time=outcome.out_of_time, started=started)
     except Exception:
-        # Nothing is left RUNNING in MLflow; the ledger has what there is, and --resume goes on.
-        if ledger.is_worth_keeping:
+        # Nothing is left RUNNING in MLflow; the trial store has what there is, and --resume goes on.
+        if store.is_worth_keeping:
             mirror.close("FAILED")
         else:
             mirror.forget()
@@ -158,8 +158,8 @@ def _run_and_close(
 def _search(
     study: PreparedStudy,
     plan: SearchPlan,
-    ledger: Ledger,
-    mirror: StudyMirror,
+    store: TrialStore,
+    mirror: SearchRun,
     interrupts: Interrupts,
     command: str,
 ) -> SearchOutcome:
@@ -175,7 +175,7 @@ def _search(
             on_hang=lambda: end_process(f"error: {stop.reason}", go_on_with(command), 2),
         )
 
-    finished = sum(record.is_finished for record in ledger.records())
+    finished = sum(record.is_finished for record in store.records())
 
     def tell(record: TrialRecord) -> None:
         nonlocal finished
@@ -184,7 +184,7 @@ def _search(
         print(line, flush=True)
 
     with interrupts.diverted(lambda: stop.request(INTERRUPTED)):
-        return run_search(plan, ledger, study.sources, on_change=mirror.push, on_finished=tell, stop=stop, watch=watch)
+        return run_search(plan, store, study.sources, on_change=mirror.push, on_finished=tell, stop=stop, watch=watch)
 
 
 def _no_winner(study: PreparedStudy, records: Sequence[TrialRecord], *, out_of_time: bool) -> str:
@@ -202,8 +202,8 @@ def _no_winner(study: PreparedStudy, records: Sequence[TrialRecord], *, out_of_t
     )
 
 
-def create_ledger(study: PreparedStudy) -> Ledger:
-    """Create the directory and the ledger of a new study; where that fails, nothing is left of it.
+def create_store(study: PreparedStudy) -> TrialStore:
+    """Create the directory and the trial store of a new study; where that fails, nothing is left of it.
 
     Raises:
         StudyError: Another command has just taken the name.
@@ -216,8 +216,8 @@ def create_ledger(study: PreparedStudy) -> Ledger:
     except OSError as error:
         raise StorageError(f"{study.directory} can't be made ({first_line(error)}). Nothing was begun.") from error
     try:
-        return Ledger.create(
-            study.ledger_path,
+        return TrialStore.create(
+            study.store_path,
             name=study.name,
             seed=study.arguments.seed,
             profile=study.profile,
@@ -230,52 +230,52 @@ def create_ledger(study: PreparedStudy) -> Ledger:
         raise
 
 
-def reopen_ledger(study: PreparedStudy) -> Ledger:
-    """Reopen the ledger of a study that is resumed, and tell where code or data have changed.
+def reopen_store(study: PreparedStudy) -> TrialStore:
+    """Reopen the trial store of a study that is resumed, and tell where code or data have changed.
 
     Raises:
         StudyError: The arguments, the space, or the shape, classes or split of the data differ from those the study
             began with.
     """
-    ledger = Ledger.reopen(
-        study.ledger_path,
+    store = TrialStore.reopen(
+        study.store_path,
         name=study.name,
         seed=study.arguments.seed,
         profile=study.profile,
         settings=study.settings(),
         origin=study.origin(),
     )
-    for change in ledger.changes:
+    for change in store.changes:
         what = f"study {study.name!r}, after {change['after_trials']} trials,"
         print(f"\n{change_warning(what, change['differences'])}", flush=True)
-    return ledger
+    return store
 
 
-def study_changes(ledger: Ledger) -> str:
+def study_changes(store: TrialStore) -> str:
     """All changes of code and data between two runs of a study, in one line."""
     return "; ".join(
-        f"after {change['after_trials']} trials {told}" for change in ledger.changes for told in change["differences"]
+        f"after {change['after_trials']} trials {told}" for change in store.changes for told in change["differences"]
     )
 
 
-def refuse_another_mlflow(study: PreparedStudy, ledger: Ledger, client: "MlflowClient", uri: str) -> None:
+def refuse_another_mlflow(study: PreparedStudy, store: TrialStore, client: "MlflowClient", uri: str) -> None:
     """Refuse to split a study's runs between two MLflows.
 
     Raises:
         StudyError: The study's runs are elsewhere, and this MLflow knows none of them.
     """
-    if ledger.tracking in (None, uri) or client.get_experiment_by_name(study.name) is not None:
+    if store.tracking in (None, uri) or client.get_experiment_by_name(study.name) is not None:
         return
     raise StudyError(
-        f"the runs of study {study.name!r} are kept in MLflow at {ledger.tracking}; the one at {uri} knows none of "
+        f"the runs of study {study.name!r} are kept in MLflow at {store.tracking}; the one at {uri} knows none of "
         "them. Set MLFLOW_TRACKING_URI to where they are, or bring them there first."
     )
 
 
-def tell_if_closed(study: PreparedStudy, ledger: Ledger) -> bool:
+def tell_if_closed(study: PreparedStudy, store: TrialStore) -> bool:
     """Show what a closed study came to, without looking at the target again; False where there is work to do."""
-    finished = sum(record.is_finished for record in ledger.records())
-    if not ledger.is_closed or finished < study.profile.num_samples:
+    finished = sum(record.is_finished for record in store.records())
+    if not store.is_closed or finished < study.profile.num_samples:
         return False
     folder = study.directory / "report"
     print(f"\nThis study is closed: {finished} trials are done, and the target is not looked at again.")

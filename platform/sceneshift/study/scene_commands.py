@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sceneshift.catalogue import indian_pines
+from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
+from sceneshift.catalogue.load import find_files, load_both_labelled, load_scene
+from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
+from sceneshift.catalogue.units import describe_units, undeclared_difference
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
+from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
+from sceneshift.files.arrays import array_shapes, read_array, read_description
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.report.scene_pictures import draw_scene
-from sceneshift.scenes import indian_pines
-from sceneshift.scenes.catalogue import find_files, load_both_labelled, load_scene
-from sceneshift.scenes.catalogue_file import open_catalogue
-from sceneshift.scenes.entries import FilePairEntry, SceneEntry
-from sceneshift.scenes.file_access import expanded, replacing, sha256_of, writable
-from sceneshift.scenes.files import array_shapes, read_array, read_description
+from sceneshift.safe_files import expanded, replacing, sha256_of, writable
 from sceneshift.scenes.normalization import UNITLESS
-from sceneshift.scenes.own_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
-from sceneshift.scenes.recipe import NamedPair, is_stored_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.scene_files import export_scene, read_scene
-from sceneshift.scenes.store import open_scene, write_scene
-from sceneshift.scenes.units import describe_units, undeclared_difference
+from sceneshift.splits.pair import ScenePair
 from sceneshift.study.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.study.scene_gap import measure_gap, render_gap
 from sceneshift.study.simulate_arguments import Simulate

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sceneshift.scenes.catalogue_file import open_catalogue
-from sceneshift.scenes.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
+from sceneshift.catalogue.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
+from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, scene_name
+from sceneshift.catalogue.units import describe_units
+from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.scenes.normalization import constant_bands
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import InScene, NamedPair, Recipe, scene_name
-from sceneshift.scenes.split import Split, check_patch_size, everything_split, random_split
-from sceneshift.scenes.units import describe_units
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
 from sceneshift.study.arguments import SceneArgs
 
 #: Share of a source's pixels that train beside those that validate.

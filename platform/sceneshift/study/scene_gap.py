@@ -15,9 +15,9 @@ from sklearn.svm import SVC
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.normalization import normalize_l2_per_pixel
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.split import Separation, mask_split
 from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.split import Separation, mask_split
 
 #: Pixels a scene that the distance of distributions is estimated on, and training pixels a class of the SVM, at most.
 _MMD_PIXELS, _SVM_PIXELS = 1500, 400

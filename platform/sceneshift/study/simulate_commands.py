@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.errors import InvalidInputError, first_line, nearest_name
+from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.report.scene_pictures import draw_scene
-from sceneshift.scenes.file_access import expanded
-from sceneshift.scenes.published import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import Scene
-from sceneshift.scenes.simulation.library import EndmemberLibrary
-from sceneshift.scenes.simulation.mixing import Mixing, Variability
-from sceneshift.scenes.simulation.recipe import SHIFTS, Ground, Simulation
-from sceneshift.scenes.simulation.sensor_shifts import Noise
-from sceneshift.scenes.simulation.simulate import SimulatedPair, simulate
-from sceneshift.scenes.store import write_scene
-from sceneshift.scenes.unmixing import UnmixingReference
+from sceneshift.scenes.unmixing_reference import UnmixingReference
+from sceneshift.simulation.library import EndmemberLibrary
+from sceneshift.simulation.mixing import Mixing, Variability
+from sceneshift.simulation.sensor_shifts import Noise
+from sceneshift.simulation.simulate import SimulatedPair, simulate
+from sceneshift.simulation.spec import SHIFTS, Ground, Simulation
 from sceneshift.study.simulate_arguments import SHIFT_FLAGS, Simulate
 
 Part = TypeVar("Part")

@@ -77,12 +77,12 @@ def train_one(arguments: TrainArgs, *, begun: list[str], original: "OriginalRun 
         tags[REPEAT_OF_TAG] = original.run_id
     print("\n".join(training.announcement()), flush=True)
 
-    from sceneshift.search.agreement import change_warning
     from sceneshift.study.run_record import JOURNAL, give_back
     from sceneshift.study.train_closing import close_training
     from sceneshift.study.train_workers import train_network
     from sceneshift.tracking.training_run import TrainingRun
     from sceneshift.training.loop import EpochReport
+    from sceneshift.training.resume_check import change_warning
 
     backend.connect()
     record = training.open_directory(tracking=backend.uri)

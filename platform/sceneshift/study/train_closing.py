@@ -1,6 +1,6 @@
 """Closing a training: the network of the last epoch is scored on the target, or on the test side of the scene.
 
-``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.scenes.target`.
+``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.catalogue.target`.
 """
 
 import csv
@@ -14,6 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sceneshift.catalogue.load import SCENES, load_reference
+from sceneshift.catalogue.pair_spec import InScene
+from sceneshift.catalogue.target import open_target
+from sceneshift.catalogue.units import allowed_normalizations
 from sceneshift.report.per_class import render_per_class
 from sceneshift.report.screen import render_table
 from sceneshift.report.separation import (
@@ -26,12 +30,8 @@ from sceneshift.report.study_record import MAJORITY
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.report.units import stated_units, unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD, Verdict
-from sceneshift.scenes.catalogue import SCENES, load_reference
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.recipe import InScene
-from sceneshift.scenes.target import open_target
-from sceneshift.scenes.units import allowed_normalizations
-from sceneshift.scenes.unmixing import UnmixingReference
+from sceneshift.scenes.unmixing_reference import UnmixingReference
 from sceneshift.scores import Scores
 from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
@@ -52,7 +52,7 @@ from sceneshift.tracking.trained_on import TrainedOn
 from sceneshift.tracking.training_run import TrainingRun
 from sceneshift.training.evaluation import map_scene
 from sceneshift.training.loop import PairRun
-from sceneshift.training.unmixing import Subpixels
+from sceneshift.training.subpixels import Subpixels
 
 #: The alias of the newest model a training registered; ``champion`` is for one that was chosen.
 TRAINED = "trained"

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import Recipe
+from sceneshift.catalogue.units import describe_units, refuse_normalization
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.report.separation import separation_rows, separation_tags
-from sceneshift.scenes.catalogue import load_pair
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.recipe import Recipe
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.split import Split
-from sceneshift.scenes.units import describe_units, refuse_normalization
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import Split
 from sceneshift.study.arguments import repeatable_arguments
 from sceneshift.study.preparation import writable_root
 from sceneshift.study.run_record import RunRecord, open_run_directory

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sceneshift.errors import ResourceError, SceneshiftError, StudyError, first_line
-from sceneshift.scenes.source import SourceDomain
-from sceneshift.scenes.store import sent_whole
+from sceneshift.files.arrow_scenes import sent_whole
 from sceneshift.search.cluster import ClusterSize, ray_cluster, trials_that_fit
+from sceneshift.splits.source import SourceDomain
 from sceneshift.study.train_preparation import PreparedTraining
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport, PairRun, TrainingPlan, train

@@ -71,10 +71,10 @@ def tune(
         study = study.with_recorded_epochs()
     print("\n".join(study.announcement()), flush=True)
 
-    from sceneshift.study.running import refuse_another_mlflow, reopen_ledger, run_and_close, tell_if_closed
-    from sceneshift.tracking.mirror import refuse_known_experiment
+    from sceneshift.study.running import refuse_another_mlflow, reopen_store, run_and_close, tell_if_closed
+    from sceneshift.tracking.search_run import refuse_known_experiment
 
-    reopened = reopen_ledger(study) if arguments.resume else None
+    reopened = reopen_store(study) if arguments.resume else None
     if reopened is not None and tell_if_closed(study, reopened):
         return 0
     client = backend.connect()

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sceneshift.catalogue.units import refuse_normalization, undeclared_difference
 from sceneshift.methods.method import MethodConfig
 from sceneshift.report.units import stated_units
 from sceneshift.scenes.normalization import UNITLESS
-from sceneshift.scenes.pair import ScenePair
-from sceneshift.scenes.units import refuse_normalization, undeclared_difference
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace
+from sceneshift.splits.pair import ScenePair
 
 
 def narrow_normalizations(

@@ -30,7 +30,7 @@ MLFLOW_SETTINGS = {
 #: Address and port of ``mlflow ui`` in the command and the links that are printed: this machine's alone.
 UI_HOST, UI_PORT = "127.0.0.1", 5000
 
-#: Key of the table of trials that :meth:`sceneshift.tracking.mirror.StudyMirror.arrange_trials` lays out, in links.
+#: Key of the table of trials that :meth:`sceneshift.tracking.search_run.SearchRun.arrange_trials` lays out, in links.
 TRIALS_VIEW = "trials"
 
 #: MLflow's pages otherwise open as those of another product, without a run's description.

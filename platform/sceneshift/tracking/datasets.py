@@ -3,9 +3,9 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from sceneshift.scenes.pair import ScenePair
 from sceneshift.scenes.scene import UnlabelledScene
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -49,7 +49,7 @@ def _input(scene: UnlabelledScene, *, pair: str, digest: str, context: str, figu
     from mlflow.types import Schema, TensorSpec
 
     # MLflow has no source for "what this package's catalogue reads"; code is the nearest it can read back.
-    source = CodeDatasetSource(tags={"scene": scene.name, "pair": pair, "read by": "sceneshift.scenes.catalogue"})
+    source = CodeDatasetSource(tags={"scene": scene.name, "pair": pair, "read by": "sceneshift.catalogue.load"})
     cube = Schema([TensorSpec(scene.cube.dtype, scene.cube.shape)])
     rows, columns = scene.shape
     unit = {} if scene.unit is None else {"unit": scene.unit}

@@ -1,7 +1,7 @@
 """How busy the machine is that a search is led from, under the names of MLflow's own system metrics.
 
 MLflow's ``SystemMetricsMonitor`` ends at the first fault of the server and writes from a thread of its own; here its
-gauges are read, and :class:`sceneshift.tracking.mirror.StudyMirror` writes what they say with everything else.
+gauges are read, and :class:`sceneshift.tracking.search_run.SearchRun` writes what they say with everything else.
 """
 
 import logging

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sceneshift.search.ledger import TrialRecord
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.tracking.backend import artifact_content, artifact_page, model_page, run_page, trials_page
-from sceneshift.tracking.mirror import STATE_TAG, StudyMirror
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import model_id_of
+from sceneshift.tracking.search_run import STATE_TAG, SearchRun
 from sceneshift.training.loop import OBJECTIVE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _REPORT_PAGE = "index.html"
 
 
 def log_results(
-    mirror: StudyMirror,
+    mirror: SearchRun,
     *,
     shown: Mapping[str, TrialRecord],
     best: str,
@@ -101,7 +101,7 @@ def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str]) -> list[
 
 
 def render_note(
-    mirror: StudyMirror,
+    mirror: SearchRun,
     *,
     summary: Mapping[str, Any],
     table: str,

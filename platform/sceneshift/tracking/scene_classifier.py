@@ -13,7 +13,7 @@ import mlflow.pyfunc
 import numpy as np
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.opening import open_unlabelled
+from sceneshift.files.opening import open_unlabelled
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.tracking.scene_model import SceneModel
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe
+from sceneshift.catalogue.user_entries import NO_CATALOGUE
+from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.errors import InvalidInputError, first_line
-from sceneshift.scenes.catalogue_file import read_catalogue
-from sceneshift.scenes.own_entries import NO_CATALOGUE
-from sceneshift.scenes.recipe import InScene, NamedPair, Recipe
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.source import SourceDomain
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sceneshift.errors import StudyError, first_line
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.epoch_journal import EpochJournal
-from sceneshift.tracking.mirror import NOTE_TAG
+from sceneshift.tracking.search_run import NOTE_TAG
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -26,13 +26,13 @@ from sceneshift.methods.registry import find_method
 from sceneshift.networks.shared_batch import shared_batch
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.patches import Augmentation, PatchSampler
-from sceneshift.scenes.source import SourceDomain
 from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
+from sceneshift.training.cuda_graph_step import RecordedStep
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.precision import check_precision, computing_in
-from sceneshift.training.recorded_step import RecordedStep
 from sceneshift.training.workers import Workers
 
 #: Batches the batch-norm statistics are averaged over.

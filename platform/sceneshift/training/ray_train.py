@@ -15,7 +15,7 @@ import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from sceneshift.scenes.source import SourceDomain
+from sceneshift.splits.source import SourceDomain
 
 #: Workers that die are started anew so many times; they go on from their last epoch.
 MAX_WORKER_FAILURES = 2

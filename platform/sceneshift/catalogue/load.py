@@ -1,0 +1,322 @@
+"""The scenes and scene pairs known by name, and how a recipe becomes a pair.
+
+Cubes come as float32, in the unit that their entry states; where it states none, as their files have them. Nothing is
+normalized here.
+
+Shape letters: H rows, W columns, C bands, K classes, R materials.
+"""
+
+import logging
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.catalogue import indian_pines
+from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.catalogue.data_folder import find_form
+from sceneshift.catalogue.entries import Files, SceneEntry, Variable
+from sceneshift.catalogue.in_scene import DividedScene, divide_scene, read_masks
+from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, is_stored_scene
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
+from sceneshift.catalogue.user_scenes import load_own_scene, locate_own_scene
+from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
+from sceneshift.files.arrays import read_array, read_label_map
+from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.safe_files import sha256_of
+from sceneshift.scenes.alignment import AlignedPair, align
+from sceneshift.scenes.class_numbers import to_class_ids
+from sceneshift.scenes.scene import Scene, scaled
+from sceneshift.scenes.unmixing_reference import UnmixingReference, class_map, pixels_to_image
+from sceneshift.splits.pair import ScenePair
+
+__all__ = [
+    "EMBEDDED_PAIRS",
+    "PAIRS",
+    "SCENES",
+    "find_files",
+    "load_both_labelled",
+    "load_pair",
+    "load_reference",
+    "load_scene",
+]
+
+_log = logging.getLogger(__name__)
+
+
+def load_pair(recipe: Recipe | str) -> ScenePair:
+    """Make the pair of a recipe; the target comes without its labels.
+
+    Args:
+        recipe: The recipe, or the name of a pair that is embedded or published, such as ``west-east``.
+
+    Raises:
+        InvalidInputError: No pair has that name, the files don't fit each other, or the scene can't be divided so.
+        MissingDataError: The pair's data isn't there.
+    """
+    if isinstance(recipe, str):
+        recipe = NamedPair(name=recipe)
+    if isinstance(recipe, InScene):
+        divided = _divide(recipe)
+        return ScenePair(
+            name=recipe.name,
+            source=divided.source,
+            target=divided.target.without_labels(),
+            test_split=divided.split,
+            notes=divided.notes,
+        )
+    aligned = _load_aligned(recipe)
+    return ScenePair(
+        name=recipe.name, source=aligned.source, target=aligned.target.without_labels(), notes=aligned.notes
+    )
+
+
+def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
+    """Load source and target with labels: for :mod:`sceneshift.catalogue.target`, and for ``scenes.py pair``.
+
+    ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
+
+    Within one scene, the source has the training side's labels only, the target the test side's only.
+
+    Raises:
+        InvalidInputError: As for :func:`load_pair`.
+        MissingDataError: As for :func:`load_pair`.
+    """
+    match recipe:
+        case InScene():
+            divided = _divide(recipe)
+            return divided.source, divided.target
+        case NamedPair():
+            aligned = _load_aligned(recipe)
+            return aligned.source, aligned.target
+
+
+def _load_aligned(recipe: NamedPair) -> AlignedPair:
+    """Source and target with the same classes and bands, and what was done to have them so."""
+    if (own := recipe.catalogue.pairs.get(recipe.name)) is not None:
+        return _align_own(own, recipe)
+    if recipe.name in PAIRS:
+        published = PAIRS[recipe.name]
+        source, target = (load_scene(name, recipe.data_dir) for name in published.scenes)
+        return align(source, target, class_map=None if published.class_map is None else dict(published.class_map))
+    entry = EMBEDDED_PAIRS[recipe.name]
+    whole = indian_pines.load_indian_pines()
+    return AlignedPair(
+        source=indian_pines.cut_region(whole, entry.source_region, entry.class_names),
+        target=indian_pines.cut_region(whole, entry.target_region, entry.class_names),
+        notes=(),  # two regions of one scene
+    )
+
+
+def _align_own(pair: OwnPair, recipe: NamedPair) -> AlignedPair:
+    for side in (pair.source, pair.target):  # a missing file of the target is told before the source is read
+        find_files(side, recipe.data_dir, catalogue=recipe.catalogue)
+    source, target = (
+        load_scene(side, recipe.data_dir, catalogue=recipe.catalogue) for side in (pair.source, pair.target)
+    )
+    class_map = None if pair.class_map is None else dict(pair.class_map)
+    try:
+        return align(source, target, class_map=class_map, fwhm_nm=pair.fwhm_nm)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{pair.where}: {error}") from error
+
+
+def find_files(name: str, data_dir: str | None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> dict[str, Path]:
+    """Find the files of a scene without reading them; an embedded scene has none.
+
+    Args:
+        name: As for :func:`load_scene`.
+        data_dir: As for :func:`load_scene`.
+        catalogue: As for :func:`load_scene`.
+
+    Raises:
+        InvalidInputError: No scene has that name.
+        MissingDataError: Files aren't there.
+    """
+    if name in catalogue.scenes:
+        return locate_own_scene(catalogue.scenes[name], data_dir)
+    entry = _entry(name, catalogue)
+    if not entry.forms:
+        return {}
+    return _find(name, entry, data_dir, with_masks=entry.has_own_masks)[1]
+
+
+def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
+    """Load a scene by name.
+
+    The cube is divided by the scale that the scene's entry states, if any. A file of another shape, other counts or
+    another SHA-256 than the entry's is another release: a warning says so. Berlin and Augsburg, which have no label map
+    of their own, come without a labelled pixel.
+
+    Args:
+        name: One of :data:`SCENES` or of the catalogue's, or the ``.arrow`` file of a stored scene.
+        data_dir: The folder its files lie in, or in a folder of the scene's name there; by default what the
+            environment variable SCENESHIFT_DATA says.
+        catalogue: The user's own scenes.
+
+    Raises:
+        InvalidInputError: No scene has that name, a file is broken, or cube and labels don't fit each other.
+        MissingDataError: Files aren't there.
+    """
+    if (own := catalogue.scenes.get(name)) is not None:
+        scene = load_own_scene(own, data_dir)
+        _tell_other_release(
+            scene, shape=None, counts=own.pixels_per_class, figures=f"those of {own.where}, pixels_per_class"
+        )
+        return scene
+    if is_stored_scene(name):
+        return open_scene(name)
+    entry = _entry(name, catalogue)
+    if name == indian_pines.NAME:
+        return indian_pines.load_indian_pines()
+    form, paths = _find(name, entry, data_dir)
+    cube = scaled(_read_cube(entry, form, paths), entry.scale)
+    if form.abundances is not None:
+        labels = class_map(_read_abundances(entry, form, paths))
+    elif form.labels is not None:
+        path = paths[form.labels.file]
+        labels = to_class_ids(
+            read_label_map(path, form.labels.name),
+            class_names=entry.class_names,
+            label_values=entry.label_values,
+            path=path,
+        )
+    else:
+        labels = np.zeros(cube.shape[:2], dtype=np.int64)
+    if labels.shape != cube.shape[:2]:
+        raise InvalidInputError(
+            f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not of one "
+            f"release ({', '.join(map(str, paths.values()))})."
+        )
+    wavelengths = entry.wavelengths_nm
+    scene = Scene(
+        name=name,
+        cube=cube,
+        labels=labels,
+        class_names=entry.class_names,
+        wavelengths_nm=np.array(wavelengths) if wavelengths and len(wavelengths) == cube.shape[2] else None,
+        unit=entry.unit,
+    )
+    _tell_other_release(scene, shape=entry.shape, counts=entry.counts, figures=entry.figures)
+    _tell_other_files(name, entry, form, paths)
+    return scene
+
+
+def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
+    """Load the reference abundances and endmembers of Samson, Jasper Ridge or the MUUFL crop.
+
+    Args:
+        name: A scene that has them.
+        data_dir: As for :func:`load_scene`.
+
+    Raises:
+        InvalidInputError: The scene has none, or a file is broken.
+        MissingDataError: Files aren't there.
+    """
+    entry = _entry(name, NO_CATALOGUE)
+    if not entry.has_reference:
+        known = [scene for scene, other in SCENES.items() if other.has_reference]
+        raise InvalidInputError(f"scene {name!r} has no reference abundances; those with some: {', '.join(known)}.")
+    form, paths = _find(name, entry, data_dir)
+    assert form.endmembers is not None
+    endmembers = read_array(paths[form.endmembers.file], form.endmembers.name, ndim=2)
+    if endmembers.shape[0] == len(entry.class_names) != endmembers.shape[1]:
+        endmembers = endmembers.T
+    return UnmixingReference(
+        materials=entry.class_names,
+        abundances=_read_abundances(entry, form, paths),
+        endmembers=np.ascontiguousarray(endmembers, dtype=np.float64),
+    )
+
+
+def _find(
+    name: str, entry: SceneEntry, data_dir: str | None, *, with_masks: bool = False
+) -> tuple[Files, dict[str, Path]]:
+    """The form of a published scene whose files are there, and where they lie."""
+    try:
+        return find_form(name, entry.forms, data_dir, with_masks=with_masks)
+    except MissingDataError as error:
+        raise MissingDataError(f"{error} Where to get them: {entry.offered}.") from error
+
+
+def _entry(name: str, catalogue: OwnCatalogue) -> SceneEntry:
+    if name not in SCENES:
+        known = (*SCENES, *catalogue.scenes)
+        raise InvalidInputError(
+            f"no scene is called {name!r}{nearest_name(name, known)}. Known: {', '.join(known)}." + catalogue.advice()
+        )
+    return SCENES[name]
+
+
+def _divide(recipe: InScene) -> DividedScene:
+    masks = read_masks(*_mask_files(recipe)) if recipe.split == "fixed" else None
+    scene = load_scene(recipe.scene, recipe.data_dir, catalogue=recipe.catalogue)
+    published_as_masks = recipe.scene in SCENES and SCENES[recipe.scene].has_own_masks
+    return divide_scene(recipe, scene, masks=masks, has_own_labels=not published_as_masks)
+
+
+def _mask_files(recipe: InScene) -> tuple[tuple[Path, Variable | None], tuple[Path, Variable | None]]:
+    if recipe.train_mask is not None and recipe.test_mask is not None:
+        return (Path(recipe.train_mask), None), (Path(recipe.test_mask), None)
+    entry = SCENES[recipe.scene]
+    form, paths = _find(recipe.scene, entry, recipe.data_dir, with_masks=True)
+    assert form.train_mask is not None
+    assert form.test_mask is not None
+    return (paths[form.train_mask.file], form.train_mask), (paths[form.test_mask.file], form.test_mask)
+
+
+def _read_cube(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.float32]:
+    path = paths[form.cube.file]
+    if form.bands_by_pixels:
+        matrix = read_array(path, form.cube.name, ndim=2)
+        values: NDArray[np.generic] = pixels_to_image(matrix, entry.shape[:2], f"{path}, {form.cube.name}")
+    else:
+        values = read_array(path, form.cube.name, ndim=3)
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _read_abundances(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.float64]:
+    assert form.abundances is not None
+    path, name = paths[form.abundances.file], form.abundances.name
+    values: NDArray[np.generic] = read_array(path, name)
+    if values.ndim == 2:
+        values = pixels_to_image(values, entry.shape[:2], f"{path}, {name}")
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _tell_other_files(name: str, entry: SceneEntry, form: Files, paths: dict[str, Path]) -> None:
+    for file, path in paths.items():
+        if file not in entry.sha256 or (found := sha256_of(path)) == entry.sha256[file]:
+            continue
+        message = (
+            f"scene {name!r}: {path} has SHA-256 {found}, the file that was counted {entry.sha256[file]}: another "
+            "release, whose figures can't be compared as they are"
+        )
+        if file == form.cube.file and entry.scale != 1:
+            message += f". Its numbers are divided by {entry.scale:g} and taken as {entry.unit} all the same"
+        elif file == form.cube.file and entry.unit is not None:
+            message += f". Its numbers are taken as {entry.unit} all the same"
+        _warn_once(message)
+
+
+def _tell_other_release(
+    scene: Scene, *, shape: tuple[int, ...] | None, counts: tuple[int, ...] | None, figures: str
+) -> None:
+    if shape is not None and scene.cube.shape != shape:
+        _warn_once(
+            f"scene {scene.name!r}: the cube has shape {scene.cube.shape}, {figures} is {shape}: another release, "
+            "whose figures can't be compared as they are"
+        )
+    found = tuple(scene.class_counts.tolist())
+    if counts is not None and found != counts:
+        _warn_once(
+            f"scene {scene.name!r}: labelled pixels a class {found} ({sum(found)} together), {figures} are {counts} "
+            f"({sum(counts)}): another release, whose figures can't be compared as they are"
+        )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    # A scene is read again when a study closes.
+    _log.warning(message)

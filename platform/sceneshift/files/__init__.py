@@ -1,0 +1,1 @@
+"""Scenes, arrays and label maps read from files and written to them."""

@@ -1,0 +1,71 @@
+"""Scenes on disk as this package keeps them: opened in milliseconds, shared by all processes of a machine.
+
+Shape letters: H rows, W columns, C bands.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.files.formats.description import Description
+from sceneshift.safe_files import guarded, writable
+from sceneshift.scenes.mapped_arrays import SUFFIXES, map_arrays, sent_whole, write_arrays
+from sceneshift.scenes.scene import Scene
+
+__all__ = ["open_scene", "sent_whole", "write_scene"]
+
+
+def write_scene(scene: Scene, path: str | Path) -> None:
+    """Write a scene with all it holds and a checksum of it.
+
+    It is written beside the path, brought to disk, and then given the name: at the path lies the old scene or the new
+    one, never a part. Scenes opened from an older file of the name keep it.
+
+    Args:
+        scene: The scene; a cube that isn't contiguous is copied first.
+        path: A name that ends in ``.arrow``.
+
+    Raises:
+        MissingDataError: The folder isn't there.
+        InvalidInputError: The name ends otherwise or is a folder's, or the file can't be written.
+    """
+    location = writable(path, SUFFIXES)
+    description = Description.of(scene).to_json()
+    guarded(location, lambda place: write_arrays(place, scene.cube, scene.labels, description), writes=True)
+
+
+def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
+    """Open a stored scene without reading it: cube and labels are the file's own pages, read when they are looked at.
+
+    The cube is not searched for NaN, as any other cube is: only a checked scene can have been written, and nobody can
+    change it since (:mod:`sceneshift.scenes.mapped_arrays` says why). Damage on disk is not seen, but with ``verify``.
+
+    On one machine the scene, or any view of its cube, is pickled as its path, and a process that unpickles it shares
+    its pages. Where the file was removed or replaced, it is pickled whole; for a machine that can't see the file,
+    pickle it within :func:`sent_whole`.
+
+    Args:
+        path: The file.
+        verify: Read all of it, and compare its checksum with the one written.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InvalidInputError: It can't be read, is no stored scene, is of a newer version, or (with ``verify``) was
+            damaged.
+    """
+    arrays = map_arrays(path, verify=verify)
+    described = Description.from_json(arrays.description)
+    if described.name is None or described.class_names is None or described.footprint is None:
+        raise InvalidInputError(f"{path}: no name, class names or footprint of a scene in it; write it anew.")
+    return Scene(
+        name=described.name,
+        cube=arrays.cube,
+        labels=arrays.labels,
+        class_names=described.class_names,
+        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        normalization=described.normalization,
+        footprint=described.footprint,
+        georeference=described.georeference,
+        unit=described.unit,
+    )

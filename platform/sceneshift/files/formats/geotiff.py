@@ -1,0 +1,176 @@
+"""GeoTIFF, by rasterio: bands with their wavelengths, and where the image lies on the ground.
+
+Numbers come as they lie in the file: scale and offset of a band are left alone.
+
+Shape letters: H rows, W columns, C bands.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
+from sceneshift.files.formats.description import Description
+from sceneshift.files.formats.file_format import FileFormat, Variable, geo_package
+from sceneshift.files.formats.picture import load_picture
+from sceneshift.files.formats.wavelengths import in_nanometers
+from sceneshift.safe_files import refuse_oversized, replacing
+from sceneshift.scenes.class_colours import as_rgb
+from sceneshift.scenes.scene import Georeference
+
+_log = logging.getLogger(__name__)
+
+#: The tag that holds a scene's description as JSON.
+_TAG = "SCENESHIFT"
+
+#: The ending of the file beside the image in which GDAL keeps what a TIFF has no place for.
+_BESIDE = ".aux.xml"
+
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+#: What GDAL calls a reference system of which nothing is known.
+_NO_CRS = 'LOCAL_CS["Arbitrary"'
+
+
+class GeoTiff(FileFormat):
+    """``.tif``: one image, (H, W, C), or (H, W) where it has one band."""
+
+    suffixes = (".tif", ".tiff")
+    holds_several = False
+
+    def variables(self, path: Path) -> dict[str, Variable]:
+        """See the base class."""
+        with _open(path) as file:
+            shape = (file.height, file.width, file.count)
+            kinds = {np.dtype(dtype).kind for dtype in file.dtypes if not dtype.startswith("complex")}
+            numeric = len(kinds) == 1 and kinds <= set("iuf")
+        return {"the image": Variable(shape=shape[:2] if shape[2] == 1 else shape, numeric=numeric)}
+
+    def load(self, path: Path, name: str) -> NDArray[Any]:
+        """See the base class."""
+        with _open(path) as file:
+            needed = file.height * file.width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
+            refuse_oversized(path, "the image", needed=needed, held=path.stat().st_size)
+            values = np.ascontiguousarray(file.read().transpose(1, 2, 0))
+        return values[..., 0] if values.shape[2] == 1 else values
+
+    def load_labels(self, path: Path) -> NDArray[Any]:
+        """(H, W) numbers of one band: by Pillow, and by rasterio what Pillow doesn't know."""
+        try:
+            return load_picture(path)
+        except InvalidInputError:
+            raise
+        except Exception as error:  # Pillow raises many things for a TIFF it doesn't know
+            try:
+                return self.load(path, "the image")
+            except MissingPackageError:
+                raise InvalidInputError(
+                    f"{path} could not be read ({type(error).__name__}: {first_line(error)}); is it whole? Copy or "
+                    "download it again, or have GDAL read it: `pip install -c constraints.txt -e '.[geo]'`."
+                ) from error
+
+    def describe(self, path: Path) -> Description:
+        """See the base class."""
+        with _open(path) as file:
+            text = file.tags().get(_TAG)
+            bands = [{key.lower(): value for key, value in file.tags(band).items()} for band in file.indexes]
+            imagery = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in file.indexes]
+            ignored = file.nodata
+        if all("wavelength" in band for band in bands):
+            centres = [float(band["wavelength"]) for band in bands]
+            unit = bands[0].get("wavelength_units")
+            wavelengths = in_nanometers(centres, unit=unit, largest=max(centres), where=str(path))
+        elif all(value is not None for value in imagery):
+            wavelengths = tuple(1000 * float(value) for value in imagery if value is not None)
+        else:
+            wavelengths = None
+        told = Description() if text is None else Description.from_json(text)
+        values = vars(told) | {
+            "wavelengths_nm": wavelengths,
+            "ignore_value": None if ignored is None else float(ignored),
+            "georeference": read_georeference(path, "GTiff"),
+        }
+        return Description(**values)
+
+    def write(self, path: Path, arrays: Mapping[str, NDArray[Any]], description: Description) -> None:
+        """See the base class."""
+        rasterio = geo_package("rasterio")
+        (array,) = arrays.values()
+        bands = np.atleast_3d(array).transpose(2, 0, 1)
+        profile: dict[str, Any] = {
+            "driver": "GTiff",
+            "count": bands.shape[0],
+            "height": bands.shape[1],
+            "width": bands.shape[2],
+            "dtype": bands.dtype,
+            "interleave": "pixel",
+            "BIGTIFF": "IF_SAFER",
+        }
+        if (georeference := description.georeference) is not None:
+            profile["transform"] = rasterio.Affine(*georeference.transform)
+            profile["crs"] = None if georeference.crs is None else crs_from_text(georeference.crs)
+        apart = {"wavelengths_nm": None, "georeference": None}
+        with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as file:
+            file.write(bands)
+            file.update_tags(**{_TAG: Description(**(vars(description) | apart)).to_json()})
+            for band, centre in enumerate(description.wavelengths_nm or (), start=1):
+                file.update_tags(band, wavelength=repr(centre), wavelength_units="Nanometers")
+            for band, name in enumerate(description.band_names or (), start=1):
+                file.set_band_description(band, name)
+            if array.ndim == 2 and description.class_colours is not None:
+                colours = [(0, 0, 0, 0), *((*as_rgb(colour), 255) for colour in description.class_colours)]
+                file.write_colormap(1, dict(enumerate(colours)))
+        names = description.class_names if array.ndim == 2 else None
+        _write_class_names(path.with_name(path.name + _BESIDE), names)
+
+
+def _write_class_names(path: Path, names: tuple[str, ...] | None) -> None:
+    """Names for GDAL and GIS programs, which look for them in a file beside the image; a stale one goes."""
+    if names is None:
+        path.unlink(missing_ok=True)
+        return
+    categories = "".join(f"<Category>{escape(name)}</Category>" for name in ("unclassified", *names))
+    with replacing(path) as temporary:
+        temporary.write_text(
+            f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{categories}</CategoryNames></PAMRasterBand>'
+            "</PAMDataset>\n",
+            encoding="utf-8",
+        )
+
+
+def _open(path: Path, driver: str = "GTiff") -> Any:  # noqa: ANN401 - rasterio has no types
+    return geo_package("rasterio").open(path, driver=driver)
+
+
+def read_georeference(path: Path, driver: str) -> Georeference | None:
+    """Where an image lies by GDAL, or None where the file doesn't tell."""
+    with _open(path, driver) as file:
+        a, b, c, d, e, f = (float(value) for value in tuple(file.transform)[:6])
+        crs = file.crs.to_string() if file.crs else None
+    if crs is not None and crs.startswith(_NO_CRS):
+        crs = None
+    if (a, b, c, d, e, f) == _IDENTITY and crs is None:
+        return None
+    return Georeference(transform=(a, b, c, d, e, f), crs=crs)
+
+
+def crs_from_text(text: str) -> Any:  # noqa: ANN401 - rasterio has no types
+    """A coordinate reference system from ``EPSG:…`` or well-known text.
+
+    Raises:
+        InvalidInputError: GDAL doesn't know it.
+    """
+    try:
+        return geo_package("rasterio.crs").CRS.from_user_input(text)
+    except MissingPackageError:
+        raise
+    except Exception as error:
+        raise InvalidInputError(
+            f"coordinate reference system {text!r} is unknown ({first_line(error)}); expected EPSG:number or "
+            "well-known text."
+        ) from error

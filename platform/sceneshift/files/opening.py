@@ -1,0 +1,42 @@
+"""Any file with a scene, opened to be mapped: labels in it are not looked at.
+
+Shape letters: H rows, W columns, C bands.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.files.scenes import read_unlabelled_scene
+from sceneshift.safe_files import existing, guarded
+from sceneshift.scenes.mapped_arrays import SUFFIXES as STORED
+from sceneshift.scenes.scene import UnlabelledScene
+
+
+def open_unlabelled(path: str | Path, *, cube_variable: str | None = None) -> UnlabelledScene:
+    """Open a scene; a stored scene (``.arrow``) and a float32 ``.npy`` are mapped from the file, not read.
+
+    Args:
+        path: A stored scene, or what :func:`sceneshift.files.scenes.read_unlabelled_scene` reads.
+        cube_variable: The cube's name in its file.
+
+    Raises:
+        MissingDataError: The file isn't there.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: The file can't be read, or holds no scene.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in STORED:
+        return open_scene(path).without_labels()
+    if suffix == ".npy":
+        location = existing(path, (".npy",))
+        cube = guarded(location, lambda place: np.load(place, mmap_mode="r", allow_pickle=False))
+        if not isinstance(cube, np.ndarray) or cube.ndim != 3:
+            raise InvalidInputError(
+                f"{location}: an array of shape {cube.shape}; expected a cube (rows, columns, bands)."
+            )
+        if cube.dtype == np.float32:
+            return UnlabelledScene(name=location.stem, cube=cube)
+    return read_unlabelled_scene(path, cube_variable=cube_variable)

@@ -1,0 +1,310 @@
+"""Whole scenes from files and to files, in the formats other programs read.
+
+For a file to be opened again and again, or by many processes, see :mod:`sceneshift.files.arrow_scenes`.
+
+Shape letters: H rows, W columns, C bands, K classes.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.files.arrays import array_shapes, read_array, read_description, read_label_map
+from sceneshift.files.formats.description import Description
+from sceneshift.files.formats.envi import Envi
+from sceneshift.files.formats.file_format import CUBE, LABELS, FileFormat
+from sceneshift.files.formats.geotiff import GeoTiff
+from sceneshift.files.formats.matlab import Matlab
+from sceneshift.files.formats.numpy_files import Npz
+from sceneshift.safe_files import guarded, writable
+from sceneshift.scenes.class_numbers import to_class_ids
+from sceneshift.scenes.scene import (
+    Footprint,
+    Georeference,
+    Scene,
+    UnlabelledScene,
+    refuse_second_scale,
+    scaled,
+)
+
+_log = logging.getLogger(__name__)
+
+#: What scenes and label maps can be written as.
+FORMATS: dict[str, FileFormat] = {
+    "npz": Npz(),
+    "mat": Matlab(hdf5=False),
+    "mat73": Matlab(hdf5=True),
+    "envi": Envi(),
+    "geotiff": GeoTiff(),
+}
+
+
+def read_scene(
+    path: str | Path,
+    *,
+    labels: str | Path | None = None,
+    name: str | None = None,
+    class_names: tuple[str, ...] | None = None,
+    cube_variable: str | None = None,
+    labels_variable: str | None = None,
+    label_values: tuple[int, ...] | None = None,
+    unlabelled_values: tuple[int, ...] = (),
+    wavelengths_nm: tuple[float, ...] | None = None,
+    acquisition: str | None = None,
+    scale: float = 1.0,
+    unit: str | None = None,
+) -> Scene:
+    """Read a scene with its label map.
+
+    Pixels whose bands all have the file's "nothing measured here" value become zeros without a label, said aloud.
+
+    Args:
+        path: The file with the cube (H, W, C).
+        labels: The file with the label map (H, W); by default the same.
+        name: The scene's name; by default what the file says, else the file's own name.
+        class_names: The K classes in the order of the numbers 1..K; by default what the files say.
+        cube_variable: The cube's name in its file; by default ``cube``, else the only array of three dimensions.
+        labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
+        label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
+        unlabelled_values: Numbers in the map that mean unlabelled, beside 0.
+        wavelengths_nm: (C,) band centres; by default what the file says.
+        acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
+        scale: What the file's numbers are divided by.
+        unit: What they are then; by default what the file says.
+
+    Raises:
+        MissingDataError: A file isn't there.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
+            wavelengths don't fit each other, or a file that states its unit is to be scaled.
+    """
+    cube, described, measured = _read_cube(path, cube_variable)
+    refuse_second_scale(scale, described.unit, where=str(path))
+    labels_path = Path(path) if labels is None else Path(labels)
+    label_map = read_label_map(labels_path, _own_name(labels_path, labels_variable, LABELS))
+    names = class_names or described.class_names
+    if names is None and labels is not None and labels_path.suffix.lower() != ".png":
+        names = _class_names_beside(labels_path)
+    if names is None:
+        raise InvalidInputError(
+            f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them."
+        )
+    if label_map.shape != cube.shape[:2]:
+        raise InvalidInputError(
+            f"{path}: a cube of {cube.shape[:2]} pixels, and a label map of {label_map.shape} in {labels_path}; "
+            f"expected the same. {_turned(cube.shape, label_map.shape)}"
+        )
+    if unlabelled_values:
+        label_map = np.where(np.isin(label_map, unlabelled_values), 0, label_map)
+    if label_values is not None:
+        if len(label_values) != len(names):
+            raise InvalidInputError(
+                f"{labels_path}: {len(label_values)} label_values for the classes {', '.join(names)}; expected one for "
+                "each."
+            )
+        label_map = to_class_ids(label_map, class_names=names, label_values=label_values, path=labels_path)
+    centres = wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm
+    if centres is not None and len(centres) != cube.shape[2]:
+        raise InvalidInputError(
+            f"{path}: a cube of {cube.shape[2]} bands, and {len(centres)} wavelengths; expected one for each."
+        )
+    scene_name = name or described.name or Path(path).stem
+    rows, columns = cube.shape[:2]
+    whole = Footprint(parent=acquisition or scene_name, rows=(0, rows), columns=(0, columns))
+    return Scene(
+        name=scene_name,
+        cube=scaled(cube, scale),
+        labels=np.where(measured, label_map, 0),
+        class_names=names,
+        wavelengths_nm=None if centres is None else np.array(centres),
+        normalization=described.normalization,
+        footprint=described.footprint or whole,
+        georeference=described.georeference,
+        unit=unit or described.unit,
+    )
+
+
+def read_unlabelled_scene(
+    path: str | Path, *, name: str | None = None, cube_variable: str | None = None
+) -> UnlabelledScene:
+    """Read a scene as something to be mapped; labels in the file are not looked at.
+
+    Args:
+        path: As for :func:`read_scene`.
+        name: As for :func:`read_scene`.
+        cube_variable: As for :func:`read_scene`.
+
+    Raises:
+        MissingDataError: The file isn't there.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: The file can't be read.
+    """
+    cube, described, _ = _read_cube(path, cube_variable)
+    return UnlabelledScene(
+        name=name or described.name or Path(path).stem,
+        cube=cube,
+        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        normalization=described.normalization,
+        footprint=described.footprint,  # type: ignore[arg-type]  # None: an acquisition of its own
+        georeference=described.georeference,
+        unit=described.unit,
+    )
+
+
+def export_scene(scene: Scene, path: str | Path, format: str) -> None:
+    """Write a scene so that :func:`read_scene` gives it back.
+
+    ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold all of it in one file. ``envi`` and ``geotiff`` hold the cube, its
+    wavelengths and georeference; the labels go to a file of their own, by :func:`export_labels`. ENVI doesn't keep
+    name, normalization, footprint and unit. Nothing half-written is ever at ``path``.
+
+    Args:
+        scene: The scene.
+        path: The file; an existing one is replaced.
+        format: One of :data:`FORMATS`.
+
+    Raises:
+        MissingDataError: The folder isn't there.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: The format is unknown or can't hold the scene, or the file can't be written.
+    """
+    writer = _writer(format)
+    arrays: dict[str, NDArray[np.generic]] = {CUBE: scene.cube}
+    if writer.holds_several:
+        arrays[LABELS] = _small(scene.labels)
+    elif scene.num_bands == 1:
+        raise InvalidInputError(
+            f"scene {scene.name!r} has one band, which {format} doesn't tell from a label map; write npz or mat."
+        )
+    _write(writer, path, arrays, Description.of(scene))
+
+
+def export_labels(
+    labels: NDArray[np.integer],
+    path: str | Path,
+    format: str,
+    *,
+    class_names: tuple[str, ...] | None = None,
+    class_colours: tuple[str, ...] | None = None,
+    georeference: Georeference | None = None,
+) -> None:
+    """Write a label map, or a class map, so that :func:`sceneshift.files.arrays.read_label_map` gives it back.
+
+    Args:
+        labels: (H, W) class numbers, 0 = unlabelled.
+        path: The file; an existing one is replaced.
+        format: One of :data:`FORMATS`.
+        class_names: What the numbers 1..K mean. Beside a GeoTIFF they go into a file that GDAL looks for.
+        class_colours: The colours of 1..K, ``#rrggbb``; ENVI and GeoTIFF hold them.
+        georeference: Where the map lies on the ground.
+
+    Raises:
+        MissingDataError: The folder isn't there.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: These are no class numbers, the format is unknown, or the file can't be written.
+    """
+    if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise InvalidInputError(
+            f"labels: an array of shape {labels.shape} and type {labels.dtype}; expected (rows, columns) of whole "
+            "numbers >= 0."
+        )
+    if class_names is not None and int(labels.max()) > len(class_names):
+        raise InvalidInputError(
+            f"labels up to {labels.max()} for {len(class_names)} class names; expected one for each."
+        )
+    description = Description(class_names=class_names, class_colours=class_colours, georeference=georeference)
+    _write(_writer(format), path, {LABELS: _small(labels)}, description)
+
+
+def export_layers(
+    layers: NDArray[np.floating],
+    path: str | Path,
+    format: str,
+    *,
+    names: tuple[str, ...],
+    georeference: Georeference | None = None,
+) -> None:
+    """Write maps of numbers, such as class probabilities, as one image with a band each.
+
+    Args:
+        layers: (H, W, N).
+        path: The file; an existing one is replaced.
+        format: "envi" or "geotiff".
+        names: The N bands' names.
+        georeference: Where the maps lie on the ground.
+
+    Raises:
+        MissingDataError: The folder isn't there.
+        MissingPackageError: The extra ``geo`` is not installed.
+        InvalidInputError: The format is unknown or holds no such names, or the file can't be written.
+    """
+    description = Description(band_names=names, georeference=georeference)
+    _write(_writer(format), path, {CUBE: layers}, description)
+
+
+def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float32], Description, NDArray[np.bool_]]:
+    """(H, W, C) cube, what stands beside it, and (H, W) which pixels were measured."""
+    location = Path(path)
+    values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
+    described = read_description(location)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which the scene refuses
+        cube = np.ascontiguousarray(values, dtype=np.float32)
+    measured = np.ones(cube.shape[:2], dtype=bool)
+    if (ignored := described.ignore_value) is not None:
+        holes = np.isnan(values) if np.isnan(ignored) else values == np.asarray(ignored).astype(values.dtype)
+        measured = ~holes.all(axis=2)
+        if lost := int((~measured).sum()):
+            _log.warning(
+                "%s: %d of %d pixels are %g in every band, its value for nothing measured: taken as zeros "
+                "without a label",
+                path,
+                lost,
+                measured.size,
+                ignored,
+            )
+            cube = cube.copy() if np.shares_memory(cube, values) else cube
+            cube[~measured] = 0
+    return cube, described, measured
+
+
+def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:
+    """What is likely when cube and label map don't fit each other."""
+    orders = {(1, 0): "columns, rows, bands", (1, 2): "bands, rows, columns", (2, 1): "bands, columns, rows"}
+    for axes, order in orders.items():
+        if tuple(cube[axis] for axis in axes) == label_map:
+            return f"The cube's axes look like ({order}): write them as (rows, columns, bands)."
+    return "Are they of one scene?"
+
+
+def _own_name(path: Path, variable: str | None, own: str) -> str | None:
+    """The name to look for: the one asked for, else the one this package writes where the file has it."""
+    several = any(path.suffix.lower() in writer.suffixes for writer in FORMATS.values() if writer.holds_several)
+    return own if variable is None and several and own in array_shapes(path) else variable
+
+
+def _class_names_beside(labels_path: Path) -> tuple[str, ...] | None:
+    return read_description(labels_path).class_names
+
+
+def _writer(format: str) -> FileFormat:
+    if format not in FORMATS:
+        raise InvalidInputError(
+            f"format {format!r}{nearest_name(format, FORMATS)}; expected one of {', '.join(FORMATS)}."
+        )
+    return FORMATS[format]
+
+
+def _write(
+    writer: FileFormat, path: str | Path, arrays: dict[str, NDArray[np.generic]], description: Description
+) -> None:
+    location = writable(path, writer.suffixes)
+    guarded(location, lambda place: writer.write(place, arrays, description), writes=True)
+
+
+def _small(labels: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+    """The labels in the smallest type that holds them, which every program reads."""
+    small: NDArray[np.unsignedinteger] = labels.astype(np.min_scalar_type(int(labels.max())))
+    return small

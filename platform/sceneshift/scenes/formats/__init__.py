@@ -1,5 +1,0 @@
-"""File formats scenes and label maps are read from and written to, one module each.
-
-A format lists what a file holds, loads an array by name, tells what stands beside the arrays, and writes both.
-:mod:`sceneshift.scenes.files` and :mod:`sceneshift.scenes.scene_files` are what the rest of the package calls.
-"""

@@ -1,0 +1,388 @@
+"""The trial store of a study: every trial, its state and its epochs, in an Optuna database.
+
+It is the one record a search can be resumed from and MLflow refilled from. Trials stopped early are PRUNED, trials
+that broke are FAIL, a trial that is being worked on is RUNNING; a search that was cut finds the RUNNING ones
+and goes on with them.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+import sqlalchemy.exc
+from optuna.trial import FrozenTrial, TrialState
+
+from sceneshift.errors import StorageError, StudyError, first_line
+from sceneshift.search.profile import Profile
+from sceneshift.search.sampler import NameSeededTPESampler
+from sceneshift.training.loop import OBJECTIVE
+from sceneshift.training.resume_check import differences, plain, refuse_other_settings
+
+_EPOCH = "epoch:"
+_CONFIG = "config"
+_REASON = "reason"
+_WEIGHTS = "weights"
+_SETTINGS = "settings"
+_ORIGIN = "origin"
+_CHANGES = "changes"
+_TRACKING = "mlflow"
+_OPENINGS = "times the target was opened"
+_CLOSED_WITH = "closed with so many trials"
+
+#: The trial that holds the published defaults.
+REFERENCE_TRIAL = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the trial store has it.
+
+    Args:
+        number: 0-based; 0 is the reference trial with the published defaults.
+        state: ``complete``, ``pruned``, ``fail``, ``running`` or ``waiting``.
+        params: What the sampler suggested.
+        config: The method's configuration.
+        epochs: Metrics by 1-based epoch.
+        value: The objective at the last epoch, or None before the first.
+        reason: Why it was stopped or failed; empty otherwise.
+        weights: Hash of each pair's classifier after the last epoch.
+        started_ms: Unix time in milliseconds, or None.
+        seconds: Spent in its epochs, waiting and closing not counted; None before the first.
+    """
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    config: Mapping[str, Any]
+    epochs: Mapping[int, Mapping[str, float]]
+    value: float | None
+    reason: str
+    weights: Mapping[str, str]
+    started_ms: int | None
+    seconds: float | None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this is the trial with the published defaults."""
+        return self.number == REFERENCE_TRIAL
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the state will not change any more."""
+        return self.state in ("complete", "pruned", "fail")
+
+    @property
+    def last_epoch(self) -> int:
+        """Epochs done."""
+        return max(self.epochs, default=0)
+
+    @classmethod
+    def from_optuna(cls, trial: FrozenTrial) -> "TrialRecord":
+        """Read what Optuna stored."""
+        attributes = trial.user_attrs
+        epochs = {
+            int(key.removeprefix(_EPOCH)): metrics for key, metrics in attributes.items() if key.startswith(_EPOCH)
+        }
+        last = epochs[max(epochs)] if epochs else None
+        started = trial.datetime_start
+        seconds = sum(metrics.get("time/epoch_s", 0.0) for metrics in epochs.values()) if epochs else None
+        return cls(
+            number=trial.number,
+            state=trial.state.name.lower(),
+            params=trial.params,
+            config=attributes.get(_CONFIG, {}),
+            epochs=dict(sorted(epochs.items())),
+            value=None if last is None else last[OBJECTIVE],
+            reason=attributes.get(_REASON, ""),
+            weights=attributes.get(_WEIGHTS, {}),
+            started_ms=None if started is None else int(started.timestamp() * 1000),
+            seconds=seconds,
+        )
+
+
+class RestsOnStore:
+    """Pickled empty: Ray Tune writes its parts to disk before it begins, but the trial store is the state.
+
+    A search is resumed from the trial store, never from Tune's copy.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class TrialStore:
+    """Asks for configurations, records epochs, decides by ASHA, closes trials.
+
+    Use :meth:`create` or :meth:`reopen`.
+    """
+
+    def __init__(self, study: optuna.Study, profile: Profile, *, is_new: bool) -> None:
+        self.study = study
+        self._profile = profile
+        self._is_new = is_new
+        self._live: dict[int, optuna.Trial] = {}
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        seed: int,
+        profile: Profile,
+        settings: Mapping[str, Any],
+        first_params: Sequence[Mapping[str, Any]],
+        origin: Mapping[str, str] | None = None,
+    ) -> "TrialStore":
+        """Create the trial store of a new study, whose first trials are given.
+
+        Args:
+            path: The database file; must not exist.
+            name: The study's name.
+            seed: The study's seed.
+            profile: Sizes of sampler and ASHA.
+            settings: What a resumed search must agree with, as plain values.
+            first_params: Suggested names and values of the first trials; the first of them is the reference trial, the
+                published defaults.
+            origin: Hashes of the code and the data, by name; a resumed search may differ and says so.
+
+        Raises:
+            StudyError: The file exists.
+            StorageError: It can't be written.
+        """
+        if path.exists():
+            raise StudyError(f"study {name!r} exists at {path}; go on with --resume or choose another name.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            study = optuna.create_study(
+                study_name=name,
+                storage=_storage(path),
+                direction="maximize",
+                sampler=_sampler(seed, profile),
+                pruner=_asha(profile),
+            )
+            study.set_user_attr(_SETTINGS, plain(settings))
+            study.set_user_attr(_ORIGIN, dict(origin or {}))
+            for params in first_params:
+                study.enqueue_trial(dict(params))
+        except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise StorageError(
+                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was begun."
+            ) from error
+        return cls(study, profile, is_new=True)
+
+    @classmethod
+    def reopen(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        seed: int,
+        profile: Profile,
+        settings: Mapping[str, Any],
+        origin: Mapping[str, str] | None = None,
+    ) -> "TrialStore":
+        """Reopen a study's trial store to go on with it.
+
+        What differs between the origin it has and the one given is kept among :attr:`changes`.
+
+        Raises:
+            StudyError: There is none, or the settings differ from those it was created with.
+        """
+        if not path.exists():
+            raise StudyError(f"no study to resume at {path}; leave --resume out to begin one.")
+        try:
+            study = optuna.load_study(
+                study_name=name, storage=_storage(path), sampler=_sampler(seed, profile), pruner=_asha(profile)
+            )
+            study.get_trials(deepcopy=False)
+        except (sqlalchemy.exc.SQLAlchemyError, KeyError) as error:
+            raise StudyError(
+                f"{path} is damaged or no trial store of study {name!r} ({first_line(error)}). Put a copy back, or "
+                "begin a study of another name."
+            ) from error
+        refuse_other_settings(
+            f"study {name!r}",
+            study.user_attrs.get(_SETTINGS, {}),
+            settings,
+            advice="Give the same arguments (only --num-samples and --time-budget-s may change), or another name.",
+        )
+        store = cls(study, profile, is_new=False)
+        store._note_changes(origin or {})
+        return store
+
+    def records(self) -> list[TrialRecord]:
+        """All trials by number, those not yet begun left out."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [TrialRecord.from_optuna(t) for t in trials if t.state != TrialState.WAITING]
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the study has a trial, was there before this process, or can't be read."""
+        try:
+            return not self._is_new or bool(self.records())
+        except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            return True
+
+    def record(self, number: int) -> TrialRecord:
+        """One trial."""
+        return TrialRecord.from_optuna(self.study.get_trials(deepcopy=False)[number])
+
+    def ask(self, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
+        """Begin a new trial with a configuration drawn from the space."""
+        trial = self.study.ask()
+        self._live[trial.number] = trial
+        return self.draw(trial.number, make_config)
+
+    def draw(self, number: int, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
+        """Draw the configuration of a trial that has begun; drawn again, it comes out the same."""
+        trial = self._trial(number)
+        trial.set_user_attr(_CONFIG, dict(make_config(trial)))
+        return self.record(number)
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float], weights: Mapping[str, str]) -> None:
+        """Record an epoch. Recorded twice (a trial that fell back to its checkpoint), the first stands."""
+        trial = self._trial(number)
+        if f"{_EPOCH}{epoch}" in trial.user_attrs:
+            return
+        # The epoch last: cut before it, all three are written again.
+        trial.set_user_attr(_WEIGHTS, dict(weights))
+        if epoch not in self.study.get_trials(deepcopy=False)[number].intermediate_values:
+            trial.report(metrics[OBJECTIVE], step=epoch)
+        trial.set_user_attr(f"{_EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
+
+    def should_stop(self, number: int, epoch: int) -> bool:
+        """Whether ASHA stops the trial after this epoch. The reference trial always runs to its end."""
+        stops = self._trial(number).should_prune()
+        return stops and number != REFERENCE_TRIAL and epoch < self._profile.epochs
+
+    def count_opening(self) -> int:
+        """Count, before it happens, that target labels are looked at; returns how often that has been."""
+        times = int(self.study.user_attrs.get(_OPENINGS, 0)) + 1
+        self.study.set_user_attr(_OPENINGS, times)
+        return times
+
+    def mark_closed(self) -> None:
+        """Note that the study was closed whole, with the trials it has now."""
+        self.study.set_user_attr(_CLOSED_WITH, sum(record.is_finished for record in self.records()))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the study was closed whole and no trial has been added since."""
+        return bool(self.study.user_attrs.get(_CLOSED_WITH) == len(self.records()))
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """Changes of code or data between two runs of the study: ``after_trials``, and ``differences`` in words."""
+        return list(self.study.user_attrs.get(_CHANGES, []))
+
+    @property
+    def tracking(self) -> str | None:
+        """Where MLflow keeps the study's runs; None before it was told."""
+        uri = self.study.user_attrs.get(_TRACKING)
+        return None if uri is None else str(uri)
+
+    def note_tracking(self, uri: str) -> None:
+        """Keep where MLflow keeps the study's runs."""
+        if uri != self.tracking:
+            self.study.set_user_attr(_TRACKING, uri)
+
+    def _note_changes(self, origin: Mapping[str, str]) -> None:
+        differing = differences(self.study.user_attrs.get(_ORIGIN, {}), origin)
+        if differing:
+            change = {"after_trials": len(self.records()), "differences": differing}
+            self.study.set_user_attr(_CHANGES, [*self.changes, change])
+            self.study.set_user_attr(_ORIGIN, dict(origin))
+
+    def complete(self, number: int) -> None:
+        """Close a trial that ran all its epochs."""
+        value = self.record(number).value
+        assert value is not None
+        assert math.isfinite(value)
+        self.study.tell(number, value, skip_if_finished=True)
+
+    def prune(self, number: int, reason: str) -> None:
+        """Close a trial that was stopped early."""
+        self._close(number, TrialState.PRUNED, reason)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Close a trial that broke."""
+        self._close(number, TrialState.FAIL, reason)
+
+    def _close(self, number: int, state: TrialState, reason: str) -> None:
+        if self.record(number).is_finished:
+            return
+        self._trial(number).set_user_attr(_REASON, reason)
+        self.study.tell(number, state=state)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        if number not in self._live:
+            frozen = self.study.get_trials(deepcopy=False)[number]
+            self._live[number] = optuna.Trial(self.study, frozen._trial_id)
+        return self._live[number]
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.storages.RDBStorage(f"sqlite:///{path}")
+
+
+def _sampler(seed: int, profile: Profile) -> NameSeededTPESampler:
+    return NameSeededTPESampler(seed=seed, startup_trials=profile.startup_trials)
+
+
+def _asha(profile: Profile) -> optuna.pruners.SuccessiveHalvingPruner:
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=profile.grace_epochs, reduction_factor=profile.reduction_factor
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreReading:
+    """What a trial store holds, for those who only look.
+
+    Args:
+        study: Optuna's study, for its pictures.
+        settings: What a resumed search must agree with.
+        records: All trials by number, those not yet begun left out.
+        openings: How often target labels have been looked at.
+    """
+
+    study: optuna.Study
+    settings: Mapping[str, Any]
+    records: tuple[TrialRecord, ...]
+    openings: int
+
+
+def read_store(path: Path) -> StoreReading:
+    """Read a trial store without changing it, also while a search writes it.
+
+    Raises:
+        StudyError: There is none, or it can't be read.
+    """
+    if not path.is_file():
+        raise StudyError(f"no trial store of a study at {path}.")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        # Quoted twice: SQLAlchemy undoes one, SQLite the other.
+        location = quote(quote(str(path.resolve())))
+        storage = optuna.storages.RDBStorage(f"sqlite:///file:{location}?mode=ro&uri=true")
+        # The trials are read once: a picture and a table of one report are of the same moment.
+        stored = optuna.load_study(study_name=None, storage=storage)
+        study = optuna.create_study(study_name=stored.study_name, direction="maximize")
+        study.add_trials(stored.get_trials(deepcopy=False))
+        attributes = stored.user_attrs
+        settings, openings = attributes[_SETTINGS], int(attributes.get(_OPENINGS, 0))
+    except (sqlalchemy.exc.SQLAlchemyError, KeyError, ValueError) as error:
+        raise StudyError(
+            f"{path} is damaged or no trial store of one study ({first_line(error)}). Put a copy back."
+        ) from error
+    trials = study.get_trials(deepcopy=False)
+    records = tuple(TrialRecord.from_optuna(t) for t in trials if t.state != TrialState.WAITING)
+    return StoreReading(study=study, settings=settings, records=records, openings=openings)

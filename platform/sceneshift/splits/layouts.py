@@ -1,0 +1,190 @@
+"""The search for a split whose sides keep a guard band: layouts are drawn, and the best is kept.
+
+What a layout is drawn of, whole blocks or whole fields, is :mod:`sceneshift.splits.blocks`'s and
+:mod:`sceneshift.splits.fields`'s; what makes one layout better than another is the same for both, and here.
+
+Shape letters: H rows, W columns, K classes, P patch size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.scene import Scene
+from sceneshift.seeding import derive_seed
+from sceneshift.splits.split import Split, check_patch_size, check_share, grow, refuse_empty_classes
+
+
+class LayoutOptions(TypedDict, total=False):
+    """What may be asked of a split by blocks or by fields.
+
+    Args:
+        validation_fraction: The share of each class's pixels that should validate; 0.2 by default.
+        guard: Chebyshev distance kept between the sides; by default ``patch_size // 2``.
+        min_pixels: A class with fewer pixels on either side is not scored; 10 by default.
+        num_candidates: Layouts drawn; 512 by default.
+        rare_to_training: Train whole a class that can't be on both sides, however few pixels it has.
+    """
+
+    validation_fraction: float
+    guard: int | None
+    min_pixels: int
+    num_candidates: int
+    rare_to_training: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Layout:
+    """(H, W) training and validation pixels, and (K,) which classes are scored."""
+
+    trains: NDArray[np.bool_]
+    validates: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+
+
+def best_layout(
+    scene: Scene,
+    draw: Callable[[np.random.Generator, float], NDArray[np.bool_]],
+    *,
+    kind: str,
+    patch_size: int,
+    seed: int,
+    validation_fraction: float = 0.2,
+    guard: int | None = None,
+    min_pixels: int = 10,
+    num_candidates: int = 512,
+    rare_to_training: bool = False,
+) -> Split:
+    """Draw layouts and make a split of the best.
+
+    The best is the one in which most classes can be trained, then most can be scored, then most pixels are used with
+    validation shares nearest the one asked for. Only the labels of the scene that is given decide: a pair's
+    source has its own alone, and one scene that is to be divided those of both sides. Training pixels within the guard
+    of a validation pixel are left unused.
+
+    With ``rare_to_training`` a class that a layout can't have on both sides doesn't rule the layout out: all its
+    pixels train, the guard round them is kept free of validation pixels, and the class leaves the score. And where
+    more than half is to validate, it is the training side that is drawn and the validation pixels that give way to the
+    guard, so that a small training share is not eaten up by it.
+
+    Args:
+        scene: The source.
+        draw: Given a generator and a share, (H, W) labelled pixels of one side with about that share of each class.
+        kind: The split's kind; the candidates' seeds follow from it.
+        patch_size: The largest patch that will be cut; odd.
+        seed: Draws the layouts.
+        validation_fraction: As for :class:`LayoutOptions`, and so all that follow.
+        guard: See there.
+        min_pixels: See there.
+        num_candidates: See there.
+        rare_to_training: See there.
+
+    Raises:
+        InvalidInputError: An argument is out of range, or no layout leaves every class pixels to train on, or (with
+            ``rare_to_training``) none has a class on both sides.
+    """
+    check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
+    check_share("validation_fraction", validation_fraction)
+    guard = patch_size // 2 if guard is None else guard
+    for name, value, least in (
+        ("guard", guard, 0),
+        ("min_pixels", min_pixels, 1),
+        ("num_candidates", num_candidates, 1),
+    ):
+        if value < least:
+            raise InvalidInputError(f"{name} = {value}; expected at least {least}.")
+    refuse_empty_classes(scene)
+    train_blocks = rare_to_training and validation_fraction > 0.5
+    drawn_fraction = 1 - validation_fraction if train_blocks else validation_fraction
+    best: tuple[tuple[float, ...], _Layout] | None = None
+    for candidate in range(num_candidates):
+        drawn = draw(np.random.default_rng(derive_seed(seed, kind, candidate)), drawn_fraction)
+        other = (scene.labels > 0) & ~grow(drawn, guard)
+        trains, validates = (drawn, other) if train_blocks else (other, drawn)
+        if rare_to_training:
+            layout = _train_rare_whole(scene, trains, validates, guard=guard, min_pixels=min_pixels)
+            if not train_blocks:  # what gave way to validation pixels that are none any more trains again
+                trains = (scene.labels > 0) & ~grow(layout.validates, guard)
+                if kind == "fields":  # of a field that validates, no pixel may train
+                    trains &= ~(drawn & np.isin(scene.labels, 1 + np.flatnonzero(layout.scored)))
+                layout = replace(layout, trains=trains)
+        else:
+            layout = _Layout(trains=trains, validates=validates, scored=_scored(scene, trains, validates, min_pixels))
+        if not layout.scored.any():
+            continue
+        rank = _rank(scene, layout, validation_fraction, min_pixels, train_blocks=train_blocks)
+        if best is None or rank > best[0]:
+            best = (rank, layout)
+    if best is None or (not rare_to_training and best[0][0] < scene.num_classes):
+        raise InvalidInputError(_impossible(scene, kind, patch_size, guard, min_pixels, rare_to_training))
+    scored = np.flatnonzero(best[1].scored)
+    return Split(
+        shape=scene.shape,
+        train=np.flatnonzero(best[1].trains),
+        validation=np.flatnonzero(best[1].validates & np.isin(scene.labels, 1 + scored)),
+        scored_classes=tuple(int(k) for k in scored),
+        patch_size=patch_size,
+        guard=guard,
+        seed=seed,
+        kind=kind,
+    )
+
+
+def _rank(
+    scene: Scene, layout: _Layout, validation_fraction: float, min_pixels: int, *, train_blocks: bool
+) -> tuple[float, ...]:
+    """Classes trained, classes scored, and how many pixels are used in shares near the one asked for."""
+    num_train = _class_counts(scene, layout.trains)
+    num_validation = _class_counts(scene, layout.validates)
+    drawn, left = (num_train, num_validation) if train_blocks else (num_validation, num_train)
+    wanted = (1 - validation_fraction if train_blocks else validation_fraction) * scene.class_counts
+    balance = np.minimum(drawn / wanted, wanted / np.maximum(drawn, 1))
+    quality = float((balance * left / scene.class_counts).mean())
+    return float((num_train >= min_pixels).sum()), float(layout.scored.sum()), quality
+
+
+def _train_rare_whole(
+    scene: Scene, trains: NDArray[np.bool_], validates: NDArray[np.bool_], *, guard: int, min_pixels: int
+) -> _Layout:
+    """Give every class that is too few on a side to training whole, until no further class is."""
+    whole = np.zeros(scene.num_classes, dtype=bool)
+    while True:
+        scored = _scored(scene, trains, validates, min_pixels)
+        # A class given to training can take the validation pixels of its neighbours, and so make them rare as well.
+        if not (~scored & ~whole).any():
+            return _Layout(trains=trains, validates=validates, scored=scored)
+        whole |= ~scored
+        pixels = np.isin(scene.labels, 1 + np.flatnonzero(whole))
+        validates = validates & ~grow(pixels, guard)
+        trains = trains | pixels
+
+
+def _scored(
+    scene: Scene, trains: NDArray[np.bool_], validates: NDArray[np.bool_], min_pixels: int
+) -> NDArray[np.bool_]:
+    scored: NDArray[np.bool_] = (_class_counts(scene, trains) >= min_pixels) & (
+        _class_counts(scene, validates) >= min_pixels
+    )
+    return scored
+
+
+def _class_counts(scene: Scene, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.bincount(scene.labels[mask], minlength=scene.num_classes + 1)[1:]
+
+
+def _impossible(scene: Scene, kind: str, patch_size: int, guard: int, min_pixels: int, rare_to_training: bool) -> str:
+    counts = dict(zip(scene.class_names, scene.class_counts.tolist(), strict=True))
+    lacks = (
+        f"has a single class with {min_pixels} pixels on both sides"
+        if rare_to_training
+        else f"leaves every class {min_pixels} training pixels"
+    )
+    whole = " A class that is one field can only train; a split by blocks cuts fields." if kind == "fields" else ""
+    return (
+        f"scene {scene.name!r}: no {kind.removesuffix('s')} layout for patches of {patch_size} and a guard of {guard} "
+        f"{lacks} (labelled pixels: {counts}). Search smaller patches, or leave the rarest class out.{whole}"
+    )

@@ -1,0 +1,105 @@
+"""A source scene and a target scene never seen in training, without the target's labels.
+
+Shape letters: H rows, W columns, C bands, K classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
+from sceneshift.splits.split import Split
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScenePair:
+    """One labelled source and one target without labels, with the same bands.
+
+    The target's labels are not here and can't be reached from here: see
+    :class:`sceneshift.catalogue.target.TargetScorer`.
+
+    Args:
+        name: The pair's name, such as ``west-east``.
+        source: The labelled scene; its classes are the shared classes.
+        target: The scene to be mapped.
+        test_split: Where source and target are one scene: which of its pixels train (all that the source has labels
+            of) and which test. Positions only, no label of a test pixel.
+        notes: What a reader should know of how the pair came about, one line each.
+
+    Raises:
+        InvalidInputError: The target carries labels, the band counts or the normalizations differ, the two scenes
+            share a pixel without a test split, or the source has labels on other pixels than the training side's.
+    """
+
+    name: str
+    source: Scene
+    target: UnlabelledScene
+    test_split: Split | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.target, Scene):
+            raise InvalidInputError(
+                f"pair {self.name!r}: the target must come without labels; pass scene.without_labels()."
+            )
+        if self.source.num_bands != self.target.num_bands:
+            raise InvalidInputError(
+                f"pair {self.name!r}: source has {self.source.num_bands} bands, target "
+                f"{self.target.num_bands}; align them first."
+            )
+        if self.source.normalization != self.target.normalization:
+            raise InvalidInputError(
+                f"pair {self.name!r}: source was normalized by {self.source.normalization}, target by "
+                f"{self.target.normalization}; use the same steps on both."
+            )
+        if self.test_split is not None:
+            self._check_test_split(self.test_split)
+        refuse_shared_pixels([self])
+
+    def _check_test_split(self, split: Split) -> None:
+        if split.shape != self.source.shape or self.source.footprint != self.target.footprint:
+            raise InvalidInputError(
+                f"pair {self.name!r}: a test split of {split.shape} pixels for a source of {self.source.shape} and a "
+                f"target of {self.target.shape}; expected source and target to be the one scene it divides."
+            )
+        labels = self.source.labels.ravel()
+        if tested := int((labels[split.validation] > 0).sum()):
+            raise InvalidInputError(
+                f"pair {self.name!r}: {tested} test pixels are labelled in the source; keep the training side's labels "
+                "only."
+            )
+        if not np.array_equal(np.flatnonzero(labels), split.train):
+            raise InvalidInputError(
+                f"pair {self.name!r}: the source has {int((labels > 0).sum())} labelled pixels, the training side "
+                f"{len(split.train)}; they must be the same pixels."
+            )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K shared classes."""
+        return self.source.class_names
+
+
+def refuse_shared_pixels(pairs: Sequence[ScenePair]) -> None:
+    """Refuse a set of pairs in which a pixel belongs to one pair's source and to one pair's target.
+
+    With east -> west beside west -> east, every target pixel of the one is trained on by the other, and a
+    choice made over both has seen all target labels. A pair within one scene may overlap itself: its test split
+    keeps the two sides' pixels apart. Beside another pair of that scene it may not stand.
+
+    Raises:
+        InvalidInputError: Naming the two pairs.
+    """
+    for i, one in enumerate(pairs):
+        for j, other in enumerate(pairs):
+            if i == j and one.test_split is not None:
+                continue
+            source: Footprint = one.source.footprint
+            if source.overlaps(other.target.footprint):
+                raise InvalidInputError(
+                    f"the source of pair {one.name!r} and the target of pair {other.name!r} share pixels of "
+                    f"{source.parent!r}: labels trained on in one would be scored as unseen in the other. "
+                    "Search these pairs in separate studies."
+                )

@@ -1,0 +1,349 @@
+"""A study in MLflow: the parent run is the study, its children are the trials.
+
+MLflow mirrors the trial store. Writing happens in one background thread, which collects what there is to tell and
+writes it every few seconds. When MLflow fails, the search goes on, one warning is given, and the thread tries again
+from time to time; :meth:`SearchRun.catch_up` writes what is still missing when the study closes.
+"""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sceneshift.errors import StudyError, first_line
+from sceneshift.search.trial_store import TrialRecord
+from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
+from sceneshift.tracking.host_metrics import HostMetrics
+from sceneshift.training.loop import OBJECTIVE
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput, Metric, Run
+    from mlflow.tracking import MlflowClient
+
+_LOG = logging.getLogger(__name__)
+
+TRIAL_TAG, STUDY_TAG, STATE_TAG, REASON_TAG = (
+    "sceneshift.trial",
+    "sceneshift.study",
+    "sceneshift.state",
+    "sceneshift.reason",
+)
+_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
+
+#: Seconds between two writings, and between two tries while MLflow is away.
+WRITE_EVERY_S, RETRY_EVERY_S = 5.0, 30.0
+
+#: MLflow takes so many metrics at a time, at most.
+_MOST_METRICS = 1000
+
+#: A run's description; the UI shows it as Markdown, up to so many characters.
+NOTE_TAG, _LONGEST_NOTE = "mlflow.note.content", 8000
+
+
+#: Columns of the table of trials until the study closes and it is known what was varied.
+TRIAL_COLUMNS = ("attributes.`Duration`", f"metrics.`{OBJECTIVE}`", "metrics.`epoch`", f"tags.`{STATE_TAG}`")
+
+
+@dataclass
+class _Child:
+    run_id: str
+    has_params: bool = False
+    logged_epochs: int = 0
+    closed: bool = False
+
+
+def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
+    """Refuse a name that MLflow already has an experiment of, but for one that a failed start has left without a run.
+
+    Raises:
+        StudyError: It has.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None and (
+        found.lifecycle_stage == "deleted" or client.search_runs([found.experiment_id], max_results=1)
+    ):
+        raise StudyError(
+            f"MLflow at {client.tracking_uri} knows an experiment {name!r}, of which there is no study in this "
+            "--storage-path. Give the storage path it was made with and --resume, or another --experiment-name."
+        )
+
+
+class SearchRun:
+    """The MLflow runs of one study.
+
+    Args:
+        backend: Where MLflow keeps its records.
+        study_name: Experiment and parent run carry this name.
+        tags: On the parent and on every child.
+        params: On the parent.
+        training: The sources, on the parent and on every child.
+        observed: The targets, on the parent alone: no trial is handed one.
+
+    Raises:
+        StudyError: MLflow can't be reached or told, or the study's experiment was deleted there.
+    """
+
+    def __init__(
+        self,
+        backend: TrackingBackend,
+        *,
+        study_name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        training: "Sequence[DatasetInput]" = (),
+        observed: "Sequence[DatasetInput]" = (),
+    ) -> None:
+        self.backend = backend
+        self._client: MlflowClient = backend.connect()
+        self._tags = dict(tags)
+        self._training = list(training)
+        try:
+            self.experiment_id = backend.open_experiment(self._client, study_name)
+            self.run_id = self._open_parent(study_name, params, observed)
+            self._children = self._find_children()
+            self._host = HostMetrics(int(self._client.get_run(self.run_id).info.start_time))
+        except StudyError:
+            raise
+        except Exception as error:  # whatever MLflow or its server raises
+            raise StudyError(
+                f"MLflow at {backend.uri} could not open the study {study_name!r} ({first_line(error)}); no trial "
+                "was begun. When it is back, give the same command again."
+            ) from error
+        self._broken = False
+        self._lock = threading.Lock()
+        self._waiting: dict[int, TrialRecord] = {}
+        self._try_at = 0.0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
+        self._thread.start()
+
+    def push(self, record: TrialRecord) -> None:
+        """Have a trial's record written, in the background. Of one trial the newest record is enough."""
+        with self._lock:
+            self._waiting[record.number] = record
+
+    def catch_up(self, records: Sequence[TrialRecord]) -> None:
+        """Wait for the background thread, then write whatever of the records is still missing.
+
+        A fault of MLflow is told, not raised: the trial store has everything.
+        """
+        self._end_thread()
+        self._broken = False
+        self._waiting |= {record.number: record for record in records}
+        self._write_waiting()
+
+    def describe(self, note: str) -> None:
+        """Give the study's run a description in Markdown, which the UI shows first. Too long a one is cut at a line."""
+        if len(note) > _LONGEST_NOTE:
+            note = note[:_LONGEST_NOTE].rsplit("\n", 1)[0]
+        self._client.set_tag(self.run_id, NOTE_TAG, note)
+
+    def arrange_trials(self, columns: Sequence[str]) -> None:
+        """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens: by objective, best first.
+
+        Args:
+            columns: In MLflow's words, such as ``metrics.`val/aa` ``.
+        """
+        view = {
+            "searchFilter": f"tags.`{STUDY_TAG}` = 'trial'",
+            "orderByKey": f"metrics.`{OBJECTIVE}`",
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "selectedColumns": list(columns),
+        }
+        self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{TRIALS_VIEW}", json.dumps(view))
+
+    def child_run_id(self, number: int) -> str:
+        """The run of a trial.
+
+        Raises:
+            StudyError: MLflow has none (it was out of reach all the time).
+        """
+        if number not in self._children:
+            raise StudyError(f"MLflow at {self.backend.uri} has no run for trial {number}; resume to write it.")
+        return self._children[number].run_id
+
+    @property
+    def client(self) -> "MlflowClient":
+        """The client, for pictures and summaries on the parent run."""
+        return self._client
+
+    def close(self, status: str) -> None:
+        """End the parent run with an MLflow status such as ``FINISHED`` or ``KILLED``.
+
+        Trials that have not ended are marked as interrupted; a resumed search finds them. A fault of MLflow is told,
+        not raised.
+        """
+        self._end_thread()
+        try:
+            for child in self._children.values():
+                if not child.closed:
+                    self._client.set_tag(child.run_id, STATE_TAG, "interrupted")
+                    self._client.set_terminated(child.run_id, "KILLED")
+            self._client.set_terminated(self.run_id, status)
+        except Exception as error:
+            self._warn(error)
+
+    def forget(self) -> None:
+        """Delete the parent run of a study in which no trial began, so that its name is free."""
+        self._end_thread()
+        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being told
+            self._client.delete_run(self.run_id)
+
+    def _open_parent(self, name: str, params: Mapping[str, Any], observed: "Sequence[DatasetInput]") -> str:
+        found = self._search(f"tags.`{STUDY_TAG}` = 'parent'")
+        if found:
+            run_id = str(found[0].info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        tags = {**self._tags, STUDY_TAG: "parent"}
+        run = self._client.create_run(self.experiment_id, run_name=name, tags=tags)
+        run_id = str(run.info.run_id)
+        try:
+            for key, value in params.items():
+                self._client.log_param(run_id, key, value)
+            if inputs := [*self._training, *observed]:
+                self._client.log_inputs(run_id, inputs)
+            self.arrange_trials(TRIAL_COLUMNS)
+        except Exception:
+            with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
+                self._client.delete_run(run_id)
+            raise
+        return run_id
+
+    def _find_children(self) -> dict[int, _Child]:
+        children = {}
+        for run in self._search(f"tags.`{STUDY_TAG}` = 'trial'"):
+            number = int(run.data.tags[TRIAL_TAG])
+            logged = int(run.data.metrics.get("epoch", 0))
+            closed = run.data.tags.get(STATE_TAG) in _STATUS and run.info.status in _STATUS.values()
+            if not closed:
+                self._client.update_run(run.info.run_id, status="RUNNING")
+            children[number] = _Child(
+                run_id=run.info.run_id, has_params=bool(run.data.params), logged_epochs=logged, closed=closed
+            )
+        return children
+
+    def _search(self, query: str) -> "list[Run]":
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id], filter_string=query, max_results=500, page_token=token
+            )
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def _work(self) -> None:
+        while not self._ending.wait(WRITE_EVERY_S):
+            self._host.read_if_due()
+            if time.monotonic() >= self._try_at:
+                self._write_waiting()
+
+    def _end_thread(self) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _write_waiting(self) -> None:
+        """Write what waits; what can't be written waits on, unless something newer of the same trial does."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        failed = [record for record in waiting.values() if not self._write_or_warn(record)]
+        with self._lock:
+            self._waiting = {record.number: record for record in failed} | self._waiting
+        if self._write_host() and not failed:
+            self._broken = False
+        else:
+            self._try_at = time.monotonic() + RETRY_EVERY_S
+
+    def _write_or_warn(self, record: TrialRecord) -> bool:
+        try:
+            self._write(record)
+        except Exception as error:
+            self._warn(error)
+            return False
+        return True
+
+    def _write_host(self) -> bool:
+        try:
+            while chunk := self._host.waiting[:_MOST_METRICS]:
+                self._client.log_batch(self.run_id, metrics=chunk)
+                del self._host.waiting[: len(chunk)]
+        except Exception as error:
+            self._warn(error)
+            return False
+        return True
+
+    def _warn(self, error: Exception) -> None:
+        if not self._broken:
+            _LOG.warning(
+                "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it is back, at the latest "
+                "when the study is resumed.",
+                self.backend.uri,
+                first_line(error),
+            )
+        self._broken = True
+
+    def _write(self, record: TrialRecord) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        child = self._children.get(record.number)
+        if child is None:
+            child = self._create_child(record)
+        if not child.has_params:
+            if self._training:
+                self._client.log_inputs(child.run_id, self._training)
+            params = [Param(key, str(value)) for key, value in record.config.items()]
+            self._client.log_batch(child.run_id, params=params)
+            child.has_params = True
+        told: list[Metric] = []
+        for epoch, metrics in record.epochs.items():
+            if epoch > child.logged_epochs:
+                at_ms = int(metrics["time/recorded_unix_s"] * 1000)
+                rows = {k: v for k, v in metrics.items() if k != "time/recorded_unix_s"} | {"epoch": epoch}
+                if len(told) + len(rows) > _MOST_METRICS:
+                    self._log_epochs(child, told)
+                    told = []
+                told += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
+        self._log_epochs(child, told)
+        if record.is_finished and not child.closed:
+            tags = {STATE_TAG: record.state, REASON_TAG: record.reason} | {
+                f"weights.{pair}": digest for pair, digest in record.weights.items()
+            }
+            self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
+            self._client.set_terminated(child.run_id, _STATUS[record.state], _ended_ms(record))
+            child.closed = True
+
+    def _log_epochs(self, child: _Child, told: "list[Metric]") -> None:
+        """Log whole epochs, in one call."""
+        if told:
+            self._client.log_batch(child.run_id, metrics=told)
+            child.logged_epochs = told[-1].step
+
+    def _create_child(self, record: TrialRecord) -> _Child:
+        tags = {
+            **self._tags,
+            STUDY_TAG: "trial",
+            TRIAL_TAG: str(record.number),
+            STATE_TAG: "running",
+            "mlflow.parentRunId": self.run_id,
+        }
+        name = "trial-0000-defaults" if record.is_reference else f"trial-{record.number:04d}"
+        run = self._client.create_run(self.experiment_id, run_name=name, tags=tags, start_time=record.started_ms)
+        child = _Child(run_id=run.info.run_id)
+        self._children[record.number] = child
+        return child
+
+
+def _ended_ms(record: TrialRecord) -> int | None:
+    """When a trial's last epoch was recorded, which may be long before MLflow is told; None before the first."""
+    if not record.epochs:
+        return None
+    return int(record.epochs[record.last_epoch]["time/recorded_unix_s"] * 1000)

@@ -1,0 +1,71 @@
+"""Recipes: plain, picklable, and refused in the words of the command line where their values don't go together."""
+
+import pickle
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from sceneshift.catalogue.load import EMBEDDED_PAIRS, PAIRS
+from sceneshift.catalogue.pair_spec import InScene, NamedPair
+from sceneshift.errors import InvalidInputError
+
+
+def in_scene(**changes: object) -> InScene:
+    return InScene(**({"scene": "indian_pines", "split": "blocks", "patch_size": 7, "seed": 0} | changes))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        NamedPair(name="dioni-loukia", data_dir="data"),
+        in_scene(split="random", train_fraction=0.5),
+        in_scene(split="fixed", train_mask="train.tif", test_mask="test.tif"),
+    ],
+)
+def test_a_recipe_is_pickled_whole_and_cannot_be_changed(recipe: NamedPair | InScene) -> None:
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+    with pytest.raises(FrozenInstanceError):
+        recipe.data_dir = "elsewhere"
+
+
+def test_the_name_of_an_in_scene_pair_is_the_scene_s() -> None:
+    assert in_scene(scene="salinas_a").name == "salinas_a"
+
+
+@pytest.mark.parametrize("name", [*EMBEDDED_PAIRS, *PAIRS])
+def test_every_pair_has_a_recipe(name: str) -> None:
+    assert NamedPair(name=name).data_dir is None
+
+
+def test_unknown_names_are_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidInputError, match=r"no scene pair is called 'dioni-lukia'.*did you mean 'dioni-loukia'"):
+        NamedPair(name="dioni-lukia")
+    with pytest.raises(InvalidInputError, match=r"no scene is called 'indian-pines'.*did you mean 'indian_pines'"):
+        in_scene(scene="indian-pines")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "block"}, "--split 'block'.*did you mean 'blocks'"),
+        ({"patch_size": 8}, "patch_size = 8; expected an odd number"),
+        ({"train_fraction": 0.0}, "--train-fraction 0.0; expected a share between 0 and 1"),
+        ({"train_fraction": 1.0}, "--train-fraction 1.0; expected a share"),
+        ({"train_fraction": float("nan")}, "--train-fraction nan"),
+        ({"train_mask": "t.tif"}, "--split blocks takes no --train-mask; got 't.tif'. Use --split fixed"),
+        ({"split": "random", "test_mask": "t.tif"}, "--split random takes no --test-mask"),
+        ({"split": "fixed"}, "--split fixed needs --train-mask and --test-mask: indian_pines was published without"),
+        ({"split": "fixed", "train_mask": "t.tif"}, "--train-mask and --test-mask; --test-mask is missing"),
+        ({"split": "fixed", "test_mask": "t.tif"}, "--train-mask and --test-mask; --train-mask is missing"),
+        ({"scene": "berlin"}, "--split blocks: berlin has no label map of its own.*use --split fixed"),
+        ({"scene": "augsburg", "split": "random"}, "--split random: augsburg has no label map"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        in_scene(**changes)
+
+
+def test_a_scene_published_as_masks_needs_none_given() -> None:
+    recipe = in_scene(scene="berlin", split="fixed")
+    assert (recipe.train_mask, recipe.test_mask) == (None, None)

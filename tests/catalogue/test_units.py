@@ -1,0 +1,139 @@
+"""Units of a pair: what is declared, what the numbers say, and which normalizations are left."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sceneshift.catalogue import units
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.catalogue.units import (
+    allowed_normalizations,
+    describe_units,
+    refuse_normalization,
+    undeclared_difference,
+)
+from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, Normalization
+from sceneshift.scenes.scene import Scene
+from sceneshift.splits.pair import ScenePair
+
+KEEP_THE_UNIT = [name for name in NORMALIZATIONS if name not in UNITLESS]
+
+Pair = Callable[..., ScenePair]
+
+
+@pytest.fixture
+def pair(make_scene: Callable[..., Scene]) -> Pair:
+    """A pair whose target's numbers are the source's kind, times a factor; units as they are stated."""
+
+    def build(factor: float = 1.0, *, source: str | None = None, target: str | None = None) -> ScenePair:
+        other = make_scene(1, name="other")
+        other = replace(other, cube=other.cube * np.float32(factor), unit=target)
+        return ScenePair(name="p", source=replace(make_scene(), unit=source), target=other.without_labels())
+
+    return build
+
+
+def turned(pair: ScenePair) -> ScenePair:
+    """The target as the source and the other way round; what the labels are doesn't matter here."""
+    shared = ("name", "cube", "wavelengths_nm", "footprint", "normalization", "unit")
+    source = replace(pair.source, **{name: getattr(pair.target, name) for name in shared})
+    return replace(pair, source=source, target=pair.source.without_labels())
+
+
+@pytest.mark.parametrize("factor", [1e-4, 0.01, 100, 1e4])
+@pytest.mark.parametrize(("source", "target"), [(None, None), ("reflectance", None), (None, "counts")])
+def test_units_that_differ_and_are_not_both_declared_leave_the_steps_in_which_they_cancel(
+    pair: Pair, factor: float, source: str | None, target: str | None
+) -> None:
+    one = pair(factor, source=source, target=target)
+    for either in (one, turned(one)):
+        assert allowed_normalizations(either) == UNITLESS
+        for name in UNITLESS:
+            refuse_normalization(either, name)
+        for name in KEEP_THE_UNIT:
+            with pytest.raises(InvalidInputError) as error:
+                refuse_normalization(either, name)
+            message = str(error.value)
+            for scene in (either.source, either.target):
+                assert f"{scene.name} runs from {scene.cube.min():g} to {scene.cube.max():g}" in message
+            assert all(word in message for word in ("`unit`", "`scale`", "TOML", *UNITLESS))
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1, 1e4])
+@pytest.mark.parametrize("target", ["reflectance", "0–1 by its own extremes"])
+def test_declared_units_allow_all_the_same_or_not(pair: Pair, factor: float, target: str) -> None:
+    one = pair(factor, source="reflectance", target=target)
+    assert allowed_normalizations(one) == NORMALIZATIONS
+    for name in NORMALIZATIONS:
+        refuse_normalization(one, name)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1, 3])
+def test_numbers_of_one_kind_need_no_declaration(pair: Pair, factor: float) -> None:
+    assert undeclared_difference(pair(factor)) is None
+    assert allowed_normalizations(pair(factor)) == allowed_normalizations(turned(pair(factor))) == NORMALIZATIONS
+
+
+@pytest.mark.parametrize("step", ["l2-per-pixel", "minmax-per-band", "standardize-per-band"])
+def test_numbers_normalized_already_are_of_another_unit(pair: Pair, step: str) -> None:
+    one = pair()
+    normalized = Normalization.fit(step, one.target.cube).apply(one.target.cube)
+    one = replace(one, target=replace(one.target, cube=normalized))
+    assert allowed_normalizations(one) == allowed_normalizations(turned(one)) == UNITLESS
+    both = replace(one, source=replace(one.source, cube=normalized))
+    assert allowed_normalizations(both) == NORMALIZATIONS
+
+
+def test_regions_of_one_scene_are_in_one_unit_and_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [load_pair(NamedPair(name=name)) for name in ("west-east", "sw-se")]
+    monkeypatch.delattr(units, "ValueSummary")
+    for one in pairs:
+        assert allowed_normalizations(one) == NORMALIZATIONS
+        assert describe_units(one) is None
+
+
+def test_a_step_in_which_the_unit_cancels_needs_no_look_at_the_numbers(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(units, "ValueSummary")
+    for name in UNITLESS:
+        refuse_normalization(pair(1e4), name)
+
+
+def test_an_unknown_step_is_told(pair: Pair) -> None:
+    with pytest.raises(InvalidInputError, match="did you mean 'l2-per-pixel'"):
+        refuse_normalization(pair(), "l2-per-pixl")
+
+
+def test_a_scene_of_zeros_is_told_by_name(pair: Pair) -> None:
+    with pytest.raises(InvalidInputError, match="scene 'other': every number"):
+        allowed_normalizations(pair(0))
+    assert allowed_normalizations(pair(0, source="counts", target="counts")) == NORMALIZATIONS
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "told"),
+    [
+        (None, None, None),
+        ("reflectance", "reflectance", "reflectance"),
+        ("reflectance", "counts", "reflectance (tiny), counts (other)"),
+        (None, "counts", "not stated (tiny), counts (other)"),
+    ],
+)
+def test_units_are_told_where_one_is_stated(
+    pair: Pair, source: str | None, target: str | None, told: str | None
+) -> None:
+    assert describe_units(pair(source=source, target=target)) == told
+
+
+def test_the_check_needs_no_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, sceneshift.catalogue.units; sys.exit('torch' in sys.modules)"], check=False
+    )
+    assert done.returncode == 0

@@ -1,0 +1,239 @@
+"""Scenes a user has described, read from their files."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sceneshift.catalogue import load as catalogue_module
+from sceneshift.catalogue.load import find_files, load_both_labelled, load_pair, load_scene
+from sceneshift.catalogue.pair_spec import InScene, NamedPair
+from sceneshift.catalogue.user_entries import OwnCatalogue
+from sceneshift.catalogue.user_toml import read_catalogue
+from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrow_scenes import write_scene
+from sceneshift.files.scenes import export_scene
+from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_told_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("SCENESHIFT_DATA", raising=False)
+    catalogue_module._warn_once.cache_clear()
+    yield
+    catalogue_module._warn_once.cache_clear()
+
+
+@pytest.fixture
+def described(tmp_path: Path, tiny_scene: Scene) -> Callable[[str], OwnCatalogue]:
+    """Describe scenes beside files of the tiny one: a cube (also in data/) and labels, ``all.npz``, ``all.arrow``."""
+    (tmp_path / "data" / "MINE").mkdir(parents=True)
+    np.save(tmp_path / "cube.npy", tiny_scene.cube)
+    np.save(tmp_path / "labels.npy", tiny_scene.labels)
+    np.save(tmp_path / "data" / "elsewhere.npy", tiny_scene.cube + 1)
+    np.save(tmp_path / "data" / "MINE" / "own.npy", tiny_scene.cube + 2)
+    export_scene(tiny_scene, tmp_path / "all.npz", "npz")
+    write_scene(tiny_scene, tmp_path / "all.arrow")
+
+    def describe(text: str) -> OwnCatalogue:
+        (tmp_path / "scenes.toml").write_text(text)
+        return read_catalogue(tmp_path / "scenes.toml")
+
+    return describe
+
+
+NAMES = 'class_names = ["soil", "tree", "water"]\n'
+MINE = '[scenes.mine]\ncube = "cube.npy"\nlabels = "labels.npy"\n' + NAMES
+
+
+def test_cube_and_labels_of_two_files(described: Callable[[str], OwnCatalogue], tiny_scene: Scene) -> None:
+    scene = load_scene("mine", catalogue=described(MINE))
+    np.testing.assert_array_equal(scene.cube, tiny_scene.cube)
+    np.testing.assert_array_equal(scene.labels, tiny_scene.labels)
+    assert (scene.name, scene.class_names) == ("mine", ("soil", "tree", "water"))
+    assert scene.footprint == Footprint(parent="mine", rows=(0, 40), columns=(0, 30))
+
+
+@pytest.mark.parametrize(("file", "added"), [("elsewhere.npy", 1), ("own.npy", 2)])
+def test_files_may_lie_in_the_data_folder_or_the_scene_s_there(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, file: str, added: int
+) -> None:
+    catalogue = described(MINE.replace("cube.npy", file))
+    scene = load_scene("mine", str(tmp_path / "data"), catalogue=catalogue)
+    np.testing.assert_array_equal(scene.cube, tiny_scene.cube + added)
+    with pytest.raises(MissingDataError, match=rf"scenes\.toml, \[scenes\.mine\], cube: got '{file}', and there is no"):
+        load_scene("mine", catalogue=catalogue)
+
+
+def test_a_path_may_be_absolute(described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path) -> None:
+    catalogue = described(MINE.replace("cube.npy", str(tmp_path / "data" / "elsewhere.npy")))
+    np.testing.assert_array_equal(load_scene("mine", catalogue=catalogue).cube, tiny_scene.cube + 1)
+
+
+def test_the_map_s_numbers_become_class_ids(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "labels.npy", np.array([99, 7, 3, 40])[tiny_scene.labels])
+    catalogue = described(MINE + "label_values = [7, 3, 40]\nunlabelled_values = [99]\n")
+    np.testing.assert_array_equal(load_scene("mine", catalogue=catalogue).labels, tiny_scene.labels)
+    with pytest.raises(InvalidInputError) as error:
+        load_scene("mine", catalogue=described(MINE + "label_values = [7, 3, 41]\nunlabelled_values = [99]\n"))
+    assert str(error.value).startswith(
+        f"{tmp_path}/scenes.toml, [scenes.mine]: {tmp_path}/labels.npy: class numbers [40]"
+    )
+    with pytest.raises(
+        InvalidInputError, match=r"\[scenes\.mine\].*labels run from 3 to 99; expected 0 \(unlabelled\)"
+    ):
+        load_scene("mine", catalogue=described(MINE))
+
+
+def test_what_stands_in_the_file_is_taken_where_the_table_says_nothing(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene
+) -> None:
+    scene = load_scene("mine", catalogue=described('[scenes.mine]\ncube = "all.npz"'))
+    assert (scene.name, scene.class_names) == ("mine", tiny_scene.class_names)
+    assert scene.footprint == tiny_scene.footprint
+    with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*cube\.npy: no class names stand in the file"):
+        load_scene("mine", catalogue=described(MINE.replace(NAMES, "")))
+
+
+@pytest.mark.parametrize("files", ['cube = "cube.npy"\nlabels = "labels.npy"\n' + NAMES, 'stored = "all.arrow"\n'])
+def test_wavelengths_are_one_a_band(described: Callable[[str], OwnCatalogue], files: str) -> None:
+    known = [400.0 + 10 * band for band in range(8)]
+    text = "[scenes.mine]\n" + files
+    scene = load_scene("mine", catalogue=described(f"{text}wavelengths_nm = {known}"))
+    assert scene.wavelengths_nm.tolist() == known
+    with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*8 bands.*[Ee]xpected one for each"):
+        load_scene("mine", catalogue=described(f"{text}wavelengths_nm = {known[1:]}"))
+
+
+def test_a_stored_scene_takes_names_of_the_table(described: Callable[[str], OwnCatalogue], tiny_scene: Scene) -> None:
+    stored = '[scenes.mine]\nstored = "all.arrow"\n'
+    scene = load_scene("mine", catalogue=described(stored))
+    assert (scene.name, scene.class_names, scene.footprint) == ("mine", tiny_scene.class_names, tiny_scene.footprint)
+    scene = load_scene("mine", catalogue=described(stored + 'class_names = ["a", "b", "c"]'))
+    assert scene.class_names == ("a", "b", "c")
+    np.testing.assert_array_equal(scene.labels, tiny_scene.labels)
+    with pytest.raises(
+        InvalidInputError, match=r"\[scenes\.mine\]: class_names: got 2; .*has 3 classes \(soil, tree, w"
+    ):
+        load_scene("mine", catalogue=described(stored + 'class_names = ["a", "b"]'))
+
+
+@pytest.mark.parametrize("files", ['cube = "cube.npy"\nlabels = "labels.npy"\n' + NAMES, 'stored = "all.arrow"\n'])
+def test_other_counts_than_expected_are_another_release(
+    described: Callable[[str], OwnCatalogue], files: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        load_scene("mine", catalogue=described(f"[scenes.mine]\n{files}pixels_per_class = [256, 256, 256]"))
+        assert caplog.messages == []
+        load_scene("mine", catalogue=described(f"[scenes.mine]\n{files}pixels_per_class = [256, 255, 256]"))
+    (message,) = caplog.messages
+    assert "labelled pixels a class (256, 256, 256) (768 together), those of" in message
+    assert "[scenes.mine], pixels_per_class are (256, 255, 256) (767): another release" in message
+
+
+@pytest.mark.parametrize("files", ['cube = "cube.npy"\nlabels = "labels.npy"\n' + NAMES, 'stored = "all.arrow"\n'])
+def test_a_scale_divides_and_a_unit_is_told(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, files: str
+) -> None:
+    text = "[scenes.mine]\n" + files
+    scene = load_scene("mine", catalogue=described(text))
+    assert (scene.unit, scene.content_hash) == (None, tiny_scene.content_hash)
+    scene = load_scene("mine", catalogue=described(text + 'unit = "counts"'))
+    assert (scene.unit, scene.content_hash) == ("counts", tiny_scene.content_hash)
+    scene = load_scene("mine", catalogue=described(text + 'unit = "reflectance"\nscale = 4'))
+    assert (scene.unit, scene.cube.dtype) == ("reflectance", np.float32)
+    np.testing.assert_array_equal(scene.cube, tiny_scene.cube / np.float32(4))
+
+
+@pytest.mark.parametrize("files", ['cube = "all.npz"\n', 'stored = "all.arrow"\n'])
+def test_numbers_that_state_their_unit_keep_it_and_are_not_divided_again(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, files: str
+) -> None:
+    stated = replace(tiny_scene, unit="reflectance")
+    export_scene(stated, tmp_path / "all.npz", "npz")
+    write_scene(stated, tmp_path / "all.arrow")
+    text = "[scenes.mine]\n" + files
+    assert load_scene("mine", catalogue=described(text)).unit == "reflectance"
+    assert load_scene("mine", catalogue=described(text + 'unit = "albedo"')).unit == "albedo"
+    with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*got scale = 4"):
+        load_scene("mine", catalogue=described(text + 'unit = "reflectance"\nscale = 4'))
+
+
+def test_a_broken_file_is_told_with_the_table(described: Callable[[str], OwnCatalogue], tmp_path: Path) -> None:
+    catalogue = described(MINE)
+    (tmp_path / "cube.npy").write_bytes(b"nothing")
+    with pytest.raises(InvalidInputError, match=r"scenes\.toml, \[scenes\.mine\]: .*cube\.npy could not be read"):
+        load_scene("mine", catalogue=catalogue)
+
+
+PAIR = '[pairs.mine-other]\nsource = "mine"\ntarget = "other"\n'
+OTHER = '[scenes.other]\ncube = "data/elsewhere.npy"\nlabels = "labels.npy"\nclass_names = ["tree", "dirt", "lake"]\n'
+
+
+def test_classes_of_a_pair_are_matched_as_the_table_says(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene
+) -> None:
+    catalogue = described(MINE + OTHER + PAIR + 'class_map = { soil = ["dirt", "tree"], water = "lake" }')
+    recipe = NamedPair(name="mine-other", catalogue=catalogue)
+    pair = load_pair(recipe)
+    assert type(pair.target) is UnlabelledScene
+    assert pair.class_names == ("soil", "water")
+    assert "left out, in mine alone: tree" in pair.notes
+    source, target = load_both_labelled(recipe)
+    np.testing.assert_array_equal(source.labels, np.array([0, 1, 0, 2])[tiny_scene.labels])
+    np.testing.assert_array_equal(target.labels, np.array([0, 1, 1, 2])[tiny_scene.labels])
+
+
+def test_a_pair_that_cannot_be_aligned_is_told_with_its_table(
+    described: Callable[[str], OwnCatalogue], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "data" / "elsewhere.npy", np.ones((40, 30, 5)))
+    catalogue = described(MINE + OTHER + PAIR + 'class_map = { soil = "dirt", water = "lake" }')
+    with pytest.raises(
+        InvalidInputError, match=r"scenes\.toml, \[pairs\.mine-other\]: source 'mine' has 8 bands, target"
+    ):
+        load_pair(NamedPair(name="mine-other", catalogue=catalogue))
+
+
+def test_two_scenes_of_one_cube_are_no_pair(described: Callable[[str], OwnCatalogue]) -> None:
+    catalogue = described(MINE + MINE.replace("[scenes.mine]", "[scenes.other]") + PAIR)
+    with pytest.raises(InvalidInputError, match="share pixels of 'mine'"):
+        load_pair(NamedPair(name="mine-other", catalogue=catalogue))
+
+
+def test_an_own_scene_can_be_paired_with_the_embedded_one(
+    described: Callable[[str], OwnCatalogue], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "cube.npy", np.ones((40, 30, 200), dtype=np.float32))
+    text = MINE + '[pairs.home]\nsource = "mine"\ntarget = "indian_pines"\n'
+    catalogue = described(text + 'class_map = { soil = "Corn", tree = ["Woods", "Wheat"] }')
+    source, target = load_both_labelled(NamedPair(name="home", catalogue=catalogue))
+    assert source.class_names == target.class_names == ("soil", "tree")
+    assert target.class_counts.tolist() == [237, 1265 + 205]
+
+
+def test_files_are_found_without_being_read(described: Callable[[str], OwnCatalogue], tmp_path: Path) -> None:
+    catalogue = described(MINE)
+    found = find_files("mine", None, catalogue=catalogue)
+    assert found == {"cube": tmp_path / "cube.npy", "labels": tmp_path / "labels.npy"}
+    assert find_files("indian_pines", None) == {}
+    with pytest.raises(
+        InvalidInputError, match=r"no scene is called 'mien'.*did you mean 'mine'.*Those of your own are"
+    ):
+        find_files("mien", None, catalogue=catalogue)
+
+
+def test_an_own_scene_is_divided_by_masks_that_are_given(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path
+) -> None:
+    rows = np.arange(40)[:, None] < 20
+    np.save(tmp_path / "train.npy", np.where(rows, tiny_scene.labels, 0))
+    np.save(tmp_path / "test.npy", np.where(rows, 0, tiny_scene.labels))
+    masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / "test.npy")}
+    pair = load_pair(InScene(scene="mine", split="fixed", patch_size=3, seed=0, catalogue=described(MINE), **masks))
+    np.testing.assert_array_equal(pair.source.labels, np.where(rows, tiny_scene.labels, 0))

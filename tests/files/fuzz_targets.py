@@ -1,0 +1,291 @@
+"""What the fuzzer damages: a small file of every format, as this package and as other programs write it."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import rasterio
+import scipy.io
+import scipy.sparse
+from PIL import Image
+
+from sceneshift.errors import SceneshiftError
+from sceneshift.files.arrays import read_label_map
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_labels, export_scene, read_scene, read_unlabelled_scene
+from sceneshift.scenes.scene import Footprint, Georeference, Scene
+from sceneshift.study.scene_commands import check_file
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file to damage, and what is then read."""
+
+    write: Callable[[Path], Path]  # fills a folder; returns the file to damage
+    read: Callable[[Path], None]  # given the folder
+
+
+class FailureError(Exception):
+    """What no reader raised, and must not happen."""
+
+    def __init__(self, failure: str, told: str) -> None:
+        super().__init__(told)
+        self.failure = failure
+
+
+def sample() -> Scene:
+    rng = np.random.default_rng(0)
+    return Scene(
+        name="überflug 3",
+        cube=rng.normal(size=(7, 6, 5)).astype(np.float32),
+        labels=rng.integers(0, 4, size=(7, 6)),
+        class_names=("bare soil", "tree", "water"),
+        wavelengths_nm=np.array([400.1, 500 + 1 / 3, 600.0, 700.7, 2500.0]),
+        footprint=Footprint(parent="flight", rows=(3, 10), columns=(1, 7)),
+        georeference=Georeference(transform=(20.0, 0.0, 500000.25, 0.0, -10.0, 4400000.5), crs="EPSG:32616"),
+    )
+
+
+def each(*calls: Callable[[], object]) -> None:
+    """Call all; an error of the package is raised when all were called, any other at once."""
+    refused: SceneshiftError | None = None
+    for call in calls:
+        try:
+            call()
+        except SceneshiftError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+
+
+def whole(kind: str, name: str) -> Target:
+    """A file with cube and labels, written by the package."""
+
+    def write(folder: Path) -> Path:
+        export_scene(sample(), folder / name, kind)
+        return folder / name
+
+    return Target(write, lambda folder: read_whole(folder / name))
+
+
+def read_whole(path: Path, **variables: str) -> None:
+    each(
+        lambda: read_scene(path, class_names=("a", "b", "c"), **variables),
+        lambda: read_unlabelled_scene(path),
+        lambda: check_file(path),
+    )
+
+
+def foreign(name: str, write: Callable[[Path], None], **variables: str) -> Target:
+    """A file with cube and labels as another program writes it."""
+
+    def write_it(folder: Path) -> Path:
+        write(folder / name)
+        return folder / name
+
+    return Target(write_it, lambda folder: read_whole(folder / name, **variables))
+
+
+def parts(kind: str, suffix: str, damaged: str) -> Target:
+    """A cube and a label map in files of their own, one of which is damaged."""
+    cube, labels = f"scene{suffix}", f"labels{suffix}"
+
+    def write(folder: Path) -> Path:
+        scene = sample()
+        export_scene(scene, folder / cube, kind)
+        export_labels(scene.labels, folder / labels, kind, class_names=scene.class_names)
+        return folder / damaged
+
+    def read(folder: Path) -> None:
+        each(
+            lambda: read_scene(folder / cube, labels=folder / labels, class_names=("a", "b", "c")),
+            lambda: read_unlabelled_scene(folder / cube),
+            lambda: check_file(folder / Path(damaged).with_suffix(suffix)),
+        )
+
+    return Target(write, read)
+
+
+def label_map(name: str, **options: object) -> Target:
+    def write(folder: Path) -> Path:
+        Image.fromarray(sample().labels.astype(np.uint8)).save(folder / name, **options)
+        return folder / name
+
+    def read(folder: Path) -> None:
+        known = [] if name.endswith(".png") else [lambda: check_file(folder / name)]
+        each(lambda: read_label_map(folder / name), *known)
+
+    return Target(write, read)
+
+
+def write_npy(path: Path) -> None:
+    np.save(path, sample().cube)
+
+
+def read_npy(folder: Path) -> None:
+    each(lambda: read_unlabelled_scene(folder / "scene.npy"), lambda: check_file(folder / "scene.npy"))
+
+
+def write_npz(path: Path) -> None:
+    scene = sample()
+    objects = np.array([{}, [], Path()], dtype=object)
+    np.savez_compressed(path, data=scene.cube.astype(np.float64), gt=scene.labels.astype(np.uint8), beside=objects)
+
+
+def write_objects(path: Path) -> None:
+    scene = sample()
+    objects = np.empty(scene.shape, dtype=object)
+    objects[:] = Path()
+    np.savez(path, cube=scene.cube, labels=scene.labels, beside=objects)
+
+
+def write_compressed_v5(path: Path) -> None:
+    scene = sample()
+    arrays = {"data": (1000 * scene.cube).astype(np.int16), "gt": scene.labels.astype(np.uint8)}
+    scipy.io.savemat(path, arrays, do_compression=True)
+
+
+def write_cells(path: Path) -> None:
+    scene = sample()
+    beside = {"names": np.array(["soil", "tree"], dtype=object), "made": {"by": "us", "at": np.arange(3.0)}}
+    beside |= {"sparse": scipy.sparse.csc_array(np.eye(3)), "text": "spectra"}
+    scipy.io.savemat(path, beside | {"data": scene.cube.astype(np.float64), "gt": scene.labels.astype(np.uint8)})
+
+
+def write_v4(path: Path) -> None:
+    # MATLAB v4 has no array of three dimensions: a label map alone.
+    scipy.io.savemat(path, {"gt": sample().labels.astype(np.float64)}, format="4")
+
+
+def write_chunked_v73(path: Path) -> None:
+    """As MATLAB itself does: in compressed chunks, texts and cells beside the arrays."""
+    scene = sample()
+    with h5py.File(path, "w", userblock_size=512) as file:
+        how = {"compression": "gzip", "shuffle": True, "fletcher32": True, "maxshape": (None, None, None)}
+        file.create_dataset("data", data=(1000 * scene.cube).astype(np.int16).T, chunks=(2, 4, 4), **how)
+        file.create_dataset("gt", data=scene.labels.astype(np.uint8).T, chunks=(3, 3), compression="gzip")
+        file["data"].attrs["MATLAB_class"] = np.bytes_(b"int16")
+        file["gt"].attrs["MATLAB_class"] = np.bytes_(b"uint8")
+        names = file.create_dataset("names", shape=(2,), dtype=h5py.ref_dtype)
+        for k, text in enumerate(("soil", "tree")):
+            names[k] = file.create_dataset(f"#refs#/{k}", data=np.array([ord(c) for c in text], dtype="u2")).ref
+        names.attrs["MATLAB_class"] = np.bytes_(b"cell")
+        file.create_dataset("text", data="a text of any length", dtype=h5py.string_dtype())
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def write_tiled(path: Path) -> None:
+    """As GDAL does where it is asked to compress: tiles, a value for nothing, wavelengths as its own tags."""
+    cube = np.tile(sample().cube, (3, 3, 1))
+    with rasterio.open(
+        path, "w", driver="GTiff", count=5, height=21, width=18, dtype="float32", nodata=-9.0, compress="deflate",
+        predictor=3, tiled=True, blockxsize=16, blockysize=16, crs="EPSG:4326",
+        transform=rasterio.Affine(0.1, 0, 10, 0, -0.1, 50),
+    ) as file:  # fmt: skip
+        file.write(cube.transpose(2, 0, 1))
+        for band in file.indexes:
+            file.update_tags(band, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=str(0.4 + band / 10))
+
+
+def read_tiled(folder: Path) -> None:
+    each(lambda: read_unlabelled_scene(folder / "scene.tif"), lambda: check_file(folder / "scene.tif"))
+
+
+def write_foreign_envi(folder: Path) -> Path:
+    values = (1000 * sample().cube).astype(">i2").transpose(0, 2, 1)
+    (folder / "scene.dat").write_bytes(bytes(7) + values.tobytes())
+    (folder / "scene.hdr").write_text(
+        "ENVI\ndescription = {a flight,\n over fields}\nsamples = 6\nlines = 7\nbands = 5\nheader offset = 7\n"
+        "file type = ENVI Standard\ndata type = 2\ninterleave = bil\nbyte order = 1\nsensor type = Unknown\n"
+        "map info = {UTM, 1, 1, 500000, 4400000, 20, 20, 16, North, WGS-84, units=Meters}\n"
+        "wavelength units = Micrometers\ndata ignore value = -9\nfwhm = {0.01, 0.01, 0.01, 0.01, 0.02}\n"
+        "wavelength = {0.4, 0.5, 0.6, 0.7,\n 0.8}\nbbl = {1, 1, 0, 1, 1}\n"
+    )
+    return folder / "scene.hdr"
+
+
+def read_foreign_envi(folder: Path) -> None:
+    each(lambda: read_unlabelled_scene(folder / "scene.hdr"), lambda: check_file(folder / "scene.hdr"))
+
+
+def write_store(folder: Path) -> Path:
+    write_scene(sample(), folder / "scene.arrow")
+    (folder / "whole").write_bytes((folder / "scene.arrow").read_bytes())
+    return folder / "scene.arrow"
+
+
+def read_store(folder: Path) -> None:
+    """Without ``verify`` damage may pass as another scene; with it, every byte counts."""
+    path = folder / "scene.arrow"
+    damaged = path.read_bytes() != (folder / "whole").read_bytes()
+
+    def look_through() -> None:
+        scene = open_scene(path)
+        scene.cube.sum()
+        scene.labels.sum()
+
+    def verify() -> None:
+        open_scene(path, verify=True)
+        if damaged:
+            raise FailureError("unnoticed", "verify found nothing wrong with a damaged store")
+
+    each(look_through, verify, lambda: check_file(path))
+
+
+TARGETS = {
+    "npy": Target(lambda folder: (write_npy(folder / "scene.npy"), folder / "scene.npy")[1], read_npy),
+    "npz": whole("npz", "scene.npz"),
+    "npz-compressed": foreign("scene.npz", write_npz),
+    "npz-objects": foreign("scene.npz", write_objects),
+    "mat": whole("mat", "scene.mat"),
+    "mat-compressed": foreign("scene.mat", write_compressed_v5),
+    "mat-cells": foreign("scene.mat", write_cells, cube_variable="data", labels_variable="gt"),
+    "mat73": whole("mat73", "scene.mat"),
+    "mat73-chunked": foreign("scene.mat", write_chunked_v73, cube_variable="data", labels_variable="gt"),
+    "envi-header": parts("envi", ".hdr", "scene.hdr"),
+    "envi-numbers": parts("envi", ".hdr", "scene.img"),
+    "envi-labels": parts("envi", ".hdr", "labels.hdr"),
+    "envi-foreign": Target(write_foreign_envi, read_foreign_envi),
+    "geotiff": parts("geotiff", ".tif", "scene.tif"),
+    "geotiff-labels": parts("geotiff", ".tif", "labels.tif"),
+    "geotiff-tiled": Target(lambda folder: (write_tiled(folder / "scene.tif"), folder / "scene.tif")[1], read_tiled),
+    "tif-labels": label_map("labels.tif", compression="tiff_lzw"),
+    "tif-plain-labels": label_map("labels.tif"),
+    "png-labels": label_map("labels.png"),
+    "arrow": Target(write_store, read_store),
+}
+
+
+def sabotage(folder: Path) -> None:
+    """Does, by the file's length, one of all the things a reader must not do."""
+    import ctypes
+    import pickle
+
+    match len((folder / "file").read_bytes()):
+        case 1:
+            ctypes.string_at(0)
+        case 2:
+            raise KeyError("no error of the package")
+        case 3:
+            try:
+                np.empty(2**40, dtype=np.uint8)
+            except MemoryError as error:
+                raise SceneshiftError("too large") from error
+        case 4:
+            pickle.loads(pickle.dumps(Path()))
+        case 5:
+            while True:
+                time.process_time()
+        case 6:
+            os._exit(0)
+        case 7:
+            raise SceneshiftError("no such file")
+
+
+#: Shows that the fuzzer sees what it looks for; not part of a run that doesn't name it.
+SABOTEURS = {"saboteur": Target(lambda folder: ((folder / "file").write_bytes(bytes(9)), folder / "file")[1], sabotage)}

@@ -1,0 +1,432 @@
+"""Bad input: every row of the table in docs/bad_input.md is a case here, and says what the case gives."""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sceneshift.catalogue.units import refuse_normalization
+from sceneshift.errors import SceneshiftError
+from sceneshift.files.arrays import read_array, read_label_map
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
+from sceneshift.scenes.alignment import align
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.scene import Scene
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split, mask_split, random_split
+from sceneshift.study.scene_commands import check_file
+from sceneshift.study.scene_data import describe_pair, source_split
+from sceneshift.study.train import main
+from sceneshift.study.train_arguments import TrainArgs
+from sceneshift.study.train_preparation import prepare_training
+
+TABLE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
+
+REFUSED, TOLD, REPAIRED = "refused", "said aloud", "repaired"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table; ``run`` raises, or returns what was said."""
+
+    wrong: str
+    where: str
+    happens: str
+    run: Callable[[Path], str]
+
+
+CASES: list[Case] = []
+
+
+def case(wrong: str, where: str, happens: str) -> Callable[[Callable[[Path], str]], Callable[[Path], str]]:
+    def add(run: Callable[[Path], str]) -> Callable[[Path], str]:
+        CASES.append(Case(wrong, where, happens, run))
+        return run
+
+    return add
+
+
+def row(one: Case, folder: Path) -> tuple[str, str, str, str]:
+    """The row a case makes: what it says, without the folder it ran in."""
+    if one.happens == REFUSED:
+        with pytest.raises(SceneshiftError) as refused:
+            one.run(folder)
+        told = str(refused.value)
+    else:
+        told = one.run(folder)
+    told = re.sub(r"\b[0-9a-f]{16}\b", "…", told.replace(f"{folder}/", ""))  # a checksum's digits
+    return one.wrong, one.where, one.happens, told
+
+
+def rows_of_the_table() -> list[tuple[str, ...]]:
+    lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return [(*first, message.strip("`").strip()) for *first, message in cells]
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is logged as a warning meanwhile."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("sceneshift")
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """As a user who owns nothing: root may read whatever its modes are."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresgid(65534, 65534, 0)
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+
+
+def cube_of(height: int = 9, width: int = 7, bands: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).random((height, width, bands)).astype(np.float32)
+
+
+def labels_of(height: int = 9, width: int = 7) -> np.ndarray:
+    return np.arange(height * width).reshape(height, width) % 4
+
+
+def scene_of(name: str = "field", bands: int = 5, classes: tuple[str, ...] = ("soil", "tree", "water")) -> Scene:
+    labels = np.minimum(labels_of(), len(classes))
+    return Scene(name=name, cube=cube_of(bands=bands), labels=labels, class_names=classes)
+
+
+def read_npz(folder: Path, **changes: object) -> Scene:
+    np.savez(folder / "field.npz", **({"cube": cube_of(), "labels": labels_of()} | changes))
+    return read_scene(folder / "field.npz", class_names=("soil", "tree", "water"))
+
+
+def train(folder: Path, **arguments: object) -> str:
+    """What the training script prepares before anything is trained."""
+    arguments = {"method": "s2vnet", "device": "cpu", "split": "random", "storage_path": str(folder)} | arguments
+    return "\n".join(prepare_training(TrainArgs(**arguments)).announcement())
+
+
+@case("NaN or infinite values", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[1, 2, 3] = np.nan
+    return read_npz(folder, cube=cube).name
+
+
+@case("NaN or infinite values", "`scenes.py check`", TOLD)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[1, 2, 3] = np.inf
+    np.save(folder / "field.npy", cube)
+    return check_file(folder / "field.npy")[2].strip()
+
+
+@case("pixels that are the file's value for nothing measured", "reading a scene", REPAIRED)
+def _(folder: Path) -> str:
+    pytest.importorskip("spectral", reason="not installed: pip install -e '.[geo]'")
+    cube = cube_of()
+    cube[0, 0] = -9
+    (folder / "field.img").write_bytes(cube.tobytes())
+    (folder / "field.hdr").write_text(
+        "ENVI\nsamples = 7\nlines = 9\nbands = 5\nheader offset = 0\ndata type = 4\ninterleave = bip\nbyte order = 0\n"
+        "data ignore value = -9\n"
+    )
+    with heard() as told:
+        scene = read_unlabelled_scene(folder / "field.hdr")
+    assert not scene.cube[0, 0].any()
+    return told[0]
+
+
+@case("a constant band", "`scenes.py check`", TOLD)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[..., 2] = 0.5
+    np.save(folder / "field.npy", cube)
+    return check_file(folder / "field.npy")[2].strip()
+
+
+@case("a constant band", "the first lines of a training or a search", TOLD)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[..., 2] = 0.5
+    scene = replace(scene_of(), cube=cube)
+    pair = ScenePair(name="field-other", source=scene, target=scene_of("other").without_labels())
+    return describe_pair(pair, everything_split(scene, patch_size=5))[1].strip()
+
+
+@case("a constant band", "normalizing (`minmax-per-band`, `standardize-per-band`)", REPAIRED)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[..., 2] = 0.5
+    step = Normalization.fit("standardize-per-band", cube)
+    assert not step.apply(cube)[..., 2].any()
+    assert not step.apply(cube_of())[..., 2].any()
+    return "(nothing; the band becomes 0 in every scene)"
+
+
+@case("a cube without three axes", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_npz(folder, cube=cube_of()[0]).name
+
+
+@case("cube and label map of different sizes", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_npz(folder, labels=labels_of()[:6]).name
+
+
+@case("axes in another order than the label map's", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_npz(folder, cube=cube_of().transpose(2, 0, 1)).name
+
+
+@case("bands that are not the last axis, without a label map", "`scenes.py check`", TOLD)
+def _(folder: Path) -> str:
+    np.save(folder / "field.npy", cube_of(6, 300, 50))
+    return check_file(folder / "field.npy")[2].strip()
+
+
+@case("a label above the number of classes", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_npz(folder, labels=labels_of() + 1).name
+
+
+@case("a label below 0", "reading a label map", REFUSED)
+def _(folder: Path) -> str:
+    return read_npz(folder, labels=labels_of() - 1).name
+
+
+@case("labels with fractions, or NaN", "reading a label map", REFUSED)
+def _(folder: Path) -> str:
+    return read_npz(folder, labels=labels_of() / 2).name
+
+
+@case("labels that are floats without fractions", "reading a label map", REPAIRED)
+def _(folder: Path) -> str:
+    scene = read_npz(folder, labels=labels_of().astype(np.float64))
+    np.testing.assert_array_equal(scene.labels, labels_of())
+    return "(nothing; 2.0 is class 2)"
+
+
+@case("a class without a labelled pixel", "dividing the source", REFUSED)
+def _(folder: Path) -> str:
+    scene = scene_of(classes=("soil", "tree", "water", "snow"))
+    return random_split(scene, train_fraction=0.5, patch_size=5, seed=0).kind
+
+
+@case("a class of which no pixel is left to train on", "before a training begins", REFUSED)
+def _(folder: Path) -> str:
+    scene, labels = scene_of(), labels_of().ravel()
+    train, test = np.flatnonzero((labels == 1) | (labels == 2)), np.flatnonzero(labels == 3)
+    split = mask_split(scene, train=train, validation=test, patch_size=5, seed=0)
+    return SourceDomain(pair_name="field-other", scene=scene, split=split).pair_name
+
+
+@case("a class of the target that the source does not have", "aligning a pair; the first lines of a training", TOLD)
+def _(folder: Path) -> str:
+    aligned = align(scene_of(), scene_of("other", classes=("soil", "snow", "tree")))
+    assert aligned.target.class_names == ("soil", "tree")
+    assert set(np.unique(aligned.target.labels)) == {0, 1, 2}
+    return "; ".join(note for note in aligned.notes if "left out" in note)
+
+
+@case("such a class in a class map", "aligning a pair", REFUSED)
+def _(folder: Path) -> str:
+    target = scene_of("other", classes=("soil", "snow", "tree"))
+    return align(scene_of(), target, class_map={"soil": "soil", "tree": "tree", "snow": "snow"}).notes[0]
+
+
+@case("fewer than two shared classes", "aligning a pair", REFUSED)
+def _(folder: Path) -> str:
+    return align(scene_of(), scene_of("other", classes=("soil", "snow"))).notes[0]
+
+
+@case("a patch wider than the scene", "`train.py`, before anything is trained", REFUSED)
+def _(folder: Path) -> str:
+    return train(folder, scene="indian_pines", patch_size=147)
+
+
+@case("a patch wider than the target", "`train.py` and searches, before anything is trained", REFUSED)
+def _(folder: Path) -> str:
+    target = Scene(name="strip", cube=cube_of(5), labels=labels_of(5), class_names=("soil", "tree", "water"))
+    pair = ScenePair(name="field-strip", source=scene_of(), target=target.without_labels())
+    return source_split(pair, "random", fraction=0.8, patch_size=7, seed=0).kind
+
+
+@case("a patch with an even side", "`train.py`, before anything is trained", REFUSED)
+def _(folder: Path) -> str:
+    return train(folder, scene="indian_pines", patch_size=8)
+
+
+@case("other numbers of bands, wavelengths unknown", "aligning a pair", REFUSED)
+def _(folder: Path) -> str:
+    return align(scene_of(), scene_of("other", bands=4)).notes[0]
+
+
+@case("a scene of other bands than the network was trained on", "normalizing, before it is mapped", REFUSED)
+def _(folder: Path) -> str:
+    step = Normalization.fit("minmax-per-band", cube_of())
+    return str(step.apply(cube_of(bands=4)).shape)
+
+
+@case("units that seem to differ and are not declared", "`train.py` and searches, before anything is trained", REFUSED)
+def _(folder: Path) -> str:
+    other = scene_of("other")
+    other = replace(other, cube=10_000 * other.cube)
+    refuse_normalization(ScenePair(name="p", source=scene_of(), target=other.without_labels()), "minmax-per-band")
+    return ""
+
+
+@case("a scale for numbers whose file states their unit", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    export_scene(replace(scene_of(), unit="reflectance"), folder / "field.npz", "npz")
+    return read_scene(folder / "field.npz", scale=10_000, unit="reflectance").name
+
+
+@case("a variable that is not there", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    np.savez(folder / "field.npz", a=cube_of(), b=cube_of())
+    return str(read_array(folder / "field.npz", "cube", ndim=3).shape)
+
+
+@case("a variable that is not there, and one other that fits", "reading a file", TOLD)
+def _(folder: Path) -> str:
+    np.savez(folder / "field.npz", a=cube_of(), b=labels_of())
+    with heard() as told:
+        assert read_array(folder / "field.npz", "cube", ndim=3).shape == (9, 7, 5)
+    return told[0]
+
+
+@case("an empty file", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    (folder / "field.mat").touch()
+    return str(read_array(folder / "field.mat").shape)
+
+
+@case("a truncated file", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    np.save(folder / "field.npy", cube_of())
+    content = (folder / "field.npy").read_bytes()
+    (folder / "field.npy").write_bytes(content[:700])
+    return str(read_array(folder / "field.npy").shape)
+
+
+@case("a file that claims to be larger than it can be", "reading a file, before memory is asked for", REFUSED)
+def _(folder: Path) -> str:
+    with h5py.File(folder / "field.mat", "w") as file:
+        file.create_dataset("cube", shape=(200, 50_000, 50_000), dtype=np.float64)
+    return str(read_array(folder / "field.mat", "cube").shape)
+
+
+@case("a stored scene of which a byte has changed", "`scenes.py check`, or `open_scene(…, verify=True)`", REFUSED)
+def _(folder: Path) -> str:
+    write_scene(scene_of(), folder / "field.arrow")
+    content = bytearray((folder / "field.arrow").read_bytes())
+    content[content.index(scene_of().cube[4, 4].tobytes())] ^= 1
+    (folder / "field.arrow").write_bytes(content)
+    assert open_scene(folder / "field.arrow").cube[4, 4, 0] != scene_of().cube[4, 4, 0]
+    return check_file(folder / "field.arrow")[0]
+
+
+class Mark:
+    """Raises when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("raise AssertionError('unpickled')",)
+
+
+@case("an array of objects", "reading a file; it is never unpickled", REFUSED)
+def _(folder: Path) -> str:
+    objects = np.empty((9, 7), dtype=object)
+    objects[:] = Mark()
+    np.savez(folder / "field.npz", cube=cube_of(), labels=objects)
+    return read_scene(folder / "field.npz", class_names=("soil", "tree", "water")).name
+
+
+@case("a folder in a file's place", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    (folder / "field.npy").mkdir()
+    return str(read_array(folder / "field.npy").shape)
+
+
+@case("a pipe in a file's place", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    os.mkfifo(folder / "field.npy")
+    return str(read_array(folder / "field.npy").shape)
+
+
+@case("no such file", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    return str(read_label_map(folder / "field.png").shape)
+
+
+@case("no permission to read a file", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    np.save(folder / "field.npy", cube_of())
+    (folder / "field.npy").chmod(0)
+    for parent in (folder, *folder.parents):  # what pytest makes is its user's alone
+        if parent.stat().st_uid == os.getuid() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o001)
+    with nobody():
+        return str(read_array(folder / "field.npy").shape)
+
+
+@case("no permission to look into a file's folder", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    (folder / "closed").mkdir()
+    np.save(folder / "closed" / "field.npy", cube_of())
+    (folder / "closed").chmod(0)
+    try:
+        with nobody():
+            return str(read_array(folder / "closed" / "field.npy").shape)
+    finally:
+        (folder / "closed").chmod(0o700)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{c.wrong}, {c.where}".replace("`", "") for c in CASES])
+def test_a_row_says_what_happens(number: int, tmp_path: Path) -> None:
+    assert row(CASES[number], tmp_path) in rows_of_the_table()
+
+
+def test_the_table_has_a_row_a_case_and_no_other() -> None:
+    told = [cells[:3] for cells in rows_of_the_table()]
+    assert told == [(one.wrong, one.where, one.happens) for one in CASES]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--scene", "indian_pines", "--patch-size", "147"], "patch_size = 147 in 145 x 145 pixels; expected a patch"),
+        (["--pair", "nw-ne", "--patch-size", "57"], "target 'indian_pines/ne': patch_size = 57 in 56 x 73 pixels"),
+        (["--scene", "indian_pines", "--patch-size", "8"], "patch_size = 8; expected an odd number"),
+    ],
+)
+def test_the_training_script_refuses_in_words_and_leaves_nothing(
+    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--method", "s2vnet", "--split", "random", "--device", "cpu", "--storage-path", str(tmp_path / "results")]
+    monkeypatch.setattr("sys.argv", ["train.py", *given, *flags])
+    assert main("") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
