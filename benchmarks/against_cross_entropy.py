@@ -24,15 +24,15 @@ import tyro
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.target import open_target
+from sceneshift.commands.tune_arguments import TuneArgs
+from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
 from sceneshift.methods.registry import find_method
-from sceneshift.search.cluster import ALLOCATOR
+from sceneshift.search.prepared import prepare
 from sceneshift.search.space import load_space
 from sceneshift.search.trial_store import TrialRecord, TrialStore
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
-from sceneshift.study.arguments import TuneArgs
-from sceneshift.study.preparation import prepare
 from sceneshift.training.evaluation import map_scene
 from sceneshift.training.loop import PairRun, TrainingPlan, run_epoch
 

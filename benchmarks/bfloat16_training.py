@@ -21,10 +21,10 @@ import tyro
 # Beside this script.
 from against_cross_entropy import target_scores
 from machine import DeviceName, resolve_device
+from sceneshift.commands.tune_arguments import TuneArgs
+from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
-from sceneshift.search.cluster import ALLOCATOR
-from sceneshift.study.arguments import TuneArgs
-from sceneshift.study.preparation import prepare
+from sceneshift.search.prepared import prepare
 from sceneshift.training.loop import TrainingPlan, train
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"

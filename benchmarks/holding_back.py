@@ -38,10 +38,10 @@ from scipy.stats import spearmanr
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.target import open_target
+from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.scores import Scores
-from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.blocks import block_split
 from sceneshift.splits.source import SourceDomain

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import sceneshift
-from sceneshift.search.cluster import ALLOCATOR
+from sceneshift.execution.cluster import ALLOCATOR
 
 P = ParamSpec("P")
 T = TypeVar("T")

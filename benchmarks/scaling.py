@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from machine import DeviceName, environment, print_environment, resolve_device, say, seconds_of, settle, step_precisions
 from scene_rows import SAME_CLASS
+from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.networks.discriminator import Discriminator
-from sceneshift.search.cluster import ALLOCATOR
 from sceneshift.training.evaluation import map_scene
 from sides import Batch, Shape
 from step_rows import step_of, time_in_turns

@@ -25,11 +25,10 @@ from typing import Any
 import torch
 import tyro
 
+from sceneshift.commands.tune_arguments import TuneArgs
+from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
-from sceneshift.search.cluster import ALLOCATOR
-from sceneshift.study.arguments import TuneArgs
-from sceneshift.study.preparation import prepare
-from sceneshift.study.prepared_study import PreparedStudy
+from sceneshift.search.prepared import PreparedStudy, prepare
 from sceneshift.training.loop import PairRun, TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"

@@ -6,7 +6,7 @@ python experiments/predict.py --model models:/NAME@champion --scene SCENE.hdr --
 
 import sys
 
-from sceneshift.study.predict import main
+from sceneshift.commands.predict import main
 
 if __name__ == "__main__":
     sys.exit(main(description=__doc__))

@@ -8,13 +8,13 @@ python experiments/promote.py --model s2amsnet-indian_pines-west --rollback
 
 import sys
 
-from sceneshift.study.promote_arguments import read_promote_command_line
+from sceneshift.commands.promote_arguments import read_promote_command_line
 
 
 def main() -> int:
     """Read the command line, do what it says."""
     arguments = read_promote_command_line(__doc__ or "")
-    from sceneshift.study.promote import run_promotion
+    from sceneshift.commands.promote import run_promotion
 
     return run_promotion(arguments)
 

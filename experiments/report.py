@@ -6,7 +6,7 @@ python experiments/report.py NAME --storage-path results --out elsewhere
 
 import sys
 
-from sceneshift.study.report import main
+from sceneshift.commands.report import main
 
 if __name__ == "__main__":
     sys.exit(main(description=__doc__ or ""))

@@ -11,14 +11,14 @@ python experiments/scenes.py export indian_pines --format envi --out scene.hdr
 
 import sys
 
+from sceneshift.commands.scene_arguments import read_scene_command
 from sceneshift.errors import SceneshiftError
-from sceneshift.study.scene_arguments import read_scene_command
 
 
 def main() -> int:
     """Read the command line, do what it says."""
     command = read_scene_command(__doc__ or "")
-    from sceneshift.study.scene_commands import run_command
+    from sceneshift.commands.scenes import run_command
 
     try:
         return run_command(command)

@@ -9,7 +9,7 @@ python experiments/train.py --method s2amsnet --pair west-east --patch-size 7 --
 
 import sys
 
-from sceneshift.study.train import main
+from sceneshift.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(main(description=__doc__))

@@ -9,7 +9,7 @@ RAY_ADDRESS=auto python experiments/tune_s2amsnet.py --profile paper --gpus-per-
 import sys
 from pathlib import Path
 
-from sceneshift.study.tune import main
+from sceneshift.commands.tune import main
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 

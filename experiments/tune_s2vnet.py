@@ -8,7 +8,7 @@ python experiments/tune_s2vnet.py --pairs west-east sw-se
 import sys
 from pathlib import Path
 
-from sceneshift.study.tune import main
+from sceneshift.commands.tune import main
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2vnet.py"
 

@@ -18,15 +18,15 @@ import yaml
 
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.user_toml import read_catalogue
+from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
+from sceneshift.commands.promote_arguments import PromoteArgs, read_promote_command_line
+from sceneshift.commands.report_arguments import ReportArgs, read_report_command_line
+from sceneshift.commands.scene_arguments import SceneCommand, read_scene_command
+from sceneshift.commands.simulate_arguments import Simulate
+from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
+from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.study.arguments import TuneArgs, read_command_line
-from sceneshift.study.predict_arguments import PredictArgs, read_predict_command_line
-from sceneshift.study.promote_arguments import PromoteArgs, read_promote_command_line
-from sceneshift.study.report_arguments import ReportArgs, read_report_command_line
-from sceneshift.study.scene_arguments import SceneCommand, read_scene_command
-from sceneshift.study.simulate_arguments import Simulate
-from sceneshift.study.train_arguments import TrainArgs, read_train_command_line
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import log_and_register

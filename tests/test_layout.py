@@ -79,13 +79,13 @@ def test_no_file_is_longer_than_400_lines() -> None:
     "module",
     [
         "sceneshift",
-        "sceneshift.study.arguments",
-        "sceneshift.study.train_arguments",
-        "sceneshift.study.scene_arguments",
-        "sceneshift.study.train",
-        "sceneshift.study.predict_arguments",
-        "sceneshift.study.predict",
-        "sceneshift.study.promote_arguments",
+        "sceneshift.commands.tune_arguments",
+        "sceneshift.commands.train_arguments",
+        "sceneshift.commands.scene_arguments",
+        "sceneshift.commands.train",
+        "sceneshift.commands.predict_arguments",
+        "sceneshift.commands.predict",
+        "sceneshift.commands.promote_arguments",
     ],
 )
 def test_a_cheap_import_stays_cheap(module: str) -> None:
@@ -109,7 +109,7 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
 
 #: What closes a study or a training does so after the last epoch. ``promote.py --on target`` compares finished models,
 #: and writes on the one that is chosen that target labels chose it.
-MAY_OPEN_THE_DOOR = {"sceneshift.study.closing", "sceneshift.study.train_closing", "sceneshift.study.promote"}
+MAY_OPEN_THE_DOOR = {"sceneshift.closing.search", "sceneshift.closing.training", "sceneshift.commands.promote"}
 
 
 def test_only_what_closes_or_promotes_opens_the_door_to_target_labels() -> None:
@@ -135,7 +135,7 @@ def test_only_the_door_and_the_scenes_script_load_both_sides_with_labels() -> No
     assert modules_naming("load_both_labelled") == {
         "sceneshift.catalogue.load",
         "sceneshift.catalogue.target",
-        "sceneshift.study.scene_commands",  # describes scenes; trains and chooses nothing
+        "sceneshift.commands.scenes",  # describes scenes; trains and chooses nothing
     }
 
 
@@ -155,7 +155,7 @@ def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
         "sceneshift.catalogue.load",
         "sceneshift.catalogue.in_scene",
         "sceneshift.splits.masks",
-        "sceneshift.study.scene_commands",
+        "sceneshift.commands.scenes",
     }
 
 

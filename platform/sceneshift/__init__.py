@@ -4,4 +4,4 @@ Importing the package is cheap on purpose: no torch, ray, mlflow or optuna until
 imported.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

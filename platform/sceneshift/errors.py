@@ -8,7 +8,12 @@ from collections.abc import Iterable
 
 
 class SceneshiftError(Exception):
-    """Root of every error this package raises on purpose."""
+    """Root of every error this package raises on purpose.
+
+    ``resumable`` tells whether what it ended can be resumed.
+    """
+
+    resumable: bool = False
 
 
 class InvalidInputError(SceneshiftError, ValueError):

@@ -26,7 +26,7 @@ from diverging_space import EXPLODES_ABOVE
 from records import Faults, Trial, check_against, check_study
 from searches import Search
 
-from sceneshift.study.command_line import read_arguments
+from sceneshift.commands.command_line import read_arguments
 
 TRIALS = 6
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from sceneshift.search.cluster import apply_ray_settings
+from sceneshift.execution.cluster import apply_ray_settings
 
 apply_ray_settings()
 

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from sceneshift.study.tune import main
+from sceneshift.commands.tune import main
 
 if __name__ == "__main__":
     sys.exit(main("s2amsnet", Path(os.environ["CHAOS_SPACE"]), description=__doc__))

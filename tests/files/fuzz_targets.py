@@ -13,12 +13,12 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
+from sceneshift.commands.scenes import check_file
 from sceneshift.errors import SceneshiftError
 from sceneshift.files.arrays import read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_labels, export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.scene import Footprint, Georeference, Scene
-from sceneshift.study.scene_commands import check_file
 
 
 @dataclass(frozen=True)

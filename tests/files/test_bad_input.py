@@ -13,6 +13,11 @@ import numpy as np
 import pytest
 
 from sceneshift.catalogue.units import refuse_normalization
+from sceneshift.commands.announcements import describe_pair, source_split
+from sceneshift.commands.scenes import check_file
+from sceneshift.commands.train import main
+from sceneshift.commands.train_arguments import TrainArgs
+from sceneshift.engine.training import prepare_training
 from sceneshift.errors import SceneshiftError
 from sceneshift.files.arrays import read_array, read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene
@@ -23,11 +28,6 @@ from sceneshift.scenes.scene import Scene
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split, mask_split, random_split
-from sceneshift.study.scene_commands import check_file
-from sceneshift.study.scene_data import describe_pair, source_split
-from sceneshift.study.train import main
-from sceneshift.study.train_arguments import TrainArgs
-from sceneshift.study.train_preparation import prepare_training
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sceneshift.errors import ResourceError
-from sceneshift.search.cluster import ClusterSize, check_room, ray_cluster, resolved_ray_address, trials_that_fit
+from sceneshift.execution.cluster import ClusterSize, check_room, ray_cluster, resolved_ray_address, trials_that_fit
 
 
 def size(**changes):

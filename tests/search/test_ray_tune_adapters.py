@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
-
-from sceneshift.search.profile import Profile
 from sceneshift.search.progress import StoreCallback, progress_line, short_params
-from sceneshift.search.ray_tune_adapters import StoreScheduler, StoreSearcher
 from sceneshift.search.stopping import SearchStop
-from sceneshift.search.trial import TrialOrder
+
+from sceneshift.execution.ray_trial import TrialOrder
+from sceneshift.execution.ray_tune import StoreScheduler, StoreSearcher
+from sceneshift.search.profile import Profile
 from sceneshift.search.trial_store import TrialStore
 
 PROFILE = Profile(name="p", description="", epochs=3, num_samples=3, reduction_factor=2)

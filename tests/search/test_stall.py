@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from sceneshift.execution.stall import StallWatch, what_ray_lacks
 from sceneshift.search import stall
-from sceneshift.search.stall import StallWatch, what_ray_lacks
 
 GROUPS = {
     "a": {"state": "PENDING", "bundles": {0: {"CPU": 4.0}, 1: {"CPU": 4.0, "GPU": 1.0}}},

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sceneshift.search.tuner import hand_over
 
+from sceneshift.execution.cluster import ray_cluster
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.search import tuner
-from sceneshift.search.cluster import ray_cluster
-from sceneshift.search.tuner import hand_over
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from sceneshift.search.tuner import SearchPlan, run_search
 
+from sceneshift.execution.cluster import ray_cluster
 from sceneshift.search import tuner
-from sceneshift.search.cluster import ray_cluster
 from sceneshift.search.profile import Profile
 from sceneshift.search.trial_store import TrialStore
-from sceneshift.search.tuner import SearchPlan, run_search
 
 PROFILE = Profile(name="p", description="", epochs=3, num_samples=3, grace_epochs=3)
 CONFIG = {"patch_size": 5, "batch_size": 30, "width": 8, "generator_channels": 4}

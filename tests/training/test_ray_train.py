@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sceneshift.search.cluster import ray_cluster
+from sceneshift.execution.cluster import ray_cluster
+from sceneshift.execution.ray_train import WorkerShape, train_with_ray
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import TrainingPlan, train
-from sceneshift.training.ray_train import WorkerShape, train_with_ray
 from sceneshift.training.workers import Workers
 
 PLAN_VALUES = {"patch_size": 5, "width": 8, "batch_size": 16}

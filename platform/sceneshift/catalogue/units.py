@@ -14,6 +14,8 @@ begin with the L2 norm, in which a factor on a whole scene goes out. Any other s
 and would put the target's far outside what a network was trained on.
 """
 
+from collections.abc import Sequence
+
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, check_normalization
 from sceneshift.scenes.scene import UnlabelledScene
@@ -112,3 +114,8 @@ def _summary(scene: UnlabelledScene) -> ValueSummary:
 def _told(scene: UnlabelledScene, values: ValueSummary) -> str:
     unit = "" if scene.unit is None else f", {scene.unit}"
     return f"{scene.name} runs from {values.low:g} to {values.high:g}{unit}"
+
+
+def stated_units(pairs: Sequence[ScenePair]) -> dict[str, str]:
+    """The units that scenes state, by pair, as plain values; a pair whose scenes state none is left out."""
+    return {pair.name: units for pair in pairs if (units := describe_units(pair)) is not None}

@@ -33,7 +33,7 @@ def searched_section(record: StudyRecord) -> Section:
         ("seed", record.settings["seed"]),
         ("precision", record.settings["precision"]),
         ("trials at once", plan.get("trials at once")),
-        ("search space", f"{evidence.get('search space', '')} (hash {record.settings['search-space hash']})".strip()),
+        ("search space", f"{evidence.get('search space', '')} (hash {record.space_hash})".strip()),
         ("hashes of the splits", _hashes(record, "split hash of ")),
         ("commit", tags.get("git.commit", "") + dirty),
         (

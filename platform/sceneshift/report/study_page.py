@@ -1,5 +1,7 @@
 """The report of a study: one HTML page that opens without a network, the same as Markdown, and every table in files."""
 
+import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from sceneshift.report.target_sections import (
     scores_section,
 )
 from sceneshift.safe_files import replacing
+
+_LOG = logging.getLogger(__name__)
 
 
 def write_study_report(directory: Path, out: Path | None = None) -> Path:
@@ -60,6 +64,23 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
             f"the report can't be written to {folder} ({first_line(error)}); name another folder by --out."
         ) from error
     return folder / "index.html"
+
+
+def write_report_or_note(directory: Path) -> None:
+    """Write the report of a study that is being closed; where that fails the closing continues, with a note.
+
+    Args:
+        directory: The study's.
+    """
+    try:
+        write_study_report(directory)
+    except Exception as error:  # a picture that can't be drawn must not cost the study its closing
+        _LOG.warning(
+            "The report page could not be written (%s: %s). The study is whole;\n  %s\ntries again.",
+            type(error).__name__,
+            first_line(error),
+            shlex.join(["python", "experiments/report.py", str(directory)]),
+        )
 
 
 def study_sections(record: StudyRecord) -> list[Section]:

@@ -11,7 +11,7 @@ import optuna
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.search.trial_store import REFERENCE_TRIAL, TrialRecord, read_store
+from sceneshift.search.trial_store import REFERENCE_TRIAL, Ended, TrialRecord, read_store
 
 #: The files a closing writes into the study's report folder.
 SUMMARY, EVIDENCE = "summary.json", "evidence.json"
@@ -93,11 +93,17 @@ class StudyRecord:
         return [str(name) for name in self.settings["pairs"]]
 
     @property
+    def space_hash(self) -> str:
+        """Hash of the search space's text; the second name is that of version 0.1."""
+        return str(self.settings.get("search_space.hash", self.settings.get("search-space hash")))
+
+    @property
     def is_within_one_scene(self) -> bool:
         """Whether source and target are two sides of one scene."""
         if self.evidence is not None:
             return any("test" in noted["splits"] for noted in self.evidence["pairs"].values())
-        return any(key.startswith("test split hash of ") for key in self.settings)
+        # The second as version 0.1 wrote it.
+        return any(key.startswith(("test_split.hash.", "test split hash of ")) for key in self.settings)
 
     @property
     def is_closed(self) -> bool:
@@ -129,12 +135,12 @@ class StudyRecord:
     @property
     def stopped_by_asha(self) -> list[TrialRecord]:
         """The trials that were stopped for being worse, not for want of time."""
-        return [r for r in self.records if r.state == "pruned" and "time budget" not in r.reason]
+        return [r for r in self.records if r.state == "pruned" and not _out_of_time(r)]
 
     @property
     def stopped_by_time(self) -> list[TrialRecord]:
         """The trials the time budget ended."""
-        return [r for r in self.records if r.state == "pruned" and "time budget" in r.reason]
+        return [r for r in self.records if r.state == "pruned" and _out_of_time(r)]
 
     @property
     def compared_epoch(self) -> int:
@@ -185,6 +191,11 @@ class StudyRecord:
             )
             for role, fields in (noted["fields"] if noted else {}).items()
         }
+
+
+def _out_of_time(trial: TrialRecord) -> bool:
+    # A store of version 0.1 has no reason but in words.
+    return trial.ended is Ended.TIME_BUDGET or (trial.ended is None and "time budget" in trial.reason)
 
 
 def _read_json(path: Path) -> Mapping[str, Any] | None:

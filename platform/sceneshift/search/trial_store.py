@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,15 +18,17 @@ import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
+import sceneshift
 from sceneshift.errors import StorageError, StudyError, first_line
 from sceneshift.search.profile import Profile
 from sceneshift.search.sampler import NameSeededTPESampler
-from sceneshift.training.loop import OBJECTIVE
+from sceneshift.selection.strategy import Strategy
 from sceneshift.training.resume_check import differences, plain, refuse_other_settings
 
 _EPOCH = "epoch:"
 _CONFIG = "config"
 _REASON = "reason"
+_ENDED = "ended by"
 _WEIGHTS = "weights"
 _SETTINGS = "settings"
 _ORIGIN = "origin"
@@ -33,6 +36,19 @@ _CHANGES = "changes"
 _TRACKING = "mlflow"
 _OPENINGS = "times the target was opened"
 _CLOSED_WITH = "closed with so many trials"
+
+
+class Ended(StrEnum):
+    """Why a trial ended."""
+
+    ALL_EPOCHS = "all epochs trained"
+    EARLY_STOP = "stopped early by ASHA"
+    TIME_BUDGET = "time budget used up"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    PROCESS_DIED = "process died"
+    ERROR = "error"
+
 
 #: The trial that holds the published defaults.
 REFERENCE_TRIAL = 0
@@ -48,8 +64,9 @@ class TrialRecord:
         params: What the sampler suggested.
         config: The method's configuration.
         epochs: Metrics by 1-based epoch.
-        value: The objective at the last epoch, or None before the first.
-        reason: Why it was stopped or failed; empty otherwise.
+        value: Its score at the last epoch, or None before the first.
+        ended: Why it ended; None while it runs, and of stores written before it was kept.
+        reason: The same in words, where it was stopped or failed; empty otherwise.
         weights: Hash of each pair's classifier after the last epoch.
         started_ms: Unix time in milliseconds, or None.
         seconds: Spent in its epochs, waiting and closing not counted; None before the first.
@@ -61,6 +78,7 @@ class TrialRecord:
     config: Mapping[str, Any]
     epochs: Mapping[int, Mapping[str, float]]
     value: float | None
+    ended: Ended | None
     reason: str
     weights: Mapping[str, str]
     started_ms: int | None
@@ -77,6 +95,11 @@ class TrialRecord:
         return self.state in ("complete", "pruned", "fail")
 
     @property
+    def is_complete(self) -> bool:
+        """Whether it ran all its epochs."""
+        return self.state == "complete"
+
+    @property
     def last_epoch(self) -> int:
         """Epochs done."""
         return max(self.epochs, default=0)
@@ -88,7 +111,7 @@ class TrialRecord:
         epochs = {
             int(key.removeprefix(_EPOCH)): metrics for key, metrics in attributes.items() if key.startswith(_EPOCH)
         }
-        last = epochs[max(epochs)] if epochs else None
+        scores = trial.intermediate_values
         started = trial.datetime_start
         seconds = sum(metrics.get("time/epoch_s", 0.0) for metrics in epochs.values()) if epochs else None
         return cls(
@@ -97,23 +120,13 @@ class TrialRecord:
             params=trial.params,
             config=attributes.get(_CONFIG, {}),
             epochs=dict(sorted(epochs.items())),
-            value=None if last is None else last[OBJECTIVE],
+            value=scores[max(epochs)] if epochs else None,
+            ended=Ended(attributes[_ENDED]) if trial.state.is_finished() and _ENDED in attributes else None,
             reason=attributes.get(_REASON, ""),
             weights=attributes.get(_WEIGHTS, {}),
             started_ms=None if started is None else int(started.timestamp() * 1000),
             seconds=seconds,
         )
-
-
-class RestsOnStore:
-    """Pickled empty: Ray Tune writes its parts to disk before it begins, but the trial store is the state.
-
-    A search is resumed from the trial store, never from Tune's copy.
-    """
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
 
 class TrialStore:
@@ -122,9 +135,10 @@ class TrialStore:
     Use :meth:`create` or :meth:`reopen`.
     """
 
-    def __init__(self, study: optuna.Study, profile: Profile, *, is_new: bool) -> None:
+    def __init__(self, study: optuna.Study, profile: Profile, strategy: Strategy, *, is_new: bool) -> None:
         self.study = study
         self._profile = profile
+        self._strategy = strategy
         self._is_new = is_new
         self._live: dict[int, optuna.Trial] = {}
 
@@ -136,6 +150,7 @@ class TrialStore:
         name: str,
         seed: int,
         profile: Profile,
+        strategy: Strategy,
         settings: Mapping[str, Any],
         first_params: Sequence[Mapping[str, Any]],
         origin: Mapping[str, str] | None = None,
@@ -147,6 +162,7 @@ class TrialStore:
             name: The study's name.
             seed: The study's seed.
             profile: Sizes of sampler and ASHA.
+            strategy: What scores epochs.
             settings: What a resumed search must agree with, as plain values.
             first_params: Suggested names and values of the first trials; the first of them is the reference trial, the
                 published defaults.
@@ -175,7 +191,7 @@ class TrialStore:
             raise StorageError(
                 f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was begun."
             ) from error
-        return cls(study, profile, is_new=True)
+        return cls(study, profile, strategy, is_new=True)
 
     @classmethod
     def reopen(
@@ -185,6 +201,7 @@ class TrialStore:
         name: str,
         seed: int,
         profile: Profile,
+        strategy: Strategy,
         settings: Mapping[str, Any],
         origin: Mapping[str, str] | None = None,
     ) -> "TrialStore":
@@ -207,13 +224,19 @@ class TrialStore:
                 f"{path} is damaged or no trial store of study {name!r} ({first_line(error)}). Put a copy back, or "
                 "begin a study of another name."
             ) from error
+        before = study.user_attrs.get(_SETTINGS, {})
+        if before.get("format") != settings.get("format"):
+            raise StudyError(
+                f"study {name!r} was begun with another version of sceneshift; version {sceneshift.__version__} reads "
+                "and reports it, but can't continue it. Use that version, or begin another by --experiment-name."
+            )
         refuse_other_settings(
             f"study {name!r}",
-            study.user_attrs.get(_SETTINGS, {}),
+            before,
             settings,
             advice="Give the same arguments (only --num-samples and --time-budget-s may change), or another name.",
         )
-        store = cls(study, profile, is_new=False)
+        store = cls(study, profile, strategy, is_new=False)
         store._note_changes(origin or {})
         return store
 
@@ -254,7 +277,7 @@ class TrialStore:
         # The epoch last: cut before it, all three are written again.
         trial.set_user_attr(_WEIGHTS, dict(weights))
         if epoch not in self.study.get_trials(deepcopy=False)[number].intermediate_values:
-            trial.report(metrics[OBJECTIVE], step=epoch)
+            trial.report(self._strategy.score(metrics), step=epoch)
         trial.set_user_attr(f"{_EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
 
     def should_stop(self, number: int, epoch: int) -> bool:
@@ -305,19 +328,21 @@ class TrialStore:
         value = self.record(number).value
         assert value is not None
         assert math.isfinite(value)
+        self._trial(number).set_user_attr(_ENDED, Ended.ALL_EPOCHS.value)
         self.study.tell(number, value, skip_if_finished=True)
 
-    def prune(self, number: int, reason: str) -> None:
+    def prune(self, number: int, ended: Ended, reason: str) -> None:
         """Close a trial that was stopped early."""
-        self._close(number, TrialState.PRUNED, reason)
+        self._close(number, TrialState.PRUNED, ended, reason)
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, ended: Ended, reason: str) -> None:
         """Close a trial that broke."""
-        self._close(number, TrialState.FAIL, reason)
+        self._close(number, TrialState.FAIL, ended, reason)
 
-    def _close(self, number: int, state: TrialState, reason: str) -> None:
+    def _close(self, number: int, state: TrialState, ended: Ended, reason: str) -> None:
         if self.record(number).is_finished:
             return
+        self._trial(number).set_user_attr(_ENDED, ended.value)
         self._trial(number).set_user_attr(_REASON, reason)
         self.study.tell(number, state=state)
 

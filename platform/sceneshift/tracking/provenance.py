@@ -13,8 +13,8 @@ _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 #: What of code and data changed between two runs of a study or training.
 CHANGES_TAG = "sceneshift.changes"
 
-#: What is needed to run a trial or a training again, as JSON.
-REPEAT_TAG = "sceneshift.repeat"
+#: The specification of a search, a trial or a training, as JSON: all that is needed to run it again.
+SPEC_TAG = "sceneshift.spec"
 
 #: The run that was run again.
 REPEAT_OF_TAG = "sceneshift.repeat_of"

@@ -12,7 +12,6 @@ from sceneshift.tracking.backend import artifact_content, artifact_page, model_p
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import model_id_of
 from sceneshift.tracking.search_run import STATE_TAG, SearchRun
-from sceneshift.training.loop import OBJECTIVE
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -70,7 +69,7 @@ def log_results(
     for verdict in summary["verdicts"]:
         client.log_metric(mirror.run_id, f"floor/{verdict['pair']}/aa", verdict["floor aa"])
         client.set_tag(mirror.run_id, f"verdict.{verdict['pair']}", verdict["outcome"])
-    for name, value in {OBJECTIVE: winner.value, **separation}.items():
+    for name, value in {mirror.metric: winner.value, **separation}.items():
         client.log_metric(mirror.run_id, name, value)
     client.set_tag(mirror.run_id, "best.trial", str(winner.number))
     client.set_tag(mirror.run_id, "best.run", mirror.child_run_id(winner.number))
@@ -79,20 +78,20 @@ def log_results(
     _link_models(client, mirror.run_id, models)
     client.log_artifacts(mirror.run_id, str(folder), REPORT)
     pairs = [row["pair"] for row in summary["scores"] if row["role"] == best]
-    mirror.arrange_trials(trial_columns(records, pairs))
+    mirror.arrange_trials(trial_columns(records, pairs, metric=mirror.metric))
     pictures = _log_previews(client, mirror.run_id, folder)
     files = {path.name for path in folder.iterdir()}
     page = _REPORT_PAGE if _REPORT_PAGE in files else "scores.md"
     mirror.describe(render_note(mirror, summary=summary, table=table, models=models, page=page, pictures=pictures))
 
 
-def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str]) -> list[str]:
-    """The columns that tell trials apart: objective, epochs, state, target scores, and the parameters that differ."""
+def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str], *, metric: str) -> list[str]:
+    """The columns that tell trials apart: score, epochs, state, target scores, and the parameters that differ."""
     names = {name: None for record in records for name in record.config}
     varied = [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
     return [
         "attributes.`Duration`",
-        f"metrics.`{OBJECTIVE}`",
+        f"metrics.`{metric}`",
         "metrics.`epoch`",
         *(f"metrics.`target/{pair}/aa`" for pair in pairs),
         *(f"params.`{name}`" for name in varied),

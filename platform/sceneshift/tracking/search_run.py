@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,19 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.search.trial_store import TrialRecord
 from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
 from sceneshift.tracking.host_metrics import HostMetrics
-from sceneshift.training.loop import OBJECTIVE
+from sceneshift.tracking.run_writer import MOST_METRICS, RunWriter
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric, Run
+    from mlflow.entities import DatasetInput, Run
     from mlflow.tracking import MlflowClient
 
 _LOG = logging.getLogger(__name__)
 
-TRIAL_TAG, STUDY_TAG, STATE_TAG, REASON_TAG = (
+TRIAL_TAG, STUDY_TAG, STATE_TAG, ENDED_TAG, REASON_TAG = (
     "sceneshift.trial",
     "sceneshift.study",
     "sceneshift.state",
+    "sceneshift.ended",
     "sceneshift.reason",
 )
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
@@ -37,23 +38,18 @@ _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 #: Seconds between two writings, and between two tries while MLflow is away.
 WRITE_EVERY_S, RETRY_EVERY_S = 5.0, 30.0
 
-#: MLflow takes so many metrics at a time, at most.
-_MOST_METRICS = 1000
-
 #: A run's description; the UI shows it as Markdown, up to so many characters.
 NOTE_TAG, _LONGEST_NOTE = "mlflow.note.content", 8000
 
 
-#: Columns of the table of trials until the study closes and it is known what was varied.
-TRIAL_COLUMNS = ("attributes.`Duration`", f"metrics.`{OBJECTIVE}`", "metrics.`epoch`", f"tags.`{STATE_TAG}`")
-
-
 @dataclass
 class _Child:
-    run_id: str
-    has_params: bool = False
-    logged_epochs: int = 0
+    writer: RunWriter
     closed: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return self.writer.run_id
 
 
 def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
@@ -78,7 +74,9 @@ class SearchRun:
     Args:
         backend: Where MLflow keeps its records.
         study_name: Experiment and parent run carry this name.
+        metric: The name of what trials are ordered by.
         tags: On the parent and on every child.
+        trial_tags: On a trial's child, in place of the parent's of the same name; asked when it has a configuration.
         params: On the parent.
         training: The sources, on the parent and on every child.
         observed: The targets, on the parent alone: no trial is handed one.
@@ -92,14 +90,18 @@ class SearchRun:
         backend: TrackingBackend,
         *,
         study_name: str,
+        metric: str,
         tags: Mapping[str, str],
+        trial_tags: Callable[[TrialRecord], Mapping[str, str]] | None = None,
         params: Mapping[str, Any],
         training: "Sequence[DatasetInput]" = (),
         observed: "Sequence[DatasetInput]" = (),
     ) -> None:
         self.backend = backend
         self._client: MlflowClient = backend.connect()
+        self.metric = metric
         self._tags = dict(tags)
+        self._trial_tags = trial_tags or (lambda record: {})
         self._training = list(training)
         try:
             self.experiment_id = backend.open_experiment(self._client, study_name)
@@ -121,10 +123,13 @@ class SearchRun:
         self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
-    def push(self, record: TrialRecord) -> None:
+    def changed(self, record: TrialRecord) -> None:
         """Have a trial's record written, in the background. Of one trial the newest record is enough."""
         with self._lock:
             self._waiting[record.number] = record
+
+    def finished(self, record: TrialRecord) -> None:
+        """Nothing more: the record of its end was passed on as a change."""
 
     def catch_up(self, records: Sequence[TrialRecord]) -> None:
         """Wait for the background thread, then write whatever of the records is still missing.
@@ -150,13 +155,17 @@ class SearchRun:
         """
         view = {
             "searchFilter": f"tags.`{STUDY_TAG}` = 'trial'",
-            "orderByKey": f"metrics.`{OBJECTIVE}`",
+            "orderByKey": f"metrics.`{self.metric}`",
             "orderByAsc": False,
             "startTime": "ALL",
             "lifecycleFilter": "Active",
             "selectedColumns": list(columns),
         }
         self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{TRIALS_VIEW}", json.dumps(view))
+
+    def _first_columns(self) -> tuple[str, ...]:
+        """Columns of the table of trials until the search closes and it is known what was varied."""
+        return "attributes.`Duration`", f"metrics.`{self.metric}`", "metrics.`epoch`", f"tags.`{STATE_TAG}`"
 
     def child_run_id(self, number: int) -> str:
         """The run of a trial.
@@ -209,7 +218,7 @@ class SearchRun:
                 self._client.log_param(run_id, key, value)
             if inputs := [*self._training, *observed]:
                 self._client.log_inputs(run_id, inputs)
-            self.arrange_trials(TRIAL_COLUMNS)
+            self.arrange_trials(self._first_columns())
         except Exception:
             with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
                 self._client.delete_run(run_id)
@@ -224,9 +233,8 @@ class SearchRun:
             closed = run.data.tags.get(STATE_TAG) in _STATUS and run.info.status in _STATUS.values()
             if not closed:
                 self._client.update_run(run.info.run_id, status="RUNNING")
-            children[number] = _Child(
-                run_id=run.info.run_id, has_params=bool(run.data.params), logged_epochs=logged, closed=closed
-            )
+            writer = RunWriter(self._client, run.info.run_id, logged_epochs=logged, has_params=bool(run.data.params))
+            children[number] = _Child(writer=writer, closed=closed)
         return children
 
     def _search(self, query: str) -> "list[Run]":
@@ -273,7 +281,7 @@ class SearchRun:
 
     def _write_host(self) -> bool:
         try:
-            while chunk := self._host.waiting[:_MOST_METRICS]:
+            while chunk := self._host.waiting[:MOST_METRICS]:
                 self._client.log_batch(self.run_id, metrics=chunk)
                 del self._host.waiting[: len(chunk)]
         except Exception as error:
@@ -292,40 +300,32 @@ class SearchRun:
         self._broken = True
 
     def _write(self, record: TrialRecord) -> None:
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import RunTag
 
         child = self._children.get(record.number)
         if child is None:
             child = self._create_child(record)
-        if not child.has_params:
+        if not child.writer.has_params and record.config:
             if self._training:
                 self._client.log_inputs(child.run_id, self._training)
-            params = [Param(key, str(value)) for key, value in record.config.items()]
-            self._client.log_batch(child.run_id, params=params)
-            child.has_params = True
-        told: list[Metric] = []
-        for epoch, metrics in record.epochs.items():
-            if epoch > child.logged_epochs:
-                at_ms = int(metrics["time/recorded_unix_s"] * 1000)
-                rows = {k: v for k, v in metrics.items() if k != "time/recorded_unix_s"} | {"epoch": epoch}
-                if len(told) + len(rows) > _MOST_METRICS:
-                    self._log_epochs(child, told)
-                    told = []
-                told += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
-        self._log_epochs(child, told)
+            for key, value in self._trial_tags(record).items():
+                self._client.set_tag(child.run_id, key, value)
+            child.writer.write_params(record.config)
+        child.writer.write_epochs(
+            (
+                epoch,
+                int(metrics["time/recorded_unix_s"] * 1000),
+                {key: value for key, value in metrics.items() if key != "time/recorded_unix_s"},
+            )
+            for epoch, metrics in record.epochs.items()
+        )
         if record.is_finished and not child.closed:
-            tags = {STATE_TAG: record.state, REASON_TAG: record.reason} | {
-                f"weights.{pair}": digest for pair, digest in record.weights.items()
-            }
+            ended = {} if record.ended is None else {ENDED_TAG: record.ended.value}
+            weights = {f"weights.{pair}": digest for pair, digest in record.weights.items()}
+            tags = {STATE_TAG: record.state, REASON_TAG: record.reason, **ended, **weights}
             self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
             self._client.set_terminated(child.run_id, _STATUS[record.state], _ended_ms(record))
             child.closed = True
-
-    def _log_epochs(self, child: _Child, told: "list[Metric]") -> None:
-        """Log whole epochs, in one call."""
-        if told:
-            self._client.log_batch(child.run_id, metrics=told)
-            child.logged_epochs = told[-1].step
 
     def _create_child(self, record: TrialRecord) -> _Child:
         tags = {
@@ -337,7 +337,7 @@ class SearchRun:
         }
         name = "trial-0000-defaults" if record.is_reference else f"trial-{record.number:04d}"
         run = self._client.create_run(self.experiment_id, run_name=name, tags=tags, start_time=record.started_ms)
-        child = _Child(run_id=run.info.run_id)
+        child = _Child(writer=RunWriter(self._client, run.info.run_id))
         self._children[record.number] = child
         return child
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sceneshift.errors import StudyError, first_line
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.epoch_journal import EpochJournal
+from sceneshift.tracking.run_writer import MOST_METRICS, RunWriter
 from sceneshift.tracking.search_run import NOTE_TAG
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 _RUN_TAG = "sceneshift.training"
 
-#: Metrics are written together, in as many at a time as MLflow takes at most, or when so many seconds have passed.
-_MOST_METRICS, _PATIENCE_S = 1000, 5.0
+#: Metrics are written together, when there are many, or when so many seconds have passed.
+_PATIENCE_S = 5.0
 
 
 class TrainingRun:
@@ -66,10 +67,10 @@ class TrainingRun:
                 f"MLflow at {backend.uri} could not open the run {name!r} ({first_line(error)}); nothing was trained. "
                 "When it is back, give the same command again."
             ) from error
+        self._writer = RunWriter(self.client, self.run_id, logged_epochs=logged, has_params=True)
+        # It may have epochs that MLflow did not hear of before the training was cut.
         self._journal = EpochJournal(journal)
-        # What MLflow did not hear of before the training was cut.
-        self._waiting = sorted(epoch for epoch in self._journal.entries if epoch > logged)
-        self._known = max([logged, *self._waiting])
+        self._known = max([logged, *self._journal.entries])
         self._written_at = time.monotonic()
         self._warned = False
 
@@ -83,8 +84,7 @@ class TrainingRun:
             return
         self._known = epoch
         self._journal.add(epoch, metrics)
-        self._waiting.append(epoch)
-        many = len(self._waiting) * (len(metrics) + 1) > _MOST_METRICS // 2
+        many = (epoch - self._writer.logged_epochs) * (len(metrics) + 1) > MOST_METRICS // 2
         if many or time.monotonic() - self._written_at > _PATIENCE_S:
             try:
                 self._write()
@@ -153,21 +153,8 @@ class TrainingRun:
         self.tag(NOTE_TAG, note)
 
     def _write(self) -> None:
-        from mlflow.entities import Metric
-
-        while self._waiting:
-            chunk: list[Metric] = []
-            epochs: list[int] = []
-            # Whole epochs: one that was written by half would be written twice after a cut.
-            for epoch in self._waiting:
-                at_ms, metrics = self._journal.entries[epoch]
-                rows = {**metrics, "epoch": float(epoch)}
-                if chunk and len(chunk) + len(rows) > _MOST_METRICS:
-                    break
-                chunk += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
-                epochs.append(epoch)
-            self.client.log_batch(self.run_id, metrics=chunk)
-            del self._waiting[: len(epochs)]
+        waiting = sorted(epoch for epoch in self._journal.entries if epoch > self._writer.logged_epochs)
+        self._writer.write_epochs((epoch, *self._journal.entries[epoch]) for epoch in waiting)
         self._written_at = time.monotonic()
 
     def _warn(self, error: Exception) -> None:
@@ -183,8 +170,6 @@ class TrainingRun:
     def _open_run(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], began_at: str | None
     ) -> tuple[str, int]:
-        from mlflow.entities import Param
-
         found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`{_RUN_TAG}` = '{name}'")
         if found:
             run_id = str(found[0].info.run_id)
@@ -198,7 +183,7 @@ class TrainingRun:
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _RUN_TAG: name})
         run_id = str(run.info.run_id)
         try:
-            self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+            RunWriter(self.client, run_id).write_params(params)
         except Exception:
             with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
                 self.client.delete_run(run_id)

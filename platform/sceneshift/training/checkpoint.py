@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import re
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ _PROBE_BYTES = 1 << 16
 
 
 class CheckpointFolder:
-    """The checkpoints of one trial: one file an epoch, the last two kept.
+    """The checkpoints of one training: one file per epoch; the last two stay, and those a strategy keeps.
 
     A file is a SHA-256 digest followed by what ``torch.save`` wrote of the packed state
     (:mod:`sceneshift.training.packing`). It is written under a temporary name and
@@ -65,8 +66,13 @@ class CheckpointFolder:
         except OSError as error:
             raise StorageError(f"storage path {location} can't be written ({first_line(error)}).") from error
 
-    def save(self, epoch: int, state: dict[str, Any]) -> None:
-        """Write the state after an epoch and drop all but the last two.
+    def save(self, epoch: int, state: dict[str, Any], *, keep: Collection[int] = ()) -> None:
+        """Write the state after an epoch, and drop all but the last two and those to keep.
+
+        Args:
+            epoch: 1-based.
+            state: What the next epoch depends on, and the classifier.
+            keep: Epochs whose weights may still be chosen.
 
         Raises:
             StorageError: The location can't be written.
@@ -81,7 +87,7 @@ class CheckpointFolder:
                 stream.write(hashlib.sha256(payload).digest())
                 stream.write(payload)
             self._fs.move(f"{final}.part", final)
-            for old in self._epochs()[:-2]:
+            for old in set(self._epochs()[:-2]) - set(keep):
                 self._fs.delete_file(f"{self._path}/epoch_{old:05d}.ckpt")
         except OSError as error:
             raise StorageError(
@@ -108,6 +114,17 @@ class CheckpointFolder:
         if epochs:
             _LOG.warning("no whole checkpoint at %s: the training begins again", self._path)
         return None
+
+    def load(self, epoch: int) -> dict[str, Any] | None:
+        """Read the state after one epoch; None where there is no whole checkpoint of it.
+
+        Raises:
+            StorageError: The location can't be read.
+        """
+        try:
+            return self._read(epoch) if epoch in self._epochs() else None
+        except OSError as error:
+            raise StorageError(f"checkpoints at {self._path} can't be read ({error}).") from error
 
     def latest_epoch(self) -> int:
         """The epoch of the newest checkpoint, unread; 0 where there is none."""

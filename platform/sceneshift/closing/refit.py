@@ -1,0 +1,96 @@
+"""The chosen configuration, trained once more on pixels of every labelled field: the model that is registered.
+
+A search holds fields back to choose by, and fields are what generalization lives on: a class of which one of two fields
+validates is learnt from the other alone. When the choice is made nothing needs to be held back. The configuration is
+trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
+"""
+
+import logging
+import time
+
+from sceneshift.closing.trained import TrainedNetwork
+from sceneshift.errors import StudyError
+from sceneshift.execution.executor import Executor, FixedJobs, Job, StopReason, StopRequest
+from sceneshift.report.study_record import REFITTED
+from sceneshift.search.prepared import PreparedSearch
+from sceneshift.search.trial_store import TrialRecord
+from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.loop import EpochReport
+
+_LOG = logging.getLogger(__name__)
+
+#: Progress is reported this often.
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def refit_winner(
+    search: PreparedSearch, executor: Executor, winner: TrialRecord, *, stop: StopRequest
+) -> dict[str, TrainedNetwork]:
+    """Train the chosen configuration on every field, each pair's network by itself, or continue it.
+
+    Args:
+        search: The search.
+        executor: What ran its trials.
+        winner: The trial that was chosen.
+        stop: Ends the training when asked to.
+
+    Returns:
+        By the pair's name. A pair is missing where the training diverged; a note says so.
+
+    Raises:
+        StudyError: The training ended before its last epoch, or its checkpoint can't be read.
+        KeyboardInterrupt: The user stopped it.
+    """
+    spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
+    sources = {source.pair_name: source for source in search.data.divided(spec.data).sources}
+    # By its pixels, so that a closing with another refit does not take this training for its own.
+    jobs = {
+        pair: Job(
+            number=index,
+            spec=spec,
+            pairs=(pair,),
+            checkpoint_location=(
+                f"{search.checkpoint_location}/refit_{winner.number:04d}/{pair}-{source.split.content_hash}"
+            ),
+        )
+        for index, (pair, source) in enumerate(sources.items())
+    }
+    missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < spec.epochs}
+    queue = FixedJobs(list(missing.values()), stop, on_epoch=_Progress({job.number: p for p, job in missing.items()}))
+    if missing:
+        counts = ", ".join(f"{pair} {len(sources[pair].split.train)}" for pair in missing)
+        _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
+        executor.run(queue, list(sources.values()), stop=stop, stall_timeout_s=search.spec.stall_timeout_s)
+    found: dict[str, TrainedNetwork] = {}
+    for pair, job in jobs.items():
+        if job.number in queue.divergences:
+            told = queue.divergences[job.number]
+            _LOG.warning("NOTE: %s: %s; the network that was chosen is registered instead.", pair, told)
+        elif job.number in queue.failures:
+            raise StudyError(f"training {pair} on every field failed ({queue.failures[job.number].message}).")
+        elif stop.reason is StopReason.INTERRUPTED:
+            raise KeyboardInterrupt
+        elif stop.reason is not None:
+            raise StudyError(f"training {pair} on every field ended early: {stop.message}.")
+        else:
+            found[pair] = TrainedNetwork.load(REFITTED, spec, sources[pair], job.checkpoint_location)
+    return found
+
+
+class _Progress:
+    """A line now and then: how many epochs each pair's training has done."""
+
+    def __init__(self, pairs: dict[int, str]) -> None:
+        self._pairs = pairs
+        self._done = dict.fromkeys(pairs, 0)
+        self._shown_at = time.monotonic()
+
+    def __call__(self, number: int, report: EpochReport) -> None:
+        self._done[number] = report.epoch
+        if time.monotonic() - self._shown_at > _SECONDS_BETWEEN_LINES:
+            self._shown_at = time.monotonic()
+            _LOG.info("  epochs: %s", ", ".join(f"{self._pairs[n]} {done}" for n, done in self._done.items()))
+
+
+def _epochs_done(job: Job) -> int:
+    return CheckpointFolder(job.checkpoint_location).latest_epoch()

@@ -1,0 +1,91 @@
+"""A closed pair's network in MLflow's registry: the model, what it was trained on, and what its version says."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.catalogue.pair_spec import Recipe
+from sceneshift.catalogue.units import describe_units
+from sceneshift.closing.scoring import ScoredPair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.tracking.models import LoggedModel, log_and_register
+from sceneshift.tracking.provenance import code_tags
+from sceneshift.tracking.registry import PAIR_TAG, SELECTION_TAG, describe_version, version_description
+from sceneshift.tracking.trained_on import TrainedOn
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def register(
+    client: "MlflowClient",
+    run_id: str,
+    scored: ScoredPair,
+    *,
+    recipe: Recipe,
+    source: SourceDomain,
+    hashes: Mapping[str, str],
+    alias: str,
+    profile: str,
+    made_by: str,
+    origin: str,
+    selection: str,
+    validation: Mapping[str, float] | None,
+    tags: Mapping[str, str],
+    predicted: NDArray[np.int64] | None = None,
+) -> LoggedModel:
+    """Register the network of a pair and describe its version.
+
+    Args:
+        client: MLflow's.
+        run_id: The run the model belongs to.
+        scored: The pair.
+        recipe: What the pair is made from.
+        source: The source with the split the choice was made by.
+        hashes: The run's, as :meth:`sceneshift.training.data.LoadedData.hashes` names them.
+        alias: The alias it is given.
+        profile: The size of the search, or "training".
+        made_by: Name of the search or training it comes from.
+        origin: The same in words.
+        selection: What it was chosen by.
+        validation: Of the network that was chosen.
+        tags: On the version, beside those every version has.
+        predicted: (M,) what the chosen network answers on its validation pixels, where another one is registered.
+    """
+    network, pair = scored.registered, scored.pair
+    model = log_and_register(
+        client,
+        run_id=run_id,
+        alias=alias,
+        classifier=network.classifier,
+        description=ModelDescription.of(
+            method=network.spec.method,
+            config=network.spec.config,
+            source=network.source.scene,
+            normalization=network.normalization,
+            profile=profile,
+            study=made_by,
+        ),
+        tags={**tags, PAIR_TAG: pair.name, SELECTION_TAG: selection, "verdict": scored.verdict.outcome.value},
+    )
+    data = {what: hashes[f"{what}.hash.{pair.name}"] for what in ("source", "split", "target")}
+    TrainedOn.of(recipe, source, source_hash=data["source"], registered=network.source, predicted=predicted).save(
+        client, run_id
+    )
+    text = version_description(
+        verdict=scored.verdict.sentence,
+        selection=selection,
+        profile=profile,
+        validation=validation,
+        target=scored.scores.as_dict(),
+        pair=pair.name,
+        data=data,
+        origin=origin,
+        code=code_tags(),
+        units=describe_units(pair),
+    )
+    describe_version(client, model.name, model.version, text)
+    return model

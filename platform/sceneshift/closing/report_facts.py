@@ -1,0 +1,137 @@
+"""What a closing notes down for the study's report: splits, separation, machine, what each map says of every field.
+
+The report never opens the door to target labels: pixels by predicted class, field by field, are all it is left of them.
+"""
+
+import json
+import os
+import platform as python_platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sceneshift.execution.executor import Placement
+from sceneshift.report.study_record import EVIDENCE
+from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.safe_files import replacing
+from sceneshift.scenes.scene import UnlabelledScene
+from sceneshift.search.prepared import PreparedSearch
+from sceneshift.search.trial_store import TrialRecord
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import Split
+
+
+def write_report_facts(
+    folder: Path,
+    search: PreparedSearch,
+    placement: Placement,
+    *,
+    winner: TrialRecord,
+    counts: Mapping[str, Mapping[str, FieldCounts]],
+    command: str,
+) -> None:
+    """Write ``evidence.json``.
+
+    Args:
+        folder: The search's report.
+        search: The search.
+        placement: What trials took.
+        winner: The trial that was chosen.
+        counts: By pair and role, what the role's map says of the target's fields.
+        command: What began it.
+    """
+    patch_size = int(winner.config["patch_size"])
+    facts = {
+        "command": command,
+        "profile": asdict(search.profile),
+        "search space": Path(search.spec.space.path).name,
+        "narrowing": list(search.narrowing),
+        "plan": {
+            "trials at once": placement.at_once,
+            "CPUs per trial": placement.cpus,
+            "GPUs per trial": placement.gpus,
+            "trained in": search.trained_in(placement),
+            "precision": search.spec.precision,
+        },
+        "machine": describe_machine(with_gpu=placement.gpus > 0),
+        "pairs": {
+            pair.name: _pair(pair, source, patch_size, counts[pair.name])
+            for pair, source in zip(search.data.pairs, search.data.sources, strict=True)
+        },
+    }
+    with replacing(folder / EVIDENCE) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def describe_machine(*, with_gpu: bool) -> dict[str, str]:
+    """The machine this runs on, in words.
+
+    Args:
+        with_gpu: Name the GPU too.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    told = {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory / 2**30:.0f} GiB",
+        "system": f"{python_platform.system()} {python_platform.machine()}",
+    }
+    if with_gpu and torch.cuda.is_available():
+        told["GPU"] = torch.cuda.get_device_name()
+    return told
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return python_platform.processor() or "unknown"
+
+
+def _pair(pair: ScenePair, source: SourceDomain, patch_size: int, counts: Mapping[str, FieldCounts]) -> dict[str, Any]:
+    split = source.split
+    return {
+        "classes": list(pair.class_names),
+        "bands": pair.source.num_bands,
+        "source": _scene(pair.source),
+        "target": _scene(pair.target),
+        "notes": list(pair.notes),
+        "scored classes": list(split.scored_classes),
+        "training pixels": _per_class(source, split.train),
+        "validation pixels": _per_class(source, split.validation),
+        "splits": {
+            "validation": _split(split, patch_size),
+            **({} if pair.test_split is None else {"test": _split(pair.test_split, patch_size)}),
+        },
+        "fields": {
+            role: {"classes": found.classes.tolist(), "predicted": found.predicted.tolist()}
+            for role, found in counts.items()
+        },
+    }
+
+
+def _scene(scene: UnlabelledScene) -> dict[str, Any]:
+    return {"scene": scene.name, "shape": scene.shape, "flight": scene.footprint.parent, "unit": scene.unit}
+
+
+def _per_class(source: SourceDomain, pixels: Any) -> list[int]:  # noqa: ANN401
+    labels = source.labels_of(pixels).tolist()
+    return [labels.count(k) for k in range(source.scene.num_classes)]
+
+
+def _split(split: Split, patch_size: int) -> dict[str, Any]:
+    return {
+        "kind": split.kind,
+        "guard": split.guard,
+        "leaks": split.leaks,
+        "seed": split.seed,
+        "training pixels": len(split.train),
+        "held-out pixels": len(split.validation),
+        "separation": [asdict(split.separation(size)) for size in sorted({patch_size, split.patch_size})],
+    }

@@ -1,0 +1,187 @@
+"""Networks and spectral floors of one pair scored on its target, whose labels are opened for it.
+
+``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.catalogue.target`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sceneshift.catalogue.pair_spec import Recipe
+from sceneshift.catalogue.target import open_target
+from sceneshift.catalogue.units import allowed_normalizations
+from sceneshift.closing.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
+from sceneshift.closing.pair_pictures import draw_pair, draw_subpixels
+from sceneshift.closing.trained import TrainedNetwork
+from sceneshift.methods.floors import FittedFloor
+from sceneshift.report.study_record import MAJORITY
+from sceneshift.report.uncertainty import FieldCounts
+from sceneshift.report.verdict import Verdict
+from sceneshift.scores import Scores
+from sceneshift.splits.pair import ScenePair
+from sceneshift.training.evaluation import map_scene
+from sceneshift.training.subpixels import Subpixels
+
+_LOG = logging.getLogger(__name__)
+
+#: Progress of a map is reported this often.
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredPair:
+    """What scoring one pair came to.
+
+    Args:
+        pair: The pair.
+        registered: The network that is registered.
+        rows: The rows of the pair in the table of scores.
+        counts: What the map of each role says of the target's fields.
+        verdict: The registered network compared with the best floor.
+        floors: What each floor was.
+        scores: Of the registered network.
+        class_map: (H, W) class ids that the registered network gives every pixel.
+        largest_class_share: Share of the target's own largest class.
+        subpixels: What lies inside the target's pixels, for a network that unmixes.
+    """
+
+    pair: ScenePair
+    registered: TrainedNetwork
+    rows: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, FieldCounts]
+    verdict: Verdict
+    floors: Sequence[Mapping[str, Any]]
+    scores: Scores
+    class_map: NDArray[np.int64]
+    largest_class_share: float
+    subpixels: Subpixels | None
+
+
+def fit_pair_floors(pair: ScenePair, registered: TrainedNetwork, *, seed: int) -> list[FittedFloor]:
+    """Fit the spectral floors on the pixels the registered network trained on; the target is not opened."""
+    return fit_floors(registered.source, seed=seed, normalizations=allowed_normalizations(pair))
+
+
+def score_pair(
+    recipe: Recipe,
+    pair: ScenePair,
+    networks: Sequence[TrainedNetwork],
+    *,
+    registered: TrainedNetwork,
+    floors: Sequence[FittedFloor],
+    folder: Path,
+    title: str,
+    reference: NDArray[np.float64] | None = None,
+    majority_validation: bool = True,
+    device: torch.device | str = "cpu",
+) -> ScoredPair:
+    """Open the target, map it with every network, score, compare with the floors, and draw the registered one's maps.
+
+    Args:
+        recipe: What the pair is made from.
+        pair: The pair.
+        networks: In the order of the table.
+        registered: The one of them that is registered.
+        floors: Fitted on the pixels it trained on.
+        folder: Where pictures go.
+        title: What was trained and how.
+        reference: (H, W, K) abundances of the target, where they are known.
+        majority_validation: Score the majority class on validation pixels as well.
+        device: Where targets are mapped.
+    """
+    door = open_target(recipe)
+    truth = door.ground_truth()
+    counts: dict[str, FieldCounts] = {}
+    rows: list[dict[str, Any]] = []
+    kept: tuple[Scores, NDArray[np.int64], Subpixels | None] | None = None
+    for network in networks:
+        cube = network.target_cube(pair)
+        class_map = map_scene(
+            network.classifier.to(device),
+            cube,
+            patch_size=network.spec.config.patch_size,
+            device=device,
+            progress=_share_now_and_then(),
+        )
+        scores = door.score(class_map)
+        counts[network.role] = FieldCounts.of_map(truth, class_map, num_classes=len(pair.class_names))
+        rows.append(
+            score_row(
+                pair.name,
+                network.role,
+                scores,
+                validation=network.validation,
+                normalization=network.normalization.name,
+                seconds=network.seconds,
+            )
+        )
+        if network is registered:
+            draw_pair(folder, pair, title=title, scores=scores, class_map=class_map, truth=truth)
+            subpixels = draw_subpixels(
+                folder,
+                pair,
+                network.classifier,
+                cube,
+                normalization=network.normalization,
+                title=title,
+                reference=reference,
+            )
+            network.classifier.to("cpu")
+            kept = scores, class_map, subpixels
+    assert kept is not None
+    for floor in floors:
+        counts[floor.title] = count_floor(floor, pair, truth)
+        rows.append(floor_row(pair.name, floor, counts[floor.title]))
+    rows.append(_majority_row(pair, networks[0], door.score, with_validation=majority_validation))
+    scores, class_map, subpixels = kept
+    return ScoredPair(
+        pair=pair,
+        registered=registered,
+        rows=rows,
+        counts=counts,
+        verdict=Verdict.of(pair.name, counts[registered.role], {f.title: counts[f.title] for f in floors}),
+        floors=[describe_floor(floor) for floor in floors],
+        scores=scores,
+        class_map=class_map,
+        largest_class_share=door.largest_class_share(),
+        subpixels=subpixels,
+    )
+
+
+def _majority_row(
+    pair: ScenePair,
+    network: TrainedNetwork,
+    score: Callable[[NDArray[np.int64]], Scores],
+    *,
+    with_validation: bool,
+) -> dict[str, Any]:
+    """What always answering the source's largest class would score; where nothing validates, of those that train."""
+    source = network.source
+    validation = None
+    if with_validation and len(source.split.validation) > 0:
+        largest = int(np.argmax(source.scene.class_counts))
+        truth = source.labels_of(source.split.validation)
+        validated = Scores.from_labels(truth, np.full_like(truth, largest), num_classes=source.scene.num_classes)
+        validation = validated.as_dict()
+    else:
+        largest = int(np.argmax(network.training_counts()))
+    return score_row(pair.name, MAJORITY, score(np.full(pair.target.shape, largest + 1)), validation=validation)
+
+
+def _share_now_and_then() -> Callable[[int, int], None]:
+    told_at = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= _SECONDS_BETWEEN_LINES:
+            told_at = time.monotonic()
+            _LOG.info("  %.0f %% of %d pixels", 100 * done / total, total)
+
+    return tell

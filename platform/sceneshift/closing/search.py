@@ -1,0 +1,259 @@
+"""Closing a search: winner and defaults are scored on the targets, whose labels are opened for it and counted."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sceneshift.catalogue.units import stated_units
+from sceneshift.closing.refit import refit_winner
+from sceneshift.closing.registering import register
+from sceneshift.closing.report_facts import write_report_facts
+from sceneshift.closing.scoring import ScoredPair, fit_pair_floors, score_pair
+from sceneshift.closing.trained import TrainedNetwork
+from sceneshift.errors import StudyError, first_line
+from sceneshift.execution.executor import Executor, Placement, StopRequest
+from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
+from sceneshift.report.score_table import render_scores
+from sceneshift.report.separation import render_separation, separation_metrics, separation_rows
+from sceneshift.report.study_page import write_report_or_note
+from sceneshift.report.study_record import BEST, DEFAULTS, REFITTED
+from sceneshift.report.units import unit_lines
+from sceneshift.search.prepared import SMOKE_TEST, PreparedSearch
+from sceneshift.search.trial_store import REFERENCE_TRIAL, TrialRecord, TrialStore
+from sceneshift.splits.pair import ScenePair
+from sceneshift.tracking.models import LoggedModel, registered_name
+from sceneshift.tracking.registry import alias_of_new
+from sceneshift.tracking.results import log_results
+from sceneshift.tracking.search_run import SearchRun
+from sceneshift.training.checkpoint import weights_hash
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedSearch:
+    """What closing a search came to.
+
+    Args:
+        summary: As in ``summary.json``.
+        models: The registered models, one per pair.
+        folder: Pictures and tables.
+    """
+
+    summary: Mapping[str, Any]
+    models: Sequence[LoggedModel]
+    folder: Path
+
+
+def close_search(
+    search: PreparedSearch,
+    store: TrialStore,
+    run: SearchRun,
+    executor: Executor,
+    *,
+    placement: Placement,
+    stop: StopRequest,
+    tags: Mapping[str, str],
+    command: str,
+    out_of_time: bool,
+    started: float,
+) -> ClosedSearch:
+    """Score winner and defaults on every target, draw, log and register.
+
+    Args:
+        search: The search.
+        store: Its trials.
+        run: Its MLflow runs, caught up.
+        executor: What ran its trials.
+        placement: What trials took.
+        stop: Ends the refit when asked to.
+        tags: Of the search's run.
+        command: What began it, for the report.
+        out_of_time: Whether the time budget ended the search.
+        started: When it began (``time.monotonic``).
+
+    Raises:
+        StudyError: No trial ran to its end, a checkpoint is missing or damaged, or MLflow can't be told; the search can
+            be resumed.
+    """
+    records = store.records()
+    choice = search.strategy.choose(records)
+    assert choice is not None
+    winner, reference = records[choice.trial], records[REFERENCE_TRIAL]
+    shown = {BEST: winner} | ({DEFAULTS: reference} if reference.is_complete else {})
+    # Rebuilt and verified before any target is opened.
+    networks = _load_networks(search, shown, epoch=choice.epoch)
+    refitted = refit_winner(search, executor, winner, stop=stop) if search.spec.refits else {}
+    for pair, network in refitted.items():
+        networks[pair].insert(1, network)
+    registered = {name: refitted.get(name, found[0]) for name, found in networks.items()}
+    _LOG.info("\nFitting spectral floors on the same training pixels.")
+    floors = {p.name: fit_pair_floors(p, registered[p.name], seed=search.spec.seed) for p in search.data.pairs}
+    times = store.count_opening()
+    again = "" if times == 1 else f" They have been before: this is closing number {times}."
+    _LOG.info("\nClosing the study: target scenes are scored now.%s", again)
+
+    folder = search.directory / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    scored = [
+        score_pair(
+            recipe,
+            pair,
+            networks[pair.name],
+            registered=registered[pair.name],
+            floors=floors[pair.name],
+            folder=folder,
+            title=f"{search.spec.method}, {pair.name}, {_unseen(pair)}, profile {search.profile.name}",
+        )
+        for recipe, pair in zip(search.data.recipes, search.data.pairs, strict=True)
+    ]
+    draw_optimization_history(folder / "optimization_history.png", store.study)
+    if not draw_parameter_importances(
+        folder / "parameter_importances.png",
+        store.study,
+        epoch=min(search.profile.grace_epochs, search.profile.epochs),
+    ):
+        _LOG.info("Too few trials for a picture of parameter importances (at least 4).")
+    rows = [row for pair in scored for row in pair.rows]
+    separation = [
+        row
+        for pair, source in zip(search.data.pairs, search.data.sources, strict=True)
+        for row in separation_rows(pair, source.split)
+    ]
+    units = stated_units(search.data.pairs)
+    summary = {
+        "study": search.spec.name,
+        "method": search.spec.method,
+        "profile": search.profile.name,
+        "epochs": search.profile.epochs,
+        "selection": search.strategy.rule,
+        "trials": {
+            **{state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")},
+            "asked for": search.profile.num_samples,
+            "ended by time budget": out_of_time,
+        },
+        "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
+        "verdicts": [pair.verdict.as_dict() for pair in scored],
+        "registered": {name: network.role for name, network in registered.items()},
+        "registered weights": {name: weights_hash(network.classifier) for name, network in registered.items()},
+        "floors": {pair.pair.name: list(pair.floors) for pair in scored},
+        "defaults": {
+            "trial": reference.number,
+            "state": reference.state,
+            "reason": reference.reason,
+            "config": dict(reference.config),
+        },
+        "largest target class": {pair.pair.name: pair.largest_class_share for pair in scored},
+        "times the target was opened": times,
+        "scores": rows,
+        "separation": separation,
+        "units": units,
+        "tags": dict(tags),
+        "changes of code or data": store.changes,
+        "wall_s": round(time.monotonic() - started, 1),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+    words = "\n".join(pair.verdict.sentence for pair in scored) + "\n"
+    parts = (
+        words,
+        render_scores(rows, profile=search.profile.name),
+        *(f"{line}\n" for line in unit_lines(units)),
+        render_separation(separation),
+    )
+    table = "\n".join(filter(None, parts))
+    (folder / "scores.md").write_text(table)
+    write_report_facts(
+        folder,
+        search,
+        placement,
+        winner=winner,
+        counts={pair.pair.name: pair.counts for pair in scored},
+        command=command,
+    )
+    write_report_or_note(search.directory)
+    try:
+        models = [_register(search, run, winner, pair, networks[pair.pair.name][0]) for pair in scored]
+        log_results(
+            run,
+            shown=shown,
+            best=BEST,
+            summary=summary,
+            table=table,
+            records=records,
+            models=models,
+            separation=separation_metrics(separation),
+            folder=folder,
+        )
+    except Exception as error:  # whatever MLflow or its server raises: the results are on disk
+        raise StudyError(
+            f"the study's results lie in {folder}, but MLflow at {run.backend.uri} could not be told "
+            f"({first_line(error)}). When it is back, --resume tells it."
+        ) from error
+    run.close("FINISHED")
+    store.mark_closed()
+    return ClosedSearch(summary=summary, models=models, folder=folder)
+
+
+def _load_networks(
+    search: PreparedSearch, shown: Mapping[str, TrialRecord], *, epoch: int
+) -> dict[str, list[TrainedNetwork]]:
+    return {
+        source.pair_name: [
+            TrainedNetwork.load(
+                role,
+                search.trial_spec(record),
+                source,
+                search.checkpoints_of(record.number),
+                epoch=epoch if role == BEST else record.last_epoch,
+                weights=record.weights[source.pair_name] if role == DEFAULTS or epoch == record.last_epoch else None,
+            )
+            for role, record in shown.items()
+        ]
+        for source in search.data.sources
+    }
+
+
+def _unseen(pair: ScenePair) -> str:
+    if pair.test_split is None:
+        return "target never seen"
+    return "test pixels never trained on" + (", by a split that leaks" if pair.test_split.leaks else "")
+
+
+def _register(
+    search: PreparedSearch, run: SearchRun, winner: TrialRecord, scored: ScoredPair, chosen: TrainedNetwork
+) -> LoggedModel:
+    network, profile = scored.registered, search.profile.name
+    is_refit = network.role == REFITTED
+    source = next(s for s in search.data.sources if s.pair_name == network.pair_name)
+    assert chosen.validation is not None
+    name = registered_name(search.spec.method, source.scene.name)
+    # A smoke test's model means nothing and takes nobody's place.
+    is_smoke_test = profile == SMOKE_TEST
+    alias = SMOKE_TEST if is_smoke_test else alias_of_new(run.client, name, weights_hash(network.classifier))
+    more = f", trained once more on {len(network.source.split.train)} pixels of every labelled field"
+    return register(
+        run.client,
+        run.child_run_id(winner.number),
+        scored,
+        recipe=next(r for r in search.data.recipes if r.name == network.pair_name),
+        source=source,
+        hashes=search.data.hashes(),
+        alias=alias,
+        profile=profile,
+        made_by=search.spec.name,
+        origin=f"study {search.spec.name}, trial {winner.number}" + (more if is_refit else ""),
+        selection=search.strategy.rule,
+        validation=chosen.validation,
+        predicted=chosen.predict_source(source.split.validation) if is_refit else None,
+        tags={
+            "study": search.spec.name,
+            "profile": profile,
+            # The validation is that of the trial which was chosen.
+            "val.aa": f"{chosen.validation['aa']:.4f}",
+            "trained_on": "pixels of every labelled field" if is_refit else "the trial's training pixels",
+        },
+    )

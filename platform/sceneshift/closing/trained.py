@@ -1,0 +1,133 @@
+"""A trained network taken back from its checkpoint, with all that closing needs of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sceneshift.errors import StudyError
+from sceneshift.methods.registry import find_method
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.patches import PatchSampler
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
+from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
+from sceneshift.training.evaluation import predict_pixels
+from sceneshift.training.spec import TrainSpec
+
+#: The figures of a score.
+FIGURES = ("oa", "aa", "kappa")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedNetwork:
+    """One trained network of one pair.
+
+    Args:
+        role: What tables call it.
+        spec: What was trained.
+        source: The source with the pixels it trained on.
+        classifier: On the CPU.
+        normalization: Fitted on the source, as in training.
+        metrics: Of the epoch its weights are of.
+    """
+
+    role: str
+    spec: TrainSpec
+    source: SourceDomain
+    classifier: torch.nn.Module
+    normalization: Normalization
+    metrics: Mapping[str, float]
+
+    @classmethod
+    def load(
+        cls,
+        role: str,
+        spec: TrainSpec,
+        source: SourceDomain,
+        location: str,
+        *,
+        epoch: int | None = None,
+        weights: str | None = None,
+    ) -> "TrainedNetwork":
+        """Take a network back from a checkpoint.
+
+        Args:
+            role: What tables call it.
+            spec: What was trained.
+            source: The source with the pixels it trained on.
+            location: Where its checkpoints lie.
+            epoch: The epoch whose weights are taken; by default the last of the spec's.
+            weights: The hash that training reported; checked where it is given.
+
+        Raises:
+            StudyError: There is no whole checkpoint of that epoch, or it doesn't hold the weights that were reported.
+        """
+        epoch = spec.epochs if epoch is None else epoch
+        folder = CheckpointFolder(location)
+        state = folder.load(epoch)
+        if state is None:
+            latest = folder.latest_epoch()
+            raise StudyError(
+                f"{location} holds no whole checkpoint of epoch {epoch}"
+                + (f"; its newest is of epoch {latest}" if latest else "")
+                + ". On several machines --storage-path must be a directory all of them share, or a URI such as s3://…"
+            )
+        classifier = find_method(spec.method).build_classifier(
+            spec.config, bands=source.scene.num_bands, classes=source.scene.num_classes
+        )
+        classifier.load_state_dict(state["pairs"][source.pair_name]["classifier"])
+        classifier.eval()
+        if weights is not None and (got := weights_hash(classifier)) != weights:
+            raise StudyError(
+                f"the checkpoint of {source.pair_name} at {location} has weights {got}, training reported {weights}; "
+                "it was changed, and nothing can be closed on it."
+            )
+        return cls(
+            role=role,
+            spec=spec,
+            source=source,
+            classifier=classifier,
+            normalization=Normalization.fit(spec.config.normalization, source.scene.cube),
+            metrics=state["report"]["metrics"],
+        )
+
+    @property
+    def pair_name(self) -> str:
+        """The pair it is of."""
+        return self.source.pair_name
+
+    @property
+    def seconds(self) -> float | None:
+        """Of its training, those before a cut among them; None where an earlier version trained it."""
+        return self.metrics.get(f"time/{self.pair_name}/trained_s")
+
+    @property
+    def validation(self) -> dict[str, float] | None:
+        """OA, AA and kappa on the source's validation pixels; None where none were held back."""
+        names = {figure: f"val/{self.pair_name}/{figure}" for figure in FIGURES}
+        if any(name not in self.metrics for name in names.values()):
+            return None
+        return {figure: self.metrics[name] for figure, name in names.items()}
+
+    def target_cube(self, pair: ScenePair) -> NDArray[np.float32]:
+        """(H, W, C) the target, normalized as the source was."""
+        return self.normalization.apply(pair.target.cube)
+
+    def predict_source(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(M,) class indices 0..K-1 of pixels of the source, given as flat indices."""
+        normalized = self.normalization.apply(self.source.scene.cube)
+        sampler = PatchSampler(normalized, patch_size=self.spec.config.patch_size, device="cpu")
+        return predict_pixels(self.classifier, sampler, pixels)
+
+    def training_counts(self) -> list[int]:
+        """Training pixels of each class, K numbers."""
+        labels = self.source.labels_of(self.source.split.train)
+        return [int(n) for n in np.bincount(labels, minlength=self.source.scene.num_classes)]
+
+    def config(self) -> dict[str, Any]:
+        """The method's configuration as plain values."""
+        return dict(self.spec.as_dict()["config"])

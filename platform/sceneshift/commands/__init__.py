@@ -1,0 +1,1 @@
+"""The command lines: the only room that prints, parses, reads ``sys.argv`` and sets exit statuses."""

@@ -1,0 +1,110 @@
+"""The first lines a user sees: what is about to happen, and which pixels train, validate and test."""
+
+from sceneshift.catalogue.units import describe_units
+from sceneshift.engine.training import PreparedTraining
+from sceneshift.execution.executor import Placement
+from sceneshift.scenes.normalization import constant_bands
+from sceneshift.search.pace import Pace
+from sceneshift.search.prepared import PreparedSearch
+from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.split import Split
+
+
+def announce_search(search: PreparedSearch) -> list[str]:
+    """What a search is about to do."""
+    profile = search.profile
+    per_class = profile.pixels_per_class
+    lines = [
+        f"study                {search.spec.name}",
+        f"kept in              {search.directory}",
+        f"profile              {profile.name}: {profile.description}",
+        f"                     {profile.num_samples} trials of at most {profile.epochs} epochs"
+        + (f" (as many as fit, at least {profile.least_epochs})" if search.chooses_epochs else "")
+        + ", "
+        + ("all training pixels" if per_class is None else f"at most {per_class} training pixels per class")
+        + f", patch <= {search.data.spec.patch_size}"
+        + ("" if profile.time_budget_s is None else f", search ends after {profile.time_budget_s:g} s"),
+        *search.data.recipes[0].catalogue.announcement(),
+    ]
+    for pair, source in zip(search.data.pairs, search.data.sources, strict=True):
+        lines += describe_pair(pair, source.split)
+    return lines + [f"{'' if i else 'narrowed':<21}{line}" for i, line in enumerate(search.narrowing)]
+
+
+def announce_pace(pace: Pace) -> str:
+    """How many epochs timed steps have decided on."""
+    return (
+        f"epochs               {pace.profile.epochs} per trial, first stop after {pace.profile.grace_epochs}: "
+        f"timed steps say {pace.seconds_per_epoch:.1f} s per epoch of the defaults; --epochs sets another number"
+    )
+
+
+def announce_trials(search: PreparedSearch, placement: Placement) -> str:
+    """How trials run."""
+    of_workers = f" of {placement.workers} workers" if placement.workers > 1 else ""
+    return (
+        f"search               {placement.at_once} trials at once{of_workers}, {placement.cpus:g} CPU"
+        + (f" and {placement.gpus:g} GPU" if placement.gpus else "")
+        + f" each, training in {search.trained_in(placement)} and in {search.spec.precision}"
+    )
+
+
+def announce_training(training: PreparedTraining) -> list[str]:
+    """What a training is about to do."""
+    spec, options = training.spec, training.options
+    workers = f", {options.workers} workers" if options.workers > 1 else ""
+    where = {None: "", "ray": " in Ray", "ray-train": " in Ray Train"}[options.in_ray]
+    config = ", ".join(f"{name} {value}" for name, value in spec.as_dict()["config"].items())
+    lines = [
+        f"run                  {training.name}",
+        f"kept in              {training.directory}",
+        f"method               {spec.method}, {spec.epochs} epochs, seed {spec.seed}, {spec.precision}, "
+        f"{options.torch_device.type}{workers}{where}",
+        f"                     {config}",
+        *training.data.recipes[0].catalogue.announcement(),
+    ]
+    for pair, source in zip(training.data.pairs, training.data.sources, strict=True):
+        lines += describe_pair(pair, source.split)
+    return lines
+
+
+def describe_pair(pair: ScenePair, split: Split) -> list[str]:
+    """Lines that tell which pixels train, validate and test, how separate they are, and which classes aren't scored.
+
+    The unit of the numbers is told where a scene states one.
+
+    Args:
+        pair: The pair.
+        split: Of its source.
+    """
+    is_scene = pair.test_split is not None
+    lines = [f"{'scene' if is_scene else 'pair'} {pair.name}".ljust(20) + " "]
+    if pair.test_split is not None:
+        lines[0] += _counts(pair.test_split, "test")
+    if split.kind != "all":
+        told = _counts(split, "validation")
+        lines = [*lines, f"{' ' * 21}{told}"] if is_scene else [lines[0] + told]
+        left_out = [name for k, name in enumerate(pair.class_names) if k not in split.scored_classes]
+        if left_out:
+            lines.append(
+                f"{' ' * 21}NOT in the validation score, on one side of the split alone: {', '.join(left_out)}"
+            )
+    elif not is_scene:
+        lines[0] += f"all {len(split.train)} labelled pixels of the source train"
+    if len(constant := constant_bands(pair.source.cube)):
+        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source"
+        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learnt from them")
+    if (units := describe_units(pair)) is not None:
+        lines.append(f"{' ' * 21}unit: {units}")
+    return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
+
+
+def _counts(split: Split, side: str) -> str:
+    near = split.separation()
+    how = {"random": "at random", "masks": "by masks"}.get(split.kind, f"by {split.kind}, guard {split.guard}")
+    how += ", which LEAKS" if split.leaks else ""
+    return (
+        f"{len(split.train)} training and {len(split.validation)} {side} pixels {how} (patch {near.patch_size}: "
+        f"{near.num_inside_training_patch} {side} pixels inside a training patch, "
+        f"{near.num_overlapping_patches} with an overlapping patch)"
+    )

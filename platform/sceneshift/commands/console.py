@@ -1,0 +1,91 @@
+"""What a command shows while it works: notes of the other rooms, progress, how to resume. Imports nothing heavy."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sceneshift.errors import SceneshiftError
+
+if TYPE_CHECKING:
+    from sceneshift.execution.executor import StopRequest
+
+#: Seconds between two lines of progress.
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class _Console(logging.Handler):
+    """Messages of the package as plain lines: what it does on standard output, what it warns of on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        print(record.getMessage(), file=stream, flush=True)
+
+
+def show_log() -> None:
+    """Show what the package's rooms log; once per process."""
+    log = logging.getLogger("sceneshift")
+    if not any(isinstance(handler, _Console) for handler in log.handlers):
+        log.addHandler(_Console())
+        log.setLevel(logging.INFO)
+        log.propagate = False
+
+
+def error_text(error: SceneshiftError, resume: Callable[[], str]) -> str:
+    """An error for the last lines of a command.
+
+    Args:
+        error: What ended it.
+        resume: The command line that resumes; asked where there is something to resume.
+    """
+    return f"error: {error}" + (how_to_resume(resume()) if error.resumable else "")
+
+
+def how_to_resume(command: str) -> str:
+    """The last lines of something that can be resumed; empty without a command."""
+    return f" To resume:\n  {command}" if command else ""
+
+
+def interrupting(stop: "StopRequest") -> Callable[[], bool]:
+    """What Ctrl-C does while an executor looks at a stop request: asks it; False where nobody looks."""
+    from sceneshift.execution.executor import StopReason
+
+    def ask() -> bool:
+        if stop.is_heard:
+            stop.request(StopReason.INTERRUPTED)
+        return stop.is_heard
+
+    return ask
+
+
+class ProgressLine:
+    """One line every few seconds: epoch, loss terms, validation, and about how long it will take.
+
+    Args:
+        epochs: Epochs in all.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._first: tuple[int, float] | None = None
+        self._shown_at = -SECONDS_BETWEEN_LINES
+
+    def show(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Take an epoch; print it if it is time."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (epoch, now)
+        if now - self._shown_at < SECONDS_BETWEEN_LINES and epoch < self._epochs:
+            return
+        self._shown_at = now
+        terms = {key.rsplit("/", 1)[1]: v for key, v in metrics.items() if key.startswith("train/")}
+        words = [f"{name} {value:.4f}" for name, value in terms.items()]
+        if "val/aa" in metrics:
+            words.append(f"val AA {100 * metrics['val/aa']:.1f}")
+        first, begun = self._first
+        left = ""
+        if first < epoch < self._epochs:
+            seconds = (now - begun) / (epoch - first) * (self._epochs - epoch)
+            left = f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.0f} min left"
+        print(f"epoch {epoch:>4}/{self._epochs}  {'  '.join(words)}{left}", flush=True)

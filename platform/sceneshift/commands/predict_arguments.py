@@ -1,0 +1,94 @@
+"""The command line of the prediction script. Imports nothing heavy, so that ``--help`` answers at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sceneshift.commands.command_line import read_arguments
+from sceneshift.errors import InvalidInputError
+
+#: ``--labels`` for the labels the scene itself has.
+OWN_LABELS = "own"
+
+MapFormat = Literal["png", "geotiff", "envi", "npy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictArgs:
+    """Map a scene with a registered model: class map, and on request probabilities, confidence and scores.
+
+    MLFLOW_TRACKING_URI is honoured; without it the SQLite file under --storage-path is read.
+    """
+
+    model: str
+    """The model: models:/NAME@champion, models:/NAME/3, or a folder it was downloaded to."""
+
+    scene: str
+    """A scene's file (.arrow, .mat, .npy, .npz, .hdr, .tif), or the name of a known scene."""
+
+    out: str
+    """Folder the maps are written to; it is made where there is none."""
+
+    format: tuple[MapFormat, ...] = ("png",)
+    """What the class map is written as, several if you like: png (indexed, and a picture with a legend), geotiff and
+    envi (class names, colours and georeference in them), npy."""
+
+    labels: str | None = None
+    """Label map to score the class map with (.tif, .png, .npy, .mat, .hdr); "own": the labels the scene itself has."""
+
+    class_names: tuple[str, ...] | None = None
+    """What the numbers 1, 2, … of --labels mean. Default: what its file says, else the model's classes."""
+
+    probabilities: bool = False
+    """Write the probability of every class as well, as geotiff or envi if asked for, else as npy."""
+
+    confidence: bool = False
+    """Write the probability of the class each pixel was given."""
+
+    tile_mib: int | None = None
+    """Memory for the tile worked on, in MiB; by default 512, on a GPU an eighth of its own, at most 8192. The map
+    doesn't depend on it."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: on a GPU where there is one."""
+
+    threads: int | None = None
+    """CPU threads. Default: torch's choice."""
+
+    accept_values: bool = False
+    """Map the scene even where its numbers look like another unit than the source's, or normalized already."""
+
+    cube_variable: str | None = None
+    """The cube's name in the scene's file."""
+
+    data_dir: str | None = None
+    """Folder a known scene's files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
+
+    storage_path: str = "results"
+    """Directory with the MLflow records of studies and trainings."""
+
+    overwrite: bool = False
+    """Replace what an earlier prediction wrote to --out."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        if not self.format or len(set(self.format)) != len(self.format):
+            raise InvalidInputError(f"--format {' '.join(self.format)}: expected at least one format, each once.")
+        if self.class_names is not None and self.labels is None:
+            raise InvalidInputError("--class-names says what the numbers of --labels mean; give --labels as well.")
+        if self.class_names is not None and self.labels == OWN_LABELS:
+            raise InvalidInputError("--labels own has class names of its own; leave out --class-names.")
+        if self.tile_mib is not None and self.tile_mib < 1:
+            raise InvalidInputError(f"--tile-mib {self.tile_mib}: expected at least 1.")
+        if self.threads is not None and self.threads < 1:
+            raise InvalidInputError(f"--threads {self.threads}: expected at least 1.")
+        if "://" in self.storage_path:
+            raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
+
+
+def read_predict_command_line(description: str) -> PredictArgs:
+    """Read the prediction script's command line; tyro prints help or the error and exits where that is due."""
+    return read_arguments(PredictArgs, description)

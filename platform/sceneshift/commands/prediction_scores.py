@@ -1,0 +1,110 @@
+"""A label map to hold a finished class map against. Nothing is trained or chosen by it.
+
+Shape letters: H rows, W columns, K classes of the model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.commands.predict_arguments import OWN_LABELS, PredictArgs
+from sceneshift.commands.scenes import find_scene
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.files.arrays import read_description, read_label_map
+from sceneshift.safe_files import expanded
+from sceneshift.scenes.scene import UnlabelledScene
+from sceneshift.scores import Scores
+from sceneshift.tracking.model_description import ModelDescription
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Truth:
+    """Labels in the model's numbers.
+
+    Args:
+        labels: (H, W) class ids 1..K, 0 = unlabelled or a class the model doesn't know.
+        num_classes: K.
+        notes: What a reader should know, one line each.
+    """
+
+    labels: NDArray[np.int64]
+    num_classes: int
+    notes: tuple[str, ...]
+
+    def score(self, class_map: NDArray[np.integer]) -> Scores:
+        """Score a class map on the labelled pixels it has a class for (a pixel without a measurement has none)."""
+        known = (self.labels > 0) & (class_map > 0)
+        predicted = class_map[known].astype(np.int64)
+        return Scores.from_labels(self.labels[known] - 1, predicted - 1, num_classes=self.num_classes)
+
+
+def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescription) -> Truth:
+    """Read ``--labels`` and say its classes in the model's numbers, by their names where names are known.
+
+    Args:
+        arguments: The command line.
+        scene: The scene that is mapped.
+        told: The model's description.
+
+    Raises:
+        MissingDataError: A file isn't there.
+        InvalidInputError: The map doesn't fit the scene, or shares no class with the model.
+    """
+    assert arguments.labels is not None
+    names: tuple[str, ...] | None
+    if arguments.labels == OWN_LABELS:
+        labelled = find_scene(arguments.scene, arguments.data_dir)
+        labels, names = labelled.labels, labelled.class_names
+    else:
+        path = expanded(arguments.labels)
+        labels = read_label_map(path)
+        names = arguments.class_names or (None if path.suffix.lower() == ".png" else read_description(path).class_names)
+    if labels.shape != scene.shape:
+        raise InvalidInputError(
+            f"--labels {arguments.labels}: a map of {labels.shape} pixels; scene {scene.name!r} has {scene.shape}. Are "
+            "they of one scene?"
+        )
+    renumber, notes = _renumbering(labels, names, told)
+    own = renumber[labels]
+    if not own.any():
+        raise InvalidInputError(
+            f"--labels {arguments.labels}: no pixel of it has one of the model's classes "
+            f"({', '.join(told.class_names)})."
+        )
+    if told.shares_pixels_with(scene):
+        notes.append(
+            f"the model was trained on labelled pixels of this image ({told.source_scene}): the scores say little "
+            "about pixels it has not seen"
+        )
+    return Truth(labels=own, num_classes=len(told.class_names), notes=tuple(notes))
+
+
+def _renumbering(
+    labels: NDArray[np.int64], names: tuple[str, ...] | None, told: ModelDescription
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The model's class for each number of a label map, 0 for none, and what is to be said."""
+    found = [int(number) for number in np.unique(labels) if number > 0]
+    if not found:
+        raise InvalidInputError("--labels: no pixel of the map has a class; expected some above 0.")
+    renumber = np.zeros(max(found) + 1, dtype=np.int64)
+    if names is None:
+        if max(found) > len(told.class_names):
+            raise InvalidInputError(
+                f"--labels: class numbers up to {max(found)}, and the model has {len(told.class_names)} classes "
+                f"({', '.join(told.class_names)}). Say what the numbers mean by --class-names."
+            )
+        renumber[found] = found
+        return renumber, ["labels: no class names are known; their numbers are taken as the model's classes"]
+    if max(found) > len(names):
+        raise InvalidInputError(f"--labels: class numbers up to {max(found)} for {len(names)} names; give all of them.")
+    unknown, untold = [], [name for name in told.class_names if name not in names]
+    for number in found:
+        name = names[number - 1]
+        if name in told.class_names:
+            renumber[number] = 1 + told.class_names.index(name)
+        else:
+            unknown.append(f"{name} ({int((labels == number).sum())} pixels){nearest_name(name, untold)}")
+    if unknown:
+        return renumber, [f"labels: not scored, no classes of the model: {', '.join(unknown)}"]
+    return renumber, []

@@ -1,0 +1,53 @@
+"""The command line of the promotion script. Imports nothing heavy, so that ``--help`` answers at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sceneshift.commands.command_line import read_arguments
+from sceneshift.errors import InvalidInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteArgs:
+    """Show a version of a registered model beside the champion, on the same data, and make it champion.
+
+    The champion before keeps the alias previous-champion; --rollback brings it back. MLFLOW_TRACKING_URI is honoured.
+    """
+
+    model: str
+    """Registered name, method-source, such as s2amsnet-indian_pines-west."""
+
+    version: str | None = None
+    """The version to promote. Default: the candidate, which the newest study registered."""
+
+    on: Literal["validation", "target"] = "validation"
+    """What both are scored on: the source's validation pixels of the version's study, or the pair's target. The latter
+    READS THE TARGET'S LABELS: whoever decides by it selects on them, and the version will say so."""
+
+    rollback: bool = False
+    """Make the previous champion the champion again, and the champion the previous one. Nothing is scored."""
+
+    data_dir: str | None = None
+    """Folder the scenes' files lie in. Default: where they lay when the version was trained."""
+
+    storage_path: str = "results"
+    """Where studies are kept, with their mlflow.db; not looked at where MLFLOW_TRACKING_URI names a server."""
+
+    yes: bool = False
+    """Don't ask. Needed where there is no terminal."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be done.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        if self.rollback and (self.version is not None or self.on != "validation"):
+            raise InvalidInputError("--rollback goes back to the previous champion; it takes no --version and no --on.")
+        if self.version is not None and not (self.version.isdigit() and int(self.version) > 0):
+            raise InvalidInputError(f"--version {self.version}: expected a number, such as 3.")
+
+
+def read_promote_command_line(description: str) -> PromoteArgs:
+    """Read the promotion script's command line; tyro prints help or the error and exits where that is due."""
+    return read_arguments(PromoteArgs, description)

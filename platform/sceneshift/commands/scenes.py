@@ -1,0 +1,324 @@
+"""Looking at scenes before anything is trained. What is found here describes scenes; nothing is chosen by it.
+
+Shape letters: H rows, W columns, C bands, K classes.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.catalogue import indian_pines
+from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
+from sceneshift.catalogue.load import find_files, load_both_labelled, load_scene
+from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
+from sceneshift.catalogue.units import describe_units, undeclared_difference
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
+from sceneshift.catalogue.user_toml import open_catalogue
+from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
+from sceneshift.commands.scene_gap import measure_gap, render_gap
+from sceneshift.commands.simulate import simulate_to_folder
+from sceneshift.commands.simulate_arguments import Simulate
+from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
+from sceneshift.files.arrays import array_shapes, read_array, read_description
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_scene, read_scene
+from sceneshift.report.scene_pictures import draw_scene
+from sceneshift.safe_files import expanded, replacing, sha256_of, writable
+from sceneshift.scenes.normalization import UNITLESS
+from sceneshift.scenes.scene import Scene
+from sceneshift.splits.pair import ScenePair
+
+_STORED, _PICTURE = ".arrow", (".png",)
+
+#: Most different whole numbers an array of two dimensions may have to be told as a label map.
+_MOST_CLASSES = 100
+
+
+def run_command(command: SceneCommand) -> int:
+    """Do what was asked and print it; returns the exit status."""
+    match command:
+        case List():
+            print("\n".join(list_scenes(command.data_dir, open_catalogue(command.catalogue, command.data_dir))))
+        case Check():
+            failed = False
+            for file in command.files:
+                try:
+                    print("\n".join(check_file(Path(file))))
+                except SceneshiftError as error:
+                    failed = True
+                    print(f"{file}\n  error: {error}", file=sys.stderr)
+            return 2 if failed else 0
+        case Import():
+            print(import_scene(command))
+        case Export():
+            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
+            export_scene(scene, command.out, command.format)
+            print(f"wrote {scene.name} as {command.format} to {command.out}")
+        case Show():
+            path, unit = show_scene(command)
+            print(f"wrote {path}" + ("" if unit is None else f"; the numbers are {unit}"))
+        case Pair():
+            source, target = load_both_labelled(
+                NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
+            )
+            print(
+                f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
+                "labels are read for this."
+            )
+            pair = ScenePair(name=command.pair, source=source, target=target.without_labels())
+            print("\n".join([*_about_units(pair), ""]))
+            print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
+        case Simulate():
+            spectra = None
+            if command.library is None:
+                spectra = find_scene(command.scene or indian_pines.NAME, command.data_dir, _told_catalogue(command))
+            print("\n".join(simulate_to_folder(command, spectra)))
+    return 0
+
+
+def _told_catalogue(command: Export | Show | Pair | Simulate) -> OwnCatalogue:
+    catalogue = open_catalogue(command.catalogue, command.data_dir)
+    for line in catalogue.announcement():
+        print(line)
+    return catalogue
+
+
+def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> list[str]:
+    """A line a scene and a pair: whether it is here, or what is missing and who offers it; and the unit a scene states.
+
+    Args:
+        data_dir: The data folder; None takes what SCENESHIFT_DATA says.
+        catalogue: The user's own scenes and pairs.
+    """
+    missing = {name: _what_is_missing(name, data_dir, catalogue) for name in (*SCENES, *catalogue.scenes)}
+    width = max(map(len, [*missing, *PAIRS, *EMBEDDED_PAIRS, *catalogue.pairs]))
+    lines = [*catalogue.announcement(), "scenes"]
+    about: dict[str, str] = {}
+    for name, entry in SCENES.items():
+        height, columns, bands = entry.shape
+        about[name] = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes{_stated(entry)}"
+    for name, own in catalogue.scenes.items():
+        classes = "classes as its file says" if own.class_names is None else f"{len(own.class_names)} classes"
+        about[name] = f"your own, {classes}{_stated(own)}"
+    about_width = max(map(len, about.values()))
+    lines += [f"  {name:<{width}}  {about[name]:<{about_width}}  {missing[name] or 'here'}" for name in about]
+    lines.append("pairs")
+    lines += [f"  {name:<{width}}  embedded" for name in EMBEDDED_PAIRS]
+    pairs: dict[str, FilePairEntry | OwnPair] = {**PAIRS, **catalogue.pairs}
+    for name, pair in pairs.items():
+        sides = (pair.source, pair.target)
+        lacking = [side for side in sides if missing[side]]
+        told = f"{' -> '.join(sides)}: " if name in catalogue.pairs else ""
+        lines.append(f"  {name:<{width}}  {told}{'lacks ' + ' and '.join(lacking) if lacking else 'here'}")
+    return [
+        *lines,
+        *_who_offers(name for name in SCENES if missing[name]),
+        "Name the folder the files lie in by --data-dir or SCENESHIFT_DATA." + catalogue.advice(),
+    ]
+
+
+def _who_offers(missing: Iterable[str]) -> list[str]:
+    scenes: dict[str, list[str]] = {}
+    for name in missing:
+        scenes.setdefault(SCENES[name].offered, []).append(name)
+    lines = ["where files that are missing are offered"] if scenes else []
+    for offered, names in scenes.items():
+        lines.append(f"  {offered}: {', '.join(names)}")
+        lines += [f"    {file}  SHA-256 {digest}" for name in names for file, digest in SCENES[name].sha256.items()]
+    return lines
+
+
+def _stated(entry: SceneEntry | OwnScene) -> str:
+    """The unit an entry states, to go behind what else is told of it."""
+    if entry.unit is None:
+        return ""
+    return f", {entry.unit}" + ("" if entry.scale == 1 else f" (numbers / {entry.scale:g})")
+
+
+def _about_units(pair: ScenePair) -> list[str]:
+    units, difference = describe_units(pair), undeclared_difference(pair)
+    return [
+        *([] if units is None else [f"Unit of the numbers: {units}."]),
+        *([] if difference is None else [f"Only {' and '.join(UNITLESS)} may be trained on it, because {difference}."]),
+    ]
+
+
+def _what_is_missing(name: str, data_dir: str | None, catalogue: OwnCatalogue) -> str:
+    try:
+        find_files(name, data_dir, catalogue=catalogue)
+    except MissingDataError:
+        if name in catalogue.scenes:
+            return "needs " + " and ".join(catalogue.scenes[name].files.values())
+        entry = SCENES[name]
+        return "needs " + ", or ".join(
+            " and ".join(form.needed(with_masks=entry.has_own_masks)) for form in entry.forms
+        )
+    return ""
+
+
+def check_file(path: Path) -> list[str]:
+    """What is in a file, a line a finding.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InvalidInputError: It can't be read.
+    """
+    if path.suffix.lower() == _STORED:
+        scene = open_scene(path, verify=True)
+        lines = [str(path), f"  stored scene {scene.name!r}, checksum right"]
+        lines += [*_about_cube("cube", scene.cube, scene.wavelengths_nm), *_about_labels("labels", scene.labels)]
+        return lines + ([] if scene.unit is None else [f"  unit: {scene.unit}"])
+    described = read_description(path)
+    wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
+    lines = [str(path), *([] if described.unit is None else [f"  unit: {described.unit}"])]
+    for variable, shape in array_shapes(path).items():
+        if len(shape) not in (2, 3):
+            lines.append(f"  {variable}: shape {shape}")
+            continue
+        values = read_array(path, variable, ndim=len(shape))
+        if values.ndim == 3:
+            lines += _about_cube(variable, values, wavelengths)
+        elif _looks_like_labels(values):
+            lines += _about_labels(variable, values.astype(np.int64))
+        else:
+            lines.append(f"  {variable}: shape {shape}, {values.dtype}, {_range(values)}")
+    return lines + _against_published(path)
+
+
+def _about_cube(variable: str, cube: NDArray[np.generic], wavelengths: NDArray[np.float64] | None) -> list[str]:
+    height, width, bands = cube.shape
+    lines = [f"  {variable}: {height} x {width} pixels, {bands} bands, {cube.dtype}, {_range(cube)}"]
+    if wavelengths is not None and len(wavelengths) == bands:
+        lines.append(f"    {wavelengths.min():.0f} to {wavelengths.max():.0f} nm")
+    flat = cube.reshape(-1, bands)
+    finite = np.isfinite(flat)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=0))
+        lines.append(f"    NaN or infinity in {len(bad)} bands: {_some(bad)}")
+    constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
+    if len(constant):
+        lines.append(f"    {len(constant)} bands are constant: {_some(constant)}")
+    if min(height, width) < bands and max(height, width) > 4 * bands:
+        lines.append("    the last axis is longer than one of the first two: are the axes in another order?")
+    return lines
+
+
+def _about_labels(variable: str, labels: NDArray[np.int64]) -> list[str]:
+    values, counts = np.unique(labels, return_counts=True)
+    told = ", ".join(f"{v}: {c}" for v, c in zip(values, counts, strict=True) if v != 0)
+    unlabelled = int(counts[values == 0].sum())
+    (height, width), labelled = labels.shape, int((labels > 0).sum())
+    return [
+        f"  {variable}: label map {height} x {width}, {labelled} labelled, {unlabelled} unlabelled pixels",
+        f"    pixels a class  {told or 'none'}",
+    ]
+
+
+def _against_published(path: Path) -> list[str]:
+    lines = []
+    digest = sha256_of(path) if any(path.name in entry.sha256 for entry in SCENES.values()) else ""
+    for name, entry in SCENES.items():
+        if path.name in entry.sha256:
+            same = "the file that was counted" if digest == entry.sha256[path.name] else "ANOTHER release"
+            lines.append(f"  as file of {name}: {same} (SHA-256 {entry.sha256[path.name]}){_stated(entry)}")
+        for form in entry.forms:
+            if form.labels is not None and form.labels.file == path.name and entry.counts is not None:
+                values = read_array(path, form.labels.name)
+                known = entry.label_values or tuple(range(1, len(entry.class_names) + 1))
+                counts = tuple(int((values == number).sum()) for number in known)
+                same = "the published release" if counts == entry.counts else "ANOTHER release"
+                lines.append(f"  as labels of {name}: {same} ({entry.figures}: {', '.join(map(str, entry.counts))})")
+            if form.cube.file == path.name and not form.bands_by_pixels:
+                shape = array_shapes(path).get(form.cube.name)
+                if shape is not None:
+                    same = "the published shape" if shape == entry.shape else "ANOTHER release"
+                    lines.append(f"  as cube of {name}: {same} ({entry.figures}: {entry.shape})")
+    return lines
+
+
+def import_scene(command: Import) -> str:
+    """Read a scene and write it to the store.
+
+    Raises:
+        InvalidInputError: The name doesn't end in .arrow, the file is there already, or the scene can't be read.
+        MissingDataError: A file isn't there.
+    """
+    out = expanded(command.out)
+    if out.suffix != _STORED:
+        raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
+    if os.path.exists(out):
+        raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
+    scene = read_scene(
+        command.file,
+        labels=command.labels,
+        name=command.name,
+        class_names=command.class_names,
+        cube_variable=command.cube_variable,
+        labels_variable=command.labels_variable,
+    )
+    write_scene(scene, out)
+    height, width = scene.shape
+    counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
+    return f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
+
+
+def show_scene(command: Show) -> tuple[Path, str | None]:
+    """Draw a scene; returns the picture and the scene's unit.
+
+    Raises:
+        InvalidInputError: The picture's name doesn't end in .png, it can't be written, or the scene can't be read.
+        MissingDataError: A file isn't there, or the picture's folder.
+    """
+    if command.out is not None:
+        writable(command.out, _PICTURE)  # before a large scene is read
+    scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
+    path = writable(command.out or f"{scene.name.replace('/', '-')}.png", _PICTURE)
+    try:
+        with replacing(path) as temporary:
+            draw_scene(temporary, scene)
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} can't be written ({first_line(error)}). Make room, or name another file by --out."
+        ) from error
+    return path, scene.unit
+
+
+def find_scene(name: str, data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
+    """A scene by name, or from a file.
+
+    Raises:
+        InvalidInputError: There is neither a scene nor a file of that name, or the file can't be read.
+        MissingDataError: Its files aren't there.
+    """
+    path = Path(name)
+    if name in SCENES or name in catalogue.scenes or is_stored_scene(name):
+        return load_scene(name, data_dir, catalogue=catalogue)
+    try:
+        return read_scene(path)
+    except MissingDataError as error:
+        raise InvalidInputError(
+            f"{name!r} is neither a scene known by name ({', '.join([*SCENES, *catalogue.scenes])}) nor a file "
+            f"({first_line(error)}).{catalogue.advice()}"
+        ) from error
+
+
+def _looks_like_labels(values: NDArray[np.generic]) -> bool:
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or (numbers != np.floor(numbers)).any():
+        return False
+    return len(np.unique(numbers)) <= _MOST_CLASSES
+
+
+def _range(values: NDArray[np.generic]) -> str:
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return "no finite value" if finite.size == 0 else f"{finite.min():g} to {finite.max():g}"
+
+
+def _some(indices: NDArray[np.intp]) -> str:
+    shown = ", ".join(map(str, indices[:10]))
+    return shown + (", …" if len(indices) > 10 else "")

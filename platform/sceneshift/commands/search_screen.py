@@ -1,0 +1,93 @@
+"""What a search shows while it runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sceneshift.commands.announcements import announce_pace, announce_search, announce_trials
+from sceneshift.engine.listener import Listener
+from sceneshift.execution.executor import Placement
+from sceneshift.search.pace import Pace
+from sceneshift.search.prepared import PreparedSearch
+from sceneshift.search.trial_store import TrialRecord
+
+
+class SearchScreen(Listener):
+    """Prints what a search is about to do, and a line per trial that has ended.
+
+    Args:
+        begun: Takes the search's name when there is something to resume.
+        command: The command line that resumes it.
+    """
+
+    def __init__(self, begun: list[str], command: Callable[[], str]) -> None:
+        self._begun = begun
+        self._command = command
+        self._search: PreparedSearch | None = None
+        self._finished = 0
+
+    def search_prepared(self, search: PreparedSearch) -> None:
+        """Announce it."""
+        print("\n".join(announce_search(search)), flush=True)
+
+    def epochs_decided(self, pace: Pace) -> None:
+        """Say how many, and why."""
+        print(announce_pace(pace), flush=True)
+
+    def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
+        """Warn."""
+        print(f"\n{change_note(what, changes)}", flush=True)
+
+    def search_begins(self, search: PreparedSearch, placement: Placement, finished: int) -> None:
+        """Say how trials run, and how to resume."""
+        self._begun.append(search.spec.name)
+        self._search, self._finished = search, finished
+        print(f"{announce_trials(search, placement)}\nto resume            {self._command()}\n", flush=True)
+
+    def finished(self, record: TrialRecord) -> None:
+        """A line for a trial that has ended."""
+        assert self._search is not None
+        self._finished += 1
+        profile = self._search.profile
+        line = progress_line(record, finished=self._finished, num_samples=profile.num_samples, epochs=profile.epochs)
+        print(line, flush=True)
+
+
+def change_note(what: str, changes: Sequence[str]) -> str:
+    """What is printed where code or data are not those something was last run with."""
+    return (
+        f"NOTE: {what} continues with other code or data than before; that is recorded. Results from before and after "
+        "need not be comparable:\n  " + "\n  ".join(changes)
+    )
+
+
+def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epochs: int) -> str:
+    """One line for a trial that has ended.
+
+    Args:
+        record: The trial.
+        finished: Trials that have ended, this one among them; they end in another order than they began in.
+        num_samples: Trials in all.
+        epochs: Of a trial that is not stopped early.
+    """
+    value = "   —  " if record.value is None else f"{record.value:.4f}"
+    seconds = "" if record.seconds is None else f"{record.seconds:5.0f} s"
+    name = "defaults" if record.is_reference else short_params(record.params)
+    line = (
+        f"trial {record.number:>3} ({finished}/{num_samples} done)  {record.state:<8}  "
+        f"epoch {record.last_epoch:>3}/{epochs}  val/aa {value}  {seconds}  {name}"
+    )
+    return f"{line}  [{record.reason}]" if record.state == "fail" else line
+
+
+def short_params(params: Mapping[str, Any]) -> str:
+    """Suggested values in one line: numbers to three digits, switches only when they are on."""
+    parts = []
+    for name, value in params.items():
+        if isinstance(value, bool):
+            if value and not name.endswith("_on"):
+                parts.append(name)
+        elif isinstance(value, float):
+            parts.append(f"{name}={value:.3g}")
+        else:
+            parts.append(f"{name}={value}")
+    return " ".join(parts)

@@ -1,0 +1,237 @@
+"""The command line of the training script. Imports nothing heavy, so that ``--help`` answers at once."""
+
+import ast
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from sceneshift.engine.training import RunOptions
+    from sceneshift.training.spec import TrainSpec
+
+#: Long work tells how far it is after so many seconds.
+SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArgs(SplitFlags, ComputeFlags):
+    """Train one network, on one scene or on the source of a scene pair, and map the whole scene or the target.
+
+    MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
+    """
+
+    method: str = ""
+    """What is trained: s2vnet, s2amsnet or cross_entropy."""
+
+    from_run: str | None = None
+    """Run again what an MLflow run has, a trial of a search or a training, with its seed, settings, pixels and data,
+    and tell whether it comes to the same. All else is taken from that run."""
+
+    scene: str | None = None
+    """A scene, by name or as the .arrow file it is stored in, divided by --split into pixels that train and pixels that
+    test; or give --pair."""
+
+    pair: str | None = None
+    """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
+
+    split: Literal["blocks", "fields", "random", "fixed", "all"] = "blocks"
+    """How labelled pixels are divided: blocks or fields (connected pixels of one class, kept whole) with a guard band;
+    random (the literature's practice, which leaks: patches lie on both sides); fixed by two masks. With --pair it
+    divides the source into training and validation; all trains on all."""
+
+    train_fraction: float | None = None
+    """Share of each class's pixels that train. Default: 0.1 with --scene, 0.8 with --pair."""
+
+    patch_size: int | None = None
+    """Side of the patches in pixels. Default: the method's."""
+
+    batch_size: int | None = None
+    """Patches a step. Default: the method's."""
+
+    lr: float | None = None
+    """Learning rate. Default: the method's."""
+
+    epochs: int | None = None
+    """Passes over the training pixels. Default: the method's, as published."""
+
+    set: tuple[str, ...] = ()
+    """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64."""
+
+    seed: int = 0
+    """Seed of split, initial weights and all draws."""
+
+    evaluate_every: int = 0
+    """Epochs between two looks at the validation pixels of a pair's source; 0: at the end. Nothing is chosen by them:
+    the network is that of the last epoch."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto: on a GPU where there is one."""
+
+    threads: int | None = None
+    """CPU threads, of each worker where there are several. Default: torch's choice, or the machine's shared among the
+    workers. Only one thread gives the same weights bit for bit."""
+
+    executor: Literal["auto", "local", "ray", "ray-train"] = "auto"
+    """Where to train: local, in this process; ray, in an actor; ray-train, inside Ray Train's TorchTrainer. auto:
+    ray-train with several workers, else local."""
+
+    storage_path: str = "results"
+    """Directory under which everything is kept."""
+
+    experiment_name: str = "training"
+    """MLflow experiment of the run, and folder under --storage-path."""
+
+    run_name: str | None = None
+    """Name of the run. Default: method, scene or pair, split and time."""
+
+    resume: bool = False
+    """Go on with the run of that --run-name after its last epoch; a finished one is scored and mapped again."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        if self.from_run is not None:
+            self._check_from_run()
+            return
+        if not self.method:
+            raise InvalidInputError("--method is missing: s2vnet, s2amsnet or cross_entropy.")
+        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
+        if (self.scene is None) == (self.pair is None):
+            raise InvalidInputError(
+                "give either --scene (train and test in one scene) or --pair (train on a source, test on its target)."
+            )
+        for name, least in (
+            ("patch_size", 1),
+            ("batch_size", 1),
+            ("epochs", 1),
+            ("threads", 1),
+            ("evaluate_every", 0),
+            ("workers_per_trial", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
+        check_train_fraction(self.train_fraction, self.split)
+        if self.scene is not None and self.split == "all":
+            raise InvalidInputError("--split all with --scene leaves no pixel to test; use it with --pair.")
+        if self.pair is not None and self.split == "fixed":
+            raise InvalidInputError("--split fixed divides one scene; use it with --scene.")
+        if self.pair is not None and (self.train_mask or self.test_mask):
+            raise InvalidInputError("--train-mask and --test-mask go with --scene and --split fixed.")
+        if self.evaluate_every and (self.scene is not None or self.split == "all"):
+            raise InvalidInputError(
+                f"--evaluate-every {self.evaluate_every}: no pixel validates with "
+                + ("--scene" if self.scene is not None else "--split all")
+                + "; leave it out."
+            )
+        if self.workers_per_trial > 1 and self.executor in ("local", "ray"):
+            raise InvalidInputError(
+                f"--executor {self.executor} trains in one process; leave it out for --workers-per-trial "
+                f"{self.workers_per_trial}."
+            )
+        self._check_place()
+        self.settings()
+
+    def _check_place(self) -> None:
+        if self.resume and self.run_name is None:
+            raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")
+        if "://" in self.storage_path:
+            raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
+        check_name("--experiment-name", self.experiment_name)
+        check_name("--run-name", self.run_name)
+
+    def _check_from_run(self) -> None:
+        mine = ("from_run", "device", "threads", "storage_path", "experiment_name", "run_name", "resume")
+        given = [f.name for f in fields(self) if f.name not in mine and getattr(self, f.name) != f.default]
+        if given:
+            raise InvalidInputError(
+                f"--from-run takes everything from the run; leave out --{given[0].replace('_', '-')}."
+            )
+        if self.threads is not None and self.threads < 1:
+            raise InvalidInputError(f"--threads {self.threads}: expected at least 1.")
+        self._check_place()
+
+    def settings(self) -> dict[str, Any]:
+        """The method's settings that were given, by name.
+
+        Raises:
+            InvalidInputError: An entry of --set is no name=value, or names what has a flag of its own, or repeats.
+        """
+        own = {name: getattr(self, name) for name in ("patch_size", "batch_size", "lr")}
+        given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        for entry in self.set:
+            name, equals, text = entry.partition("=")
+            if not equals or not name or not text:
+                raise InvalidInputError(f"--set {entry!r}: expected name=value, such as lambda_sad=0.5.")
+            if name in own:
+                raise InvalidInputError(f"--set {entry}: {name} has a flag of its own, --{name.replace('_', '-')}.")
+            if name in given:
+                raise InvalidInputError(f"--set {entry}: {name} is given twice.")
+            try:
+                given[name] = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+            except (ValueError, SyntaxError):
+                given[name] = text  # a word, such as a normalization's name
+        return given
+
+    def spec(self) -> "TrainSpec":
+        """What these flags ask to train.
+
+        Raises:
+            InvalidInputError: There is no such method, or it has no such setting.
+        """
+        from sceneshift.methods.registry import find_method
+        from sceneshift.training.data import DataSpec
+        from sceneshift.training.spec import TrainSpec
+
+        method = find_method(self.method)
+        config = method.config_type.from_mapping(self.settings())
+        data = DataSpec(
+            pairs=() if self.pair is None else (self.pair,),
+            scene=self.scene,
+            split=self.split,
+            # Within one scene the test side is all that is held back.
+            validates=self.scene is None,
+            train_fraction=self.train_fraction,
+            train_mask=self.train_mask,
+            test_mask=self.test_mask,
+            data_dir=self.data_dir,
+            catalogue=self.catalogue,
+            patch_size=config.patch_size,
+            seed=self.seed,
+        )
+        return TrainSpec(
+            method=self.method,
+            config=config,
+            epochs=self.epochs or method.published_epochs,
+            seed=self.seed,
+            precision=self.precision,
+            compile=self.compile,
+            evaluate_every=self.evaluate_every,
+            data=data,
+        )
+
+    def options(self) -> "RunOptions":
+        """Where these flags ask to train."""
+        from sceneshift.engine.training import RunOptions
+
+        return RunOptions(
+            name=self.run_name,
+            experiment=self.experiment_name,
+            storage_path=self.storage_path,
+            executor=self.executor,
+            device=self.device,
+            threads=self.threads,
+            workers=self.workers_per_trial,
+            resume=self.resume,
+        )
+
+
+def read_train_command_line(description: str) -> TrainArgs:
+    """Read the training script's command line; tyro prints help or the error and exits where that is due."""
+    return read_arguments(TrainArgs, description)

@@ -1,0 +1,80 @@
+"""What a training shows while it runs, and when it is closed."""
+
+from collections.abc import Sequence
+
+from sceneshift.commands.announcements import announce_training
+from sceneshift.commands.console import ProgressLine
+from sceneshift.commands.search_screen import change_note
+from sceneshift.engine.listener import Listener
+from sceneshift.engine.training import PreparedTraining, TrainResult
+from sceneshift.report.separation import separation_lines
+from sceneshift.report.units import unit_lines
+from sceneshift.report.verdict import FLOORS_TOLD
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.training.loop import EpochReport
+
+
+class TrainingScreen(Listener):
+    """Prints what a training is about to do, and a line now and then.
+
+    Args:
+        begun: Takes the run's name when there is something to resume.
+    """
+
+    def __init__(self, begun: list[str]) -> None:
+        self._begun = begun
+        self._training: PreparedTraining | None = None
+        self._progress: ProgressLine | None = None
+
+    @property
+    def training(self) -> PreparedTraining:
+        """What was announced."""
+        assert self._training is not None
+        return self._training
+
+    def training_prepared(self, training: PreparedTraining) -> None:
+        """Announce it."""
+        self._training = training
+        self._progress = ProgressLine(training.spec.epochs)
+        print("\n".join(announce_training(training)), flush=True)
+
+    def training_begins(self, training: PreparedTraining) -> None:
+        """From now on it can be resumed."""
+        self._begun.append(training.name)
+        print(flush=True)
+
+    def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
+        """Warn."""
+        print(f"{change_note(what, changes)}\n", flush=True)
+
+    def epoch(self, report: EpochReport) -> None:
+        """A line, if it is time."""
+        assert self._progress is not None
+        self._progress.show(report.epoch, report.metrics)
+
+
+def render_closed_training(result: TrainResult, training: PreparedTraining, backend: TrackingBackend) -> str:
+    """Everything a user wants to know when a training has ended."""
+    closed = result.closed
+    assert closed is not None
+    (pair,) = training.data.pairs
+    where = "test pixels" if pair.test_split is not None else f"target of {pair.name}"
+    parts = [
+        f"\n{closed.compared}",
+        FLOORS_TOLD,
+        f"\nRun {result.name}, {where}, last of {training.spec.epochs} epochs:\n\n{closed.per_class}",
+        *unit_lines(closed.summary["units"]),
+        *separation_lines(training.separation()),
+    ]
+    if closed.unmixing is not None:
+        parts.append(
+            "Compared with the reference abundances (the classes derive from them, so class means are a near-oracle "
+            f"baseline):\n\n{closed.unmixing}"
+        )
+    parts += [
+        f"Registered {closed.model.uri} (version {closed.model.version})",
+        f"\nPictures, tables   {closed.folder}",
+        f"Open the MLflow UI {backend.ui_command()}",
+        f"This run           {backend.study_link(result.experiment_id, result.run_id)}",
+    ]
+    return "\n".join(parts)

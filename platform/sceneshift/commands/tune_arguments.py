@@ -1,0 +1,202 @@
+"""The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers at once."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from sceneshift.search.profile import Profile
+    from sceneshift.search.space import SearchSpace
+    from sceneshift.search.spec import SearchSpec
+
+#: The profile of ``--smoke-test``.
+SMOKE_TEST = "smoke-test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneArgs(SplitFlags, ComputeFlags):
+    """Search a method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
+
+    RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a Ray of its own and a SQLite file are used.
+    """
+
+    pairs: tuple[str, ...] | None = None
+    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target. Default: the search
+    space's pairs, or its scene."""
+
+    scene: str | None = None
+    """Search within one scene instead: --split divides it into a side to train and validate on and a side to test."""
+
+    split: Literal["blocks", "fields", "random", "fixed"] = "blocks"
+    """How labelled pixels are divided: blocks or fields (connected pixels of one class, kept whole) with a guard band,
+    random (leaks: patches lie on both sides), or fixed by two masks, within one scene alone."""
+
+    train_fraction: float | None = None
+    """Share of each class's pixels on the training side. Default: 0.5 of a scene, 0.8 of a pair's source."""
+
+    profile: str | None = None
+    """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""
+
+    num_samples: int | None = None
+    """Trials in all. Default: the profile's."""
+
+    max_concurrent_trials: int | None = None
+    """Trials at once. Default: as many as fit, at most 4 without GPUs."""
+
+    epochs: int | None = None
+    """Epochs of a trial that is not stopped early. Default: the profile's."""
+
+    cpus_per_trial: float | None = None
+    """CPUs of a trial, or of each of its workers, also its threads. Default: the machine's, shared among those at
+    once."""
+
+    gpus_per_trial: float | None = None
+    """GPUs of a trial, or of each of its workers; 0.5 puts two on one. Default: 0 for laptop, 1 for paper where there
+    is a GPU."""
+
+    executor: Literal["auto", "ray", "ray-train", "local"] = "auto"
+    """Where trials run: ray, each in an actor of its own; ray-train, inside Ray Train's TorchTrainer; local, in this
+    process, one after another, for debugging. auto: ray-train with a GPU or several workers, else ray."""
+
+    refit: Literal["auto", "as-trial", "all", "no"] = "auto"
+    """When a configuration is chosen, train it once more on pixels drawn over every labelled field of the source, and
+    register that model; tables keep the network that was chosen as well. as-trial: at most as many pixels per class as
+    a trial has; all: every labelled pixel; no: register the network that was chosen. auto: all with the profile paper,
+    else as-trial."""
+
+    time_budget_s: float | None = None
+    """Seconds after which the search stops and closes. Default: the profile's."""
+
+    stall_timeout_s: float = 1800.0
+    """Seconds without an epoch from any trial after which the search tells what it waits for and ends; 0: never."""
+
+    seed: int = 0
+    """Seed of splits, suggestions and trials."""
+
+    storage_path: str = "results"
+    """Where studies are kept: a directory, or a URI such as s3://bucket/path for the checkpoints."""
+
+    shared_data: bool = False
+    """All nodes of the cluster see the files of stored scenes (.arrow) under the same path: workers open them there.
+    Without it a cluster of several nodes gets them through Ray's object store, a copy a node."""
+
+    experiment_name: str | None = None
+    """Name of the study and its MLflow experiment. Default: method and time."""
+
+    smoke_test: bool = False
+    """A search just long enough to see every part work: the profile smoke-test."""
+
+    resume: bool = False
+    """Go on with the study of that --experiment-name."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
+        for name in ("num_samples", "max_concurrent_trials", "epochs", "workers_per_trial"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least 1.")
+        if self.cpus_per_trial is not None and self.cpus_per_trial <= 0:
+            raise InvalidInputError(f"--cpus-per-trial {self.cpus_per_trial}: expected more than 0.")
+        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
+            raise InvalidInputError(f"--gpus-per-trial {self.gpus_per_trial}: expected 0 or more.")
+        if self.workers_per_trial > 1 and self.executor in ("ray", "local"):
+            raise InvalidInputError(
+                f"--executor {self.executor} trains in one process; leave it out for --workers-per-trial "
+                f"{self.workers_per_trial}."
+            )
+        if self.time_budget_s is not None and self.time_budget_s <= 0:
+            raise InvalidInputError(f"--time-budget-s {self.time_budget_s}: expected more than 0.")
+        if not self.stall_timeout_s >= 0:
+            raise InvalidInputError(f"--stall-timeout-s {self.stall_timeout_s}: expected 0 or more.")
+        if self.resume and self.experiment_name is None:
+            raise InvalidInputError("--resume needs --experiment-name: the name of the study to go on with.")
+        if self.smoke_test and self.profile not in (None, "smoke-test"):
+            raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
+        if self.pairs is not None and (not self.pairs or len(set(self.pairs)) != len(self.pairs)):
+            raise InvalidInputError(f"--pairs {' '.join(self.pairs)}: expected at least one pair, each once.")
+        if self.pairs is not None and self.scene is not None:
+            raise InvalidInputError("give --pairs or --scene, not both: their studies don't share a selection.")
+        check_train_fraction(self.train_fraction, self.split)
+        if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
+            raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
+        check_name("--experiment-name", self.experiment_name)
+
+    def spec(self, method: str, space_path: Path) -> "SearchSpec":
+        """What these flags ask for.
+
+        Raises:
+            InvalidInputError: The space has no such profile, or flags are given that don't go with what it searches on.
+            MissingDataError: There is no such space.
+        """
+        from sceneshift.search.prepared import default_data
+        from sceneshift.search.space import load_space
+        from sceneshift.search.spec import SearchSpec
+
+        space = load_space(space_path)
+        scene, pairs = (self.scene, self.pairs) if self.scene or self.pairs else (space.scene, space.pairs)
+        if scene is None and (self.split == "fixed" or self.train_mask or self.test_mask):
+            raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; name it by --scene.")
+        data = default_data(
+            space,
+            pairs=pairs or (),
+            scene=scene,
+            split=self.split,
+            train_fraction=self.train_fraction,
+            train_mask=self.train_mask,
+            test_mask=self.test_mask,
+            data_dir=self.data_dir,
+            catalogue=self.catalogue,
+        )
+        return SearchSpec(
+            method=method,
+            space=space,
+            profile=self._profile(space),
+            data=data,
+            name=self.experiment_name or f"{method}-{datetime.now():%Y%m%d-%H%M%S}",
+            seed=self.seed,
+            precision=self.precision,
+            compile=self.compile,
+            refit=self.refit,
+            storage_path=self.storage_path,
+            executor=self.executor,
+            max_concurrent_trials=self.max_concurrent_trials,
+            workers_per_trial=self.workers_per_trial,
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=self.gpus_per_trial,
+            stall_timeout_s=self.stall_timeout_s,
+            shared_data=self.shared_data,
+        )
+
+    def _profile(self, space: "SearchSpace") -> "Profile":
+        """The profile the flags name, or the one that suits the machine, with the flags' changes."""
+        import torch
+
+        if self.smoke_test:
+            name = SMOKE_TEST
+        elif self.profile is not None:
+            name = self.profile
+        else:
+            name = "paper" if torch.cuda.is_available() or self.gpus_per_trial else "laptop"
+        profile = space.profile(name)
+        if self.num_samples is not None:
+            profile = replace(profile, num_samples=self.num_samples)
+        if self.time_budget_s is not None:
+            profile = replace(profile, time_budget_s=self.time_budget_s)
+        if self.epochs is not None:
+            profile = replace(profile, epochs=self.epochs, least_epochs=None)
+        return profile
+
+
+def read_command_line(description: str) -> TuneArgs:
+    """Read a search script's command line; tyro prints help or the error and exits where that is due."""
+    return read_arguments(TuneArgs, description)

@@ -1,0 +1,1 @@
+"""Searches and trainings from a specification to a closed result, as functions that can be called."""

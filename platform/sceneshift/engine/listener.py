@@ -1,0 +1,45 @@
+"""Who hears of a search or a training while it runs: a screen, a notebook, a test."""
+
+from typing import TYPE_CHECKING
+
+from sceneshift.search.trial_store import TrialRecord
+from sceneshift.training.loop import EpochReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sceneshift.engine.training import PreparedTraining
+    from sceneshift.execution.executor import Placement
+    from sceneshift.search.pace import Pace
+    from sceneshift.search.prepared import PreparedSearch
+
+
+class Listener:
+    """Hears nothing; override what is of interest. Calls come in this order, those of a search or of a training."""
+
+    def search_prepared(self, search: "PreparedSearch") -> None:
+        """A search has been checked; nothing is written yet."""
+
+    def epochs_decided(self, pace: "Pace") -> None:
+        """Timed steps have decided the number of epochs."""
+
+    def search_begins(self, search: "PreparedSearch", placement: "Placement", finished: int) -> None:
+        """Trials begin, or continue; from now on the search can be resumed."""
+
+    def changed(self, record: TrialRecord) -> None:
+        """A trial has begun, recorded an epoch, or ended."""
+
+    def finished(self, record: TrialRecord) -> None:
+        """A trial has ended."""
+
+    def training_prepared(self, training: "PreparedTraining") -> None:
+        """A training has been checked; nothing is written yet."""
+
+    def training_begins(self, training: "PreparedTraining") -> None:
+        """A training begins, or continues; from now on it can be resumed."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """A training has trained an epoch."""
+
+    def code_or_data_changed(self, what: str, changes: "Sequence[str]") -> None:
+        """What is resumed was last run with other code or data."""

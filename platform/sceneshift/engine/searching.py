@@ -1,0 +1,399 @@
+"""A search from its specification to its closed result."""
+
+import contextlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sceneshift.closing.search import ClosedSearch, close_search
+from sceneshift.engine.listener import Listener
+from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
+from sceneshift.execution.executor import Executor, Placement, StopReason, StopRequest
+from sceneshift.execution.local import LocalExecutor
+from sceneshift.report.separation import separation_rows, separation_tags
+from sceneshift.search.prepared import PreparedSearch, local_root, prepare
+from sceneshift.search.run import create_store, reopen_store, run_trials
+from sceneshift.search.spec import SearchSpec
+from sceneshift.search.trial_store import TrialRecord, TrialStore
+from sceneshift.search.unit_narrowing import unit_tags
+from sceneshift.selection.strategy import Choice
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.datasets import observed_input, training_input
+from sceneshift.tracking.models import LoggedModel
+from sceneshift.tracking.provenance import CHANGES_TAG, SPEC_TAG, code_origin, code_tags
+from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.tracking import MlflowClient
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What a search came to.
+
+    Args:
+        name: Its name.
+        directory: Its local directory.
+        records: Its trials.
+        num_samples: How many were asked for.
+        choice: Who was chosen; None where the search was interrupted.
+        summary: What closing wrote: scores, verdicts, configurations; None where it was interrupted.
+        models: The registered models, one per pair; empty where it was interrupted or had been closed before.
+        tracking_uri: Where MLflow keeps its runs.
+        experiment_id: Its experiment there; empty where the search had been closed before.
+        run_id: Its run there.
+    """
+
+    name: str
+    directory: Path
+    records: Sequence[TrialRecord]
+    num_samples: int
+    choice: Choice | None
+    summary: Mapping[str, Any] | None
+    models: Sequence[LoggedModel] = ()
+    tracking_uri: str
+    experiment_id: str = ""
+    run_id: str = ""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there are enough trials, and winner and defaults were scored on the targets."""
+        return self.summary is not None
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """One row per trial: number, state, last epoch, score, seconds, and what was suggested (``params.…``)."""
+        import pandas as pd
+
+        rows = [
+            {
+                "number": record.number,
+                "state": record.state,
+                "ended": None if record.ended is None else record.ended.value,
+                "epochs": record.last_epoch,
+                "score": record.value,
+                "seconds": record.seconds,
+                **{f"params.{name}": value for name, value in record.params.items()},
+            }
+            for record in self.records
+        ]
+        return pd.DataFrame(rows).set_index("number")
+
+    @property
+    def scores(self) -> "pd.DataFrame":
+        """One row per pair and role: networks, floors and the majority class on validation and target, 0 to 1.
+
+        Raises:
+            StudyError: The search was interrupted.
+        """
+        import pandas as pd
+
+        if self.summary is None:
+            raise StudyError(f"study {self.name!r} is not closed; resume it to have scores.")
+        return pd.json_normalize([dict(row) for row in self.summary["scores"]]).set_index(["pair", "role"])
+
+
+def search(
+    spec: SearchSpec,
+    *,
+    resume: bool = False,
+    listener: Listener | None = None,
+    stop: StopRequest | None = None,
+    command: str = "",
+    on_hang: Callable[[str], None] | None = None,
+) -> SearchResult:
+    """Search, choose, refit, score on the targets, register.
+
+    ``RAY_ADDRESS`` and ``MLFLOW_TRACKING_URI`` are honoured; without them a Ray is started on this machine, and a
+    SQLite file below ``spec.storage_path`` is used.
+
+    Args:
+        spec: What to do.
+        resume: Continue the search of that name.
+        listener: Who hears of it.
+        stop: Ends it when asked to, to be resumed.
+        command: What began it, for the report.
+        on_hang: Told why when trials make no progress and the search can't end by itself; expected to end the process.
+
+    Returns:
+        Its trials, the choice, scores and registered models; what was interrupted has no scores.
+
+    Raises:
+        SceneshiftError: The specification, the data or the machine don't allow the search, or it broke down. Where
+            ``resumable`` of the error is true there is something to resume.
+    """
+    from sceneshift.execution.cluster import ray_cluster
+
+    started = time.monotonic()
+    listener, stop = listener or Listener(), stop or StopRequest()
+    backend = TrackingBackend.resolve(local_root(spec.storage_path))
+    prepared = prepare(spec)
+    prepared.refuse_wrong_name(resume=resume)
+    if resume:
+        prepared = prepared.with_recorded_epochs()
+    listener.search_prepared(prepared)
+    origin = {**code_origin(), **prepared.data.origin()}
+    store = reopen_store(prepared, origin=origin) if resume else None
+    if store is not None:
+        for change in store.changes:
+            what = f"study {spec.name!r}, after {change['after_trials']} trials,"
+            listener.code_or_data_changed(what, change["differences"])
+        if (closed := _if_closed(prepared, store, backend)) is not None:
+            return closed
+    client = backend.connect()
+    if store is None:
+        refuse_known_experiment(client, spec.name)
+    else:
+        _refuse_another_mlflow(prepared, store, client, backend.uri)
+    is_local = spec.executor == "local"
+    with contextlib.nullcontext() if is_local else ray_cluster() as cluster:
+        placement = prepared.placement(cluster)
+        if prepared.chooses_epochs:
+            prepared, pace = prepared.paced(placement)
+            listener.epochs_decided(pace)
+        if cluster is not None and cluster.num_nodes > 1 and "://" not in prepared.checkpoint_location:
+            _note_shared_directory(cluster.num_nodes, prepared.checkpoint_location)
+        executor: Executor
+        if is_local:
+            executor = LocalExecutor(placement)
+        else:
+            from sceneshift.execution.ray_tune import RayExecutor
+
+            executor = RayExecutor(
+                placement,
+                prepared.directory,
+                in_ray_train=prepared.in_ray_train(placement),
+                on_hang=on_hang,
+            )
+        store = store or create_store(prepared, origin=origin)
+        with _told_what_can_be_resumed(prepared, store):
+            return _run_and_close(
+                prepared,
+                store,
+                executor,
+                backend,
+                placement=placement,
+                listener=listener,
+                stop=stop,
+                command=command,
+                started=started,
+            )
+
+
+def _note_shared_directory(num_nodes: int, location: str) -> None:
+    _LOG.warning(
+        "NOTE: the cluster has %d nodes and checkpoints go to %s, which all of them must share. If they don't, give "
+        "--storage-path a URI such as s3://bucket/path.\n",
+        num_nodes,
+        location,
+    )
+
+
+@contextlib.contextmanager
+def _told_what_can_be_resumed(prepared: PreparedSearch, store: TrialStore) -> Iterator[None]:
+    """Mark errors that leave something to resume; a search without a trial frees its name."""
+    try:
+        yield
+    except Exception as error:
+        # Before the name is free again, while the store is there.
+        resumable = store.is_worth_keeping
+        if not resumable:
+            shutil.rmtree(prepared.directory, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, SceneshiftError):
+            error = StorageError(f"{prepared.directory} can't be written ({first_line(error)}).")
+        if isinstance(error, SceneshiftError):
+            error.resumable = resumable
+        raise error
+
+
+def _run_and_close(
+    prepared: PreparedSearch,
+    store: TrialStore,
+    executor: Executor,
+    backend: TrackingBackend,
+    *,
+    placement: Placement,
+    listener: Listener,
+    stop: StopRequest,
+    command: str,
+    started: float,
+) -> SearchResult:
+    tags = search_tags(prepared)
+    store.note_tracking(backend.uri)
+    run = SearchRun(
+        backend,
+        study_name=prepared.spec.name,
+        metric=prepared.strategy.metric,
+        tags=tags,
+        trial_tags=lambda record: {SPEC_TAG: json.dumps(prepared.trial_spec(record).as_dict())},
+        training=[training_input(s, digest=tags[f"source.hash.{s.pair_name}"]) for s in prepared.data.sources],
+        observed=[observed_input(pair, digest=tags[f"target.hash.{pair.name}"]) for pair in prepared.data.pairs],
+        params=_params(prepared, placement),
+    )
+    if store.changes:
+        # The store has them in any case; this is for readers of MLflow.
+        with contextlib.suppress(Exception):
+            run.client.set_tag(run.run_id, CHANGES_TAG, _changes(store))
+    listener.search_begins(prepared, placement, sum(record.is_finished for record in store.records()))
+
+    def result(closed: ClosedSearch | None) -> SearchResult:
+        records = store.records()
+        return SearchResult(
+            name=prepared.spec.name,
+            directory=prepared.directory,
+            records=records,
+            num_samples=prepared.profile.num_samples,
+            choice=None if closed is None else prepared.strategy.choose(records),
+            summary=None if closed is None else closed.summary,
+            models=() if closed is None else closed.models,
+            tracking_uri=backend.uri,
+            experiment_id=run.experiment_id,
+            run_id=run.run_id,
+        )
+
+    try:
+        outcome = run_trials(prepared, store, executor, listeners=(run, listener), stop=stop)
+        run.catch_up(store.records())
+        if outcome.interrupted:
+            run.close("KILLED")
+            if outcome.stopped_by is StopReason.STALLED:
+                raise StudyError(
+                    f"the search made no progress: {outcome.message}. If an epoch takes that long, give a longer "
+                    "--stall-timeout-s."
+                )
+            if outcome.stopped_by is StopReason.STORAGE:
+                raise StorageError(outcome.message)
+            return result(None)
+        if prepared.strategy.choose(store.records()) is None:
+            raise StudyError(_no_winner(prepared, store.records(), out_of_time=outcome.out_of_time))
+        closed = close_search(
+            prepared,
+            store,
+            run,
+            executor,
+            placement=placement,
+            stop=stop,
+            tags=tags,
+            command=command,
+            out_of_time=outcome.out_of_time,
+            started=started,
+        )
+    except Exception:
+        # Nothing is left RUNNING in MLflow; the store has what there is, and the search can be resumed.
+        if store.is_worth_keeping:
+            run.close("FAILED")
+        else:
+            run.forget()
+        raise
+    except BaseException:
+        run.close("FAILED")
+        raise
+    return result(closed)
+
+
+def search_tags(prepared: PreparedSearch) -> dict[str, str]:
+    """Where every run of a search comes from."""
+    data, spec = prepared.data, prepared.spec
+    rows = [
+        row
+        for pair, source in zip(data.pairs, data.sources, strict=True)
+        for row in separation_rows(pair, source.split)
+    ]
+    return {
+        **code_tags(),
+        SPEC_TAG: json.dumps(spec.as_dict()),
+        "method": spec.method,
+        "profile": prepared.profile.name,
+        "seed": str(spec.seed),
+        "precision": spec.precision,
+        "pairs": " ".join(pair.name for pair in data.pairs),
+        "split": data.spec.split,
+        "strategy": spec.strategy,
+        "search_space.hash": spec.space.source_hash,
+        **data.hashes(),
+        **unit_tags(data.pairs, prepared.profile),
+        **separation_tags(rows),
+    }
+
+
+def _params(prepared: PreparedSearch, placement: Placement) -> dict[str, Any]:
+    spec, profile = prepared.spec, prepared.profile
+    return {
+        "method": spec.method,
+        "pairs": " ".join(pair.name for pair in prepared.data.pairs),
+        "profile": profile.name,
+        "epochs": profile.epochs,
+        "num_samples": profile.num_samples,
+        "pixels_per_class": profile.pixels_per_class,
+        "seed": spec.seed,
+        "executor": "local" if spec.executor == "local" else "ray-train" if prepared.in_ray_train(placement) else "ray",
+        "max_concurrent_trials": placement.at_once,
+        "workers_per_trial": placement.workers,
+        "cpus_per_trial": placement.cpus,
+        "gpus_per_trial": placement.gpus,
+        "precision": spec.precision,
+        "compile": spec.compile,
+    }
+
+
+def _no_winner(prepared: PreparedSearch, records: Sequence[TrialRecord], *, out_of_time: bool) -> str:
+    """Why there is no winner, and what to do."""
+    told = f"no trial ran all its {prepared.profile.epochs} epochs"
+    if out_of_time:
+        return (
+            f"{told} within the time budget of {prepared.profile.time_budget_s:g} s. Trials that were running continue "
+            "when the study is resumed with more time (--time-budget-s)."
+        )
+    failed = sum(record.state == "fail" for record in records)
+    return (
+        f"{told}: {failed} of {len(records)} failed, for the reasons above. When they are mended, resume with more "
+        f"trials: --num-samples {len(records) + prepared.profile.num_samples}."
+    )
+
+
+def _changes(store: TrialStore) -> str:
+    """All changes of code and data between two runs of a search, in one line."""
+    return "; ".join(
+        f"after {change['after_trials']} trials {told}" for change in store.changes for told in change["differences"]
+    )
+
+
+def _refuse_another_mlflow(prepared: PreparedSearch, store: TrialStore, client: "MlflowClient", uri: str) -> None:
+    """Refuse to split a search's runs between two MLflows.
+
+    Raises:
+        StudyError: The search's runs are elsewhere, and this MLflow knows none of them.
+    """
+    name = prepared.spec.name
+    if store.tracking in (None, uri) or client.get_experiment_by_name(name) is not None:
+        return
+    raise StudyError(
+        f"the runs of study {name!r} are kept in MLflow at {store.tracking}; the one at {uri} knows none of them. Set "
+        "MLFLOW_TRACKING_URI to where they are, or bring them there first."
+    )
+
+
+def _if_closed(prepared: PreparedSearch, store: TrialStore, backend: TrackingBackend) -> SearchResult | None:
+    """What a closed search came to, without looking at the target again; None where there is work to do."""
+    records = store.records()
+    finished = sum(record.is_finished for record in records)
+    if not store.is_closed or finished < prepared.profile.num_samples:
+        return None
+    summary = json.loads((prepared.directory / "report" / "summary.json").read_text())
+    return SearchResult(
+        name=prepared.spec.name,
+        directory=prepared.directory,
+        records=records,
+        num_samples=prepared.profile.num_samples,
+        choice=prepared.strategy.choose(records),
+        summary=summary,
+        tracking_uri=backend.uri,
+    )

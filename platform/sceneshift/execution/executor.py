@@ -1,0 +1,248 @@
+"""What every executor is: it takes jobs from a queue, trains them, and reports every epoch back.
+
+The queue decides; an executor only runs. A contract suite (``tests/execution/test_contract.py``) holds all of them to
+the same behaviour.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from sceneshift.splits.source import SourceDomain
+from sceneshift.training.loop import EpochReport
+from sceneshift.training.spec import TrainSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What trainings take of a machine or cluster.
+
+    Args:
+        at_once: Trainings side by side.
+        workers: Workers that train one network together.
+        cpus: CPUs per worker, also its torch threads; 0 leaves torch's own number.
+        gpus: GPUs per worker; a fraction shares one.
+        scenes_by_path: Workers open stored scenes where they lie, which all nodes must see; otherwise they get them
+            through Ray's object store.
+    """
+
+    at_once: int = 1
+    workers: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+    scenes_by_path: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training to run.
+
+    Args:
+        number: What the queue knows it by.
+        spec: What is trained.
+        checkpoint_location: Where its checkpoints lie; a job that has some continues from the last.
+        pairs: The sources it trains on, by the name of their pair; all of the queue's by default.
+    """
+
+    number: int
+    spec: TrainSpec
+    checkpoint_location: str
+    pairs: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for another process."""
+        return {**asdict(self), "spec": self.spec.as_dict(), "pairs": list(self.pairs)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Job":
+        """Take back what :meth:`as_dict` gave."""
+        return cls(**{**values, "spec": TrainSpec.from_dict(values["spec"]), "pairs": tuple(values["pairs"])})
+
+    def of(self, sources: Sequence[SourceDomain]) -> list[SourceDomain]:
+        """The sources it trains on."""
+        return [source for source in sources if not self.pairs or source.pair_name in self.pairs]
+
+
+class Verdict(StrEnum):
+    """What happens to a job after an epoch."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
+class FailureKind(StrEnum):
+    """Why a job broke."""
+
+    #: A checkpoint could not be written: no fault of the job, and every other one would fail alike.
+    STORAGE = "storage"
+    MEMORY = "out of memory"
+    #: Its process died, more often than it is started again.
+    PROCESS = "process died"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A job that broke.
+
+    Args:
+        kind: Why.
+        message: The same in a line.
+    """
+
+    kind: FailureKind
+    message: str
+
+
+class JobQueue(Protocol):
+    """Where an executor's jobs come from, and who decides about them."""
+
+    def next(self) -> Job | None:
+        """The next job; None where there is none left."""
+
+    def started(self, number: int) -> None:
+        """A job begins, or continues."""
+
+    def epoch(self, number: int, report: EpochReport) -> Verdict:
+        """A job has trained an epoch, or reports its last one again after it was cut."""
+
+    def diverged(self, number: int, message: str) -> None:
+        """A job's loss is no longer finite; it has ended."""
+
+    def failed(self, number: int, failure: Failure) -> None:
+        """A job broke; it has ended."""
+
+    def retry(self, number: int) -> bool:
+        """Have a job returned by :meth:`next` again that never began; False where that was done often enough."""
+
+
+class StopReason(StrEnum):
+    """Why an executor ends before its queue does."""
+
+    INTERRUPTED = "interrupted"
+    STALLED = "stalled"
+    STORAGE = "storage"
+
+
+@dataclass
+class StopRequest:
+    """Ends a run when it is asked to. Of several requests the first counts.
+
+    Args:
+        reason: Why; None while nobody has asked.
+        message: The same in words, where it wasn't the user.
+        is_heard: Whether an executor is running that looks at it; otherwise an interrupt is Python's own.
+    """
+
+    reason: StopReason | None = None
+    message: str = ""
+    is_heard: bool = False
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Within this an executor looks at it."""
+        self.is_heard = True
+        try:
+            yield
+        finally:
+            self.is_heard = False
+
+    def request(self, reason: StopReason, message: str = "") -> None:
+        """End the run."""
+        if self.reason is None:
+            self.reason, self.message = reason, message
+
+
+class Executor(Protocol):
+    """Runs jobs."""
+
+    name: ClassVar[str]
+
+    def run(
+        self,
+        queue: JobQueue,
+        sources: Sequence[SourceDomain],
+        *,
+        stop: StopRequest,
+        time_budget_s: float | None = None,
+        stall_timeout_s: float = 0.0,
+    ) -> None:
+        """Run a queue's jobs until there are none left, time is up, or it is asked to stop.
+
+        Jobs that were running then are left as they are: they continue when the queue is run again.
+
+        Args:
+            queue: The jobs.
+            sources: One per pair.
+            stop: Looked at after every epoch at the latest.
+            time_budget_s: Seconds after which it ends; None for no limit.
+            stall_timeout_s: Seconds without an epoch after which it ends by ``stop``; 0 for no limit.
+
+        Raises:
+            StorageError: What it keeps itself can't be written.
+            StudyError: What it runs on broke down.
+        """
+
+
+@dataclass
+class FixedJobs:
+    """A queue of given jobs, none of which is stopped early: refits and single trainings.
+
+    Args:
+        jobs: What to run.
+        on_epoch: Called with a job's number after each of its epochs.
+        stop: Asked to end where a checkpoint can't be written.
+        last_epoch: Ends every job after that epoch, where it is earlier than the job's own last.
+    """
+
+    jobs: Sequence[Job]
+    stop: StopRequest
+    on_epoch: Callable[[int, EpochReport], None] | None = None
+    last_epoch: int | None = None
+    divergences: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._waiting = list(self.jobs)
+        self._retried: dict[int, int] = {}
+
+    def next(self) -> Job | None:
+        """The next of the jobs."""
+        return self._waiting.pop(0) if self._waiting else None
+
+    def started(self, number: int) -> None:
+        """Nothing to do."""
+
+    def epoch(self, number: int, report: EpochReport) -> Verdict:
+        """Pass it on; after its last epoch a job has ended."""
+        if self.on_epoch is not None:
+            self.on_epoch(number, report)
+        last = self._job(number).spec.epochs if self.last_epoch is None else self.last_epoch
+        return Verdict.STOP if report.epoch >= last else Verdict.CONTINUE
+
+    def diverged(self, number: int, message: str) -> None:
+        """Keep why."""
+        self.divergences[number] = message
+
+    def failed(self, number: int, failure: Failure) -> None:
+        """Keep why; where checkpoints can't be written, end."""
+        self.failures[number] = failure
+        if failure.kind is FailureKind.STORAGE:
+            self.stop.request(StopReason.STORAGE, failure.message)
+
+    def retry(self, number: int) -> bool:
+        """Twice."""
+        self._retried[number] = self._retried.get(number, 0) + 1
+        if self._retried[number] > MAX_RETRIES:
+            return False
+        self._waiting.append(self._job(number))
+        return True
+
+    def _job(self, number: int) -> Job:
+        return next(job for job in self.jobs if job.number == number)
+
+
+#: A job whose process died is started again so many times; it continues after its last epoch.
+MAX_RETRIES = 2

@@ -1,0 +1,64 @@
+"""One job as Ray runs it: the plain loop in the trial's own actor, or inside Ray Train."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import ray
+from ray import tune
+
+from sceneshift.errors import StudyError
+from sceneshift.execution.executor import Job, Placement
+from sceneshift.execution.ray_train import WorkerShape, train_with_ray
+from sceneshift.execution.worker import Row, train_job
+from sceneshift.splits.source import SourceDomain
+from sceneshift.training.checkpoint import CheckpointFolder
+
+
+def trial_config(job: Job, placement: Placement) -> dict[str, Any]:
+    """A job as the configuration of a Tune trial."""
+    return {"number": job.number, "job": job.as_dict(), "placement": asdict(placement)}
+
+
+def run_in_actor(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
+    """Ray Tune's trainable: train in this actor, and report every epoch to Tune.
+
+    Args:
+        config: What :func:`trial_config` made.
+        sources: One :class:`SourceDomain` per pair, in the object store: who trains fetches them, nobody copies them.
+    """
+    _train(config, sources, tune.report)
+
+
+def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
+    """Ray Tune's trainable: train in the workers of Ray Train, whose epochs go on to Tune.
+
+    Args:
+        config: What :func:`trial_config` made.
+        sources: As in :func:`run_in_actor`.
+
+    Raises:
+        StudyError: Ray Train came back before the last epoch.
+    """
+    job, placement = Job.from_dict(config["job"]), Placement(**config["placement"])
+    train_with_ray(
+        _train,
+        config,
+        sources,
+        worker=WorkerShape(cpus=placement.cpus, gpus=placement.gpus),
+        storage_path=job.checkpoint_location,
+        num_workers=placement.workers,
+    )
+    done = CheckpointFolder(job.checkpoint_location).latest_epoch()
+    if done < job.spec.epochs:
+        # Tune would take it for a trial that has ended. Raised, it is tried again, from its last epoch.
+        raise StudyError(
+            f"Ray Train ended job {job.number} after epoch {done} of {job.spec.epochs}; on several machines the "
+            "checkpoints must lie in a directory all of them share, or at a URI such as s3://…"
+        )
+
+
+def _train(config: dict[str, Any], sources: Sequence[ray.ObjectRef], report_row: Callable[[Row], None]) -> None:
+    job, placement = Job.from_dict(config["job"]), Placement(**config["placement"])
+    domains: list[SourceDomain] = ray.get(list(sources))
+    train_job(job, placement, job.of(domains), report_row)

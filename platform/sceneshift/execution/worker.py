@@ -1,0 +1,75 @@
+"""What the process that trains does with a job: the plain loop, its epochs and faults reported as rows of plain values.
+
+Rows are what Ray carries; in this process they are read back at once.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sceneshift.errors import SceneshiftError, StorageError
+from sceneshift.execution.executor import Job, Placement
+from sceneshift.splits.source import SourceDomain
+from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.loop import EpochReport, TrainingDiverged, train
+
+#: Keys of a row that are not metrics.
+WEIGHTS_KEY, DIVERGED_KEY, ERROR_KEY = "weights", "diverged", "error"
+
+Row = dict[str, Any]
+
+
+def train_job(
+    job: Job, placement: Placement, sources: Sequence[SourceDomain], report_row: Callable[[Row], None]
+) -> None:
+    """Train a job, or continue it after its last epoch.
+
+    A fault that every further try would meet again, such as a batch smaller than the workers that share it, is reported
+    as a row; others are raised.
+
+    Args:
+        job: What is trained.
+        placement: What this worker may use.
+        sources: Those of the job.
+        report_row: Called after every epoch, and with a fault; may raise to end the training.
+    """
+    if placement.cpus >= 1:
+        # Ray sets OMP_NUM_THREADS, yet a reused worker may keep the count of the job before.
+        torch.set_num_threads(math.floor(placement.cpus))
+
+    def report(epoch: EpochReport) -> None:
+        report_row({"epoch": epoch.epoch, WEIGHTS_KEY: epoch.weights, **epoch.metrics})
+
+    try:
+        train(
+            job.spec,
+            sources,
+            report=report,
+            checkpoints=CheckpointFolder(job.checkpoint_location),
+            # Of several workers on a machine each sees all their GPUs; Ray Train has chosen one for each.
+            device=torch.device("cuda", torch.cuda.current_device()) if placement.gpus > 0 else "cpu",
+        )
+    except TrainingDiverged as error:
+        report_row({"epoch": error.epoch, DIVERGED_KEY: str(error)})
+    except StorageError:
+        raise
+    except SceneshiftError as error:
+        report_row({"epoch": 0, ERROR_KEY: str(error)})
+
+
+def epoch_of(row: Mapping[str, Any]) -> EpochReport:
+    """An epoch's report from its row, without what Ray adds.
+
+    Ray flattens nested values: weights come back as ``weights/<pair>``, or as they were sent.
+    """
+    metrics = {
+        key: float(value)
+        for key, value in row.items()
+        if key.startswith(("val/", "train/", "time/")) and isinstance(value, int | float)
+    }
+    prefix = f"{WEIGHTS_KEY}/"
+    weights = {key.removeprefix(prefix): str(value) for key, value in row.items() if key.startswith(prefix)}
+    weights |= {pair: str(digest) for pair, digest in row.get(WEIGHTS_KEY, {}).items()}
+    return EpochReport(epoch=int(row["epoch"]), metrics=metrics, weights=weights)

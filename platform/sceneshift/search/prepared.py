@@ -1,0 +1,290 @@
+"""A search that has been checked and may begin: what it searches, what a resumed one must agree with."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.execution.cluster import ClusterSize, check_room, trials_that_fit
+from sceneshift.execution.executor import Job, Placement
+from sceneshift.methods.registry import find_method
+from sceneshift.search.pace import Pace, find_pace
+from sceneshift.search.profile import Profile
+from sceneshift.search.space import FixedTrial
+from sceneshift.search.spec import SearchSpec
+from sceneshift.search.trial_store import TrialRecord, read_store
+from sceneshift.search.unit_narrowing import narrow_normalizations
+from sceneshift.seeding import trial_seed
+from sceneshift.selection.strategy import Strategy, find_strategy
+from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.data import DataSpec, LoadedData
+from sceneshift.training.precision import check_precision
+from sceneshift.training.spec import FORMAT, TrainSpec
+
+#: Trials at once on a machine without GPUs: more would leave TPE little to learn from before it suggests.
+MOST_AT_ONCE = 4
+
+#: The profile of ``--smoke-test``.
+SMOKE_TEST = "smoke-test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedSearch:
+    """A search that has been checked and may begin.
+
+    Args:
+        spec: What was asked for.
+        profile: The size of the search: the spec's, narrowed to what the pairs' units allow, with decided epochs.
+        default_trial: The published values, clipped to the profile.
+        data: Scenes, splits and training pixels.
+        directory: The search's local directory.
+        checkpoint_location: Directory or URI of the trials' checkpoints.
+        narrowing: What the pairs' units leave out of the space, one line each.
+    """
+
+    spec: SearchSpec
+    profile: Profile
+    default_trial: FixedTrial
+    data: LoadedData
+    directory: Path
+    checkpoint_location: str
+    narrowing: tuple[str, ...] = ()
+
+    @property
+    def strategy(self) -> Strategy:
+        """Who scores epochs and chooses."""
+        return find_strategy(self.spec.strategy)
+
+    @property
+    def store_path(self) -> Path:
+        """The search's Optuna database."""
+        return self.directory / "optuna.db"
+
+    def settings(self) -> dict[str, Any]:
+        """What a resumed search must agree with."""
+        spec, data = self.spec, self.spec.data
+        return {
+            "format": FORMAT,
+            "method": spec.method,
+            "pairs": [pair.name for pair in self.data.pairs],
+            "split": data.split,
+            "profile": self.profile.name,
+            "epochs": self.profile.epochs,
+            "seed": spec.seed,
+            "precision": spec.precision,
+            "strategy": spec.strategy,
+            "search_space.hash": spec.space.source_hash,
+            **{f"choices.{name}": list(allowed) for name, allowed in self.profile.choices.items()},
+            **self.data.identity(),
+            "storage": self.checkpoint_location if "://" in self.checkpoint_location else "beside the trial store",
+        }
+
+    def trial_spec(self, record: TrialRecord) -> TrainSpec:
+        """What a trial trains."""
+        return TrainSpec(
+            method=self.spec.method,
+            config=find_method(self.spec.method).config_type.from_mapping(record.config),
+            epochs=self.profile.epochs,
+            seed=trial_seed(self.spec.seed, record.number),
+            precision=self.spec.precision,
+            compile=self.spec.compile,
+            data=self.data.spec,
+        )
+
+    def job(self, record: TrialRecord) -> Job:
+        """A trial as something to run."""
+        return Job(
+            number=record.number,
+            spec=self.trial_spec(record),
+            checkpoint_location=self.checkpoints_of(record.number),
+        )
+
+    def checkpoints_of(self, number: int) -> str:
+        """Where a trial keeps its checkpoints."""
+        return f"{self.checkpoint_location}/trial_{number:04d}"
+
+    @property
+    def chooses_epochs(self) -> bool:
+        """Whether timed steps are to decide the number of epochs, and have not yet."""
+        return self.profile.least_epochs is not None
+
+    def paced(self, placement: Placement) -> tuple["PreparedSearch", Pace]:
+        """The same search with the number of epochs that timed steps leave room for, and what they told."""
+        pace = find_pace(
+            self.profile,
+            method=self.spec.method,
+            config=self.spec.space.config(FixedTrial(self.default_trial.params), self.profile),
+            sources=self.data.sources,
+            trials_at_once=placement.at_once,
+            threads=max(1, int(placement.cpus)),
+        )
+        return replace(self, profile=pace.profile), pace
+
+    def with_recorded_epochs(self) -> "PreparedSearch":
+        """The same search with the number of epochs it began with, where timed steps decided it then.
+
+        Raises:
+            StudyError: The trial store can't be read.
+        """
+        if not self.chooses_epochs:
+            return self
+        epochs = int(read_store(self.store_path).settings["epochs"])
+        return replace(self, profile=self.profile.with_epochs(epochs))
+
+    def refuse_wrong_name(self, *, resume: bool) -> None:
+        """Refuse a known name where a search begins, and an unknown one where one is resumed.
+
+        Raises:
+            StudyError: Saying which.
+        """
+        name = self.spec.name
+        if resume and not self.store_path.exists():
+            known = sorted(path.parent.name for path in self.directory.parent.glob("*/optuna.db"))
+            raise StudyError(
+                f"no study {name!r} in {self.directory.parent} to resume. "
+                + (f"There are: {', '.join(known)}." if known else "There is none at all.")
+            )
+        if not resume and self.directory.exists():
+            raise StudyError(
+                f"a study {name!r} exists at {self.directory}; resume it by --resume, or choose another "
+                "--experiment-name. Nothing was changed."
+            )
+
+    def in_ray_train(self, placement: Placement) -> bool:
+        """Whether trials train inside Ray Train."""
+        wanted, chosen = self.spec.executor, placement.gpus > 0 or placement.workers > 1
+        return wanted == "ray-train" or (wanted == "auto" and chosen)
+
+    def trained_in(self, placement: Placement) -> str:
+        """Where trials train, in words."""
+        if self.spec.executor == "local":
+            return "this process"
+        return "Ray Train" if self.in_ray_train(placement) else "the trial's actor"
+
+    def placement(self, cluster: ClusterSize | None) -> Placement:
+        """Fit the search to a cluster, or to this process.
+
+        Args:
+            cluster: The cluster; None for the local executor.
+
+        Raises:
+            ResourceError: It doesn't fit.
+            InvalidInputError: What is asked for needs a GPU.
+        """
+        spec = self.spec
+        gpus = spec.gpus_per_trial
+        if gpus is None:
+            there = torch.cuda.device_count() if cluster is None else cluster.gpus
+            gpus = 1.0 if self.profile.name == "paper" and there >= 1 else 0.0
+        check_precision(spec.precision, on_gpu=gpus > 0)
+        if spec.compile and gpus == 0:
+            raise InvalidInputError("--compile is for trials on GPUs; on a CPU the hot loops are compiled as it is.")
+        if cluster is None:
+            return Placement(cpus=spec.cpus_per_trial or torch.get_num_threads(), gpus=gpus)
+        at_once, cpus = _fit(spec, cluster, gpus=gpus, num_samples=self.profile.num_samples)
+        check_room(
+            cluster,
+            trials_at_once=at_once,
+            cpus_per_trial=cpus,
+            gpus_per_trial=gpus,
+            workers_per_trial=spec.workers_per_trial,
+        )
+        return Placement(
+            at_once=at_once,
+            workers=spec.workers_per_trial,
+            cpus=cpus,
+            gpus=gpus,
+            scenes_by_path=cluster.stays_one_node or spec.shared_data,
+        )
+
+
+def prepare(spec: SearchSpec) -> PreparedSearch:
+    """Read and check everything a search needs.
+
+    Raises:
+        InvalidInputError: The space or the pairs don't allow the search, or its storage can't be used.
+        MissingDataError: A pair's data isn't there.
+    """
+    space, profile = spec.space, spec.profile
+    config_type = find_method(spec.method).config_type
+    config_type.from_mapping(space.config(FixedTrial(space.default_trial(profile).params), profile))
+    data = replace(
+        spec.data,
+        patch_size=space.largest_patch(profile),
+        pixels_per_class=profile.pixels_per_class,
+        seed=spec.seed,
+    ).load()
+    profile, narrowing = narrow_normalizations(space, profile, data.pairs, config_type)
+    if is_uri := "://" in spec.storage_path:
+        CheckpointFolder.check(spec.storage_path)
+    directory = local_root(spec.storage_path) / spec.name
+    return PreparedSearch(
+        spec=spec,
+        profile=profile,
+        default_trial=space.default_trial(profile),
+        data=data,
+        directory=directory,
+        checkpoint_location=(
+            f"{spec.storage_path.rstrip('/')}/{spec.name}" if is_uri else str(directory / "checkpoints")
+        ),
+        narrowing=narrowing,
+    )
+
+
+def default_data(
+    space: Any,  # noqa: ANN401  # a SearchSpace; a scene or pairs is all that is read
+    *,
+    pairs: Sequence[str] = (),
+    scene: str | None = None,
+    **values: Any,  # noqa: ANN401  # of DataSpec
+) -> DataSpec:
+    """What a search is on: the pairs or the scene that are named, or else those the space file names."""
+    if scene is None and not pairs:
+        scene, pairs = space.scene, space.pairs
+    return DataSpec(pairs=tuple(pairs), scene=scene, **values)
+
+
+def local_root(storage_path: str) -> Path:
+    """The local directory of all searches.
+
+    Raises:
+        InvalidInputError: It can't be written.
+    """
+    return writable_root("results" if "://" in storage_path else storage_path)
+
+
+def writable_root(storage_path: str) -> Path:
+    """A directory that can be written, or made, and named in a database's address.
+
+    Raises:
+        InvalidInputError: It can't.
+    """
+    root = Path(storage_path).resolve()
+    if "?" in str(root):
+        raise InvalidInputError(
+            f"--storage-path {root}: a question mark ends the path in the databases' addresses (sqlite:///…); choose a "
+            "directory without."
+        )
+    existing = next(path for path in (root, *root.parents) if os.path.exists(path))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")
+    return root
+
+
+def _fit(spec: SearchSpec, cluster: ClusterSize, *, gpus: float, num_samples: int) -> tuple[int, float]:
+    """Trials at once, and the CPUs of each of their workers."""
+    cpus, workers, at_once = spec.cpus_per_trial, spec.workers_per_trial, spec.max_concurrent_trials
+    if at_once is None:
+        fit = trials_that_fit(cluster, cpus=cpus or 1.0, gpus=gpus, workers=workers)
+        at_once = max(1, fit if gpus > 0 else min(MOST_AT_ONCE, fit))
+        at_once = min(at_once, num_samples)
+    if cpus is None:
+        # As many as leave room for all, a worker being on one node.
+        shares = range(max(1, int(cluster.cpus // (at_once * workers))), 0, -1) if gpus == 0 else ()
+        fits = (n for n in shares if trials_that_fit(cluster, cpus=n, gpus=0, workers=workers) >= at_once)
+        cpus = float(next(fits, 1))
+    return at_once, cpus

@@ -1,0 +1,151 @@
+"""Runs a prepared search's trials until there are enough, time is up, or someone interrupts."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+import sqlalchemy.exc
+
+from sceneshift.errors import StorageError, StudyError, first_line
+from sceneshift.execution.executor import Executor, StopReason, StopRequest
+from sceneshift.search.judge import Judge, SearchListener
+from sceneshift.search.prepared import PreparedSearch
+from sceneshift.search.trial_store import TrialStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOutcome:
+    """How a search ended.
+
+    Args:
+        interrupted: It ended before it was done and can be resumed.
+        stopped_by: Why, where it was asked to end; None otherwise.
+        message: The same in words, where it wasn't the user.
+        out_of_time: The time budget ended it. Trials that were running are closed as stopped early, unless no trial at
+            all ran to its end: then they stay open, to continue when the search is resumed.
+    """
+
+    interrupted: bool
+    out_of_time: bool
+    stopped_by: StopReason | None = None
+    message: str = ""
+
+
+def run_trials(
+    search: PreparedSearch,
+    store: TrialStore,
+    executor: Executor,
+    *,
+    listeners: Sequence[SearchListener] = (),
+    stop: StopRequest | None = None,
+) -> SearchOutcome:
+    """Run trials until the store holds ``profile.num_samples`` of them.
+
+    Trials the store holds as running, left by a search that was cut, come first.
+
+    Args:
+        search: What to do.
+        store: Where it is recorded.
+        executor: What runs trainings.
+        listeners: Who hears of every epoch and every end.
+        stop: Ends the search when asked to.
+
+    Raises:
+        StorageError: The store or the executor's files can't be written.
+        StudyError: What trainings run on broke down.
+    """
+    stop = stop or StopRequest()
+    profile = search.profile
+    judge = Judge(
+        store,
+        num_samples=profile.num_samples,
+        epochs=profile.epochs,
+        make_config=lambda trial: search.spec.space.config(trial, profile),
+        job=search.job,
+        stop=stop,
+        listeners=listeners,
+    )
+    if judge.is_done:
+        return SearchOutcome(interrupted=False, out_of_time=False)
+    budget, started = profile.time_budget_s, time.monotonic()
+    try:
+        executor.run(
+            judge,
+            search.data.sources,
+            stop=stop,
+            time_budget_s=budget,
+            stall_timeout_s=search.spec.stall_timeout_s,
+        )
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise StorageError(
+            f"the search's records in {search.directory} can't be written ({first_line(error.__cause__ or error)}); "
+            "nothing was overwritten. Make room or repair the disk."
+        ) from error
+    out_of_time = budget is not None and time.monotonic() - started >= budget
+    if out_of_time and budget is not None and search.strategy.choose(store.records()) is not None:
+        judge.out_of_time(budget)
+    records = store.records()
+    cut = any(record.state == "running" for record in records) or len(records) < profile.num_samples
+    return SearchOutcome(
+        interrupted=cut and not out_of_time,
+        out_of_time=out_of_time,
+        stopped_by=stop.reason,
+        message=stop.message,
+    )
+
+
+def create_store(search: PreparedSearch, *, origin: dict[str, str]) -> TrialStore:
+    """Create the directory and the trial store of a new search; where that fails, nothing is left of it.
+
+    Args:
+        search: The search.
+        origin: Hashes of code and data by name.
+
+    Raises:
+        StudyError: Another command has just taken the name.
+        StorageError: They can't be written.
+    """
+    name, directory = search.spec.name, search.directory
+    try:
+        directory.mkdir(parents=True)
+    except FileExistsError as error:
+        raise StudyError(f"a study {name!r} exists at {directory}; choose another name.") from error
+    except OSError as error:
+        raise StorageError(f"{directory} can't be made ({first_line(error)}). Nothing was begun.") from error
+    try:
+        return TrialStore.create(
+            search.store_path,
+            name=name,
+            seed=search.spec.seed,
+            profile=search.profile,
+            strategy=search.strategy,
+            settings=search.settings(),
+            origin=origin,
+            first_params=search.spec.space.enqueued(search.profile)[: search.profile.num_samples],
+        )
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def reopen_store(search: PreparedSearch, *, origin: dict[str, str]) -> TrialStore:
+    """Reopen the trial store of a search that is resumed.
+
+    Args:
+        search: The search.
+        origin: Hashes of code and data by name, as they are now; what differs is among the store's changes.
+
+    Raises:
+        StudyError: The arguments, the space, or shape, classes or split of the data differ from the beginning's.
+    """
+    return TrialStore.reopen(
+        search.store_path,
+        name=search.spec.name,
+        seed=search.spec.seed,
+        profile=search.profile,
+        strategy=search.strategy,
+        settings=search.settings(),
+        origin=origin,
+    )

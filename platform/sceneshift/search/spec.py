@@ -1,0 +1,108 @@
+"""What a search is asked to do: plain values, checked before anything is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.methods.registry import find_method
+from sceneshift.search.profile import Profile
+from sceneshift.search.space import SearchSpace
+from sceneshift.selection.strategy import find_strategy
+from sceneshift.training.data import DataSpec
+from sceneshift.training.spec import FORMAT
+
+#: Where trials can run; "auto" is "ray-train" with GPUs or several workers, else "ray".
+EXECUTORS = ("auto", "ray", "ray-train", "local")
+
+#: Whether the chosen configuration is trained once more on pixels of every labelled field, and on how many.
+REFITS = ("auto", "as-trial", "all", "no")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpec:
+    """A search over one method's hyperparameters.
+
+    Args:
+        method: Name of the method.
+        space: The search space, from :func:`sceneshift.search.space.load_space`.
+        profile: The size of the search, such as ``space.profile("laptop")``.
+        data: Scene pairs or a scene. Its patch size and pixels per class follow from space and profile, its seed is the
+            search's.
+        seed: Seed of splits, suggestions and trials.
+        precision: What training computes in, one of :data:`sceneshift.training.precision.PRECISIONS`.
+        compile: Compile the networks with ``torch.compile``; for GPUs.
+        strategy: Who is chosen, one of :data:`sceneshift.selection.strategy.STRATEGIES`.
+        refit: "as-trial" trains the chosen configuration once more, on as many pixels of every labelled field as a
+            trial has, "all" on all of them, "no" registers the chosen network itself; "auto" is "all" with the profile
+            paper, else "as-trial".
+        name: Name of the search, and of its MLflow experiment.
+        storage_path: Where searches are kept: a directory, or a URI such as ``s3://bucket/path`` for the checkpoints.
+        executor: One of :data:`EXECUTORS`.
+        max_concurrent_trials: Trials at once; by default as many as fit, at most 4 without GPUs.
+        workers_per_trial: Workers that train a trial together.
+        cpus_per_trial: CPUs per worker; by default the machine's, shared among those at once.
+        gpus_per_trial: GPUs per worker; by default 0, with the profile paper 1 where there is one.
+        stall_timeout_s: Seconds without an epoch from any trial after which the search ends; 0: never.
+        shared_data: All nodes see the files of stored scenes under the same path.
+
+    Raises:
+        InvalidInputError: A value is unknown or out of range.
+    """
+
+    method: str
+    space: SearchSpace
+    profile: Profile
+    data: DataSpec
+    name: str
+    seed: int = 0
+    precision: str = "float32"
+    compile: bool = False
+    strategy: str = "source-blocks"
+    refit: str = "auto"
+    storage_path: str = "results"
+    executor: str = "auto"
+    max_concurrent_trials: int | None = None
+    workers_per_trial: int = 1
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    stall_timeout_s: float = 1800.0
+    shared_data: bool = False
+
+    def __post_init__(self) -> None:
+        find_method(self.method)
+        find_strategy(self.strategy)
+        for name, value, known in (("executor", self.executor, EXECUTORS), ("refit", self.refit, REFITS)):
+            if value not in known:
+                raise InvalidInputError(
+                    f"{name} = {value!r}{nearest_name(value, known)}; expected one of {', '.join(known)}."
+                )
+        if self.workers_per_trial > 1 and self.executor in ("ray", "local"):
+            raise InvalidInputError(
+                f"executor {self.executor!r} trains in one process; {self.workers_per_trial} workers per trial need "
+                "'ray-train' or 'auto'."
+            )
+        if not self.data.validates:
+            raise InvalidInputError("data.validates = False; a search chooses by pixels that are held back.")
+
+    @property
+    def refits(self) -> bool:
+        """Whether the chosen configuration is trained once more, on pixels of every labelled field."""
+        return self.refit != "no"
+
+    @property
+    def refit_pixels_per_class(self) -> int | None:
+        """The most pixels per class of that training: as many as trials have, or None for all."""
+        takes_all = self.refit == "all" or (self.refit == "auto" and self.profile.name == "paper")
+        return None if takes_all else self.profile.pixels_per_class
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """Plain values for JSON; the space by its file and the hash of its text."""
+        own = {name: value for name, value in vars(self).items() if name not in ("space", "profile", "data")}
+        return {
+            "format": FORMAT,
+            **own,
+            "space": {"path": self.space.path, "hash": self.space.source_hash},
+            "profile": asdict(self.profile),
+            "data": self.data.as_dict(),
+        }

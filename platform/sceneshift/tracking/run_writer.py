@@ -1,0 +1,63 @@
+"""Epochs of one MLflow run, written whole, in as few calls as MLflow takes; searches and trainings share it."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.tracking import MlflowClient
+
+#: MLflow takes so many metrics at a time, at most.
+MOST_METRICS = 1000
+
+
+class RunWriter:
+    """Writes the epochs of one run.
+
+    Args:
+        client: MLflow's.
+        run_id: The run.
+        logged_epochs: The last epoch it has.
+        has_params: Whether its parameters were written.
+    """
+
+    def __init__(
+        self, client: "MlflowClient", run_id: str, *, logged_epochs: int = 0, has_params: bool = False
+    ) -> None:
+        self._client = client
+        self.run_id = run_id
+        self.logged_epochs = logged_epochs
+        self.has_params = has_params
+
+    def write_params(self, params: Mapping[str, Any]) -> None:
+        """Write parameters, once."""
+        from mlflow.entities import Param
+
+        if not self.has_params:
+            self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+            self.has_params = True
+
+    def write_epochs(self, epochs: Iterable[tuple[int, int, Mapping[str, float]]]) -> None:
+        """Write the epochs MLflow lacks. What fails is raised; written whole epochs stay written.
+
+        Args:
+            epochs: Number, time in milliseconds of Unix time, and metrics, in order.
+        """
+        from mlflow.entities import Metric
+
+        chunk: list[Metric] = []
+        for epoch, at_ms, metrics in epochs:
+            if epoch <= self.logged_epochs:
+                continue
+            rows = {**metrics, "epoch": float(epoch)}
+            # Whole epochs: one that was written by half would be written twice after a cut.
+            if chunk and len(chunk) + len(rows) > MOST_METRICS:
+                self._log(chunk)
+                chunk = []
+            chunk += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
+        self._log(chunk)
+
+    def _log(self, metrics: "list[Metric]") -> None:
+        if metrics:
+            self._client.log_batch(self.run_id, metrics=metrics)
+            self.logged_epochs = int(metrics[-1].step)

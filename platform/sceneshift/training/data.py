@@ -1,0 +1,251 @@
+"""Which scenes train and test, and which of their pixels: plain values, and what they load.
+
+A :class:`DataSpec` decides every pixel of a training: which train, which validate, which test. It is the same for a
+search, one of its trials, a refit and a single training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from sceneshift.catalogue.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, scene_name
+from sceneshift.catalogue.user_toml import open_catalogue
+from sceneshift.errors import InvalidInputError
+from sceneshift.seeding import derive_seed
+from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
+from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
+
+#: Share of a source's pixels that train beside those that validate.
+SOURCE_FRACTION = 0.8
+
+#: Share of a scene's pixels on its training side: where that side also validates, and where all of it trains.
+SCENE_FRACTION_WITH_VALIDATION, SCENE_FRACTION = 0.5, 0.1
+
+_PATHS = ("train_mask", "test_mask", "data_dir", "catalogue")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The scenes and pixels of a search or a training; either ``pairs`` or ``scene`` is given.
+
+    Args:
+        pairs: Names of scene pairs, source-target, embedded, published or of the user's catalogue.
+        scene: One scene, by name or as the ``.arrow`` file it is stored in, divided into a training and a test side.
+        split: How labelled pixels are divided: "blocks", "fields", "random", or "fixed" by two masks (a scene alone).
+            Of a pair it divides the source into pixels that train and validate; "all" trains on all of them.
+        validates: Whether pixels of the source are held back to validate on. Without, a pair's source trains whole, and
+            a scene's training side does.
+        train_fraction: Share of each class's pixels that train: of a pair's source beside those that validate (0.8 by
+            default), of a scene beside those that test (0.5 where its training side also validates, else 0.1).
+        train_mask: Label map of the training pixels, for "fixed".
+        test_mask: Label map of the test pixels, for "fixed".
+        data_dir: Folder of the scenes' files; by default what SCENESHIFT_DATA says.
+        catalogue: TOML file of the user's scenes and pairs; by default what SCENESHIFT_CATALOGUE says.
+        patch_size: The largest patch that will be cut, in pixels: guard bands of splits are made for it.
+        pixels_per_class: Most training pixels per class and source, or None for all.
+        seed: Draws splits and training pixels.
+
+    Raises:
+        InvalidInputError: Neither or both of ``pairs`` and ``scene`` are given, a pair is named twice, or the values
+            don't go together.
+    """
+
+    pairs: tuple[str, ...] = ()
+    scene: str | None = None
+    split: str = "blocks"
+    validates: bool = True
+    train_fraction: float | None = None
+    train_mask: str | None = None
+    test_mask: str | None = None
+    data_dir: str | None = None
+    catalogue: str | None = None
+    patch_size: int = 13
+    pixels_per_class: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.pairs) == (self.scene is not None):
+            raise InvalidInputError(
+                f"pairs = {self.pairs!r}, scene = {self.scene!r}; give scene pairs or one scene, not both."
+            )
+        if len(set(self.pairs)) != len(self.pairs):
+            raise InvalidInputError(f"pairs = {' '.join(self.pairs)}; expected each pair once.")
+        if self.pairs and (self.split == "fixed" or self.train_mask or self.test_mask):
+            raise InvalidInputError("split 'fixed', train_mask and test_mask divide one scene; name it by scene.")
+        if self.scene is not None and self.split == "all":
+            raise InvalidInputError("split 'all' of one scene leaves no pixel to test; use it with pairs.")
+        if self.pixels_per_class is not None and self.pixels_per_class < 1:
+            raise InvalidInputError(
+                f"pixels_per_class = {self.pixels_per_class}; expected at least 1, or None for all."
+            )
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether any pixel of a source validates."""
+        return self.validates and self.split != "all"
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of each class's pixels that train; None where the split has none."""
+        if self.split in ("fixed", "all") or (self.scene is None and not self.validates):
+            return None
+        if self.train_fraction is not None:
+            return self.train_fraction
+        if self.scene is None:
+            return SOURCE_FRACTION
+        return SCENE_FRACTION_WITH_VALIDATION if self.validates else SCENE_FRACTION
+
+    @property
+    def split_name(self) -> str:
+        """How labelled pixels are divided, as tables call it: the kind, and the share that trains."""
+        if self.scene is None and not self.validates:
+            return "all"
+        return self.split if self.fraction is None else f"{self.split} {self.fraction:g}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; paths are absolute, so that the same data is found from another folder."""
+        values = asdict(self) | {"pairs": list(self.pairs)}
+        for name in _PATHS:
+            if values[name] is not None:
+                values[name] = str(Path(values[name]).resolve())
+        if self.scene is not None and Path(self.scene).is_file():
+            values["scene"] = str(Path(self.scene).resolve())
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Take back what :meth:`as_dict` gave."""
+        return cls(**{**values, "pairs": tuple(values["pairs"])})
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """What each pair is made from.
+
+        Raises:
+            InvalidInputError: No pair or scene has that name, or the user's catalogue is wrong.
+            MissingDataError: The user's catalogue isn't there.
+        """
+        catalogue = open_catalogue(self.catalogue, self.data_dir)
+        if self.scene is None:
+            return tuple(NamedPair(name=name, data_dir=self.data_dir, catalogue=catalogue) for name in self.pairs)
+        in_scene = InScene(
+            scene=self.scene,
+            split=self.split,
+            patch_size=self.patch_size,
+            seed=derive_seed(self.seed, "split", scene_name(self.scene)),
+            train_fraction=self.fraction or SCENE_FRACTION,
+            train_mask=self.train_mask,
+            test_mask=self.test_mask,
+            data_dir=self.data_dir,
+            catalogue=catalogue,
+        )
+        return (in_scene,)
+
+    def load(self) -> "LoadedData":
+        """Load scenes and divide their pixels; targets come without labels.
+
+        Raises:
+            InvalidInputError: A source can't be divided so, or a pixel is in one pair's source and another's target.
+            MissingDataError: A pair's data isn't there.
+        """
+        recipes = self.recipes()
+        pairs = tuple(load_pair(recipe) for recipe in recipes)
+        refuse_shared_pixels(pairs)
+        return LoadedData(spec=self, recipes=recipes, pairs=pairs, sources=tuple(self.divide(pair) for pair in pairs))
+
+    def divide(self, pair: ScenePair) -> SourceDomain:
+        """Divide one pair's source.
+
+        Raises:
+            InvalidInputError: It can't be divided so.
+        """
+        # Of a scene the share is that of its training side, which a fifth of validates like any pair's source.
+        fraction = SOURCE_FRACTION if self.scene is not None or self.fraction is None else self.fraction
+        split = source_split(
+            pair,
+            self.split if self.holds_back else "all",
+            fraction=fraction,
+            patch_size=self.patch_size,
+            seed=self.seed,
+        )
+        if self.pixels_per_class is not None:
+            split = split.thinned(pair.source, pixels_per_class=self.pixels_per_class)
+        return SourceDomain(pair_name=pair.name, scene=pair.source, split=split)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedData:
+    """What a :class:`DataSpec` loads.
+
+    Args:
+        spec: The specification.
+        recipes: What each pair is made from; closing opens the targets by them.
+        pairs: Source and unlabelled target of each pair.
+        sources: What trainings are given: source and split, nothing of the target.
+    """
+
+    spec: DataSpec
+    recipes: Sequence[Recipe]
+    pairs: Sequence[ScenePair]
+    sources: Sequence[SourceDomain]
+
+    def divided(self, spec: DataSpec) -> "LoadedData":
+        """The same scenes with their pixels divided by another specification of the same pairs."""
+        return replace(self, spec=spec, sources=tuple(spec.divide(pair) for pair in self.pairs))
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must agree with: which pixels, which classes, which shapes."""
+        return {
+            **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
+            **{f"test_split.hash.{p.name}": p.test_split.content_hash for p in self.pairs if p.test_split is not None},
+            **{f"definition.hash.{r.name}": r.definition_hash for r in self.recipes if r.definition_hash is not None},
+            **{f"source.shape.{s.pair_name}": list(s.scene.cube.shape) for s in self.sources},
+            **{f"target.shape.{p.name}": list(p.target.cube.shape) for p in self.pairs},
+            **{f"classes.{p.name}": list(p.class_names) for p in self.pairs},
+        }
+
+    def origin(self) -> dict[str, str]:
+        """Hashes of the scenes themselves. A resumed run may differ in them, and says so."""
+        return {
+            **{f"source.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
+            **{f"target.hash.{p.name}": p.target.cube_hash for p in self.pairs},
+        }
+
+    def hashes(self) -> dict[str, str]:
+        """Every hash of :meth:`identity` and :meth:`origin`: what runs are tagged with."""
+        return {key: value for key, value in {**self.identity(), **self.origin()}.items() if ".hash." in key}
+
+
+def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int, seed: int) -> Split:
+    """Divide a pair's source into training and validation pixels.
+
+    Args:
+        pair: The pair. The training side of a single scene may have classes of a handful of pixels: those train whole.
+        kind: "blocks", "fields", "random" or "all"; "fixed" divides the training mask's pixels at random, as they lie
+            scattered. Within one scene, parts of a field that the guard of its test side has cut apart are fields each.
+        fraction: Share of each class's pixels that train.
+        patch_size: The largest patch that will be cut.
+        seed: The run's or the search's.
+
+    Raises:
+        InvalidInputError: The source can't be divided so, or the patch is wider than one of the two scenes.
+    """
+    check_patch_size(patch_size, pair.target.shape, f"target {pair.target.name!r}")
+    seed = derive_seed(seed, "split" if pair.test_split is None else "validation", pair.name)
+    if kind == "all":
+        return everything_split(pair.source, patch_size, seed=seed)
+    if kind in ("random", "fixed"):
+        return random_split(pair.source, train_fraction=fraction, patch_size=patch_size, seed=seed)
+    if pair.test_split is None:
+        return GUARDED_SPLITS[kind](pair.source, patch_size=patch_size, seed=seed, validation_fraction=1 - fraction)
+    return GUARDED_SPLITS[kind](
+        pair.source,
+        patch_size=patch_size,
+        seed=seed,
+        validation_fraction=1 - fraction,
+        min_pixels=IN_SCENE_MIN_PIXELS,
+        rare_to_training=True,
+    )

@@ -1,0 +1,179 @@
+import dataclasses
+import shlex
+import subprocess
+import sys
+
+import pytest
+import tyro
+
+from sceneshift.commands.tune_arguments import TuneArgs, repeatable_arguments, resume_command
+from sceneshift.errors import InvalidInputError
+
+
+def parse(*words):
+    return tyro.cli(TuneArgs, args=list(words))
+
+
+def test_the_command_line_is_frozen():
+    # A flag that is renamed breaks somebody's script: change this list knowingly.
+    assert [field.name for field in dataclasses.fields(TuneArgs)] == [
+        "pairs",
+        "scene",
+        "split",
+        "by_field",
+        "train_fraction",
+        "train_mask",
+        "test_mask",
+        "data_dir",
+        "catalogue",
+        "profile",
+        "num_samples",
+        "max_concurrent_trials",
+        "epochs",
+        "cpus_per_trial",
+        "gpus_per_trial",
+        "workers_per_trial",
+        "trainer",
+        "precision",
+        "compile",
+        "refit",
+        "time_budget_s",
+        "stall_timeout_s",
+        "seed",
+        "storage_path",
+        "shared_data",
+        "experiment_name",
+        "smoke_test",
+        "resume",
+    ]
+
+
+def test_no_argument_is_needed():
+    assert parse() == TuneArgs()
+    assert (parse().pairs, parse().scene, parse().split) == (None, None, "blocks")  # the search space says what
+
+
+def test_flags_are_spelled_as_ray_and_mlflow_spell_them():
+    line = """--pairs se-sw --num-samples 3 --max-concurrent-trials 2 --epochs 4 --cpus-per-trial 0.5
+        --gpus-per-trial 0.25 --workers-per-trial 2 --trainer train --precision tf32 --compile --time-budget-s 9.5
+        --seed 3 --storage-path s3://b/p --experiment-name n --resume --profile paper"""
+    arguments = parse(*line.split())
+    assert arguments == TuneArgs(
+        pairs=("se-sw",),
+        num_samples=3,
+        max_concurrent_trials=2,
+        epochs=4,
+        cpus_per_trial=0.5,
+        gpus_per_trial=0.25,
+        workers_per_trial=2,
+        trainer="train",
+        precision="tf32",
+        compile=True,
+        time_budget_s=9.5,
+        seed=3,
+        storage_path="s3://b/p",
+        experiment_name="n",
+        resume=True,
+        profile="paper",
+    )
+    assert parse("--smoke-test").smoke_test
+
+
+def test_one_scene_is_divided_by_flags_of_its_own():
+    line = "--scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif --data-dir d"
+    assert parse(*line.split()) == TuneArgs(
+        scene="houston13", split="fixed", train_mask="tr.tif", test_mask="te.tif", data_dir="d"
+    )
+    line = "--scene indian_pines --split random --train-fraction 0.3"
+    assert parse(*line.split()) == TuneArgs(scene="indian_pines", split="random", train_fraction=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_samples": 0}, "--num-samples 0"),
+        ({"epochs": 0}, "--epochs 0"),
+        ({"max_concurrent_trials": 0}, "--max-concurrent-trials 0"),
+        ({"cpus_per_trial": 0.0}, "--cpus-per-trial 0.0"),
+        ({"gpus_per_trial": -1.0}, "--gpus-per-trial -1.0"),
+        ({"time_budget_s": 0.0}, "--time-budget-s 0.0"),
+        ({"stall_timeout_s": -1.0}, "--stall-timeout-s -1.0: expected 0 or more"),
+        ({"resume": True}, "--resume needs --experiment-name"),
+        ({"smoke_test": True, "profile": "paper"}, "leave out --profile paper"),
+        ({"pairs": ()}, "expected at least one pair"),
+        ({"pairs": ("a", "a")}, "each once"),
+        ({"pairs": ("west-east",), "scene": "indian_pines"}, "--pairs or --scene, not both"),
+        ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
+        ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),
+        ({"scene": "s", "split": "fixed", "train_fraction": 0.1}, "--split fixed takes no --train-fraction"),
+        ({"pairs": ("a",), "split": "fixed"}, "divide one scene; use --scene"),
+        ({"pairs": ("a",), "train_mask": "m"}, "divide one scene; use --scene"),
+        ({"pairs": ("a",), "test_mask": "m"}, "divide one scene; use --scene"),
+        ({"experiment_name": "a/b"}, "without '/'"),
+        ({"experiment_name": "it's"}, "--experiment-name \"it's\": expected a name without '/', quotes"),
+        ({"experiment_name": 'a"b'}, "quotes"),
+        ({"experiment_name": " a"}, "surrounding spaces"),
+        ({"experiment_name": ".a"}, "leading dot"),
+    ],
+)
+def test_what_could_not_be_run_is_refused_by_flag(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TuneArgs(**changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["t.py"], ["t.py", "--run-name", "n"]),
+        (["t.py", "--set", "a=1", "b=2"], ["t.py", "--set", "a=1", "b=2", "--run-name", "n"]),
+        (["t.py", "--run-name", "n", "--resume"], ["t.py", "--run-name", "n"]),
+        (["t.py", "--run-name=n", "--seed", "2"], ["t.py", "--run-name=n", "--seed", "2"]),
+        (["t.py", "--run_name", "n"], ["t.py", "--run_name", "n"]),
+        (["t.py", "--data-dir", "a b"], ["t.py", "--data-dir", "a b", "--run-name", "n"]),
+    ],
+)
+def test_the_command_that_goes_on_names_what_it_goes_on_with(monkeypatch, words, expected):
+    monkeypatch.setattr(sys, "argv", words)
+    assert shlex.split(resume_command("--run-name", "n")) == [sys.executable, *expected, "--resume"]
+
+
+def test_help_lists_every_flag_and_starts_nothing(request):
+    done = subprocess.run(
+        [sys.executable, "experiments/tune_s2amsnet.py", "--help"],
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for field in dataclasses.fields(TuneArgs):
+        assert f"--{field.name.replace('_', '-')}" in done.stdout
+
+
+def test_a_bad_value_on_the_command_line_is_told_without_a_traceback(request):
+    done = subprocess.run(
+        [sys.executable, "experiments/tune_s2amsnet.py", "--num-samples", "0"],
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "--num-samples 0: expected at least 1." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_by_field_is_the_split_by_fields():
+    assert parse("--by-field").split == parse("--split", "fields").split == "fields"
+    assert parse("--split", "fields", "--by-field").split == "fields"
+    for other in ("random", "fixed"):
+        with pytest.raises(InvalidInputError, match=f"--by-field keeps fields whole, --split {other} does not"):
+            TuneArgs(split=other, by_field=True, scene="indian_pines")
+
+
+def test_what_can_be_repeated_has_no_place_and_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = repeatable_arguments(TuneArgs(scene="houston13", data_dir="d", seed=3, resume=True, experiment_name="n"))
+    assert told["data_dir"] == str(tmp_path / "d")
+    assert (told["scene"], told["seed"], told["train_mask"]) == ("houston13", 3, None)
+    assert not {"resume", "experiment_name", "storage_path"} & told.keys()
+    assert TuneArgs(**told) == TuneArgs(scene="houston13", data_dir=str(tmp_path / "d"), seed=3)

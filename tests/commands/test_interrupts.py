@@ -1,0 +1,63 @@
+"""Ctrl-C, as the signal it is, in processes of their own where it ends them."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from sceneshift.commands.interrupts import Interrupts, go_on_with
+
+#: Interrupts itself; what it was interrupted in never ends by itself.
+TWICE = """
+import os, signal, time
+from sceneshift.commands.interrupts import Interrupts
+with Interrupts(lambda: " Go on with:\\n  the command"):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        print("ending cleanly", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+    print("never", flush=True)
+"""
+
+
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_once_raises_and_twice_ends_the_process_at_once_with_how_to_go_on():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 130
+    assert done.stdout == "ending cleanly\n"
+    assert "Stopping. Interrupt once more to stop at once." in done.stderr
+    assert done.stderr.endswith("Stopped at once. Go on with:\n  the command\n")
+
+
+def test_for_a_while_the_first_is_taken_by_someone_else(capfd):
+    taken = []
+    with Interrupts(lambda: "") as interrupts:
+        with interrupts.diverted(lambda: taken.append(1)):
+            interrupt()
+        assert taken == [1]
+
+
+def test_after_the_diversion_it_raises_again(capfd):
+    with Interrupts(lambda: "") as interrupts:
+        with interrupts.diverted(lambda: None):
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+
+
+def test_what_was_there_before_comes_back():
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts(lambda: ""):
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_how_to_go_on_is_empty_where_nothing_had_begun():
+    assert go_on_with("") == ""
+    assert go_on_with("x --resume") == " Go on with:\n  x --resume"

@@ -1,0 +1,184 @@
+"""A prediction, as a user starts it: a model from MLflow, a scene from a file, a folder of maps."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sceneshift.study import predict as script
+
+from sceneshift.commands.predict import predict_scene
+from sceneshift.commands.predict_arguments import PredictArgs
+from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrays import read_label_map
+from sceneshift.files.arrow_scenes import write_scene
+from sceneshift.files.scenes import export_scene
+from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.scenes.normalization import Normalization
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.tracking.models import load_scene_model, log_and_register
+from sceneshift.tracking.search_run import SearchRun
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = S2AMSnetConfig(patch_size=7, width=8, generator_channels=4, normalization="standardize-per-band")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory, make_scene):
+    """The source, and the folder with another scene in several files."""
+    folder = tmp_path_factory.mktemp("scenes")
+    other = make_scene(1, name="other")
+    write_scene(other, folder / "other.arrow")
+    export_scene(other, folder / "other.mat", "mat")
+    np.save(folder / "other.npy", other.cube)
+    np.save(folder / "labels.npy", other.labels.astype(np.uint8))
+    np.save(folder / "wide.npy", np.ones((4, 4, 9), dtype=np.float32))
+    return make_scene(0, name="source"), folder
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory, scenes):
+    """A store with one registered model."""
+    folder = tmp_path_factory.mktemp("results")
+    backend = TrackingBackend(uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=folder / "mlartifacts")
+    backend.connect()
+    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    source = scenes[0]
+    log_and_register(
+        mirror.client,
+        run_id=mirror.run_id,
+        alias="champion",
+        classifier=S2AMSnet.build_classifier(CONFIG, bands=8, classes=3),
+        description=ModelDescription.of(
+            method="s2amsnet",
+            config=CONFIG,
+            source=source,
+            normalization=Normalization.fit(CONFIG.normalization, source.cube),
+        ),
+        tags={},
+    )
+    return folder
+
+
+@pytest.fixture
+def run(storage, scenes, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(scene="other.arrow", **changes):
+        place = str(scenes[1] / scene) if "." in scene else scene
+        told = {"model": "models:/s2amsnet-source@champion", "storage_path": str(storage), "device": "cpu"}
+        return predict_scene(PredictArgs(scene=place, out=str(tmp_path / "maps"), **told | changes))
+
+    return run
+
+
+def test_a_scene_is_mapped_and_scored_the_same_from_every_file_and_with_every_tile(run, scenes, tmp_path, capsys):
+    said = run(labels="own", format=("png", "npy"))
+    summary = json.loads((tmp_path / "maps" / "prediction.json").read_text())
+    assert summary["version"] == "1"
+    assert f"OA {100 * summary['scores']['oa']:.2f}" in said
+    assert str(tmp_path / "maps") in said
+    assert capsys.readouterr().out.startswith(
+        "model   models:/s2amsnet-source@champion (version 1): s2amsnet, trained on source, 8 bands, 3 classes\n"
+    )
+    first = read_label_map(tmp_path / "maps" / "class_map.png")
+    model = load_scene_model("models:/s2amsnet-source@champion")
+    cube = np.load(scenes[1] / "other.npy")
+    np.testing.assert_array_equal(first, model.map_scene(cube))
+    for changes in ({"tile_mib": 1}, {"scene": "other.mat"}, {"scene": "other.npy", "labels": None}):
+        run(**{"overwrite": True, "labels": "own", "tile_mib": 512} | changes)
+        np.testing.assert_array_equal(read_label_map(tmp_path / "maps" / "class_map.png"), first)
+    run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), overwrite=True, class_names=("soil", "tree", "water"))
+    assert json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"] == summary["scores"]
+
+
+def test_labels_are_told_apart_by_their_names(run, scenes, tmp_path):
+    run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), class_names=("water", "Tree", "soil"))
+    notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
+    assert notes == ["labels: not scored, no classes of the model: Tree (256 pixels) (did you mean 'tree'?)"]
+    run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), overwrite=True)
+    notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
+    assert notes == ["labels: no class names are known; their numbers are taken as the model's classes"]
+
+
+def test_scores_on_the_source_itself_say_so(run, scenes, tmp_path):
+    write_scene(replace(scenes[0], footprint=None), tmp_path / "source.arrow")
+    run(scene=str(tmp_path / "source.arrow"), labels="own")
+    (note,) = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
+    assert note.startswith("the model was trained on labelled pixels of this image (source)")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "models:/s2amsnet-sauce@champion"}, r"there is no model .*did you mean 's2amsnet-source'"),
+        ({"storage_path": "/nowhere"}, "there are no MLflow records at /nowhere/mlflow.db"),
+        ({"scene": "none.npy"}, r"none\.npy: there is no such file"),
+        ({"scene": "indian_pins"}, "no scene of that name. Known by name: indian_pines"),
+        ({"scene": "wide.npy"}, r"has 9 bands, this model was trained on 8"),
+        ({"scene": "indian_pines"}, r"has 200 bands, this model was trained on 8"),
+        ({"labels": "/none.png"}, "--labels /none.png: there is no such file"),
+        ({"labels": "indian_pines"}, "there is no such file"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_computed(run, tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr("sceneshift.tracking.scene_model.classify_tiles", lambda *_, **__: pytest.fail("computed"))
+    with pytest.raises((InvalidInputError, MissingDataError), match=message):
+        run(**changes)
+    assert not (tmp_path / "maps").exists()
+
+
+def test_labels_of_another_scene_are_refused(run, tmp_path):
+    for labels, message in (
+        (np.ones((5, 5)), r"a map of \(5, 5\) pixels; scene 'other' has \(40, 30\)"),
+        (np.full((40, 30), 7), "class numbers up to 7, and the model has 3 classes"),
+        (np.zeros((40, 30)), "no pixel of the map has a class"),
+    ):
+        np.save(tmp_path / "l.npy", labels.astype(np.uint8))
+        with pytest.raises(InvalidInputError, match=message):
+            run(labels=str(tmp_path / "l.npy"))
+
+
+def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):
+    big = np.tile(np.load(scenes[1] / "other.npy"), (30, 40, 1))
+    np.save(tmp_path / "big.npy", big)
+    words = ["--model", "models:/s2amsnet-source@champion", "--scene", str(tmp_path / "big.npy"), "--tile-mib", "1"]
+    words += ["--out", str(tmp_path / "maps"), "--storage-path", str(storage), "--probabilities", "--threads", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "experiments/predict.py", *words],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        # A shell lets what it starts in the background ignore SIGINT, and so would what these tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("maps/.prediction.*/.probabilities.npy")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"Stopped. Nothing was written to {tmp_path / 'maps'}." in stderr
+    assert not (tmp_path / "maps").exists()
+
+
+def test_errors_are_one_line_and_a_status(capsys, monkeypatch):
+    args = PredictArgs(model="m", scene="none.npy", out="maps")
+    monkeypatch.setattr(script, "read_predict_command_line", lambda _: args)
+    assert script.main("") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: --scene none.npy: there is no such file")

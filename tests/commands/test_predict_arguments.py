@@ -1,0 +1,46 @@
+import pytest
+
+from sceneshift.commands.predict_arguments import PredictArgs
+from sceneshift.errors import InvalidInputError
+
+NEEDED = {"model": "models:/m@champion", "scene": "indian_pines", "out": "maps"}
+
+
+def test_the_command_line_is_kept() -> None:
+    """Renaming a flag breaks scripts; add here what is added there."""
+    assert list(PredictArgs.__dataclass_fields__) == [
+        "model",
+        "scene",
+        "out",
+        "format",
+        "labels",
+        "class_names",
+        "probabilities",
+        "confidence",
+        "tile_mib",
+        "device",
+        "threads",
+        "accept_values",
+        "cube_variable",
+        "data_dir",
+        "storage_path",
+        "overwrite",
+    ]
+    assert PredictArgs(**NEEDED).format == ("png",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": ()}, "--format : expected at least one"),
+        ({"format": ("png", "png")}, "each once"),
+        ({"class_names": ("a", "b")}, "give --labels as well"),
+        ({"class_names": ("a", "b"), "labels": "own"}, "leave out --class-names"),
+        ({"tile_mib": 0}, "--tile-mib 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"storage_path": "s3://bucket"}, "expected a local directory"),
+    ],
+)
+def test_what_can_not_be_is_refused_by_its_flag(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        PredictArgs(**NEEDED, **changes)

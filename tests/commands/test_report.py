@@ -1,0 +1,75 @@
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sceneshift.study import report as report_module
+
+from sceneshift.commands.report import find_study, write_report_or_tell
+from sceneshift.errors import StudyError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def results(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "optuna.db").touch()
+    (tmp_path / "training").mkdir()
+    return tmp_path
+
+
+def test_a_study_is_found_by_folder_and_by_name(results):
+    assert find_study(str(results / "first"), storage_path=Path("elsewhere")) == results / "first"
+    assert find_study("second", storage_path=results) == results / "second"
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        ("frist", r"no study 'frist'. Studies in .*: first, second.*did you mean 'first'\?"),
+        ("training", "no study 'training'. Studies in .*: first, second"),
+    ],
+)
+def test_a_wrong_name_lists_the_studies_there_are(results, study, told):
+    with pytest.raises(StudyError, match=told):
+        find_study(study, storage_path=results)
+
+
+def test_a_folder_of_studies_is_no_study_and_one_without_any_says_so(results):
+    with pytest.raises(StudyError, match=r"is a folder without a study's optuna.db. Studies in .*: first, second"):
+        find_study(str(results), storage_path=results)
+    with pytest.raises(StudyError, match="holds none"):
+        find_study("first", storage_path=results / "training")
+
+
+def test_a_closing_goes_on_where_the_page_can_t_be_written(results, capsys):
+    study = (results / "first").rename(results / "it's here")
+    write_report_or_tell(study)
+    told = capsys.readouterr().out
+    assert "could not be written (StudyError: " in told
+    (command,) = [line for line in told.splitlines() if "report.py" in line]
+    assert shlex.split(command) == ["python", "experiments/report.py", str(study)]
+
+
+def test_the_script_tells_where_the_page_lies_and_fails_in_words(results):
+    done = subprocess.run(
+        [sys.executable, "experiments/report.py", "nothing", "--storage-path", str(results)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: no study 'nothing'. Studies in ")
+
+
+def test_the_command_line_imports_nothing_heavy():
+    script = (
+        "import sys, sceneshift.commands.report\n"
+        "sys.exit(bool({'torch', 'ray', 'mlflow', 'optuna', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+    assert report_module.__doc__

@@ -1,0 +1,180 @@
+"""The scenes script: what it finds in files, what it refuses, what it writes."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from sceneshift.catalogue.builtin import SCENES
+from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, Show
+from sceneshift.commands.scenes import check_file, find_scene, import_scene, list_scenes, run_command
+from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_scene
+from sceneshift.scenes.scene import Scene
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def houston(tmp_path: Path) -> Path:
+    labels = np.zeros((20, 30), dtype=np.uint8)
+    labels[:7, 0] = np.arange(1, 8)
+    cube = np.random.default_rng(0).random((20, 30, 48))
+    cube[..., 3] = 0.5
+    cube[2, 2, 7] = np.nan
+    scipy.io.savemat(tmp_path / "Houston13.mat", {"ori_data": cube})
+    scipy.io.savemat(tmp_path / "Houston13_7gt.mat", {"map": labels})
+    return tmp_path
+
+
+def test_the_list_tells_what_is_here_and_what_is_missing(houston: Path) -> None:
+    told = {line.split()[0]: line for line in list_scenes(str(houston)) if line.startswith("  ")}
+    assert told["indian_pines"].endswith("here")
+    assert told["houston13"].endswith("here")
+    assert told["houston18"].endswith("needs Houston18.mat and Houston18_7gt.mat")
+    assert told["houston13-houston18"].endswith("lacks houston18")
+    assert told["west-east"].endswith("embedded")
+    assert told["berlin"].endswith("needs data_HS_LR.mat and TrainImage.mat and TestImage.mat")
+
+
+def test_a_cube_is_checked_for_nan_and_constant_bands_and_its_published_shape(houston: Path) -> None:
+    told = "\n".join(check_file(houston / "Houston13.mat"))
+    assert "ori_data: 20 x 30 pixels, 48 bands, float64" in told
+    assert "NaN or infinity in 1 bands: 7" in told
+    assert "1 bands are constant: 3" in told
+    assert "as cube of houston13: ANOTHER release (published (shape remembered): (210, 954, 48))" in told
+
+
+def test_labels_are_counted_against_the_published(houston: Path) -> None:
+    told = "\n".join(check_file(houston / "Houston13_7gt.mat"))
+    assert "label map 20 x 30, 7 labelled, 593 unlabelled pixels" in told
+    assert "1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1" in told
+    assert "as labels of houston13: ANOTHER release" in told
+
+
+def test_units_and_hashes_are_listed(tmp_path: Path) -> None:
+    lines = list_scenes(str(tmp_path))
+    told = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert "reflectance (numbers / 10000)" in told["jasper_ridge"]
+    assert "0–1 by its own extremes" in told["samson"]
+    assert "210 x 954 x 48, 7 classes  " in told["houston13"]
+    for name in ("samson", "jasper_ridge", "muufl"):
+        assert any(line.startswith("  https://github.com/") and line.endswith(name) for line in lines)
+        for file, digest in SCENES[name].sha256.items():
+            assert digest in told[file]
+
+
+def test_a_file_is_checked_against_the_hash_of_the_one_that_was_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "Samson.mat"
+    scipy.io.savemat(path, {"Y": np.random.default_rng(0).random((4, 9))})
+    (line,) = (line for line in check_file(path) if "as file of samson" in line)
+    assert "ANOTHER release" in line
+    assert SCENES["samson"].sha256["Samson.mat"] in line
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(SCENES, "samson", replace(SCENES["samson"], sha256={"Samson.mat": digest}))
+    (line,) = (line for line in check_file(path) if "as file of samson" in line)
+    assert "ANOTHER release" not in line
+
+
+@pytest.mark.parametrize("kind", ["npz", "arrow"])
+def test_a_unit_that_a_file_states_is_told(tiny_scene: Scene, tmp_path: Path, kind: str) -> None:
+    for unit in (None, "reflectance"):
+        path = tmp_path / f"{unit}.{kind}"
+        scene = replace(tiny_scene, unit=unit)
+        write_scene(scene, path) if kind == "arrow" else export_scene(scene, path, kind)
+        assert ("  unit: reflectance" in check_file(path)) == (unit is not None)
+
+
+@pytest.mark.parametrize(
+    ("units", "told"), [({"one": "counts", "two": "counts"}, "counts"), ({}, "l2-per-pixel and l2-then-standardize")]
+)
+def test_a_pair_s_units_are_told(
+    unit_catalogue: Callable[..., str], capsys: pytest.CaptureFixture[str], units: dict[str, str], told: str
+) -> None:
+    assert run_command(Pair(pair="one-two", catalogue=unit_catalogue(1e4, **units))) == 0
+    about, _, _ = capsys.readouterr().out.partition("| class")
+    assert told in about
+
+
+def test_a_picture_is_of_the_unit(tiny_scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_scene(replace(tiny_scene, unit="reflectance"), tmp_path / "tiny.arrow")
+    assert run_command(Show(scene=str(tmp_path / "tiny.arrow"), out=str(tmp_path / "tiny.png"))) == 0
+    assert "reflectance" in capsys.readouterr().out
+
+
+def test_transposed_axes_are_pointed_at(tmp_path: Path) -> None:
+    np.save(tmp_path / "bands_first.npy", np.random.default_rng(0).random((6, 300, 50)))
+    assert any("another order" in line for line in check_file(tmp_path / "bands_first.npy"))
+
+
+def test_one_bad_file_leaves_the_others_told(houston: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status = run_command(Check(files=(str(tmp_path / "none.mat"), str(houston / "Houston13_7gt.mat"))))
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert "none.mat" in err
+    assert "label map 20 x 30" in out
+
+
+def test_a_scene_goes_into_the_store_and_is_not_overwritten(tiny_scene: Scene, tmp_path: Path) -> None:
+    export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
+    command = Import(file=str(tmp_path / "tiny.npz"), out=str(tmp_path / "tiny.arrow"), name="mine")
+    assert "wrote mine to" in import_scene(command)
+    stored = open_scene(tmp_path / "tiny.arrow", verify=True)
+    np.testing.assert_array_equal(stored.cube, tiny_scene.cube)
+    np.testing.assert_array_equal(stored.labels, tiny_scene.labels)
+    assert (stored.name, stored.class_names) == ("mine", tiny_scene.class_names)
+    before = (tmp_path / "tiny.arrow").read_bytes()
+    with pytest.raises(InvalidInputError, match=r"exists; nothing was overwritten"):
+        import_scene(command)
+    assert (tmp_path / "tiny.arrow").read_bytes() == before
+
+
+def test_a_stored_scene_is_checked_with_its_checksum(tiny_scene: Scene, tmp_path: Path) -> None:
+    export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
+    import_scene(Import(file=str(tmp_path / "tiny.npz"), out=str(tmp_path / "tiny.arrow")))
+    told = "\n".join(check_file(tmp_path / "tiny.arrow"))
+    assert "checksum right" in told
+    assert "768 labelled" in told
+
+
+def test_the_store_s_name_ends_in_arrow(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"expected a name that ends in \.arrow"):
+        import_scene(Import(file="x.npz", out=str(tmp_path / "x.dat")))
+
+
+def test_neither_a_name_nor_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="neither a scene known by name"):
+        find_scene(str(tmp_path / "indian_pine.npz"), None)
+    with pytest.raises(MissingDataError, match="houston13"):
+        find_scene("houston13", str(tmp_path))
+
+
+def test_shown_and_exported(tiny_scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
+    assert run_command(Show(scene=str(tmp_path / "tiny.npz"), out=str(tmp_path / "tiny.png"))) == 0
+    assert (tmp_path / "tiny.png").read_bytes().startswith(b"\x89PNG")
+    export = Export(scene=str(tmp_path / "tiny.npz"), out=str(tmp_path / "again.mat"), format="mat")
+    assert run_command(export) == 0
+    np.testing.assert_array_equal(find_scene(str(tmp_path / "again.mat"), None).cube, tiny_scene.cube)
+    assert run_command(List()) == 0
+    assert "indian_pines" in capsys.readouterr().out
+
+
+def test_the_script_answers_a_user(houston: Path) -> None:
+    script = [sys.executable, str(ROOT / "experiments" / "scenes.py")]
+    told = subprocess.run([*script, "check", str(houston / "Houston13_7gt.mat")], capture_output=True, text=True)
+    assert told.returncode == 0
+    assert "label map 20 x 30" in told.stdout
+    wrong = subprocess.run([*script, "show", "indian_pine"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+    assert "error: 'indian_pine' is neither a scene" in wrong.stderr

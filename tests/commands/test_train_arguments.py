@@ -1,0 +1,236 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import tyro
+
+from sceneshift.commands.train_arguments import TrainArgs
+from sceneshift.errors import InvalidInputError
+
+#: Runs the script as a file would be run, then says on the last line whether torch came with it.
+WITHOUT_TORCH = """
+import runpy, sys
+sys.argv = ["experiments/train.py", *sys.argv[1:]]
+try:
+    runpy.run_path("experiments/train.py", run_name="__main__")
+except SystemExit as end:
+    print("torch" in sys.modules, end.code)
+"""
+
+
+def parse(*words):
+    return tyro.cli(TrainArgs, args=list(words))
+
+
+def settings(*entries, **changes):
+    return TrainArgs(method="s2vnet", scene="indian_pines", set=entries, **changes).settings()
+
+
+def test_the_command_line_is_frozen():
+    # A flag that is renamed breaks somebody's script: change this list knowingly.
+    assert [field.name for field in dataclasses.fields(TrainArgs)] == [
+        "method",
+        "from_run",
+        "scene",
+        "pair",
+        "split",
+        "by_field",
+        "train_fraction",
+        "train_mask",
+        "test_mask",
+        "data_dir",
+        "catalogue",
+        "patch_size",
+        "batch_size",
+        "lr",
+        "epochs",
+        "set",
+        "seed",
+        "evaluate_every",
+        "device",
+        "threads",
+        "workers_per_trial",
+        "trainer",
+        "precision",
+        "compile",
+        "storage_path",
+        "experiment_name",
+        "run_name",
+        "resume",
+    ]
+
+
+def test_method_and_scene_are_enough():
+    arguments = parse("--method", "s2vnet", "--scene", "indian_pines")
+    assert arguments == TrainArgs(method="s2vnet", scene="indian_pines")
+    assert arguments.settings() == {}
+
+
+def test_all_flags_are_read():
+    of_a_scene = """--method s2vnet --scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif 
+        --data-dir d
+        --patch-size 9 --batch-size 32 --lr 0.01 --epochs 3 --set width=16 heads=2 --seed 4 --device cpu --threads 2
+        --workers-per-trial 3 --trainer train --precision tf32 --compile --storage-path out
+        --experiment-name e --run-name r --resume"""
+    assert parse(*of_a_scene.split()) == TrainArgs(
+        method="s2vnet",
+        scene="houston13",
+        split="fixed",
+        train_mask="tr.tif",
+        test_mask="te.tif",
+        data_dir="d",
+        patch_size=9,
+        batch_size=32,
+        lr=0.01,
+        epochs=3,
+        set=("width=16", "heads=2"),
+        seed=4,
+        device="cpu",
+        threads=2,
+        workers_per_trial=3,
+        trainer="train",
+        precision="tf32",
+        compile=True,
+        storage_path="out",
+        experiment_name="e",
+        run_name="r",
+        resume=True,
+    )
+    of_a_pair = "--method s2amsnet --pair west-east --split random --train-fraction 0.5 --evaluate-every 10"
+    assert parse(*of_a_pair.split()) == TrainArgs(
+        method="s2amsnet", pair="west-east", split="random", train_fraction=0.5, evaluate_every=10
+    )
+
+
+PAIR = {"scene": None, "pair": "west-east"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scene": None}, "give either --scene .* or --pair"),
+        ({"pair": "west-east"}, "give either --scene .* or --pair"),
+        ({"patch_size": 0}, "--patch-size 0: expected at least 1"),
+        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
+        ({"epochs": 0}, "--epochs 0: expected at least 1"),
+        ({"threads": 0}, "--threads 0: expected at least 1"),
+        ({"workers_per_trial": 0}, "--workers-per-trial 0: expected at least 1"),
+        ({"workers_per_trial": 2, "trainer": "plain"}, "--trainer plain trains in one process; leave it out"),
+        ({**PAIR, "evaluate_every": -1}, "--evaluate-every -1: expected at least 0"),
+        ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
+        ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),
+        ({"split": "fixed", "train_fraction": 0.1}, "--split fixed takes no --train-fraction"),
+        ({**PAIR, "split": "all", "train_fraction": 0.1}, "--split all takes no --train-fraction"),
+        ({"split": "all"}, "--split all with --scene leaves no pixel to test; use it with --pair"),
+        ({**PAIR, "split": "fixed"}, "--split fixed divides one scene; use it with --scene"),
+        ({**PAIR, "train_mask": "m"}, "--train-mask and --test-mask go with --scene"),
+        ({**PAIR, "test_mask": "m"}, "--train-mask and --test-mask go with --scene"),
+        ({"evaluate_every": 5}, "--evaluate-every 5: no pixel validates with --scene"),
+        ({**PAIR, "split": "all", "evaluate_every": 5}, "--evaluate-every 5: no pixel validates with --split all"),
+        ({"resume": True}, "--resume needs --run-name"),
+        ({"storage_path": "s3://bucket"}, "--storage-path s3://bucket: expected a local directory"),
+        ({"experiment_name": "a/b"}, "--experiment-name 'a/b': expected a name without '/'"),
+        ({"run_name": ""}, "--run-name '': expected a name"),
+        ({"run_name": "it's"}, "--run-name .*quotes"),
+        ({"set": ("width",)}, "--set 'width': expected name=value"),
+        ({"set": ("=3",)}, "--set '=3': expected name=value"),
+        ({"set": ("width=",)}, "--set 'width=': expected name=value"),
+        ({"set": ("width=16", "width=32")}, "--set width=32: width is given twice"),
+        ({"set": ("lr=0.1",)}, "--set lr=0.1: lr has a flag of its own, --lr"),
+        ({"set": ("patch_size=5",)}, "--set patch_size=5: patch_size has a flag of its own, --patch-size"),
+        ({"set": ("batch_size=5",), "batch_size": 5}, "batch_size has a flag of its own, --batch-size"),
+    ],
+)
+def test_what_could_not_be_run_is_refused_by_flag(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainArgs(**{"method": "s2vnet", "scene": "indian_pines", **changes})
+
+
+def test_settings_are_numbers_booleans_and_words():
+    read = settings("width=16", "lambda_sad=0.5", "lr_decay=1e-1", "flips=true", "normalization=l2-per-pixel")
+    assert read == {
+        "width": 16,
+        "lambda_sad": 0.5,
+        "lr_decay": 0.1,
+        "flips": True,
+        "normalization": "l2-per-pixel",
+    }
+    assert {name: type(value) for name, value in read.items()} == {
+        "width": int,
+        "lambda_sad": float,
+        "lr_decay": float,
+        "flips": bool,
+        "normalization": str,
+    }
+
+
+def test_a_value_may_hold_an_equals_sign():
+    assert settings("normalization=a=b") == {"normalization": "a=b"}
+
+
+def test_flags_of_their_own_are_settings_too():
+    assert settings(patch_size=5, batch_size=32, lr=0.01) == {"patch_size": 5, "batch_size": 32, "lr": 0.01}
+    assert settings("width=16", lr=0.01) == {"lr": 0.01, "width": 16}
+
+
+def run_script(root, *words):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], cwd=root, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_lists_every_flag_and_imports_no_torch(request):
+    done = run_script(request.config.rootpath, "--help")
+    assert done.stdout.splitlines()[-1] == "False 0", done.stderr
+    for field in dataclasses.fields(TrainArgs):
+        assert f"--{field.name.replace('_', '-')}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--scenne", "indian_pines"), "--scenne"),
+        (("--scene", "indian_pines", "--split", "al"), "al"),
+        (("--scene", "indian_pines", "--epochs", "0"), "--epochs 0: expected at least 1."),
+        (("--scene", "indian_pines", "--set", "width"), "--set 'width': expected name=value"),
+    ],
+)
+def test_a_wrong_flag_is_told_without_a_traceback_and_without_torch(request, words, told):
+    done = run_script(request.config.rootpath, "--method", "s2vnet", *words)
+    assert done.stdout.splitlines()[-1] == "False 2", done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_by_field_is_the_split_by_fields():
+    arguments = parse("--method", "s2vnet", "--scene", "indian_pines", "--by-field")
+    assert arguments.split == "fields"
+    with pytest.raises(InvalidInputError, match="--by-field keeps fields whole, --split all does not; give one"):
+        TrainArgs(method="s2vnet", pair="west-east", split="all", by_field=True)
+
+
+def test_a_run_that_is_run_again_says_all_but_the_place():
+    arguments = parse("--from-run", "abc", "--threads", "1", "--storage-path", "out", "--run-name", "r", "--resume")
+    assert (arguments.from_run, arguments.threads, arguments.run_name) == ("abc", 1, "r")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.1}, "takes everything from the run; leave out --lr"),
+        ({"method": "s2vnet"}, "leave out --method"),
+        ({"scene": "indian_pines"}, "leave out --scene"),
+        ({"seed": 4}, "leave out --seed"),
+        ({"threads": 0}, "--threads 0: expected at least 1"),
+        ({"resume": True}, "--resume needs --run-name"),
+    ],
+)
+def test_what_a_run_says_itself_cannot_be_given(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainArgs(from_run="abc", **changes)
+
+
+def test_a_method_must_be_named():
+    with pytest.raises(InvalidInputError, match="--method is missing"):
+        TrainArgs(scene="indian_pines")
