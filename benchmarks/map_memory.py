@@ -60,7 +60,7 @@ def register(folder: Path, cube: np.ndarray, config: S2AMSnetConfig) -> str:
     )
     backend = TrackingBackend(uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=folder / "mlartifacts")
     backend.connect()
-    mirror = SearchRun(backend, study_name="memory", tags={}, params={})
+    mirror = SearchRun(backend, study_name="memory", metric="val/aa", tags={}, params={})
     network = S2AMSnet.build_classifier(config, bands=BANDS, classes=CLASSES)
     logged = log_and_register(
         mirror.client, run_id=mirror.run_id, alias="trained", classifier=network, description=description, tags={}

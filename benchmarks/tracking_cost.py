@@ -87,6 +87,7 @@ def main(args: Args) -> None:
         mirror = SearchRun(
             TrackingBackend(uri=f"sqlite:///{root / 'mlflow.db'}", artifact_root=root / "artifacts"),
             study_name="cost",
+            metric="val/aa",
             tags={},
             params={},
             training=[training_input(source, digest=source.scene.content_hash) for source in sources],
@@ -102,7 +103,7 @@ def main(args: Args) -> None:
             def report(epoch: EpochReport, number: int = number, mirrored: bool = mirrored) -> None:
                 store.report(number, epoch.epoch, epoch.metrics, {})
                 if mirrored:
-                    mirror.push(store.record(number))
+                    mirror.changed(store.record(number))
                 else:
                     store.record(number)
 

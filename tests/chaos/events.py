@@ -105,8 +105,8 @@ def actor(root: Path, name: str, rng: random.Random, most: int) -> Harm:
 
 
 def train_worker(root: Path, name: str, rng: random.Random, most: int) -> Harm:
-    """SIGKILL a worker of Ray Train, in a search with ``--trainer train``."""
-    search = Search(root, name, log=root / f"{name}.log", flags=("--trainer", "train"))
+    """SIGKILL a worker of Ray Train, in a search with ``--executor ray-train``."""
+    search = Search(root, name, log=root / f"{name}.log", flags=("--executor", "ray-train"))
     harm = Harm(root / "mlflow.db")
     search.start()
     while harm.events < most and search.wait_for_epochs(rng.randint(4, 9)):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import TrialStore
+from sceneshift.search.trial_store import Ended, TrialStore
+from sceneshift.selection.strategy import SourceBlocks
 
 PROFILE = Profile(name="p", description="", epochs=2, num_samples=2)
 
@@ -38,14 +39,20 @@ def records(monkeypatch):
 def storage(tmp_path):
     """A study of two trials, one complete and one pruned, as it should be."""
     store = TrialStore.create(
-        tmp_path / "s" / "optuna.db", name="s", seed=0, profile=PROFILE, settings={}, first_params=[{"x": 0.5}]
+        tmp_path / "s" / "optuna.db",
+        name="s",
+        seed=0,
+        profile=PROFILE,
+        strategy=SourceBlocks(),
+        settings={},
+        first_params=[{"x": 0.5}],
     )
     for number, values in enumerate([(0.1, 0.2), (0.05,)]):
         store.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
         for epoch, value in enumerate(values, start=1):
             store.report(number, epoch, {"val/aa": value, "time/epoch_s": 1.0}, {"pair": f"w{number}{epoch}"})
     store.complete(0)
-    store.prune(1, "stopped")
+    store.prune(1, Ended.EARLY_STOP, "stopped")
     (tmp_path / "s" / "report").mkdir()
     told = {
         "trials": {"complete": 1, "pruned": 1, "fail": 0},

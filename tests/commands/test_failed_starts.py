@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sceneshift.study import running, train_workers
 
 from sceneshift.commands.train import main as train_main
 from sceneshift.commands.tune import main as tune_main
 from sceneshift.errors import InvalidInputError, StorageError, StudyError
 from sceneshift.execution.cluster import ClusterSize
-from sceneshift.search import cluster
+from sceneshift.execution.local import LocalExecutor
 from sceneshift.search.trial_store import TrialStore
 from sceneshift.tracking.backend import TrackingBackend
 
@@ -63,7 +62,7 @@ def train(command) -> Callable[..., tuple[int, str]]:
 def tune(command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """The search script on a cluster that is not there."""
 
-    monkeypatch.setattr(cluster, "ray_cluster", without_ray)
+    monkeypatch.setattr("sceneshift.execution.cluster.ray_cluster", without_ray)
     space = ROOT / "search_spaces" / "s2vnet.py"
     return lambda *more: command(lambda: tune_main("s2vnet", space, ""), [*TUNE, *more])
 
@@ -92,7 +91,7 @@ def test_a_training_is_begun_again_when_mlflow_is_back_and_the_workers_fit(train
 
     # More workers than there is room for, which is known when Ray is there.
     with monkeypatch.context() as patch:
-        patch.setattr(train_workers, "ray_cluster", without_ray)
+        patch.setattr("sceneshift.execution.cluster.ray_cluster", without_ray)
         status, error = train("--workers-per-trial", "3", "--threads", "1")
     assert (status, directory.exists()) == (2, False)
     assert "3 workers with 1 CPU each" in error
@@ -114,7 +113,7 @@ def test_a_training_is_begun_again_when_mlflow_is_back_and_the_workers_fit(train
 
 
 def test_an_interrupted_start_of_a_training_keeps_its_name(train, storage, monkeypatch) -> None:
-    monkeypatch.setattr(train_workers, "train", fail_with(KeyboardInterrupt()))
+    monkeypatch.setattr(LocalExecutor, "run", fail_with(KeyboardInterrupt()))
     status, _ = train()
     assert status == 130
     assert (storage / "training" / "r" / "settings.json").exists()
@@ -122,7 +121,7 @@ def test_an_interrupted_start_of_a_training_keeps_its_name(train, storage, monke
 
 @pytest.mark.parametrize("fails", [StudyError("full"), OSError(28, "full")])
 def test_a_search_that_fails_before_its_first_trial_is_begun_again(tune, storage, monkeypatch, fails) -> None:
-    monkeypatch.setattr(running, "_search", fail_with(fails))
+    monkeypatch.setattr("sceneshift.engine.searching.run_trials", fail_with(fails))
     for _ in range(2):
         status, error = tune()
         assert status == 2
@@ -133,7 +132,7 @@ def test_a_search_that_fails_before_its_first_trial_is_begun_again(tune, storage
 
 
 def test_a_search_is_begun_again_when_mlflow_is_back(tune, storage, monkeypatch) -> None:
-    monkeypatch.setattr(running, "_search", fail_with(StudyError("as far as that")))
+    monkeypatch.setattr("sceneshift.engine.searching.run_trials", fail_with(StudyError("as far as that")))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert "127.0.0.1:9" in tune()[1]
     assert not (storage / "s").exists()
@@ -148,17 +147,17 @@ def test_a_search_is_begun_again_when_mlflow_is_back(tune, storage, monkeypatch)
 
 def test_a_store_that_can_t_be_written_leaves_nothing(tune, storage, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(running.TrialStore, "create", fail_with(StorageError("no room")))
+        patch.setattr(TrialStore, "create", fail_with(StorageError("no room")))
         status, _ = tune()
     assert (status, (storage / "s").exists()) == (2, False)
 
 
-def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_go_on(tune, storage, monkeypatch) -> None:
-    def begin_and_fail(study, plan, store: TrialStore, *_):
+def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_resume(tune, storage, monkeypatch) -> None:
+    def begin_and_fail(search, store: TrialStore, *_, **__):
         store.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
         raise StorageError("full")
 
-    monkeypatch.setattr(running, "_search", begin_and_fail)
+    monkeypatch.setattr("sceneshift.engine.searching.run_trials", begin_and_fail)
     status, error = tune()
     assert status == 2
     assert "--resume" in error
@@ -166,7 +165,7 @@ def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_go_on(tune, stora
     status, error = tune()
     assert "a study 's' exists" in error
     # A resumed study is there, whatever comes of it.
-    monkeypatch.setattr(running, "_search", fail_with(StudyError("again")))
+    monkeypatch.setattr("sceneshift.engine.searching.run_trials", fail_with(StudyError("again")))
     assert "again" in tune("--resume")[1]
     assert (storage / "s" / "optuna.db").exists()
 

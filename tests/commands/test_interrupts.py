@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from sceneshift.commands.interrupts import Interrupts, go_on_with
+from sceneshift.commands.console import how_to_resume
+from sceneshift.commands.interrupts import Interrupts
 
 #: Interrupts itself; what it was interrupted in never ends by itself.
 TWICE = """
 import os, signal, time
 from sceneshift.commands.interrupts import Interrupts
-with Interrupts(lambda: " Go on with:\\n  the command"):
+with Interrupts(lambda: " To resume:\\n  the command"):
     try:
         os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
@@ -32,20 +33,20 @@ def test_once_raises_and_twice_ends_the_process_at_once_with_how_to_go_on():
     assert done.returncode == 130
     assert done.stdout == "ending cleanly\n"
     assert "Stopping. Interrupt once more to stop at once." in done.stderr
-    assert done.stderr.endswith("Stopped at once. Go on with:\n  the command\n")
+    assert done.stderr.endswith("Stopped at once. To resume:\n  the command\n")
 
 
 def test_for_a_while_the_first_is_taken_by_someone_else(capfd):
     taken = []
     with Interrupts(lambda: "") as interrupts:
-        with interrupts.diverted(lambda: taken.append(1)):
+        with interrupts.diverted(lambda: taken.append(1) or True):
             interrupt()
         assert taken == [1]
 
 
 def test_after_the_diversion_it_raises_again(capfd):
     with Interrupts(lambda: "") as interrupts:
-        with interrupts.diverted(lambda: None):
+        with interrupts.diverted(lambda: True):
             pass
         with pytest.raises(KeyboardInterrupt):
             interrupt()
@@ -58,6 +59,6 @@ def test_what_was_there_before_comes_back():
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_how_to_go_on_is_empty_where_nothing_had_begun():
-    assert go_on_with("") == ""
-    assert go_on_with("x --resume") == " Go on with:\n  x --resume"
+def test_how_to_resume_is_empty_where_nothing_had_begun():
+    assert how_to_resume("") == ""
+    assert how_to_resume("x --resume") == " To resume:\n  x --resume"

@@ -14,11 +14,12 @@ from PIL import Image
 
 from sceneshift.catalogue.load import load_both_labelled
 from sceneshift.catalogue.user_toml import open_catalogue
+from sceneshift.commands.announcements import announce_search, announce_training
 from sceneshift.commands.scene_arguments import Export, List, Pair, Show
 from sceneshift.commands.scenes import find_scene, list_scenes, run_command
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.commands.tune_arguments import TuneArgs
-from sceneshift.engine.training import prepare_training
+from sceneshift.engine.training import PreparedTraining, prepare_training
 from sceneshift.errors import InvalidInputError, MissingDataError, StudyError
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
@@ -72,6 +73,10 @@ def training(folder: Path, **changes: object) -> TrainArgs:
     return TrainArgs(**plain | named | changes)
 
 
+def prepared_from(arguments: TrainArgs) -> PreparedTraining:
+    return prepare_training(arguments.spec(), arguments.options())
+
+
 def change(folder: Path, old: str, new: str) -> None:
     text = (folder / "scenes.toml").read_text()
     assert old in text
@@ -120,18 +125,19 @@ def find_scene_of(folder: Path, name: str) -> Scene:
 
 
 def test_a_training_is_prepared_from_the_documented_pair(campus: Path, caplog: pytest.LogCaptureFixture) -> None:
-    prepared = prepare_training(training(campus))
+    prepared = prepared_from(training(campus))
     assert caplog.messages == []  # the counts are those that are expected
-    assert prepared.pair.class_names == ("meadow", "tree", "roof")
-    assert prepared.pair.source.num_bands == prepared.pair.target.num_bands == 8
-    assert "class lawn of harbour is taken as meadow of campus" in prepared.pair.notes
-    told = "\n".join(prepared.announcement())
+    (pair,), (source,) = prepared.data.pairs, prepared.data.sources
+    assert pair.class_names == ("meadow", "tree", "roof")
+    assert pair.source.num_bands == pair.target.num_bands == 8
+    assert "class lawn of harbour is taken as meadow of campus" in pair.notes
+    told = "\n".join(announce_training(prepared))
     assert f"catalogue            {campus}/scenes.toml (--catalogue)" in told
     assert "harbour's 40 resampled" in told
     assert "unit: reflectance" in told
-    assert prepared.tags()["units"] == "reflectance"
-    assert prepared.source.scene.cube.max() < 2
-    assert prepared.settings()["catalogue entry of campus-harbour"] == prepared.recipe.definition_hash
+    assert prepared.tags()["units.campus-harbour"] == "reflectance"
+    assert source.scene.cube.max() < 2
+    assert prepared.settings()["definition.hash.campus-harbour"] == prepared.data.recipes[0].definition_hash
 
 
 def test_a_search_is_prepared_from_it(campus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,29 +145,29 @@ def test_a_search_is_prepared_from_it(campus: Path, monkeypatch: pytest.MonkeyPa
     arguments = TuneArgs(
         pairs=("campus-harbour",), smoke_test=True, split="random", storage_path=str(campus / "results")
     )
-    study = prepare(arguments, method="s2amsnet", space_path=SPACE)
-    assert study.pair_names == "campus-harbour"
-    assert f"catalogue            {campus}/scenes.toml (SCENESHIFT_CATALOGUE)" in study.announcement()
-    assert study.settings()["catalogue entry of campus-harbour"] == study.recipes[0].definition_hash
+    search = prepare(arguments.spec("s2amsnet", SPACE))
+    assert [pair.name for pair in search.data.pairs] == ["campus-harbour"]
+    assert f"catalogue            {campus}/scenes.toml (SCENESHIFT_CATALOGUE)" in announce_search(search)
+    assert search.settings()["definition.hash.campus-harbour"] == search.data.recipes[0].definition_hash
 
 
 def test_a_resumed_training_refuses_what_was_described_otherwise(campus: Path) -> None:
-    prepare_training(training(campus, run_name="r")).open_directory(tracking="sqlite:///nowhere.db")
+    prepared_from(training(campus, run_name="r")).open_directory(tracking="sqlite:///nowhere.db")
     again = training(campus, run_name="r", resume=True)
-    prepare_training(again).open_directory(tracking="sqlite:///nowhere.db")
+    prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")
     change(campus, "pixels_per_class = [256, 256, 256]", "# no counts")
     (campus / "scenes.toml").write_text((campus / "scenes.toml").read_text() + '[scenes.other]\nstored = "o.arrow"\n')
-    prepare_training(again).open_directory(tracking="sqlite:///nowhere.db")  # neither says what is read
+    prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")  # neither says what is read
     change(campus, '["grass", "lawn"]', '"grass"')  # the target's labels alone: no hash of what is trained on sees it
-    with pytest.raises(StudyError, match=r"catalogue entry of campus-harbour: was '[0-9a-f]{16}', is '[0-9a-f]{16}'"):
-        prepare_training(again).open_directory(tracking="sqlite:///nowhere.db")
+    with pytest.raises(StudyError, match=r"definition.hash.campus-harbour: was '[0-9a-f]{16}', is '[0-9a-f]{16}'"):
+        prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")
     (campus / "scenes.toml").unlink()
     with pytest.raises(MissingDataError, match=r"no file .*scenes\.toml.*catalogue of your own scenes \(--catalogue\)"):
-        prepare_training(again)
+        prepared_from(again)
 
 
 def test_what_is_edited_while_a_study_runs_changes_nothing_in_it(campus: Path) -> None:
-    recipe = prepare_training(training(campus)).recipe
+    recipe = prepared_from(training(campus)).data.recipes[0]
     before = load_both_labelled(recipe)[1].class_counts.tolist()
     change(campus, '["grass", "lawn"]', '"grass"')
     assert load_both_labelled(recipe)[1].class_counts.tolist() == before
@@ -169,18 +175,18 @@ def test_what_is_edited_while_a_study_runs_changes_nothing_in_it(campus: Path) -
 
 def test_a_name_that_is_nobody_s_is_answered_with_the_nearest_of_all(campus: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"'campus-harbor'.*did you mean 'campus-harbour'.*Those of your own"):
-        prepare_training(training(campus, pair="campus-harbor"))
+        prepared_from(training(campus, pair="campus-harbor"))
     with pytest.raises(InvalidInputError, match=r"no scene is called 'campsu'.*did you mean 'campus'"):
-        prepare_training(training(campus, pair=None, scene="campsu"))
+        prepared_from(training(campus, pair=None, scene="campsu"))
     with pytest.raises(InvalidInputError, match="described in a TOML file named by --catalogue"):
-        prepare_training(training(campus, catalogue=None))
+        prepared_from(training(campus, catalogue=None))
 
 
 def test_a_missing_file_is_told_with_table_key_and_folders_before_the_source_is_read(campus: Path) -> None:
     (campus / "harbour.arrow").unlink()
     (campus / "campus" / "spring.mat").write_bytes(b"not read")
     with pytest.raises(MissingDataError) as error:
-        prepare_training(training(campus, data_dir=str(campus / "campus")))
+        prepared_from(training(campus, data_dir=str(campus / "campus")))
     message = str(error.value)
     assert message.startswith(
         f"{campus}/scenes.toml, [scenes.harbour], stored: got 'harbour.arrow', and there is no file"
@@ -197,24 +203,26 @@ def test_a_stored_scene_is_trained_on_by_its_file(campus: Path, name: str) -> No
     path.parent.mkdir(exist_ok=True)
     if not path.exists():
         (campus / "harbour.arrow").rename(path)
-    prepared = prepare_training(training(campus, pair=None, scene=str(path), catalogue=None, train_fraction=0.5))
-    assert prepared.pair.name == "harbour"
-    assert prepared.pair.class_names == ("grass", "lawn", "tree", "roof")
+    prepared = prepared_from(training(campus, pair=None, scene=str(path), catalogue=None, train_fraction=0.5))
+    (pair,) = prepared.data.pairs
+    assert pair.name == "harbour"
+    assert pair.class_names == ("grass", "lawn", "tree", "roof")
     assert prepared.settings()["trained on"] == "harbour"
-    assert not any("catalogue" in key for key in prepared.settings())
+    assert not any("definition" in key for key in prepared.settings())
     # The pixels that are drawn hang on the scene's name, wherever its file lies.
-    assert prepared.recipe.seed == derive_seed(0, "split", "harbour")
+    assert prepared.data.recipes[0].seed == derive_seed(0, "split", "harbour")
 
 
 def test_a_stored_scene_that_is_not_there_is_missing(campus: Path) -> None:
     with pytest.raises(MissingDataError, match=r"no file .*none\.arrow"):
-        prepare_training(training(campus, pair=None, scene=str(campus / "none.arrow")))
+        prepared_from(training(campus, pair=None, scene=str(campus / "none.arrow")))
 
 
 def test_a_scene_of_one_s_own_is_divided_like_any_other(campus: Path) -> None:
-    prepared = prepare_training(training(campus, pair=None, scene="campus", train_fraction=0.25))
-    assert len(prepared.pair.test_split.train) == 3 * 64
-    assert prepared.pair.source.wavelengths_nm.tolist() == list(range(450, 801, 50))
+    prepared = prepared_from(training(campus, pair=None, scene="campus", train_fraction=0.25))
+    (pair,) = prepared.data.pairs
+    assert len(pair.test_split.train) == 3 * 64
+    assert pair.source.wavelengths_nm.tolist() == list(range(450, 801, 50))
 
 
 def test_two_scenes_of_one_stored_file_share_their_pixels(campus: Path) -> None:
@@ -223,7 +231,7 @@ def test_two_scenes_of_one_stored_file_share_their_pixels(campus: Path) -> None:
     text = '[scenes.a]\nstored = "harbour.arrow"\n[scenes.b]\nstored = "again.arrow"\n'
     (campus / "scenes.toml").write_text(text + '[pairs.campus-harbour]\nsource = "a"\ntarget = "b"\n')
     with pytest.raises(InvalidInputError, match="share pixels of 'harbour'"):
-        prepare_training(training(campus))
+        prepared_from(training(campus))
 
 
 @pytest.mark.slow

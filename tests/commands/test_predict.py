@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sceneshift.study import predict as script
 
+from sceneshift.commands import predict as script
 from sceneshift.commands.predict import predict_scene
 from sceneshift.commands.predict_arguments import PredictArgs
 from sceneshift.errors import InvalidInputError, MissingDataError
@@ -51,7 +51,7 @@ def storage(tmp_path_factory, scenes):
     folder = tmp_path_factory.mktemp("results")
     backend = TrackingBackend(uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=folder / "mlartifacts")
     backend.connect()
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     source = scenes[0]
     log_and_register(
         mirror.client,

@@ -3,17 +3,17 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sceneshift.study import promote as promote_module
 
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.target import open_target
-from sceneshift.closing.refit import source_on_every_field
+from sceneshift.commands import promote as promote_module
 from sceneshift.commands.promote import run_promotion
 from sceneshift.commands.promote_arguments import PromoteArgs
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
@@ -21,6 +21,7 @@ from sceneshift.scenes.normalization import Normalization
 from sceneshift.scores import Scores
 from sceneshift.splits.blocks import block_split
 from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import everything_split
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import load_scene_model, log_and_register
@@ -55,7 +56,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
         tags={"pair": pair.name, "selection": "source validation, no target label used"},
     )
     refit = {
-        "registered": source_on_every_field(source, pixels_per_class=None),
+        "registered": replace(source, split=everything_split(source.scene, source.split.patch_size)),
         "predicted": answers_of_the_chosen(split),
     }
     TrainedOn.of(RECIPE, source, source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
@@ -83,7 +84,7 @@ def made(tmp_path_factory, pair):
     backend = TrackingBackend(uri=f"sqlite:///{directory / 'mlflow.db'}", artifact_root=directory / "artifacts")
     splits = []
     for number, (split_seed, alias) in enumerate([(0, "champion"), (0, "candidate"), (1, "other"), (0, "refitted")]):
-        mirror = SearchRun(backend, study_name=f"s{number}", tags={}, params={})
+        mirror = SearchRun(backend, study_name=f"s{number}", metric="val/aa", tags={}, params={})
         splits.append(
             register(
                 mirror.client,

@@ -1,12 +1,10 @@
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from sceneshift.study import report as report_module
 
-from sceneshift.commands.report import find_study, write_report_or_tell
+from sceneshift.commands.report import find_study
 from sceneshift.errors import StudyError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,15 +43,6 @@ def test_a_folder_of_studies_is_no_study_and_one_without_any_says_so(results):
         find_study("first", storage_path=results / "training")
 
 
-def test_a_closing_goes_on_where_the_page_can_t_be_written(results, capsys):
-    study = (results / "first").rename(results / "it's here")
-    write_report_or_tell(study)
-    told = capsys.readouterr().out
-    assert "could not be written (StudyError: " in told
-    (command,) = [line for line in told.splitlines() if "report.py" in line]
-    assert shlex.split(command) == ["python", "experiments/report.py", str(study)]
-
-
 def test_the_script_tells_where_the_page_lies_and_fails_in_words(results):
     done = subprocess.run(
         [sys.executable, "experiments/report.py", "nothing", "--storage-path", str(results)],
@@ -72,4 +61,3 @@ def test_the_command_line_imports_nothing_heavy():
         "sys.exit(bool({'torch', 'ray', 'mlflow', 'optuna', 'matplotlib', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
-    assert report_module.__doc__

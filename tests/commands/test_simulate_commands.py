@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sceneshift.study import simulate_commands
 
+from sceneshift.commands import simulate as simulate_commands
 from sceneshift.commands.scenes import run_command
 from sceneshift.commands.simulate import build_recipe, simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
@@ -109,14 +109,16 @@ def test_a_training_takes_the_pair_and_maps_both_scenes_files(command, tiny_scen
     simulate_to_folder(command(name="sim.v1", size=(48, 48)), tiny_scene)
     of = {"method": "cross_entropy", "patch_size": 5, "device": "cpu", "storage_path": str(tmp_path / "results")}
     catalogue = str(tmp_path / "pair" / "scenes.toml")
-    training = prepare_training(TrainArgs(pair="sim.v1", catalogue=catalogue, by_field=True, **of))
-    assert training.pair.class_names == tiny_scene.class_names
-    assert training.source.split.kind == "fields"
-    for scene in (training.pair.target, pickle.loads(pickle.dumps(training.source)).scene):
+    arguments = TrainArgs(pair="sim.v1", catalogue=catalogue, by_field=True, **of)
+    training = prepare_training(arguments.spec(), arguments.options()).data
+    assert training.pairs[0].class_names == tiny_scene.class_names
+    assert training.sources[0].split.kind == "fields"
+    for scene in (training.pairs[0].target, pickle.loads(pickle.dumps(training.sources[0])).scene):
         assert is_stored(scene.cube)
-    inside = prepare_training(TrainArgs(scene="sim.v1-target", catalogue=catalogue, **of))
-    assert is_stored(inside.pair.source.cube)
-    assert is_stored(inside.pair.target.cube)
+    arguments = TrainArgs(scene="sim.v1-target", catalogue=catalogue, **of)
+    (inside,) = prepare_training(arguments.spec(), arguments.options()).data.pairs
+    assert is_stored(inside.source.cube)
+    assert is_stored(inside.target.cube)
 
 
 def test_spectra_of_a_scene_in_the_user_s_catalogue(command, tiny_scene, tmp_path, capsys):

@@ -315,12 +315,12 @@ def test_who_interrupts_twice_need_not_wait_for_mlflow(tmp_path):
     printed = []
     for line in process.stdout:
         printed.append(line)
-        if line.startswith(("epoch ", "Interrupted. Go on with:")):
+        if line.startswith(("epoch ", "Interrupted. To resume:")):
             process.send_signal(signal.SIGINT)
     process.stdout.close()
     assert process.wait(timeout=60) == 130, "".join(printed)
     told = "".join(printed)
-    assert "Stopped at once. Go on with:\n  " in told
+    assert "Stopped at once. To resume:\n  " in told
     assert told.strip().endswith("--resume")
 
 
@@ -396,7 +396,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 130, printed
-    assert "Interrupted. Go on with:" in printed
+    assert "Interrupted. To resume:" in printed
     assert "Traceback" not in printed
     command = shlex.split(printed.strip().splitlines()[-1])
     (folder,) = (tmp_path / "training").glob("s2vnet-indian_pines-random-*")

@@ -29,7 +29,7 @@ def settings(*entries, **changes):
 
 def test_the_command_line_is_frozen():
     # A flag that is renamed breaks somebody's script: change this list knowingly.
-    assert [field.name for field in dataclasses.fields(TrainArgs)] == [
+    assert {field.name for field in dataclasses.fields(TrainArgs)} == {
         "method",
         "from_run",
         "scene",
@@ -51,14 +51,14 @@ def test_the_command_line_is_frozen():
         "device",
         "threads",
         "workers_per_trial",
-        "trainer",
+        "executor",
         "precision",
         "compile",
         "storage_path",
         "experiment_name",
         "run_name",
         "resume",
-    ]
+    }
 
 
 def test_method_and_scene_are_enough():
@@ -71,7 +71,7 @@ def test_all_flags_are_read():
     of_a_scene = """--method s2vnet --scene houston13 --split fixed --train-mask tr.tif --test-mask te.tif 
         --data-dir d
         --patch-size 9 --batch-size 32 --lr 0.01 --epochs 3 --set width=16 heads=2 --seed 4 --device cpu --threads 2
-        --workers-per-trial 3 --trainer train --precision tf32 --compile --storage-path out
+        --workers-per-trial 3 --executor ray-train --precision tf32 --compile --storage-path out
         --experiment-name e --run-name r --resume"""
     assert parse(*of_a_scene.split()) == TrainArgs(
         method="s2vnet",
@@ -89,7 +89,7 @@ def test_all_flags_are_read():
         device="cpu",
         threads=2,
         workers_per_trial=3,
-        trainer="train",
+        executor="ray-train",
         precision="tf32",
         compile=True,
         storage_path="out",
@@ -116,7 +116,7 @@ PAIR = {"scene": None, "pair": "west-east"}
         ({"epochs": 0}, "--epochs 0: expected at least 1"),
         ({"threads": 0}, "--threads 0: expected at least 1"),
         ({"workers_per_trial": 0}, "--workers-per-trial 0: expected at least 1"),
-        ({"workers_per_trial": 2, "trainer": "plain"}, "--trainer plain trains in one process; leave it out"),
+        ({"workers_per_trial": 2, "executor": "local"}, "--executor local trains in one process; leave it out"),
         ({**PAIR, "evaluate_every": -1}, "--evaluate-every -1: expected at least 0"),
         ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
         ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),

@@ -388,7 +388,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(uncut, tmp_path):
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 130, printed
-    assert "Interrupted with 0 of 3 trials done. Go on with:" in printed
+    assert "Interrupted with 0 of 3 trials done. To resume:" in printed
     command = printed.strip().splitlines()[-1]
     assert command.endswith("--resume")
     assert [trial.state.name for trial in trials(tmp_path)] == ["RUNNING"]
@@ -419,7 +419,7 @@ def test_interrupted_twice_a_search_stops_at_once_and_still_says_how_to_go_on(tm
     assert process.wait(timeout=60) == 130, "".join(printed)
     told = "".join(printed)
     assert "Interrupted with" not in told
-    assert "Stopped at once. Go on with:\n  " in told
+    assert "Stopped at once. To resume:\n  " in told
     assert told.strip().endswith(f"--storage-path {tmp_path} --resume")
     assert "Traceback" not in told
 
@@ -464,7 +464,7 @@ def test_a_trial_run_again_alone_comes_to_the_same_to_the_last_bit(uncut, client
 
 def test_in_ray_train_a_trial_comes_to_the_same_weights(uncut, tmp_path):
     storage, _ = uncut
-    done = search(tmp_path, "--trainer", "train", "--num-samples", "1")
+    done = search(tmp_path, "--executor", "ray-train", "--num-samples", "1")
     assert done.returncode == 0, done.stderr
     assert "training in Ray Train" in done.stdout
     assert essence(tmp_path) == essence(storage)[:1]

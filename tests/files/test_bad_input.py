@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sceneshift.catalogue.units import refuse_normalization
-from sceneshift.commands.announcements import describe_pair, source_split
+from sceneshift.commands.announcements import announce_training, describe_pair
 from sceneshift.commands.scenes import check_file
 from sceneshift.commands.train import main
 from sceneshift.commands.train_arguments import TrainArgs
@@ -28,6 +28,7 @@ from sceneshift.scenes.scene import Scene
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split, mask_split, random_split
+from sceneshift.training.data import source_split
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
 
@@ -123,7 +124,8 @@ def read_npz(folder: Path, **changes: object) -> Scene:
 def train(folder: Path, **arguments: object) -> str:
     """What the training script prepares before anything is trained."""
     arguments = {"method": "s2vnet", "device": "cpu", "split": "random", "storage_path": str(folder)} | arguments
-    return "\n".join(prepare_training(TrainArgs(**arguments)).announcement())
+    given = TrainArgs(**arguments)
+    return "\n".join(announce_training(prepare_training(given.spec(), given.options())))
 
 
 @case("NaN or infinite values", "reading a scene", REFUSED)

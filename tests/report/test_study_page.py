@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -9,7 +10,7 @@ import pytest
 
 from sceneshift.errors import StudyError
 from sceneshift.report.page import Bullets, Paragraph
-from sceneshift.report.study_page import summary_section, write_study_report
+from sceneshift.report.study_page import summary_section, write_report_or_note, write_study_report
 from sceneshift.report.study_record import StudyRecord
 from sceneshift.report.target_sections import leakage_section, per_class_section, scores_section
 
@@ -264,3 +265,13 @@ def test_damaged_files_are_told_by_name(make_study, tmp_path):
         write_study_report(tmp_path)
     with pytest.raises(StudyError, match="no trial store"):
         write_study_report(tmp_path / "nowhere")
+
+
+def test_a_closing_continues_where_the_page_can_t_be_written(tmp_path, caplog):
+    study = tmp_path / "it's here"
+    study.mkdir()
+    write_report_or_note(study)
+    (note,) = caplog.messages
+    assert "could not be written (StudyError: " in note
+    (command,) = [line for line in note.splitlines() if "report.py" in line]
+    assert shlex.split(command) == ["python", "experiments/report.py", str(study)]

@@ -3,8 +3,8 @@ import pytest
 
 from sceneshift.errors import StudyError
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import TrialStore, read_store
-from sceneshift.search.tuner import choose_winner
+from sceneshift.search.trial_store import Ended, TrialStore, read_store
+from sceneshift.selection.strategy import SourceBlocks
 
 PROFILE = Profile(
     name="p", description="", epochs=9, num_samples=4, grace_epochs=1, reduction_factor=3, startup_trials=2
@@ -16,6 +16,7 @@ def create(path, **changes):
         "name": "study",
         "seed": 0,
         "profile": PROFILE,
+        "strategy": SourceBlocks(),
         "settings": {"pairs": ["a", "b"], "seed": 0},
         "first_params": [{"x": 0.5}],
     }
@@ -74,8 +75,8 @@ def test_an_epoch_told_twice_stands_as_first_told(store):
 def test_states_are_stored_as_such(store):
     done, stopped, broken = run(store, [0.3]), run(store, [0.2]), run(store, [])
     store.complete(done)
-    store.prune(stopped, "too low")
-    store.fail(broken, "loss is NaN")
+    store.prune(stopped, Ended.EARLY_STOP, "too low")
+    store.fail(broken, Ended.DIVERGED, "loss is NaN")
     records = store.records()
     assert [r.state for r in records] == ["complete", "pruned", "fail"]
     assert [r.reason for r in records] == ["", "too low", "loss is NaN"]
@@ -86,7 +87,7 @@ def test_states_are_stored_as_such(store):
 def test_a_trial_is_closed_once(store):
     number = run(store, [0.3])
     store.complete(number)
-    store.prune(number, "late")
+    store.prune(number, Ended.TIME_BUDGET, "late")
     assert store.record(number).state == "complete"
 
 
@@ -137,17 +138,6 @@ def test_resuming_with_other_settings_lists_what_differs(tmp_path):
     assert "pairs: was ['a', 'b'], is ['a']" in message
     assert "epochs: was None, is 3" in message
     assert "seed:" not in message
-
-
-def test_the_winner_is_the_best_complete_trial_and_of_equals_the_earlier(store):
-    assert choose_winner(store.records()) is None
-    for values, close in ([0.3], "complete"), ([0.7], "complete"), ([0.9], "prune"), ([0.7], "complete"):
-        number = run(store, values)
-        if close == "complete":
-            store.complete(number)
-        else:
-            store.prune(number, "")
-    assert choose_winner(store.records()).number == 1
 
 
 def test_openings_of_the_target_are_counted_across_reopening(tmp_path):

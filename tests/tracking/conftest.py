@@ -36,6 +36,7 @@ def make_record():
             config={"lr": 0.1, "flips": True},
             epochs=told,
             value=epochs / 10 if epochs else None,
+            ended=None,
             reason=reason,
             weights={"a": "beef"},
             started_ms=1000,

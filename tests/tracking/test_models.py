@@ -62,7 +62,7 @@ def classifier(seed, patches=None):
 
 @pytest.mark.slow
 def test_a_logged_model_predicts_in_a_process_without_ray(backend, tmp_path):
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     network = classifier(0)
     logged = log_and_register(
         mirror.client,
@@ -93,7 +93,7 @@ def test_a_logged_model_predicts_in_a_process_without_ray(backend, tmp_path):
 
 @pytest.mark.slow
 def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     first, second = (
         log_and_register(
             mirror.client,
@@ -118,7 +118,7 @@ def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
 
 @pytest.mark.slow
 def test_the_same_weights_are_registered_once_and_other_aliases_leave_the_champion_alone(backend):
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
 
     def log(seed, alias):
         return log_and_register(
@@ -139,7 +139,7 @@ def test_the_same_weights_are_registered_once_and_other_aliases_leave_the_champi
 
 @pytest.mark.slow
 def test_a_run_that_has_ended_keeps_its_end(backend):
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     mirror.client.set_terminated(mirror.run_id, "FINISHED", end_time=12345)
     log_and_register(
         mirror.client, run_id=mirror.run_id, alias="x", classifier=classifier(0), description=describe(), tags={}
@@ -160,7 +160,7 @@ def test_a_logged_model_normalizes_raw_patches_as_its_source_was(backend, name):
     normalization = Normalization.fit(name, source)
     normalized = torch.from_numpy(normalization.apply(raw)).permute(0, 3, 1, 2)
     network = classifier(0, normalized)
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     logged = log_and_register(
         mirror.client,
         run_id=mirror.run_id,
@@ -183,7 +183,7 @@ def test_a_logged_model_normalizes_raw_patches_as_its_source_was(backend, name):
 
 @pytest.fixture
 def logged(backend):
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     return log_and_register(
         mirror.client,
         run_id=mirror.run_id,

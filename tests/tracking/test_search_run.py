@@ -12,7 +12,7 @@ import pytest
 
 from sceneshift.errors import StudyError
 from sceneshift.splits.pair import ScenePair
-from sceneshift.tracking import host_metrics
+from sceneshift.tracking import host_metrics, run_writer
 from sceneshift.tracking import search_run as mirror_module
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import observed_input, training_input
@@ -20,7 +20,7 @@ from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment
 
 
 def open_mirror(backend):
-    return SearchRun(backend, study_name="study", tags={"seed": "0"}, params={"epochs": 3})
+    return SearchRun(backend, study_name="study", metric="val/aa", tags={"seed": "0"}, params={"epochs": 3})
 
 
 def runs(mirror):
@@ -34,8 +34,8 @@ def history(mirror, number, key):
 
 def test_the_study_is_the_parent_and_trials_are_its_children(backend, make_record):
     mirror = open_mirror(backend)
-    mirror.push(make_record(0, state="complete"))
-    mirror.push(make_record(1))
+    mirror.changed(make_record(0, state="complete"))
+    mirror.changed(make_record(1))
     mirror.catch_up([])
     found = runs(mirror)
     assert set(found) == {"study", "trial-0000-defaults", "trial-0001"}
@@ -49,7 +49,7 @@ def test_the_study_is_the_parent_and_trials_are_its_children(backend, make_recor
 def test_metrics_are_logged_once_an_epoch(backend, make_record):
     mirror = open_mirror(backend)
     for epochs in (1, 2, 2, 3):
-        mirror.push(make_record(0, epochs=epochs))
+        mirror.changed(make_record(0, epochs=epochs))
     mirror.catch_up([make_record(0, epochs=3)])
     assert history(mirror, 0, "val/aa") == [(1, 0.1), (2, 0.2), (3, 0.3)]
     assert history(mirror, 0, "time/recorded_unix_s") == []
@@ -98,7 +98,7 @@ def test_a_fault_of_mlflow_is_told_once_and_made_good_at_the_end(backend, make_r
     with caplog.at_level(logging.WARNING):
         monkeypatch.setattr(mirror.client, "log_batch", away)
         for epochs in (1, 2, 3):
-            mirror.push(make_record(0, epochs=epochs))
+            mirror.changed(make_record(0, epochs=epochs))
             mirror._write_waiting()
     assert [r.message for r in caplog.records if "server went away" in r.message] == [
         f"MLflow at {backend.uri} failed (server went away); the search goes on and tells MLflow the rest "
@@ -142,6 +142,7 @@ def test_scenes_are_datasets_and_trials_have_the_sources_alone(backend, make_rec
     mirror = SearchRun(
         backend,
         study_name="study",
+        metric="val/aa",
         tags={},
         params={},
         training=[training_input(tiny_source, digest="5ce4e")],
@@ -211,7 +212,7 @@ def test_readings_wait_for_a_server_that_is_away_but_not_without_end(monkeypatch
 
 
 def test_many_epochs_come_in_few_calls_and_all_of_them(backend, make_record, monkeypatch):
-    monkeypatch.setattr(mirror_module, "_MOST_METRICS", 7)  # an epoch has three
+    monkeypatch.setattr(run_writer, "MOST_METRICS", 7)  # an epoch has three
     mirror = open_mirror(backend)
     calls = []
     real = mirror.client.log_batch
@@ -284,13 +285,13 @@ def test_a_server_killed_and_brought_back_is_told_everything_before_the_search_e
     server.start()
     try:
         mirror = open_mirror(TrackingBackend(uri=f"http://127.0.0.1:{free_port}", artifact_root=None))
-        mirror.push(make_record(0, epochs=1))
+        mirror.changed(make_record(0, epochs=1))
         wait_for(lambda: mirror.child_run_id(0) and history(mirror, 0, "val/aa"))
         server.kill()
-        mirror.push(make_record(0, epochs=2))
-        mirror.push(make_record(1, epochs=1))
+        mirror.changed(make_record(0, epochs=2))
+        mirror.changed(make_record(1, epochs=1))
         wait_for(lambda: "the search goes on" in caplog.text)
-        mirror.push(make_record(0, epochs=3))
+        mirror.changed(make_record(0, epochs=3))
         server.start()
         # The background thread tells the rest by itself: the search has not ended.
         wait_for(lambda: len(history(mirror, 0, "val/aa")) == 3 and len(history(mirror, 1, "val/aa")) == 1)

@@ -9,7 +9,7 @@ from sceneshift.tracking.trained_on import TrainedOn
 
 @pytest.fixture
 def run(backend):
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     return mirror.client, mirror.run_id
 
 

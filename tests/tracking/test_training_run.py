@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from sceneshift.errors import StudyError
-from sceneshift.tracking import training_run
+from sceneshift.tracking import run_writer, training_run
 from sceneshift.tracking.training_run import TrainingRun
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def test_epochs_are_written_together_and_at_the_latest_at_the_end(open_run, monk
     assert run.client.get_run(run.run_id).info.status == "FINISHED"
 
 
-@pytest.mark.parametrize(("name", "value"), [("_PATIENCE_S", -1.0), ("_MOST_METRICS", 4)])
+@pytest.mark.parametrize(("name", "value"), [("_PATIENCE_S", -1.0), ("MOST_METRICS", 4)])
 def test_epochs_are_written_after_a_while_or_when_there_are_many(open_run, monkeypatch, name, value):
     monkeypatch.setattr(training_run, "_PATIENCE_S", 1e9)
     monkeypatch.setattr(training_run, name, value)
@@ -126,7 +126,8 @@ def test_a_chunk_that_was_written_is_not_written_again(open_run, monkeypatch):
     monkeypatch.setattr(training_run, "_PATIENCE_S", 1e9)
     run = open_run()
     epochs(run, *range(1, 8))  # 21 metrics
-    monkeypatch.setattr(training_run, "_MOST_METRICS", 6)
+    for module in (run_writer, training_run):
+        monkeypatch.setattr(module, "MOST_METRICS", 6)
     real, calls = run.client.log_batch, []
 
     def second_fails(*args, **kwargs):

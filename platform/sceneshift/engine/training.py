@@ -42,7 +42,11 @@ LAST_EPOCH = "none, the last epoch of one training"
 TRAIN_EXECUTORS = ("auto", "local", "ray", "ray-train")
 
 #: What of a specification tells where files lie, and nothing of what is in them.
-_PLACES = ("data.data_dir", "data.catalogue", "data.train_mask", "data.test_mask", "compile", "evaluate_every")
+_PLACES = (
+    *(f"data.{name}" for name in ("scene", "data_dir", "catalogue", "train_mask", "test_mask")),
+    "compile",
+    "evaluate_every",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ class PreparedTraining:
     def settings(self) -> dict[str, Any]:
         """What a resumed training must agree with, as plain values."""
         own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in _PLACES}
-        return {**own, **self.data.identity()}
+        return {**own, "trained on": self.trained_on, **self.data.identity()}
 
     def origin(self) -> dict[str, str]:
         """The code and the data a result came from. A resumed training may differ in them, and says so."""
@@ -154,6 +158,19 @@ class PreparedTraining:
             **{f"units.{name}": units for name, units in stated.items()},
             **separation_tags(self.separation()),
         }
+
+    def open_directory(self, *, tracking: str) -> RunRecord:
+        """Make the run's directory, or check that a resumed run is the same; see :func:`open_run_directory`.
+
+        Args:
+            tracking: Where MLflow keeps the run.
+        """
+        return open_run_directory(
+            self.directory,
+            self.name,
+            resume=self.options.resume,
+            now=RunRecord(settings=self.settings(), origin=self.origin(), tracking=tracking, changes=()),
+        )
 
     def params(self) -> dict[str, Any]:
         """What MLflow keeps as parameters."""
@@ -267,12 +284,7 @@ def train(
         check(all_tags)
     listener.training_prepared(training)
     backend.connect()
-    record = open_run_directory(
-        training.directory,
-        training.name,
-        resume=options.resume,
-        now=RunRecord(settings=training.settings(), origin=training.origin(), tracking=backend.uri, changes=()),
-    )
+    record = training.open_directory(tracking=backend.uri)
     listener.training_begins(training)
     if record.changes:
         listener.code_or_data_changed(f"run {training.name!r}", record.changes)

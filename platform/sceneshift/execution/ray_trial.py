@@ -38,9 +38,12 @@ def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -
         sources: As in :func:`run_in_actor`.
 
     Raises:
+        StorageError: The checkpoints' place can't be written.
         StudyError: Ray Train came back before the last epoch.
     """
     job, placement = Job.from_dict(config["job"]), Placement(**config["placement"])
+    # Ray Train keeps files of its own there, and says less clearly why it can't.
+    CheckpointFolder.check(job.checkpoint_location)
     train_with_ray(
         _train,
         config,

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sceneshift.search.tuner import hand_over
 
 from sceneshift.execution.cluster import ray_cluster
+from sceneshift.execution.ray_tune import put_sources
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
-from sceneshift.search import tuner
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
 
@@ -85,15 +84,14 @@ def test_on_one_node_workers_read_the_file_s_own_pages(path: Path, monkeypatch: 
     import ray
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(tuner, "run_trial", make_probe())
     opened = open_scene(path)
     relabelled = replace(opened, labels=np.where(np.arange(CUBE[0])[:, None] < 9, opened.labels, 0))
     cut = Scene(name="cut", cube=opened.cube[100:, ::2], labels=opened.labels[100:, ::2], class_names=("a", "b"))
     scenes = [opened, relabelled, cut]
     with ray_cluster(num_cpus=1) as cluster:
         assert cluster.stays_one_node
-        trainable = hand_over([domain(scene) for scene in scenes], by_path=True)
-        told = ray.get(ray.remote(num_cpus=1)(trainable).remote({}))
+        references = put_sources([domain(scene) for scene in scenes], by_path=True)
+        told = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
     assert [source["sum"] for source in told["sources"]] == [total_of(scene.cube) for scene in scenes]
     assert [source["labelled"] for source in told["sources"]] == [256 * 256, 9 * 256, 156 * 128]
     assert {source["file"] for source in told["sources"]} == {str(path)}
@@ -105,7 +103,6 @@ def test_to_a_second_node_they_are_sent_whole(path: Path, monkeypatch: pytest.Mo
     import ray
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setattr(tuner, "run_trial", make_probe())
     opened = open_scene(path)
     # Of a port that another Ray has, Ray's test leaves a socket open.
     without_dashboard = {"include_dashboard": False, "dashboard_port": None}
@@ -115,9 +112,9 @@ def test_to_a_second_node_they_are_sent_whole(path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("RAY_ADDRESS", whole.address)
         with ray_cluster() as cluster:
             assert (cluster.num_nodes, cluster.stays_one_node) == (2, False)
-            trainable = hand_over([domain(opened)], by_path=cluster.stays_one_node)
+            references = put_sources([domain(opened)], by_path=cluster.stays_one_node)
             os.rename(path, path.with_suffix(".hidden"))
-            told = ray.get(ray.remote(num_cpus=1)(trainable).remote({}))
+            told = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
     finally:
         whole.shutdown()
     (source,) = told["sources"]

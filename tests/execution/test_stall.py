@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from sceneshift.execution import stall
+from sceneshift.execution.executor import StopReason, StopRequest
 from sceneshift.execution.stall import StallWatch, what_ray_lacks
-from sceneshift.search import stall
 
 GROUPS = {
     "a": {"state": "PENDING", "bundles": {0: {"CPU": 4.0}, 1: {"CPU": 4.0, "GPU": 1.0}}},
@@ -28,30 +29,38 @@ def ray_says(monkeypatch):
     monkeypatch.setattr(ray.util, "placement_group_table", lambda: GROUPS)
 
 
+class Asked(StopRequest):
+    """A request that tells when it was made."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = threading.Event()
+
+    def request(self, reason, message=""):
+        super().request(reason, message)
+        self.made.set()
+
+
 @pytest.fixture
 def stalled():
-    """Starts a watch and waits until it has called what it should; returns what it was called with."""
+    """Starts a watch and waits until it has asked to stop; returns why."""
 
-    def run(timeout_s, *, trials=(), called=1):
-        told, enough = [], threading.Event()
-
-        def on(what):
-            told.append(what)
-            if len(told) >= called:
-                enough.set()
-
-        watch = StallWatch(timeout_s, on_stall=on, on_hang=lambda: on("hang"))
+    def run(timeout_s, *, trials=()):
+        stop = Asked()
+        watch = StallWatch(timeout_s, stop=stop, on_hang=None)
         watch.on_step_end(1, list(trials))
         with watch:
-            assert enough.wait(20)
-        return told
+            assert stop.made.wait(20)
+        assert stop.reason is StopReason.STALLED
+        return stop.message
 
     return run
 
 
-def test_a_search_without_an_epoch_is_ended_with_what_it_waits_for(ray_says, stalled, capsys):
+def test_a_search_without_an_epoch_is_ended_with_what_it_waits_for(ray_says, stalled, caplog):
     trials = [SimpleNamespace(status="RUNNING"), SimpleNamespace(status="PENDING"), SimpleNamespace(status="RUNNING")]
-    (why,) = stalled(0.2, trials=trials)
+    with caplog.at_level("INFO"):
+        why = stalled(0.2, trials=trials)
     for told in (
         "no epoch from any trial for ",
         "trials: 1 PENDING, 2 RUNNING",
@@ -60,19 +69,27 @@ def test_a_search_without_an_epoch_is_ended_with_what_it_waits_for(ray_says, sta
         "dead nodes: 10.0.0.2",
     ):
         assert told in why
-    assert "waiting: no epoch from any trial" in capsys.readouterr().out
+    assert "waiting: no epoch from any trial" in caplog.text
 
 
-def test_one_that_does_not_end_by_itself_is_ended(ray_says, stalled, monkeypatch):
+def test_one_that_does_not_end_by_itself_is_ended(ray_says, monkeypatch):
     monkeypatch.setattr(stall, "_GRACE_S", 0.05)
-    assert stalled(0.1, called=2)[1] == "hang"
+    stop, hung, told = StopRequest(), threading.Event(), []
+
+    def on_hang(why):
+        told.append(why)
+        hung.set()
+
+    with StallWatch(0.1, stop=stop, on_hang=on_hang):
+        assert hung.wait(20)
+    assert told == [stop.message]
 
 
 def test_a_ray_that_does_not_answer_is_told(stalled, monkeypatch):
     monkeypatch.setattr(stall, "_ANSWER_S", 0.05)
     never = threading.Event()
     monkeypatch.setattr(stall, "what_ray_lacks", lambda: never.wait(30) and "late")
-    (why,) = stalled(0.1)
+    why = stalled(0.1)
     never.set()
     assert "none begun; Ray itself has not answered for 0.05 s" in why
 
@@ -88,10 +105,10 @@ def test_a_broken_ray_is_told(monkeypatch):
 
 
 def test_epochs_keep_a_search_alive(ray_says):
-    told = []
-    watch = StallWatch(0.6, on_stall=told.append, on_hang=lambda: told.append("hang"))
+    stop = StopRequest()
+    watch = StallWatch(0.6, stop=stop, on_hang=None)
     with watch:
         for _ in range(12):
             watch._ended.wait(0.1)
             watch.on_trial_result(1, [], None, {})
-    assert told == []
+    assert stop.reason is None
