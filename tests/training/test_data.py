@@ -107,6 +107,10 @@ class TestRefused:
             ({"pairs": ("sw-se",), "test_mask": "m.npy"}, "divide one scene"),
             ({"scene": "indian_pines", "split": "all"}, "leaves no pixel to test"),
             ({"pairs": ("sw-se",), "pixels_per_class": 0}, "pixels_per_class = 0"),
+            ({"pairs": ("sw-se",), "split": "block"}, "did you mean 'blocks'"),
+            ({"scene": "indian_pines", "split": "field"}, "did you mean 'fields'"),
+            ({"pairs": ("sw-se",), "train_fraction": 1.0}, "train_fraction = 1.0"),
+            ({"scene": "indian_pines", "train_fraction": float("nan")}, "train_fraction = nan"),
         ],
     )
     def test_what_does_not_go_together(self, values, message):
