@@ -1,6 +1,7 @@
 """A training that is checked before anything is computed: its pixels, its place, what a resumed one must agree with."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.engine.run_record import RunRecord, open_run_directory
 from sceneshift.engine.training import LAST_EPOCH, RunOptions, prepare_training, train
 from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.split import random_split
@@ -212,6 +214,19 @@ def test_a_run_is_resumed_with_equal_settings_alone(prepared, tmp_path):
 @pytest.mark.parametrize("changes", [{"evaluate_every": 2}, {"data_dir": "elsewhere"}])
 def test_how_often_one_looks_and_where_files_lie_is_no_setting(prepared, changes):
     assert prepared(pair="sw-se", **changes).settings() == prepared(pair="sw-se").settings()
+
+
+def test_a_stored_scene_that_was_moved_is_the_same_setting(prepared, tiny_scene, tmp_path):
+    def settings(folder, name="tiny"):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / f"{name}.arrow"
+        write_scene(replace(tiny_scene, name=name), path)
+        return prepared(scene=str(path), split="random", train_fraction=0.5).settings()
+
+    first = settings("one")
+    assert first["trained_on"] == "tiny"
+    assert settings("two") == first
+    assert settings("three", name="other")["trained_on"] == "other"
 
 
 def test_other_test_pixels_are_another_run(prepared, tmp_path):

@@ -42,7 +42,11 @@ LAST_EPOCH = "none, the last epoch of one training"
 TRAIN_EXECUTORS = ("auto", "local", "ray", "ray-train")
 
 #: What of a specification tells where files lie, and nothing of what is in them.
-_PLACES = ("data.data_dir", "data.catalogue", "data.train_mask", "data.test_mask", "compile", "evaluate_every")
+_PLACES = (
+    *(f"data.{name}" for name in ("scene", "data_dir", "catalogue", "train_mask", "test_mask")),
+    "compile",
+    "evaluate_every",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ class PreparedTraining:
     def settings(self) -> dict[str, Any]:
         """What a resumed training must agree with, as plain values."""
         own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in _PLACES}
-        return {**own, **self.data.identity()}
+        return {**own, "trained_on": self.trained_on, **self.data.identity()}
 
     def origin(self) -> dict[str, str]:
         """The code and the data a result came from. A resumed training may differ in them, and says so."""
