@@ -142,6 +142,9 @@ class TestOptions:
         ("values", "message"),
         [
             ({"executor": "rey"}, "executor = 'rey'"),
+            ({"device": "gpu"}, "device = 'gpu'"),
+            ({"threads": 0}, "threads = 0"),
+            ({"workers": 0}, "workers = 0"),
             ({"executor": "local", "workers": 2}, "2 workers need 'ray-train'"),
             ({"executor": "ray", "workers": 2}, "2 workers need 'ray-train'"),
             ({"resume": True}, "resumed by its name"),

@@ -92,8 +92,8 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
     before = RunRecord.read(path)
     if before.settings.get("format") != now.settings.get("format"):
         raise StudyError(
-            f"run {name!r} was begun with another version of sceneshift; version {sceneshift.__version__} can't continue "
-            "it. Use that version, or begin another by --run-name."
+            f"run {name!r} was begun with another version of sceneshift; version {sceneshift.__version__} can't "
+            "continue it. Use that version, or begin another by --run-name."
         )
     refuse_other_settings(
         f"run {name!r}",
