@@ -1,5 +1,7 @@
 """A search that is checked before anything is computed: its pixels, its place, what a resumed one must agree with."""
 
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
@@ -177,6 +179,25 @@ def test_the_winner_is_trained_on_every_field_with_a_trial_s_pixels_or_the_paper
     assert prepared(profile="laptop", refit="all").spec.refit_pixels_per_class is None
     assert prepared(profile="paper", refit="as-trial").spec.refit_pixels_per_class is None
     assert not prepared(profile="paper", refit="no").spec.refits
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_concurrent_trials": 0},
+        {"workers_per_trial": 0},
+        {"cpus_per_trial": 0.0},
+        {"gpus_per_trial": -1.0},
+        {"stall_timeout_s": -1.0},
+        {"stall_timeout_s": float("nan")},
+    ],
+)
+def test_a_number_that_is_out_of_range_is_refused_by_name(request, changes):
+    spaces = request.config.rootpath / "search_spaces"
+    spec = TuneArgs(profile="laptop").spec("s2amsnet", spaces / "s2amsnet.py")
+    ((name, value),) = changes.items()
+    with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
+        replace(spec, **changes)
 
 
 def test_a_search_that_does_not_fit_is_refused(prepared):
