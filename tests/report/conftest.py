@@ -9,7 +9,8 @@ import pytest
 
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import TrialStore
+from sceneshift.search.trial_store import Ended, TrialStore
+from sceneshift.selection.strategy import find_strategy
 
 EPOCHS = 6
 PROFILE = Profile(name="made", description="made for a test", epochs=EPOCHS, num_samples=8, grace_epochs=2)
@@ -43,6 +44,7 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             name=name,
             seed=3,
             profile=PROFILE,
+            strategy=find_strategy("source-blocks"),
             settings=settings,
             first_params=[{"lr": 0.01, "width": 32, "flips_on": False}],
         )
@@ -56,8 +58,9 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             if number < 2:
                 store.complete(number)
             else:
+                ended = Ended.TIME_BUDGET if number == 7 else Ended.EARLY_STOP
                 told = "time budget of 9 s used up" if number == 7 else "stopped by ASHA after epoch 2"
-                store.prune(number, told)
+                store.prune(number, ended, told)
         if closed:
             store.count_opening()
             write_closing(directory / "report", evidence=evidence)
