@@ -4,6 +4,7 @@ One thread makes sums add up in one order, so runs can be compared bit for bit, 
 """
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -21,7 +22,9 @@ import torch
 from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.blocks import block_split
+from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.split import random_split
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -98,6 +101,30 @@ def make_scene() -> Callable[..., Scene]:
 @pytest.fixture(scope="session")
 def tiny_scene(make_scene: Callable[..., Scene]) -> Scene:
     return make_scene()
+
+
+@pytest.fixture(scope="session")
+def as_scene_pair() -> Callable[..., ScenePair]:
+    """Make the pair of a scene that is divided at random: its source has the labels of the training side alone."""
+
+    def make(scene: Scene, *, fraction: float = 0.3) -> ScenePair:
+        split = random_split(scene, train_fraction=fraction, patch_size=5, seed=0)
+        labels = np.zeros(scene.labels.size, dtype=np.int64)
+        labels[split.train] = scene.labels.ravel()[split.train]
+        source = replace(scene, labels=labels.reshape(scene.shape))
+        target = scene.without_labels()
+        return ScenePair(name=scene.name, source=source, target=target, test_split=split, notes=("a note",))
+
+    return make
+
+
+@pytest.fixture
+def package_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What the package logs; a command that ran before in this process may have taken its log to the console."""
+    log = logging.getLogger("sceneshift")
+    monkeypatch.setattr(log, "propagate", True)
+    caplog.set_level(logging.INFO, logger="sceneshift")
+    return caplog
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sceneshift.catalogue.units import (
     allowed_normalizations,
     describe_units,
     refuse_normalization,
+    stated_units,
     undeclared_difference,
 )
 from sceneshift.errors import InvalidInputError
@@ -130,6 +131,12 @@ def test_units_are_told_where_one_is_stated(
     pair: Pair, source: str | None, target: str | None, told: str | None
 ) -> None:
     assert describe_units(pair(source=source, target=target)) == told
+
+
+def test_only_pairs_that_state_a_unit_are_listed(pair: Pair) -> None:
+    silent, stated = replace(pair(), name="silent"), replace(pair(source="counts"), name="stated")
+    assert stated_units([silent, stated]) == {"stated": "counts (tiny), not stated (other)"}
+    assert stated_units([silent]) == {}
 
 
 def test_the_check_needs_no_torch() -> None:

@@ -36,8 +36,8 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             "epochs": EPOCHS,
             "seed": 3,
             "precision": "float32",
-            "search-space hash": "abc",
-            "split hash of two": "0123",
+            "search_space.hash": "abc",
+            "split.hash.two": "0123",
         }
         store = TrialStore.create(
             directory / "optuna.db",

@@ -10,6 +10,7 @@ import pytest
 
 from sceneshift.errors import StudyError
 from sceneshift.report.page import Bullets, Paragraph
+from sceneshift.report.search_sections import searched_section
 from sceneshift.report.study_page import summary_section, write_report_or_note, write_study_report
 from sceneshift.report.study_record import StudyRecord
 from sceneshift.report.target_sections import leakage_section, per_class_section, scores_section
@@ -253,6 +254,15 @@ def test_a_split_that_leaks_is_called_so(make_study):
     path = directory / "report" / "evidence.json"
     path.write_text(path.read_text().replace('"leaks": false', '"leaks": true'))
     assert "A split leaks" in words(leakage_section(StudyRecord.read(directory)))
+
+
+@pytest.mark.parametrize("key", ["split.hash.two", "split hash of two"])
+def test_hashes_of_the_splits_are_found_by_either_version_s_names(make_study, key):
+    record = StudyRecord.read(make_study(closed=False))
+    settings = {name: value for name, value in record.settings.items() if not name.startswith("split.hash")}
+    record = replace(record, settings={**settings, key: "4567", f"test_{key}": "89ab"})
+    rows = dict(searched_section(record).parts[0].rows)
+    assert rows["hashes of the splits"] == "two 4567"
 
 
 def test_damaged_files_are_told_by_name(make_study, tmp_path):

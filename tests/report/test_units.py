@@ -1,16 +1,11 @@
-from dataclasses import replace
-
-from sceneshift.report.units import stated_units, unit_lines
-from sceneshift.splits.pair import ScenePair
+from sceneshift.report.units import unit_lines
 
 
-def test_only_pairs_that_state_a_unit_are_told(make_scene):
-    source, target = make_scene(0), make_scene(1, name="other").without_labels()
-    silent = ScenePair(name="silent", source=source, target=target)
-    stated = ScenePair(name="stated", source=replace(source, unit="counts"), target=target)
-    units = stated_units([silent, stated])
-    assert units == {"stated": "counts (tiny), not stated (other)"}
-    (line,) = unit_lines(units)
-    assert "stated" in line
-    assert units["stated"] in line
+def test_a_line_per_pair_that_states_a_unit():
+    units = {"stated": "counts (tiny), not stated (other)", "both": "reflectance"}
+    lines = unit_lines(units)
+    assert len(lines) == 2
+    for line, (pair, unit) in zip(lines, units.items(), strict=True):
+        assert pair in line
+        assert unit in line
     assert unit_lines({}) == []

@@ -9,8 +9,8 @@ import logging
 import time
 
 from sceneshift.closing.trained import TrainedNetwork
-from sceneshift.errors import StudyError
-from sceneshift.execution.executor import Executor, FixedJobs, Job, StopReason, StopRequest
+from sceneshift.errors import StorageError, StudyError
+from sceneshift.execution.executor import Executor, FailureKind, FixedJobs, Job, StopReason, StopRequest
 from sceneshift.report.study_record import REFITTED
 from sceneshift.search.prepared import PreparedSearch
 from sceneshift.search.trial_store import TrialRecord
@@ -39,6 +39,7 @@ def refit_winner(
 
     Raises:
         StudyError: The training ended before its last epoch, or its checkpoint can't be read.
+        StorageError: Its checkpoint can't be written.
         KeyboardInterrupt: The user stopped it.
     """
     spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
@@ -67,7 +68,9 @@ def refit_winner(
             told = queue.divergences[job.number]
             _LOG.warning("NOTE: %s: %s; the network that was chosen is registered instead.", pair, told)
         elif job.number in queue.failures:
-            raise StudyError(f"training {pair} on every field failed ({queue.failures[job.number].message}).")
+            failure = queue.failures[job.number]
+            error = StorageError if failure.kind is FailureKind.STORAGE else StudyError
+            raise error(f"training {pair} on every field failed ({failure.message}).")
         elif stop.reason is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
         elif stop.reason is not None:

@@ -41,6 +41,9 @@ LAST_EPOCH = "none, the last epoch of one training"
 #: Where a training can run; "auto" is "ray-train" with several workers, else "local".
 TRAIN_EXECUTORS = ("auto", "local", "ray", "ray-train")
 
+#: What a training can run on; "auto" is "cuda" where there is a GPU.
+DEVICES = ("auto", "cpu", "cuda")
+
 #: What of a specification tells where files lie, and nothing of what is in them.
 _PLACES = (
     *(f"data.{name}" for name in ("scene", "data_dir", "catalogue", "train_mask", "test_mask")),
@@ -58,7 +61,7 @@ class RunOptions:
         experiment: MLflow experiment, and folder below ``storage_path``.
         storage_path: Directory under which everything is kept.
         executor: One of :data:`TRAIN_EXECUTORS`.
-        device: "auto", "cpu" or "cuda".
+        device: One of :data:`DEVICES`.
         threads: CPU threads per worker; by default torch's choice, or the machine's shared among the workers.
         workers: Processes that train the network together, in Ray Train.
         resume: Continue the run of that name after its last epoch; a finished one is scored and mapped again.
@@ -79,6 +82,11 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.executor not in TRAIN_EXECUTORS:
             raise InvalidInputError(f"executor = {self.executor!r}; expected one of {', '.join(TRAIN_EXECUTORS)}.")
+        if self.device not in DEVICES:
+            raise InvalidInputError(f"device = {self.device!r}; expected one of {', '.join(DEVICES)}.")
+        for name in ("threads", "workers"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InvalidInputError(f"{name} = {value}; expected at least 1.")
         if self.workers > 1 and self.executor in ("local", "ray"):
             raise InvalidInputError(
                 f"executor {self.executor!r} trains in one process; {self.workers} workers need 'ray-train'."
@@ -137,7 +145,7 @@ class PreparedTraining:
     def settings(self) -> dict[str, Any]:
         """What a resumed training must agree with, as plain values."""
         own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in _PLACES}
-        return {**own, "trained on": self.trained_on, **self.data.identity()}
+        return {**own, "trained_on": self.trained_on, **self.data.identity()}
 
     def origin(self) -> dict[str, str]:
         """The code and the data a result came from. A resumed training may differ in them, and says so."""

@@ -34,7 +34,7 @@ def searched_section(record: StudyRecord) -> Section:
         ("precision", record.settings["precision"]),
         ("trials at once", plan.get("trials at once")),
         ("search space", f"{evidence.get('search space', '')} (hash {record.space_hash})".strip()),
-        ("hashes of the splits", _hashes(record, "split hash of ")),
+        ("hashes of the splits", _split_hashes(record)),
         ("commit", tags.get("git.commit", "") + dirty),
         (
             "versions",
@@ -271,6 +271,8 @@ def _trials_told(record: StudyRecord) -> str:
     return f"{len(states)}{more}: {told}" if states else "none yet"
 
 
-def _hashes(record: StudyRecord, prefix: str) -> str:
-    found = {k.removeprefix(prefix): v for k, v in record.settings.items() if k.startswith(prefix)}
-    return ", ".join(f"{name} {value}" for name, value in found.items())
+def _split_hashes(record: StudyRecord) -> str:
+    # The second name is that of version 0.1.
+    prefixes = ("split.hash.", "split hash of ")
+    found = [(key, prefix) for key in record.settings for prefix in prefixes if key.startswith(prefix)]
+    return ", ".join(f"{key.removeprefix(prefix)} {record.settings[key]}" for key, prefix in found)

@@ -77,6 +77,15 @@ class SearchSpec:
                 raise InvalidInputError(
                     f"{name} = {value!r}{nearest_name(value, known)}; expected one of {', '.join(known)}."
                 )
+        for name in ("max_concurrent_trials", "workers_per_trial"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise InvalidInputError(f"{name} = {count}; expected at least 1.")
+        if self.cpus_per_trial is not None and not self.cpus_per_trial > 0:
+            raise InvalidInputError(f"cpus_per_trial = {self.cpus_per_trial}; expected more than 0.")
+        if self.gpus_per_trial is not None and not self.gpus_per_trial >= 0:
+            raise InvalidInputError(f"gpus_per_trial = {self.gpus_per_trial}; expected 0 or more.")
+        if not self.stall_timeout_s >= 0:
+            raise InvalidInputError(f"stall_timeout_s = {self.stall_timeout_s}; expected 0 or more seconds.")
         if self.workers_per_trial > 1 and self.executor in ("ray", "local"):
             raise InvalidInputError(
                 f"executor {self.executor!r} trains in one process; {self.workers_per_trial} workers per trial need "

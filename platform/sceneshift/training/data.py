@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from sceneshift.catalogue.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
 from sceneshift.catalogue.load import load_pair
-from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, scene_name
+from sceneshift.catalogue.pair_spec import IN_SCENE_SPLITS, InScene, NamedPair, Recipe, scene_name
 from sceneshift.catalogue.user_toml import open_catalogue
-from sceneshift.errors import InvalidInputError
+from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
 from sceneshift.splits.source import SourceDomain
@@ -24,6 +24,9 @@ SOURCE_FRACTION = 0.8
 
 #: Share of a scene's pixels on its training side: where that side also validates, and where all of it trains.
 SCENE_FRACTION_WITH_VALIDATION, SCENE_FRACTION = 0.5, 0.1
+
+#: How labelled pixels can be divided; "all" of a pair's source alone.
+SPLITS = (*IN_SCENE_SPLITS, "all")
 
 _PATHS = ("train_mask", "test_mask", "data_dir", "catalogue")
 
@@ -50,8 +53,8 @@ class DataSpec:
         seed: Draws splits and training pixels.
 
     Raises:
-        InvalidInputError: Neither or both of ``pairs`` and ``scene`` are given, a pair is named twice, or the values
-            don't go together.
+        InvalidInputError: Neither or both of ``pairs`` and ``scene`` are given, a pair is named twice, a value is
+            unknown or out of range, or the values don't go together.
     """
 
     pairs: tuple[str, ...] = ()
@@ -72,6 +75,12 @@ class DataSpec:
             raise InvalidInputError(
                 f"pairs = {self.pairs!r}, scene = {self.scene!r}; give scene pairs or one scene, not both."
             )
+        if self.split not in SPLITS:
+            raise InvalidInputError(
+                f"split = {self.split!r}{nearest_name(self.split, SPLITS)}; expected one of {', '.join(SPLITS)}."
+            )
+        if self.train_fraction is not None and not 0 < self.train_fraction < 1:
+            raise InvalidInputError(f"train_fraction = {self.train_fraction}; expected a share between 0 and 1.")
         if len(set(self.pairs)) != len(self.pairs):
             raise InvalidInputError(f"pairs = {' '.join(self.pairs)}; expected each pair once.")
         if self.pairs and (self.split == "fixed" or self.train_mask or self.test_mask):

@@ -67,7 +67,11 @@ class TrainSpec(TrainingPlan):
         Args:
             pixels_per_class: The most pixels per class; None for all.
         """
-        return replace(self, data=replace(self.data, validates=False, pixels_per_class=pixels_per_class))
+        data = self.data
+        # A scene's default share is another where nothing validates; its test pixels are to stay the same.
+        fraction = data.train_fraction if data.scene is None else data.fraction
+        data = replace(data, validates=False, train_fraction=fraction, pixels_per_class=pixels_per_class)
+        return replace(self, data=data)
 
 
 def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:

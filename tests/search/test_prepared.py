@@ -1,30 +1,65 @@
+"""A search that is checked before anything is computed: its pixels, its place, what a resumed one must agree with."""
+
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
+import torch
 
 from sceneshift.catalogue.indian_pines import load_indian_pines
 from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.commands.tune_arguments import TuneArgs
-from sceneshift.errors import InvalidInputError, ResourceError, StudyError
+from sceneshift.errors import InvalidInputError, ResourceError, StorageError, StudyError
 from sceneshift.execution.cluster import ClusterSize
+from sceneshift.execution.executor import Placement
 from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.scene import Scene
-from sceneshift.search.prepared import choose_profile, local_root, prepare
+from sceneshift.search.prepared import local_root, prepare
 from sceneshift.search.space import FixedTrial
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.splits.fields import number_fields
 from sceneshift.splits.split import random_split
 from sceneshift.training.resume_check import refuse_other_settings
 
 
 @pytest.fixture
-def prepared(request, tmp_path):
-    def build(**changes):
+def prepare_flags(request, tmp_path):
+    """Prepare what the flags of a search script ask for."""
+
+    def build(method, *, space_path=None, **changes):
         arguments = TuneArgs(**{"storage_path": str(tmp_path), "experiment_name": "s", "profile": "laptop", **changes})
-        return prepare(
-            arguments, method="s2amsnet", space_path=request.config.rootpath / "search_spaces" / "s2amsnet.py"
-        )
+        space_path = space_path or request.config.rootpath / "search_spaces" / f"{method}.py"
+        return prepare(arguments.spec(method, space_path))
 
     return build
+
+
+@pytest.fixture
+def prepared(prepare_flags):
+    return lambda **changes: prepare_flags("s2amsnet", **changes)
+
+
+@pytest.fixture
+def prepared_s2vnet(prepare_flags):
+    """Of a space whose default is one scene."""
+    return lambda **changes: prepare_flags("s2vnet", **changes)
+
+
+def trial(number, config=None):
+    return TrialRecord(
+        number=number,
+        state="running",
+        params={},
+        config=config or {"patch_size": 5},
+        epochs={},
+        value=None,
+        ended=None,
+        reason="",
+        weights={},
+        started_ms=None,
+        seconds=None,
+    )
 
 
 def cluster(**changes):
@@ -35,8 +70,8 @@ def cluster(**changes):
 
 def test_one_split_a_pair_made_for_the_largest_patch(prepared):
     study = prepared()
-    assert [s.pair_name for s in study.sources] == ["west-east", "sw-se"]
-    for source in study.sources:
+    assert [s.pair_name for s in study.data.sources] == ["west-east", "sw-se"]
+    for source in study.data.sources:
         assert (source.split.patch_size, source.split.guard) == (7, 3)
         assert source.split.separation().num_inside_training_patch == 0
         assert source.split.scored_classes == (0, 1, 2, 3, 4)
@@ -44,7 +79,7 @@ def test_one_split_a_pair_made_for_the_largest_patch(prepared):
 
 def test_the_split_follows_the_seed_and_nothing_else(prepared):
     def hashes(**changes):
-        return [s.split.content_hash for s in prepared(**changes).sources]
+        return [s.split.content_hash for s in prepared(**changes).data.sources]
 
     assert hashes() == hashes(num_samples=3, epochs=2, experiment_name="other")
     assert hashes()[0] != hashes(seed=1)[0]
@@ -52,14 +87,14 @@ def test_the_split_follows_the_seed_and_nothing_else(prepared):
 
 
 def test_the_profile_limits_the_training_pixels(prepared):
-    for source in prepared().sources:
+    for source in prepared().data.sources:
         labels = source.labels_of(source.split.train)
         assert all((labels == k).sum() <= 100 for k in range(5))
 
 
 def test_workers_are_handed_no_target(prepared):
     study = prepared()
-    for pair, source in zip(study.pairs, study.sources, strict=True):
+    for pair, source in zip(study.data.pairs, study.data.sources, strict=True):
         assert not isinstance(pair.target, Scene)
         assert vars(source).keys() == {"pair_name", "scene", "split"}
         assert not source.scene.footprint.overlaps(pair.target.footprint)
@@ -67,8 +102,8 @@ def test_workers_are_handed_no_target(prepared):
 
 def test_the_targets_are_opened_by_the_recipes_the_pairs_were_made_from(prepared):
     study = prepared(pairs=("sw-se",))
-    assert study.recipes == [NamedPair(name="sw-se")]
-    assert [pair.name for pair in study.pairs] == ["sw-se"]
+    assert study.data.recipes == (NamedPair(name="sw-se"),)
+    assert [pair.name for pair in study.data.pairs] == ["sw-se"]
 
 
 def test_pairs_that_share_a_pixel_are_refused(prepared):
@@ -76,126 +111,142 @@ def test_pairs_that_share_a_pixel_are_refused(prepared):
         prepared(pairs=("west-east", "east-west"))
 
 
-def test_settings_and_tags_carry_what_a_result_came_from(prepared):
+def test_settings_and_origin_carry_what_a_result_came_from(prepared):
     study = prepared()
-    settings, tags = study.settings(), study.tags()
-    split = study.sources[0].split.content_hash
-    assert settings["split hash of west-east"] == tags["split.hash.west-east"] == split
-    assert tags["source.hash.sw-se"] == study.sources[1].scene.content_hash
-    origin = study.origin()
-    assert origin["target data of sw-se"] == tags["target.hash.sw-se"] == study.pairs[1].target.cube_hash
-    assert origin["source data of sw-se"] == study.sources[1].scene.content_hash
-    assert len(origin["code (hash of the package's sources)"]) == 16
-    assert tags["search_space.hash"] == study.space.source_hash
-    assert (tags["profile"], tags["seed"]) == ("laptop", "0")
-    assert {"git.commit", "version.torch", "version.ray"} <= tags.keys()
-
-
-def test_the_announcement_names_profile_guard_and_separation(prepared):
-    text = "\n".join(prepared().announcement())
-    assert "profile              laptop" in text
-    assert (
-        "8 trials of at most 24 epochs (as many as fit, at least 8), at most 100 training pixels a class, patch <= 7"
-        in text
-    )
-    assert "guard 3 (patch 7: 0 validation pixels inside a training patch" in text
-
-
-def test_the_command_line_changes_the_profile(prepared):
-    profile = prepared(num_samples=3, epochs=2, time_budget_s=9).profile
-    assert (profile.name, profile.num_samples, profile.epochs, profile.time_budget_s) == ("laptop", 3, 2, 9)
-
-
-def test_the_profile_is_chosen_by_the_machine(prepared, monkeypatch):
-    space = prepared().space
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert choose_profile(TuneArgs(), space).name == "laptop"
-    assert choose_profile(TuneArgs(gpus_per_trial=0.5), space).name == "paper"
-    assert choose_profile(TuneArgs(smoke_test=True), space).name == "smoke-test"
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert choose_profile(TuneArgs(), space).name == "paper"
-    assert choose_profile(TuneArgs(profile="laptop"), space).name == "laptop"
+    settings, origin = study.settings(), study.data.origin()
+    assert settings["split.hash.west-east"] == study.data.sources[0].split.content_hash
+    assert settings["search_space.hash"] == study.spec.space.source_hash
+    assert (settings["profile"], settings["seed"], settings["method"]) == ("laptop", 0, "s2amsnet")
+    assert settings["pairs"] == ["west-east", "sw-se"]
+    assert settings["strategy"] == study.strategy.name == "source-blocks"
+    assert origin["target.hash.sw-se"] == study.data.pairs[1].target.cube_hash
+    assert origin["source.hash.sw-se"] == study.data.sources[1].scene.content_hash
 
 
 def test_trials_are_fitted_to_the_cluster(prepared):
-    two_cores = prepared().plan(cluster())
-    assert (two_cores.max_concurrent_trials, two_cores.cpus_per_trial, two_cores.in_ray_train) == (2, 1.0, False)
-    sixteen = prepared().plan(cluster(cpus=16.0))
-    assert (sixteen.max_concurrent_trials, sixteen.cpus_per_trial) == (4, 4.0)
-    asked = prepared(cpus_per_trial=2.0, trainer="train").plan(cluster())
-    assert (asked.max_concurrent_trials, asked.cpus_per_trial, asked.in_ray_train) == (1, 2.0, True)
+    search = prepared()
+    two_cores, sixteen = search.placement(cluster()), search.placement(cluster(cpus=16.0))
+    assert (two_cores.at_once, two_cores.workers, two_cores.cpus, two_cores.gpus) == (2, 1, 1.0, 0.0)
+    assert not search.in_ray_train(two_cores)
+    assert (sixteen.at_once, sixteen.cpus) == (4, 4.0)
+    wanted = prepared(cpus_per_trial=2.0, executor="ray-train")
+    asked = wanted.placement(cluster())
+    assert (asked.at_once, asked.cpus, wanted.in_ray_train(asked)) == (1, 2.0, True)
+
+
+def test_in_this_process_one_trial_runs_at_a_time(prepared):
+    search = prepared(executor="local")
+    placement = search.placement(None)
+    assert placement == Placement(at_once=1, workers=1, cpus=torch.get_num_threads(), gpus=0.0)
+    assert not search.in_ray_train(placement)
+    assert prepared(executor="local", cpus_per_trial=3.0).placement(None).cpus == 3.0
 
 
 def test_a_trial_gets_no_more_cpus_than_a_node_has(prepared):
     nodes = ({"CPU": 3.0, "GPU": 0.0},) * 3
-    plan = prepared().plan(cluster(cpus=9.0, num_nodes=3, is_own=False, nodes=nodes, largest_node=nodes[0]))
-    assert (plan.max_concurrent_trials, plan.cpus_per_trial) == (4, 1.0)
-    plan = prepared(max_concurrent_trials=2).plan(
-        cluster(cpus=9.0, num_nodes=3, is_own=False, nodes=nodes, largest_node=nodes[0])
-    )
-    assert plan.cpus_per_trial == 3.0
+    of_three = cluster(cpus=9.0, num_nodes=3, is_own=False, nodes=nodes, largest_node=nodes[0])
+    placement = prepared().placement(of_three)
+    assert (placement.at_once, placement.cpus) == (4, 1.0)
+    assert prepared(max_concurrent_trials=2).placement(of_three).cpus == 3.0
 
 
 def test_gpus_are_shared_by_fractions_and_train_with_ray_train(prepared):
-    plan = prepared(gpus_per_trial=0.5).plan(cluster(cpus=16.0, gpus=2.0))
-    assert (plan.max_concurrent_trials, plan.gpus_per_trial, plan.in_ray_train) == (4, 0.5, True)
-    assert not prepared(gpus_per_trial=0.5, trainer="actor").plan(cluster(cpus=16.0, gpus=2.0)).in_ray_train
+    search = prepared(gpus_per_trial=0.5)
+    placement = search.placement(cluster(cpus=16.0, gpus=2.0))
+    assert (placement.at_once, placement.gpus, search.in_ray_train(placement)) == (4, 0.5, True)
+    assert not prepared(gpus_per_trial=0.5, executor="ray").in_ray_train(placement)
 
 
 def test_several_workers_train_with_ray_train_and_count_for_the_room(prepared):
-    plan = prepared(workers_per_trial=2).plan(cluster(cpus=16.0))
-    assert (plan.workers_per_trial, plan.max_concurrent_trials, plan.cpus_per_trial) == (2, 4, 2.0)
-    assert plan.in_ray_train
-    assert prepared(workers_per_trial=2).plan(cluster()).max_concurrent_trials == 1
-    on_gpus = prepared(workers_per_trial=2, gpus_per_trial=1.0).plan(cluster(cpus=16.0, gpus=4.0))
-    assert (on_gpus.workers_per_trial, on_gpus.max_concurrent_trials) == (2, 2)
-    with pytest.raises(ResourceError, match="1 trials at once of 3 workers with 1 CPU each need 3 CPU; there are 2"):
-        prepared(workers_per_trial=3).plan(cluster())
+    search = prepared(workers_per_trial=2)
+    placement = search.placement(cluster(cpus=16.0))
+    assert (placement.workers, placement.at_once, placement.cpus) == (2, 4, 2.0)
+    assert search.in_ray_train(placement)
+    assert search.placement(cluster()).at_once == 1
+    on_gpus = prepared(workers_per_trial=2, gpus_per_trial=1.0).placement(cluster(cpus=16.0, gpus=4.0))
+    assert (on_gpus.workers, on_gpus.at_once) == (2, 2)
+    with pytest.raises(ResourceError, match="3 workers with 1 CPU each need 3 CPU; there are 2"):
+        prepared(workers_per_trial=3).placement(cluster())
 
 
 def test_the_winner_is_trained_on_every_field_with_a_trial_s_pixels_or_the_paper_s_profile_with_all(prepared):
     for profile in ("smoke-test", "laptop", "paper"):
         study = prepared(profile=profile)
-        assert study.refits
-        assert study.refit_pixels_per_class == study.profile.pixels_per_class
-    assert prepared(profile="laptop").refit_pixels_per_class == 100
-    assert prepared(profile="paper").refit_pixels_per_class is None
-    assert prepared(profile="laptop", refit="all").refit_pixels_per_class is None
-    assert not prepared(profile="paper", refit="no").refits
+        assert study.spec.refits
+        assert study.spec.refit_pixels_per_class == study.profile.pixels_per_class
+    assert prepared(profile="laptop").spec.refit_pixels_per_class == 100
+    assert prepared(profile="paper").spec.refit_pixels_per_class is None
+    assert prepared(profile="laptop", refit="all").spec.refit_pixels_per_class is None
+    assert prepared(profile="paper", refit="as-trial").spec.refit_pixels_per_class is None
+    assert not prepared(profile="paper", refit="no").spec.refits
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_concurrent_trials": 0},
+        {"workers_per_trial": 0},
+        {"cpus_per_trial": 0.0},
+        {"gpus_per_trial": -1.0},
+        {"stall_timeout_s": -1.0},
+        {"stall_timeout_s": float("nan")},
+    ],
+)
+def test_a_number_that_is_out_of_range_is_refused_by_name(request, changes):
+    spaces = request.config.rootpath / "search_spaces"
+    spec = TuneArgs(profile="laptop").spec("s2amsnet", spaces / "s2amsnet.py")
+    ((name, value),) = changes.items()
+    with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
+        replace(spec, **changes)
 
 
 def test_a_search_that_does_not_fit_is_refused(prepared):
     with pytest.raises(ResourceError, match="3 trials at once with 1 CPU each"):
-        prepared(max_concurrent_trials=3, cpus_per_trial=1.0).plan(cluster())
+        prepared(max_concurrent_trials=3, cpus_per_trial=1.0).placement(cluster())
 
 
 def test_a_trials_seed_follows_from_study_seed_and_number(prepared):
-    plan, other = prepared().plan(cluster()), prepared(seed=1).plan(cluster())
-    assert plan.trial_seed(0) != plan.trial_seed(1)
-    assert plan.trial_seed(1) != other.trial_seed(1)
-    assert plan.trial_seed(1) == prepared(num_samples=3).plan(cluster()).trial_seed(1)
+    def seed(number, **changes):
+        return prepared(**changes).trial_spec(trial(number)).seed
+
+    assert seed(0) != seed(1)
+    assert seed(1) != seed(1, seed=1)
+    assert seed(1) == seed(1, num_samples=3)
+
+
+def test_a_trial_trains_its_own_configuration_on_the_search_s_pixels(prepared):
+    search = prepared(epochs=2)
+    job = search.job(trial(3, {"patch_size": 5, "lr": 0.5}))
+    assert (job.number, job.checkpoint_location) == (3, f"{search.checkpoint_location}/trial_0003")
+    assert (job.spec.method, job.spec.epochs, job.spec.data) == ("s2amsnet", 2, search.data.spec)
+    assert (job.spec.config.patch_size, job.spec.config.lr) == (5, 0.5)
+    assert (job.spec.data.patch_size, job.spec.data.pixels_per_class) == (7, 100)
+    assert job.of(search.data.sources) == list(search.data.sources)
 
 
 def test_a_known_name_is_refused_and_an_unknown_one_cannot_be_resumed(prepared, tmp_path):
-    prepared().refuse_wrong_name()
+    search, other = prepared(pairs=("sw-se",)), prepared(pairs=("sw-se",), experiment_name="other")
+    search.refuse_wrong_name(resume=False)
+    with pytest.raises(StudyError, match="There is none at all"):
+        search.refuse_wrong_name(resume=True)
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "optuna.db").touch()
     with pytest.raises(StudyError, match=r"a study 's' exists at .*--resume.*Nothing was changed"):
-        prepared().refuse_wrong_name()
-    prepared(resume=True).refuse_wrong_name()
+        search.refuse_wrong_name(resume=False)
+    search.refuse_wrong_name(resume=True)
     with pytest.raises(StudyError, match=r"no study 'other' in .* to resume. There are: s\."):
-        prepared(resume=True, experiment_name="other").refuse_wrong_name()
+        other.refuse_wrong_name(resume=True)
 
 
 def test_a_storage_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InvalidInputError, match="is no directory that can be written"):
-        local_root(TuneArgs(storage_path=str(tmp_path / "file")))
+        local_root(str(tmp_path / "file"))
 
 
 def test_a_storage_path_that_a_database_s_address_cannot_hold_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="a question mark ends the path"):
-        local_root(TuneArgs(storage_path=str(tmp_path / "why?")))
+        local_root(str(tmp_path / "why?"))
 
 
 def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
@@ -203,7 +254,7 @@ def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
     study = prepared(storage_path=f"file://{tmp_path}/bucket/")
     assert study.checkpoint_location == f"file://{tmp_path}/bucket/s"
     assert study.directory == tmp_path / "results" / "s"
-    assert study.plan(cluster()).checkpoint_of(3) == f"file://{tmp_path}/bucket/s/trial_0003"
+    assert study.checkpoints_of(3) == f"file://{tmp_path}/bucket/s/trial_0003"
     assert study.settings()["storage"] != prepared().settings()["storage"]
 
 
@@ -211,55 +262,39 @@ def test_a_storage_uri_that_cannot_be_used_is_told(prepared, tmp_path):
     with pytest.raises(InvalidInputError, match="expected a directory or a URI such as s3://"):
         prepared(storage_path="foo://bucket")
     (tmp_path / "file").touch()
-    with pytest.raises(StudyError, match="can't be written"):
+    with pytest.raises(StorageError, match="can't be written"):
         prepared(storage_path=f"file://{tmp_path}/file/below")
-
-
-def test_several_nodes_are_told_to_share_a_local_directory(prepared, capsys):
-    prepared().plan(cluster(is_own=False, num_nodes=3))
-    assert "NOTE: the cluster has 3 nodes" in capsys.readouterr().out
-    prepared().plan(cluster())
-    assert capsys.readouterr().out == ""
 
 
 def test_precision_is_float32_unless_asked_and_a_resumed_study_must_agree(prepared):
     for study, precision in ((prepared(), "float32"), (prepared(precision="bfloat16"), "bfloat16")):
-        told = study.settings()["precision"], study.tags()["precision"], study.plan(cluster()).precision
-        assert set(told) == {precision}
+        assert study.settings()["precision"] == study.trial_spec(trial(0)).precision == precision
 
 
 def test_what_a_cpu_does_not_have_is_refused_before_the_search(prepared):
     with pytest.raises(InvalidInputError, match="precision tf32 exists on CUDA devices only"):
-        prepared(precision="tf32").plan(cluster())
+        prepared(precision="tf32").placement(cluster())
     with pytest.raises(InvalidInputError, match="--compile is for trials on GPUs"):
-        prepared(compile=True).plan(cluster())
-    plan = prepared(precision="tf32", compile=True, gpus_per_trial=0.5).plan(cluster(cpus=4.0, gpus=1.0))
-    assert (plan.precision, plan.compile) == ("tf32", True)
-
-
-@pytest.fixture
-def prepared_s2vnet(request, tmp_path):
-    """Of a space whose default is one scene."""
-
-    def build(**changes):
-        arguments = TuneArgs(**{"storage_path": str(tmp_path), "experiment_name": "s", "profile": "laptop", **changes})
-        return prepare(arguments, method="s2vnet", space_path=request.config.rootpath / "search_spaces" / "s2vnet.py")
-
-    return build
+        prepared(compile=True).placement(cluster())
+    search = prepared(precision="tf32", compile=True, gpus_per_trial=0.5)
+    assert search.placement(cluster(cpus=4.0, gpus=1.0)).gpus == 0.5
+    trained = search.trial_spec(trial(0))
+    assert (trained.precision, trained.compile) == ("tf32", True)
 
 
 def test_a_space_of_a_scene_searches_within_it(prepared_s2vnet):
     study = prepared_s2vnet()
-    (recipe,), (pair,), (source,) = study.recipes, study.pairs, study.sources
+    (recipe,), (pair,), (source,) = study.data.recipes, study.data.pairs, study.data.sources
     assert (recipe.scene, recipe.split, recipe.patch_size, recipe.train_fraction) == ("indian_pines", "blocks", 7, 0.5)
-    assert study.pair_names == pair.name == source.pair_name == "indian_pines"
+    assert pair.name == source.pair_name == "indian_pines"
+    assert study.settings()["pairs"] == ["indian_pines"]
     assert (source.split.kind, source.split.patch_size, source.split.guard) == ("blocks", 7, 3)
 
 
 @pytest.mark.parametrize("split", ["blocks", "fields", "random"])
 def test_within_a_scene_a_source_has_labels_of_the_training_side_alone(prepared_s2vnet, split):
     study = prepared_s2vnet(scene="indian_pines", split=split)
-    (pair,), (source,) = study.pairs, study.sources
+    (pair,), (source,) = study.data.pairs, study.data.sources
     labels = source.scene.labels.ravel()
     test = pair.test_split.validation
     assert len(test) > 1000
@@ -274,7 +309,7 @@ def test_within_a_scene_a_source_has_labels_of_the_training_side_alone(prepared_
 def test_within_a_scene_splits_follow_the_seed_and_nothing_else(prepared_s2vnet):
     def hashes(**changes):
         study = prepared_s2vnet(**changes)
-        return study.sources[0].split.content_hash, study.pairs[0].test_split.content_hash
+        return study.data.sources[0].split.content_hash, study.data.pairs[0].test_split.content_hash
 
     first = hashes()
     assert first == hashes(num_samples=3, epochs=2, experiment_name="other") == hashes(scene="indian_pines")
@@ -291,20 +326,20 @@ def test_a_share_is_the_scenes_training_side_or_a_pairs_source(prepared_s2vnet):
         return prepared_s2vnet(profile="paper", split="random", **changes)
 
     within = of_paper(train_fraction=0.2)
-    assert share(within.pairs[0].test_split) == pytest.approx(0.2, abs=0.01)
-    assert share(within.sources[0].split) == pytest.approx(0.8, abs=0.01)
+    assert share(within.data.pairs[0].test_split) == pytest.approx(0.2, abs=0.01)
+    assert share(within.data.sources[0].split) == pytest.approx(0.8, abs=0.01)
     across = of_paper(train_fraction=0.6, pairs=("west-east",))
-    assert share(across.sources[0].split) == pytest.approx(0.6, abs=0.01)
-    assert share(of_paper(pairs=("west-east",)).sources[0].split) == pytest.approx(0.8, abs=0.01)
+    assert share(across.data.sources[0].split) == pytest.approx(0.6, abs=0.01)
+    assert share(of_paper(pairs=("west-east",)).data.sources[0].split) == pytest.approx(0.8, abs=0.01)
 
 
 def test_pairs_can_be_searched_on_in_a_space_of_a_scene_and_the_other_way_round(prepared, prepared_s2vnet):
     across = prepared_s2vnet(pairs=("west-east", "sw-se"))
-    assert across.recipes == [NamedPair(name="west-east"), NamedPair(name="sw-se")]
-    assert [pair.test_split for pair in across.pairs] == [None, None]
+    assert across.data.recipes == (NamedPair(name="west-east"), NamedPair(name="sw-se"))
+    assert [pair.test_split for pair in across.data.pairs] == [None, None]
     within = prepared(scene="indian_pines")
-    assert [recipe.scene for recipe in within.recipes] == ["indian_pines"]
-    assert within.method == "s2amsnet"
+    assert [recipe.scene for recipe in within.data.recipes] == ["indian_pines"]
+    assert within.spec.method == "s2amsnet"
 
 
 def test_masks_divide_a_scene_and_validation_is_drawn_from_the_training_mask(prepared_s2vnet, tmp_path):
@@ -317,12 +352,12 @@ def test_masks_divide_a_scene_and_validation_is_drawn_from_the_training_mask(pre
     masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / "test.npy")}
     for changes in ({}, {"scene": "indian_pines"}):
         study = prepared_s2vnet(split="fixed", **masks, **changes)
-        (pair,), (source,) = study.pairs, study.sources
+        (pair,), (source,) = study.data.pairs, study.data.sources
         np.testing.assert_array_equal(pair.test_split.train, split.train)
         np.testing.assert_array_equal(pair.test_split.validation, split.validation)
         assert source.split.kind == "random"
         assert np.isin(np.r_[source.split.train, source.split.validation], split.train).all()
-        assert "test pixels by masks" in "\n".join(study.announcement())
+        assert pair.test_split.kind == "masks"
 
 
 @pytest.mark.parametrize(
@@ -341,35 +376,27 @@ def test_what_a_scene_does_not_have_is_refused(prepared_s2vnet, changes, message
         prepared_s2vnet(**changes)
 
 
-@pytest.mark.parametrize("changes", [{"split": "fixed"}, {"train_mask": "m.npy"}, {"test_mask": "m.npy"}])
-def test_masks_do_not_divide_pairs_that_the_space_names(prepared, changes):
-    with pytest.raises(InvalidInputError, match="divide one scene; name it by --scene"):
-        prepared(**changes)
-
-
 def test_a_study_within_a_scene_says_so(prepared_s2vnet):
     study = prepared_s2vnet()
-    test, own = study.pairs[0].test_split.content_hash, study.sources[0].split.content_hash
-    settings, tags = study.settings(), study.tags()
+    (pair,), (source,), settings = study.data.pairs, study.data.sources, study.settings()
     assert (settings["split"], settings["pairs"]) == ("blocks", ["indian_pines"])
-    assert settings["test split hash of indian_pines"] == tags["test_split.hash.indian_pines"] == test
-    assert settings["split hash of indian_pines"] == tags["split.hash.indian_pines"] == own
-    text = "\n".join(study.announcement())
-    assert "scene indian_pines   " in text
-    assert " test pixels by blocks, guard 3 (patch 7: 0 test pixels inside a training patch" in text
-    assert " validation pixels by blocks, guard 3 (patch 7: 0 validation pixels inside a training patch" in text
+    assert settings["test_split.hash.indian_pines"] == pair.test_split.content_hash
+    assert settings["split.hash.indian_pines"] == source.split.content_hash
+    assert (pair.test_split.kind, pair.test_split.guard) == ("blocks", 3)
+    assert pair.test_split.separation().num_inside_training_patch == 0
 
 
-def test_a_study_by_fields_says_so_and_names_the_classes_it_can_not_score(prepared):
+def test_a_study_by_fields_says_so_and_keeps_fields_whole(prepared):
     study = prepared(pairs=("sw-se",), by_field=True)
-    (source,) = study.sources
+    (source,) = study.data.sources
     fields = number_fields(source.scene.labels)[0].ravel()
     assert (source.split.kind, source.split.guard) == ("fields", 3)
     assert np.intersect1d(fields[source.split.train], fields[source.split.validation]).size == 0
-    assert study.settings()["split"] == study.tags()["split"] == "fields"
-    text = "\n".join(study.announcement())
-    assert " validation pixels by fields, guard 3 (patch 7: 0 validation pixels inside a training patch" in text
-    assert "NOT in the validation score, on one side of the split alone: Corn-notill, Soybean-notill" in text
+    assert source.split.separation(7).num_inside_training_patch == 0
+    names = source.scene.class_names
+    not_scored = [name for k, name in enumerate(names) if k not in source.split.scored_classes]
+    assert not_scored == ["Corn-notill", "Soybean-notill"]
+    assert study.settings()["split"] == "fields"
 
 
 @pytest.mark.parametrize(
@@ -385,22 +412,18 @@ def test_a_study_by_fields_says_so_and_names_the_classes_it_can_not_score(prepar
 def test_stored_scenes_are_sent_as_paths_where_every_worker_sees_them(prepared, changes, shared, by_path):
     own = {"largest_node": {"CPU": 2.0, "GPU": 0.0}}
     study = prepared(pairs=("sw-se",), shared_data=shared)
-    assert study.plan(cluster(**own | changes)).scenes_by_path is by_path
+    assert study.placement(cluster(**own | changes)).scenes_by_path is by_path
 
 
 class TestUnits:
     """Searches on pairs whose units differ, declared or not."""
 
     @pytest.fixture
-    def search(self, unit_catalogue, request, tmp_path):
-        def build(factor=1e4, *, method="s2amsnet", space_path=None, one=None, two=None, **changes):
-            arguments = {"storage_path": str(tmp_path), "experiment_name": "s", "profile": "laptop", "split": "random"}
+    def search(self, unit_catalogue, prepare_flags):
+        def build(factor=1e4, *, method="s2amsnet", one=None, two=None, **changes):
             catalogue = unit_catalogue(factor, one=one, two=two)
-            return prepare(
-                TuneArgs(**{**arguments, "pairs": ("one-two",), "catalogue": catalogue, **changes}),
-                method=method,
-                space_path=space_path or request.config.rootpath / "search_spaces" / f"{method}.py",
-            )
+            flags = {"split": "random", "pairs": ("one-two",), "catalogue": catalogue}
+            return prepare_flags(method, **{**flags, **changes})
 
         return build
 
@@ -423,9 +446,9 @@ class TestUnits:
         assert sorted(study.profile.choices["normalization"]) == sorted(UNITLESS)
         assert study.default_trial.params["normalization"] == "l2-per-pixel"
         asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        drawn = {study.space.config(asked.ask(), study.profile)["normalization"] for _ in range(40)}
+        drawn = {study.spec.space.config(asked.ask(), study.profile)["normalization"] for _ in range(40)}
         assert drawn == set(UNITLESS)
-        told = "\n".join(study.announcement())
+        told = "\n".join(study.narrowing)
         for step in ("minmax-per-band", "standardize-per-band", "derivative", *UNITLESS):
             assert step in told
         assert ("becomes l2-per-pixel" in told) == (method == "s2vnet")  # whose default is minmax-per-band
@@ -434,16 +457,13 @@ class TestUnits:
         assert "normalization" in search(pairs=("west-east", "one-two")).profile.choices
 
     def test_a_resumed_search_is_narrowed_alike_and_must_be(self, search):
-        first, again = search(), search(resume=True)
+        first, again = search(), search()
         assert (first.profile, first.default_trial.params) == (again.profile, again.default_trial.params)
         assert first.settings() == again.settings()
-        assert first.settings()["choices of normalization"] == list(first.profile.choices["normalization"])
+        assert first.settings()["choices.normalization"] == list(first.profile.choices["normalization"])
         now = search(1.0).settings()
-        with pytest.raises(StudyError, match="choices of normalization: was"):
+        with pytest.raises(StudyError, match=r"choices\.normalization: was"):
             refuse_other_settings("study 's'", first.settings(), now, advice="")
-
-    def test_runs_tell_what_was_left_of_the_space(self, search):
-        assert set(search().tags()["choices.normalization"].split(", ")) == set(UNITLESS)
 
     @pytest.mark.parametrize(
         ("factor", "one", "two"), [(1.0, None, None), (1e4, "reflectance", "counts"), (1e4, "counts", "counts")]
@@ -451,7 +471,7 @@ class TestUnits:
     def test_units_that_agree_or_are_declared_leave_the_space_whole(self, search, factor, one, two):
         study = search(factor, one=one, two=two)
         assert (study.profile.choices, study.narrowing) == ({}, ())
-        assert not any("choices" in key for key in (*study.settings(), *study.tags()))
+        assert not any("choices" in key for key in study.settings())
         assert study.default_trial.choices["normalization"] == [
             "l2-per-pixel",
             "minmax-per-band",
@@ -459,12 +479,6 @@ class TestUnits:
             "l2-then-standardize",
             "derivative",
         ]
-
-    def test_declared_units_are_announced_and_tagged(self, search):
-        study = search(one="reflectance", two="counts")
-        assert study.tags()["units.one-two"] == "reflectance (one), counts (two)"
-        assert any("reflectance (one), counts (two)" in line for line in study.announcement())
-        assert not any(key.startswith("units.") for key in search(1.0).tags())
 
     @pytest.mark.parametrize(
         "expression", ['"minmax-per-band"', 'trial.suggest_categorical("normalization", ["none"])']
@@ -486,4 +500,4 @@ class TestUnits:
         space.write_text(space.read_text().replace('"patch_size": 13,', '"patch_size": 13, "raw": False,'))
         study = search(space_path=space)
         with pytest.raises(InvalidInputError, match="sets normalization = 'none'"):
-            study.space.config(FixedTrial({**study.space.defaults, "raw": True}), study.profile)
+            study.spec.space.config(FixedTrial({**study.spec.space.defaults, "raw": True}), study.profile)

@@ -1,10 +1,12 @@
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from sceneshift.report.screen import render_screen
+from sceneshift.commands.last_screen import render_closed, render_screen
+from sceneshift.engine.searching import SearchResult
+from sceneshift.search.trial_store import TrialRecord
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import LoggedModel
 
@@ -25,11 +27,24 @@ SUMMARY = {
 }
 
 
+def result_of(root, *, alias="champion", replaced=None, **changes):
+    return SearchResult(
+        name="s",
+        directory=root / "s",
+        records=(),
+        num_samples=1,
+        choice=None,
+        summary=SUMMARY | changes,
+        models=[LoggedModel(name="m-park", version="2", alias=alias, replaced=replaced)],
+        tracking_uri=f"sqlite:///{root}/mlflow.db",
+        experiment_id="1",
+        run_id="abc",
+    )
+
+
 def screen(alias, root, replaced=None, **changes):
     backend = TrackingBackend(uri=f"sqlite:///{root}/mlflow.db", artifact_root=root)
-    mirror = SimpleNamespace(backend=backend, experiment_id="1", run_id="abc")
-    model = LoggedModel(name="m-park", version="2", alias=alias, replaced=replaced)
-    return render_screen(SUMMARY | changes, models=[model], mirror=mirror, folder=root / "s" / "report")
+    return render_screen(result_of(root, alias=alias, replaced=replaced, **changes), backend)
 
 
 def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
@@ -39,7 +54,7 @@ def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
     assert f"\n  {command}\n" in told
 
 
-def test_units_are_told_of_pairs_that_state_them(tmp_path):
+def test_units_are_named_of_pairs_that_state_them(tmp_path):
     assert "reflectance" in screen("champion", tmp_path, units={"a-b": "reflectance"})
     assert "reflectance" not in screen("champion", tmp_path, units={})
 
@@ -66,3 +81,31 @@ def test_a_champion_needs_no_command(tmp_path, replaced, rest):
     told = screen("champion", tmp_path, replaced)
     assert f"Registered models:/m-park@champion (version 2{rest}\n" in told
     assert "promote.py" not in told
+
+
+def test_defaults_that_are_missing_in_the_table_are_explained(tmp_path):
+    told = screen("champion", tmp_path, defaults={"state": "fail", "reason": "out of memory"})
+    assert "fail: out of memory" in told
+    assert "out of memory" not in screen("champion", tmp_path)
+
+
+def test_where_everything_lies_is_told(tmp_path):
+    told = screen("champion", tmp_path)
+    for place in (tmp_path / "s" / "report", tmp_path / "s" / "optuna.db"):
+        assert f" {place}\n" in told
+    assert "#/experiments/1/runs/abc" in told
+
+
+def test_a_search_that_was_closed_before_shows_its_table(tmp_path):
+    (tmp_path / "s" / "report").mkdir(parents=True)
+    (tmp_path / "s" / "report" / "scores.md").write_text("| the table |\n")
+    values = {"params": {}, "config": {}, "epochs": {}, "value": None, "ended": None, "reason": "", "weights": {}}
+    records = [
+        TrialRecord(number=number, state=state, started_ms=None, seconds=None, **values)
+        for number, state in enumerate(("complete", "pruned", "running"))
+    ]
+    told = render_closed(replace(result_of(tmp_path), records=records))
+    assert "2 trials are done" in told
+    assert "\n| the table |\n" in told
+    assert str(tmp_path / "s" / "report") in told
+    assert "--num-samples" in told
