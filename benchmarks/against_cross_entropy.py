@@ -30,7 +30,8 @@ from sceneshift.methods.cross_entropy import CrossEntropyConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.search.prepared import prepare
 from sceneshift.search.space import load_space
-from sceneshift.search.trial_store import TrialRecord, TrialStore
+from sceneshift.search.trial_record import TrialRecord
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.evaluation import map_scene

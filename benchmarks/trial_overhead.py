@@ -28,7 +28,7 @@ from statistics import median
 import optuna
 import tyro
 
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 
 ROOT = Path(__file__).parents[1]
 NAME = "overhead"

@@ -109,7 +109,7 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
 
 #: What closes a study or a training does so after the last epoch. ``promote.py --on target`` compares finished models,
 #: and writes on the one that is chosen that target labels chose it.
-MAY_OPEN_THE_DOOR = {"sceneshift.closing.search", "sceneshift.closing.training", "sceneshift.commands.promote"}
+MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.commands.promote"}
 
 
 def test_only_what_closes_or_promotes_opens_the_door_to_target_labels() -> None:
@@ -157,6 +157,20 @@ def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
         "sceneshift.splits.masks",
         "sceneshift.commands.scenes",
     }
+
+
+def test_only_commands_print_read_the_command_line_and_exit() -> None:
+    found = {}
+    for path in FILES:
+        if path.is_relative_to(PACKAGE / "commands"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="print" | "input" | "exit" | "quit" as name)):
+                    found[module_name(path)] = name
+                case ast.Attribute(value=ast.Name(id="sys"), attr="argv" | "exit" | "stdout" | "stderr" as name):
+                    found[module_name(path)] = name
+    assert found == {}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import Ended, TrialStore
+from sceneshift.search.trial_record import Ended
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.selection.strategy import SourceBlocks
 
 PROFILE = Profile(name="p", description="", epochs=2, num_samples=2)

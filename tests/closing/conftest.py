@@ -12,7 +12,7 @@ from sceneshift.scenes.scene import Scene
 from sceneshift.search.prepared import PreparedSearch
 from sceneshift.search.profile import Profile
 from sceneshift.search.spec import SearchSpec
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.training.data import DataSpec
 
 CONFIG = {"patch_size": 5, "batch_size": 100, "width": 8}

@@ -8,7 +8,7 @@ import pytest
 from sceneshift.commands.announcements import announce_search, announce_training, announce_trials, describe_pair
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.commands.tune_arguments import TuneArgs
-from sceneshift.engine.training import prepare_training
+from sceneshift.engine.prepared_training import prepare_training
 from sceneshift.execution.executor import Placement
 from sceneshift.search.prepared import prepare
 from sceneshift.splits.pair import ScenePair

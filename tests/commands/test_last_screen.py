@@ -6,7 +6,7 @@ import pytest
 
 from sceneshift.commands.last_screen import render_closed, render_screen
 from sceneshift.engine.searching import SearchResult
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import LoggedModel
 

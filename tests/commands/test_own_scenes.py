@@ -19,7 +19,7 @@ from sceneshift.commands.scene_arguments import Export, List, Pair, Show
 from sceneshift.commands.scenes import find_scene, list_scenes, run_command
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.commands.tune_arguments import TuneArgs
-from sceneshift.engine.training import PreparedTraining, prepare_training
+from sceneshift.engine.prepared_training import PreparedTraining, prepare_training
 from sceneshift.errors import InvalidInputError, MissingDataError, StudyError
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
@@ -207,7 +207,7 @@ def test_a_stored_scene_is_trained_on_by_its_file(campus: Path, name: str) -> No
     (pair,) = prepared.data.pairs
     assert pair.name == "harbour"
     assert pair.class_names == ("grass", "lawn", "tree", "roof")
-    assert prepared.settings()["trained on"] == "harbour"
+    assert prepared.settings()["trained_on"] == "harbour"
     assert not any("definition" in key for key in prepared.settings())
     # The pixels that are drawn hang on the scene's name, wherever its file lies.
     assert prepared.data.recipes[0].seed == derive_seed(0, "split", "harbour")

@@ -14,7 +14,7 @@ from sceneshift.commands.scenes import run_command
 from sceneshift.commands.simulate import build_recipe, simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs
-from sceneshift.engine.training import prepare_training
+from sceneshift.engine.prepared_training import prepare_training
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import open_scene
 from sceneshift.scenes.mapped_arrays import is_stored

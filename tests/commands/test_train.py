@@ -20,8 +20,9 @@ from matplotlib import image
 
 from sceneshift.catalogue.indian_pines import load_indian_pines
 from sceneshift.catalogue.target import open_target
+from sceneshift.commands.announcements import announce_training
 from sceneshift.commands.train_arguments import TrainArgs
-from sceneshift.engine.training import prepare_training
+from sceneshift.engine.prepared_training import prepare_training
 from sceneshift.splits.split import random_split
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
@@ -151,9 +152,9 @@ def test_pictures_are_drawn(folder):
 @pytest.mark.slow
 def test_tables_and_summary_are_of_the_saved_map_on_the_test_pixels(folder):
     told = summary(folder)
-    prepared = prepare_training(arguments(folder.parents[1], epochs=2, split="random"))
+    prepared = prepared_from(arguments(folder.parents[1], epochs=2, split="random"))
     class_map = np.load(folder / "report" / "map_indian_pines.npy").astype(np.int64)
-    scores = open_target(prepared.recipe).score(class_map)
+    scores = open_target(prepared.data.recipes[0]).score(class_map)
     assert told["test"] == scores.as_dict()
     assert told["confusion"] == scores.confusion.tolist()
     assert scores.confusion.sum() == 9218
@@ -193,7 +194,11 @@ def test_mlflow_has_settings_epochs_scores_and_report(folder, client, runs_in):
     assert metrics[f"{of_test}/overlapping_patch"] == near["with an overlapping patch"]
     assert run.data.tags["separation.indian_pines.test"].startswith("random, LEAKS; patch 5: of 9218 pixels ")
     assert not [name for name in run.data.metrics if name.startswith("val/")]
-    for tag in ("split.hash", "test_split.hash", "source.hash", "target.hash", "seed", "version.torch"):
+    for tag in (
+        *(f"{what}.hash.indian_pines" for what in ("split", "test_split", "source", "target")),
+        "seed",
+        "version.torch",
+    ):
         assert run.data.tags[tag]
     logged = {Path(artifact.path).name for artifact in client.list_artifacts(run.info.run_id, "report")}
     assert logged == {path.name for path in (folder / "report").iterdir()}
@@ -236,7 +241,7 @@ def test_a_name_that_exists_is_refused_and_nothing_changes(trained, folder, runs
     before, recorded = essence(folder), [run.to_dictionary() for run in runs_in()]
     again = start(storage, *RUN)
     assert again.returncode == 2
-    assert f"error: a run 'r' exists at {folder}; go on with it by --resume" in again.stderr
+    assert f"error: a run 'r' exists at {folder}; resume it by --resume" in again.stderr
     assert "Traceback" not in again.stderr
     assert essence(folder) == before
     assert [run.to_dictionary() for run in runs_in()] == recorded
@@ -249,7 +254,7 @@ def test_resuming_with_another_setting_is_refused_and_named(trained, folder):
     again = start(storage, *RUN, "--resume", "--lr", "0.5")
     assert again.returncode == 2
     assert "error: run 'r' can't be resumed with other settings" in again.stderr
-    assert [line for line in again.stderr.splitlines() if ": was " in line] == ["  lr: was 0.001, is 0.5"]
+    assert [line for line in again.stderr.splitlines() if ": was " in line] == ["  config.lr: was 0.001, is 0.5"]
     assert essence(folder) == before
 
 
@@ -373,8 +378,12 @@ def arguments(storage, **changes):
     )
 
 
+def prepared_from(given):
+    return prepare_training(given.spec(), given.options())
+
+
 def trained_in_process(prepared):
-    (run,) = train(prepared.plan, [prepared.source], report=lambda _: None, device="cpu")
+    (run,) = train(prepared.spec, prepared.data.sources, report=lambda _: None, device="cpu")
     return run
 
 
@@ -415,7 +424,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=300
     )
     assert resumed.returncode == 0, resumed.stderr
-    uncut = prepare_training(arguments(tmp_path, split="random", train_fraction=0.02, epochs=epochs))
+    uncut = prepared_from(arguments(tmp_path, split="random", train_fraction=0.02, epochs=epochs))
     expected = weights_hash(trained_in_process(uncut).classifier)
     assert weights_of(folder, "indian_pines") == (epochs, expected)
     (run,) = client.search_runs([experiment])
@@ -438,16 +447,16 @@ def test_no_test_label_steers_the_weights(tmp_path):
     outcomes = {}
     for name in ("real", "scrambled"):
         masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / f"{name}.npy")}
-        prepared = prepare_training(arguments(tmp_path, split="fixed", epochs=2, batch_size=32, lr=0.01, **masks))
+        prepared = prepared_from(arguments(tmp_path, split="fixed", epochs=2, batch_size=32, lr=0.01, **masks))
         run = trained_in_process(prepared)
-        cube = run.normalization.apply(prepared.pair.target.cube)
+        cube = run.normalization.apply(prepared.data.pairs[0].target.cube)
         class_map = map_scene(run.classifier, cube, patch_size=5, device="cpu")
-        scores = open_target(prepared.recipe).score(class_map)
+        scores = open_target(prepared.data.recipes[0]).score(class_map)
         outcomes[name] = (
             weights_hash(run.classifier),
             class_map.tobytes(),
             json.dumps(prepared.settings()),
-            prepared.announcement(),
+            announce_training(prepared),
             scores.confusion.tolist(),
         )
         assert len(np.unique(class_map)) > 3  # of a constant map no score hangs on which label is where

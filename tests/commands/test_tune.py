@@ -411,7 +411,7 @@ def test_interrupted_twice_a_search_stops_at_once_and_still_says_how_to_go_on(tm
     printed = []
     for line in process.stdout:
         printed.append(line)
-        if line.startswith("if it is cut"):  # the search begins
+        if line.startswith("to resume"):  # the search begins
             process.send_signal(signal.SIGINT)
         if line.startswith("Stopping. Interrupt once more"):
             process.send_signal(signal.SIGINT)

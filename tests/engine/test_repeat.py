@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from sceneshift.engine import repeat as repeating
+from sceneshift.engine.prepared_training import RunOptions
 from sceneshift.engine.repeat import OriginalRun, repeat
-from sceneshift.engine.training import RunOptions, TrainResult
+from sceneshift.engine.training import TrainResult
 from sceneshift.errors import StudyError
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
 from sceneshift.tracking.backend import TrackingBackend

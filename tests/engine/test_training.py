@@ -10,8 +10,9 @@ import torch
 from sceneshift.catalogue.indian_pines import load_indian_pines
 from sceneshift.catalogue.pair_spec import InScene, NamedPair
 from sceneshift.commands.train_arguments import TrainArgs
+from sceneshift.engine.prepared_training import LAST_EPOCH, RunOptions, prepare_training
 from sceneshift.engine.run_record import RunRecord, open_run_directory
-from sceneshift.engine.training import LAST_EPOCH, RunOptions, prepare_training, train
+from sceneshift.engine.training import train
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS

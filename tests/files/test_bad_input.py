@@ -17,7 +17,7 @@ from sceneshift.commands.announcements import announce_training, describe_pair
 from sceneshift.commands.scenes import check_file
 from sceneshift.commands.train import main
 from sceneshift.commands.train_arguments import TrainArgs
-from sceneshift.engine.training import prepare_training
+from sceneshift.engine.prepared_training import prepare_training
 from sceneshift.errors import SceneshiftError
 from sceneshift.files.arrays import read_array, read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene

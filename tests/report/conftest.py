@@ -9,7 +9,8 @@ import pytest
 
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import Ended, TrialStore
+from sceneshift.search.trial_record import Ended
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.selection.strategy import SourceBlocks
 
 EPOCHS = 6

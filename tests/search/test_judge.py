@@ -7,7 +7,8 @@ import pytest
 from sceneshift.execution.executor import MAX_RETRIES, Failure, FailureKind, StopReason, StopRequest, Verdict
 from sceneshift.search.judge import Judge
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import Ended, TrialStore
+from sceneshift.search.trial_record import Ended
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.selection.strategy import SourceBlocks
 from sceneshift.training.loop import EpochReport
 

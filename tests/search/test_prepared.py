@@ -17,7 +17,7 @@ from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.scene import Scene
 from sceneshift.search.prepared import local_root, prepare
 from sceneshift.search.space import FixedTrial
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.splits.fields import number_fields
 from sceneshift.splits.split import random_split
 from sceneshift.training.resume_check import refuse_other_settings

@@ -3,7 +3,8 @@ import pytest
 
 from sceneshift.errors import StudyError
 from sceneshift.search.profile import Profile
-from sceneshift.search.trial_store import Ended, TrialStore, read_store
+from sceneshift.search.trial_record import Ended
+from sceneshift.search.trial_store import TrialStore, read_store
 from sceneshift.selection.strategy import SourceBlocks
 
 PROFILE = Profile(

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TrackingBackend
 
 

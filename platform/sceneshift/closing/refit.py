@@ -13,7 +13,7 @@ from sceneshift.errors import StorageError, StudyError
 from sceneshift.execution.executor import Executor, FailureKind, FixedJobs, Job, StopReason, StopRequest
 from sceneshift.report.study_record import REFITTED
 from sceneshift.search.prepared import PreparedSearch
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport
 

@@ -19,7 +19,7 @@ from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.safe_files import replacing
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.search.prepared import PreparedSearch
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split

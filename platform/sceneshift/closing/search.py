@@ -23,7 +23,8 @@ from sceneshift.report.study_page import write_report_or_note
 from sceneshift.report.study_record import BEST, DEFAULTS, REFITTED
 from sceneshift.report.units import unit_lines
 from sceneshift.search.prepared import SMOKE_TEST, PreparedSearch
-from sceneshift.search.trial_store import REFERENCE_TRIAL, TrialRecord, TrialStore
+from sceneshift.search.trial_record import REFERENCE_TRIAL, TrialRecord
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.splits.pair import ScenePair
 from sceneshift.tracking.models import LoggedModel, registered_name
 from sceneshift.tracking.registry import alias_of_new

@@ -1,7 +1,7 @@
 """The first lines a user sees: what is about to happen, and which pixels train, validate and test."""
 
 from sceneshift.catalogue.units import describe_units
-from sceneshift.engine.training import PreparedTraining
+from sceneshift.engine.prepared_training import PreparedTraining
 from sceneshift.execution.executor import Placement
 from sceneshift.scenes.normalization import constant_bands
 from sceneshift.search.pace import Pace

@@ -8,7 +8,7 @@ from sceneshift.engine.listener import Listener
 from sceneshift.execution.executor import Placement
 from sceneshift.search.pace import Pace
 from sceneshift.search.prepared import PreparedSearch
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 
 
 class SearchScreen(Listener):

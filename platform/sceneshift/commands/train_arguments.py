@@ -9,7 +9,7 @@ from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, chec
 from sceneshift.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from sceneshift.engine.training import RunOptions
+    from sceneshift.engine.prepared_training import RunOptions
     from sceneshift.training.spec import TrainSpec
 
 #: Long work tells how far it is after so many seconds.
@@ -218,7 +218,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
 
     def options(self) -> "RunOptions":
         """Where these flags ask to train."""
-        from sceneshift.engine.training import RunOptions
+        from sceneshift.engine.prepared_training import RunOptions
 
         return RunOptions(
             name=self.run_name,

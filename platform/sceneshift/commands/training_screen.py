@@ -6,7 +6,8 @@ from sceneshift.commands.announcements import announce_training
 from sceneshift.commands.console import ProgressLine
 from sceneshift.commands.search_screen import change_note
 from sceneshift.engine.listener import Listener
-from sceneshift.engine.training import PreparedTraining, TrainResult
+from sceneshift.engine.prepared_training import PreparedTraining
+from sceneshift.engine.training import TrainResult
 from sceneshift.report.separation import separation_lines
 from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.training.loop import EpochReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sceneshift.engine.training import PreparedTraining
+    from sceneshift.engine.prepared_training import PreparedTraining
     from sceneshift.execution.executor import Placement
     from sceneshift.search.pace import Pace
     from sceneshift.search.prepared import PreparedSearch

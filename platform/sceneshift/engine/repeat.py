@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.engine.listener import Listener
-from sceneshift.engine.training import RunOptions, TrainResult, train
+from sceneshift.engine.prepared_training import RunOptions
+from sceneshift.engine.training import TrainResult, train
 from sceneshift.errors import StudyError, first_line
 from sceneshift.execution.executor import StopRequest
 from sceneshift.search.prepared import writable_root

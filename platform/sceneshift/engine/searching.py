@@ -19,7 +19,8 @@ from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.search.prepared import PreparedSearch, local_root, prepare
 from sceneshift.search.run import create_store, reopen_store, run_trials
 from sceneshift.search.spec import SearchSpec
-from sceneshift.search.trial_store import TrialRecord, TrialStore
+from sceneshift.search.trial_record import TrialRecord
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.search.unit_narrowing import unit_tags
 from sceneshift.selection.strategy import Choice
 from sceneshift.tracking.backend import TrackingBackend

@@ -10,7 +10,7 @@ from sceneshift.report.page import Paragraph, Part, Section
 from sceneshift.report.search_pictures import draw_history, draw_learning_curves, draw_timeline
 from sceneshift.report.study_record import BEST, StudyRecord
 from sceneshift.report.tables import Cell, Table, Value, digits, setting
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 
 
 def searched_section(record: StudyRecord) -> Section:

@@ -11,7 +11,8 @@ import optuna
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.report.uncertainty import FieldCounts
-from sceneshift.search.trial_store import REFERENCE_TRIAL, Ended, TrialRecord, read_store
+from sceneshift.search.trial_record import REFERENCE_TRIAL, Ended, TrialRecord
+from sceneshift.search.trial_store import read_store
 
 #: The files a closing writes into the study's report folder.
 SUMMARY, EVIDENCE = "summary.json", "evidence.json"

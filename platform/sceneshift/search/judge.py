@@ -15,7 +15,8 @@ from sceneshift.execution.executor import (
     StopRequest,
     Verdict,
 )
-from sceneshift.search.trial_store import Ended, TrialRecord, TrialStore
+from sceneshift.search.trial_record import Ended, TrialRecord
+from sceneshift.search.trial_store import TrialStore
 from sceneshift.training.loop import EpochReport
 
 

@@ -16,7 +16,8 @@ from sceneshift.search.pace import Pace, find_pace
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial
 from sceneshift.search.spec import SearchSpec
-from sceneshift.search.trial_store import TrialRecord, read_store
+from sceneshift.search.trial_record import TrialRecord
+from sceneshift.search.trial_store import read_store
 from sceneshift.search.unit_narrowing import narrow_normalizations
 from sceneshift.seeding import trial_seed
 from sceneshift.selection.strategy import Strategy, find_strategy

@@ -9,124 +9,28 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 import sceneshift
 from sceneshift.errors import StorageError, StudyError, first_line
 from sceneshift.search.profile import Profile
 from sceneshift.search.sampler import NameSeededTPESampler
+from sceneshift.search.trial_record import CONFIG, ENDED, EPOCH, REASON, REFERENCE_TRIAL, WEIGHTS, Ended, TrialRecord
 from sceneshift.selection.strategy import Strategy
 from sceneshift.training.resume_check import differences, plain, refuse_other_settings
 
-_EPOCH = "epoch:"
-_CONFIG = "config"
-_REASON = "reason"
-_ENDED = "ended by"
-_WEIGHTS = "weights"
 _SETTINGS = "settings"
 _ORIGIN = "origin"
 _CHANGES = "changes"
 _TRACKING = "mlflow"
 _OPENINGS = "times the target was opened"
 _CLOSED_WITH = "closed with so many trials"
-
-
-class Ended(StrEnum):
-    """Why a trial ended."""
-
-    ALL_EPOCHS = "all epochs trained"
-    EARLY_STOP = "stopped early by ASHA"
-    TIME_BUDGET = "time budget used up"
-    DIVERGED = "diverged"
-    OUT_OF_MEMORY = "out of memory"
-    PROCESS_DIED = "process died"
-    ERROR = "error"
-
-
-#: The trial that holds the published defaults.
-REFERENCE_TRIAL = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """One trial as the trial store has it.
-
-    Args:
-        number: 0-based; 0 is the reference trial with the published defaults.
-        state: ``complete``, ``pruned``, ``fail``, ``running`` or ``waiting``.
-        params: What the sampler suggested.
-        config: The method's configuration.
-        epochs: Metrics by 1-based epoch.
-        value: Its score at the last epoch, or None before the first.
-        ended: Why it ended; None while it runs, and of stores written before it was kept.
-        reason: The same in words, where it was stopped or failed; empty otherwise.
-        weights: Hash of each pair's classifier after the last epoch.
-        started_ms: Unix time in milliseconds, or None.
-        seconds: Spent in its epochs, waiting and closing not counted; None before the first.
-    """
-
-    number: int
-    state: str
-    params: Mapping[str, Any]
-    config: Mapping[str, Any]
-    epochs: Mapping[int, Mapping[str, float]]
-    value: float | None
-    ended: Ended | None
-    reason: str
-    weights: Mapping[str, str]
-    started_ms: int | None
-    seconds: float | None
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether this is the trial with the published defaults."""
-        return self.number == REFERENCE_TRIAL
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the state will not change any more."""
-        return self.state in ("complete", "pruned", "fail")
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it ran all its epochs."""
-        return self.state == "complete"
-
-    @property
-    def last_epoch(self) -> int:
-        """Epochs done."""
-        return max(self.epochs, default=0)
-
-    @classmethod
-    def from_optuna(cls, trial: FrozenTrial) -> "TrialRecord":
-        """Read what Optuna stored."""
-        attributes = trial.user_attrs
-        epochs = {
-            int(key.removeprefix(_EPOCH)): metrics for key, metrics in attributes.items() if key.startswith(_EPOCH)
-        }
-        scores = trial.intermediate_values
-        started = trial.datetime_start
-        seconds = sum(metrics.get("time/epoch_s", 0.0) for metrics in epochs.values()) if epochs else None
-        return cls(
-            number=trial.number,
-            state=trial.state.name.lower(),
-            params=trial.params,
-            config=attributes.get(_CONFIG, {}),
-            epochs=dict(sorted(epochs.items())),
-            value=scores[max(epochs)] if epochs else None,
-            ended=Ended(attributes[_ENDED]) if trial.state.is_finished() and _ENDED in attributes else None,
-            reason=attributes.get(_REASON, ""),
-            weights=attributes.get(_WEIGHTS, {}),
-            started_ms=None if started is None else int(started.timestamp() * 1000),
-            seconds=seconds,
-        )
 
 
 class TrialStore:
@@ -266,19 +170,19 @@ class TrialStore:
     def draw(self, number: int, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
         """Draw the configuration of a trial that has begun; drawn again, it comes out the same."""
         trial = self._trial(number)
-        trial.set_user_attr(_CONFIG, dict(make_config(trial)))
+        trial.set_user_attr(CONFIG, dict(make_config(trial)))
         return self.record(number)
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float], weights: Mapping[str, str]) -> None:
         """Record an epoch. Recorded twice (a trial that fell back to its checkpoint), the first stands."""
         trial = self._trial(number)
-        if f"{_EPOCH}{epoch}" in trial.user_attrs:
+        if f"{EPOCH}{epoch}" in trial.user_attrs:
             return
         # The epoch last: cut before it, all three are written again.
-        trial.set_user_attr(_WEIGHTS, dict(weights))
+        trial.set_user_attr(WEIGHTS, dict(weights))
         if epoch not in self.study.get_trials(deepcopy=False)[number].intermediate_values:
             trial.report(self._strategy.score(metrics), step=epoch)
-        trial.set_user_attr(f"{_EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
+        trial.set_user_attr(f"{EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
 
     def should_stop(self, number: int, epoch: int) -> bool:
         """Whether ASHA stops the trial after this epoch. The reference trial always runs to its end."""
@@ -328,7 +232,7 @@ class TrialStore:
         value = self.record(number).value
         assert value is not None
         assert math.isfinite(value)
-        self._trial(number).set_user_attr(_ENDED, Ended.ALL_EPOCHS.value)
+        self._trial(number).set_user_attr(ENDED, Ended.ALL_EPOCHS.value)
         self.study.tell(number, value, skip_if_finished=True)
 
     def prune(self, number: int, ended: Ended, reason: str) -> None:
@@ -342,8 +246,8 @@ class TrialStore:
     def _close(self, number: int, state: TrialState, ended: Ended, reason: str) -> None:
         if self.record(number).is_finished:
             return
-        self._trial(number).set_user_attr(_ENDED, ended.value)
-        self._trial(number).set_user_attr(_REASON, reason)
+        self._trial(number).set_user_attr(ENDED, ended.value)
+        self._trial(number).set_user_attr(REASON, reason)
         self.study.tell(number, state=state)
 
     def _trial(self, number: int) -> optuna.Trial:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import artifact_content, artifact_page, model_page, run_page, trials_page
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import model_id_of

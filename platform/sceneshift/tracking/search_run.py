@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import StudyError, first_line
-from sceneshift.search.trial_store import TrialRecord
+from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
 from sceneshift.tracking.host_metrics import HostMetrics
 from sceneshift.tracking.run_writer import MOST_METRICS, RunWriter

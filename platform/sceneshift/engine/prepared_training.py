@@ -1,0 +1,196 @@
+"""A training that has been checked and may begin: what it trains, where, what a resumed one must agree with."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sceneshift.catalogue.units import describe_units, refuse_normalization
+from sceneshift.engine.run_record import RunRecord, open_run_directory
+from sceneshift.errors import InvalidInputError
+from sceneshift.report.separation import separation_rows, separation_tags
+from sceneshift.search.prepared import writable_root
+from sceneshift.tracking.provenance import SPEC_TAG, code_origin, code_tags
+from sceneshift.training.data import LoadedData
+from sceneshift.training.precision import check_precision
+from sceneshift.training.spec import TrainSpec, flat
+
+#: What chose the network that a training keeps.
+LAST_EPOCH = "none, the last epoch of one training"
+
+#: Where a training can run; "auto" is "ray-train" with several workers, else "local".
+TRAIN_EXECUTORS = ("auto", "local", "ray", "ray-train")
+
+#: What a training can run on; "auto" is "cuda" where there is a GPU.
+DEVICES = ("auto", "cpu", "cuda")
+
+#: What of a specification tells where files lie, and nothing of what is in them.
+_PLACES = (
+    *(f"data.{name}" for name in ("scene", "data_dir", "catalogue", "train_mask", "test_mask")),
+    "compile",
+    "evaluate_every",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where a training runs and is kept; nothing of it changes what comes out, but for rounding.
+
+    Args:
+        name: Name of the run; by default method, data, split and time.
+        experiment: MLflow experiment, and folder below ``storage_path``.
+        storage_path: Directory under which everything is kept.
+        executor: One of :data:`TRAIN_EXECUTORS`.
+        device: One of :data:`DEVICES`.
+        threads: CPU threads per worker; by default torch's choice, or the machine's shared among the workers.
+        workers: Processes that train the network together, in Ray Train.
+        resume: Continue the run of that name after its last epoch; a finished one is scored and mapped again.
+
+    Raises:
+        InvalidInputError: A value is unknown or out of range.
+    """
+
+    name: str | None = None
+    experiment: str = "training"
+    storage_path: str = "results"
+    executor: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    workers: int = 1
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.executor not in TRAIN_EXECUTORS:
+            raise InvalidInputError(f"executor = {self.executor!r}; expected one of {', '.join(TRAIN_EXECUTORS)}.")
+        if self.device not in DEVICES:
+            raise InvalidInputError(f"device = {self.device!r}; expected one of {', '.join(DEVICES)}.")
+        for name in ("threads", "workers"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InvalidInputError(f"{name} = {value}; expected at least 1.")
+        if self.workers > 1 and self.executor in ("local", "ray"):
+            raise InvalidInputError(
+                f"executor {self.executor!r} trains in one process; {self.workers} workers need 'ray-train'."
+            )
+        if self.resume and self.name is None:
+            raise InvalidInputError("a run is resumed by its name; none was given.")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InvalidInputError("--device cuda: torch sees no GPU here; use --device cpu.")
+
+    @property
+    def in_ray(self) -> str | None:
+        """The executor on Ray that trains, or None for this process."""
+        if self.executor == "auto":
+            return "ray-train" if self.workers > 1 else None
+        return None if self.executor == "local" else self.executor
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where to train and map."""
+        return torch.device("cuda" if torch.cuda.is_available() and self.device != "cpu" else "cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTraining:
+    """A training that has been checked and may begin.
+
+    Args:
+        spec: What is trained.
+        options: Where.
+        name: The run's name.
+        data: Scenes, splits and training pixels.
+        directory: The run's local directory.
+    """
+
+    spec: TrainSpec
+    options: RunOptions
+    name: str
+    data: LoadedData
+    directory: Path
+
+    @property
+    def checkpoint_location(self) -> str:
+        """Where the run keeps its checkpoints."""
+        return str(self.directory / "checkpoints")
+
+    @property
+    def trained_on(self) -> str:
+        """The pairs, or the scene."""
+        return " ".join(pair.name for pair in self.data.pairs)
+
+    def separation(self) -> list[dict[str, Any]]:
+        """How separate validation or test pixels are from those that train."""
+        data = self.data
+        return [r for p, s in zip(data.pairs, data.sources, strict=True) for r in separation_rows(p, s.split)]
+
+    def settings(self) -> dict[str, Any]:
+        """What a resumed training must agree with, as plain values."""
+        own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in _PLACES}
+        return {**own, "trained_on": self.trained_on, **self.data.identity()}
+
+    def origin(self) -> dict[str, str]:
+        """The code and the data a result came from. A resumed training may differ in them, and says so."""
+        return {**code_origin(), **self.data.origin()}
+
+    def tags(self) -> dict[str, str]:
+        """Where the run comes from."""
+        stated = {pair.name: units for pair in self.data.pairs if (units := describe_units(pair)) is not None}
+        return {
+            **code_tags(),
+            SPEC_TAG: json.dumps(self.spec.as_dict()),
+            "method": self.spec.method,
+            "trained_on": self.trained_on,
+            "split": self.data.spec.split_name,
+            "seed": str(self.spec.seed),
+            "selection": LAST_EPOCH,
+            **self.data.hashes(),
+            **{f"units.{name}": units for name, units in stated.items()},
+            **separation_tags(self.separation()),
+        }
+
+    def open_directory(self, *, tracking: str) -> RunRecord:
+        """Make the run's directory, or check that a resumed run is the same; see :func:`open_run_directory`.
+
+        Args:
+            tracking: Where MLflow keeps the run.
+        """
+        return open_run_directory(
+            self.directory,
+            self.name,
+            resume=self.options.resume,
+            now=RunRecord(settings=self.settings(), origin=self.origin(), tracking=tracking, changes=()),
+        )
+
+    def params(self) -> dict[str, Any]:
+        """What MLflow keeps as parameters."""
+        spec = self.spec.as_dict()
+        return {
+            "trained on": self.trained_on,
+            "split": self.data.spec.split_name,
+            **{name: spec[name] for name in ("method", "epochs", "seed", "precision")},
+            **spec["config"],
+        }
+
+
+def prepare_training(spec: TrainSpec, options: RunOptions) -> PreparedTraining:
+    """Read and check everything a training needs.
+
+    Raises:
+        InvalidInputError: A value or the data doesn't allow the training.
+        MissingDataError: The data isn't there.
+    """
+    on_gpu = options.torch_device.type == "cuda"
+    check_precision(spec.precision, on_gpu=on_gpu)
+    if spec.compile and not on_gpu:
+        raise InvalidInputError("--compile is for GPUs; on a CPU the hot loops are compiled as it is.")
+    root = writable_root(options.storage_path)
+    data = spec.data.load()
+    for pair in data.pairs:
+        refuse_normalization(pair, spec.config.normalization)
+    trained_on = "-".join(pair.name for pair in data.pairs)
+    name = options.name or f"{spec.method}-{trained_on}-{spec.data.split}-{datetime.now():%Y%m%d-%H%M%S}"
+    return PreparedTraining(
+        spec=spec, options=options, name=name, data=data, directory=root / options.experiment / name
+    )
