@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.networks.shared_batch import current_share, sum_in_place
 from sceneshift.scenes.normalization import check_normalization
 from sceneshift.seeding import derive_seed
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +85,31 @@ class MethodConfig:
         return cls(**values)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(MethodConfig):
+    """What methods share whose classifier is S2AMSnet's discriminator.
+
+    Args:
+        width: d, the discriminator's projection width.
+
+    Raises:
+        InvalidInputError: A value is out of range.
+    """
+
+    width: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.width >= 1, "width", "at least 1")
+
+
 class Method(ABC):
     """A network with its way of learning.
 
-    A subclass names itself and its configuration and builds modules and optimizers in :meth:`build`. Initial
-    values are drawn from the seed alone, on the CPU, so that they are the same on every device; every later draw
-    comes from ``self.generator``, which is saved with the state.
+    A subclass names itself and its configuration and adds its modules in :meth:`build`; one that has a single network
+    and a single loss derives from :class:`sceneshift.methods.one_network.OneNetwork`. Initial values are drawn from
+    the seed alone, on the CPU, so that they are the same on every device; every later draw comes from
+    ``self.generator``, which is saved with the state.
 
     Args:
         config: The method's configuration, of type ``config_type``.
@@ -110,6 +131,8 @@ class Method(ABC):
         self.seed = seed
         self.device = device
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "draws"))
+        self._modules: dict[str, nn.Module] = {}
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
         with torch.random.fork_rng(devices=[]):
             # The CPU's generator alone: torch.manual_seed would seed every GPU's as well.
             torch.default_generator.manual_seed(derive_seed(seed, "initial values"))
@@ -128,7 +151,13 @@ class Method(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Build modules and optimizers; called once, with torch's generator seeded."""
+        """Build all modules and :meth:`add` them; called once, with torch's generator seeded."""
+
+    def add(self, name: str, module: Module) -> Module:
+        """Bring a module to the device, give it an Adam, and keep both under a name in checkpoints."""
+        self._modules[name] = module.to(self.device)
+        self._optimizers[name] = self._adam(module)
+        return module
 
     def begin(self, spectra: Tensor, labels: Tensor) -> None:  # noqa: B027  # most methods need nothing
         """Look at the source's training pixels once, before the first step of a training.
@@ -181,13 +210,13 @@ class Method(ABC):
     def classifier(self) -> nn.Module:
         """The module kept for prediction: (B, C, P, P) to logits (B, K)."""
 
-    @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
         """All modules by name, for checkpoints."""
+        return self._modules
 
-    @abstractmethod
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """All optimizers by name, for checkpoints."""
+        return self._optimizers
 
     def _adam(self, module: nn.Module) -> torch.optim.Adam:
         """Adam on a module; on a GPU as one kernel, which keeps its count of steps there."""
