@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.one_network import OneNetwork
 from sceneshift.methods.registry import METHODS, find_method
 from sceneshift.scenes.patches import PatchSampler
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.evaluation import predict_pixels
+from sceneshift.training.loop import PairRun, TrainingPlan, records_steps
+from sceneshift.training.loop import train as train_plan
+from sceneshift.training.workers import Workers
 
 BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
 CPU = torch.device("cpu")
@@ -299,3 +305,81 @@ def test_an_unknown_method_is_answered_with_the_nearest() -> None:
 def test_a_number_that_is_not_finite_is_refused(method_type: type[Method], name: str, value: float) -> None:
     with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
         method_type.config_type(**{name: value})
+
+
+class Toy(OneNetwork):
+    """A linear layer on the centre pixel: what a method can do, it says itself; this one says nothing."""
+
+    name = "toy"
+    config_type = MethodConfig
+    published_epochs = 1
+
+    @classmethod
+    def build_classifier(cls, config: MethodConfig, *, bands: int, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(bands * config.patch_size**2, classes))
+
+    def losses(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        logits = self.network(patches)
+        return {"ce": functional.cross_entropy(logits, labels), "size": 0.01 * logits.square().mean()}
+
+
+class AbleToy(Toy):
+    graph_safe = shardable = compilable = True
+
+
+@pytest.fixture(params=[Toy, AbleToy])
+def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Method]:
+    monkeypatch.setattr("sceneshift.training.loop.find_method", lambda _: request.param)
+    return request.param
+
+
+def plan_of_toy(**changes: Any) -> TrainingPlan:
+    return TrainingPlan(method="toy", config=MethodConfig(patch_size=PATCH, batch_size=40), epochs=2, seed=0, **changes)
+
+
+class TestWhatAMethodCanDo:
+    def test_it_can_do_nothing_it_does_not_claim(self) -> None:
+        assert (Method.graph_safe, Method.shardable, Method.compilable) == (False, False, False)
+
+    @every_method
+    def test_a_claim_is_a_truth_value(self, method_type: type[Method]) -> None:
+        for claim in (method_type.graph_safe, method_type.shardable, method_type.compilable):
+            assert type(claim) is bool
+
+    def test_what_is_asked_for_by_nobody_is_refused_to_nobody(
+        self, toy: type[Method], tiny_source: SourceDomain
+    ) -> None:
+        reports = []
+        train_plan(plan_of_toy(), [tiny_source], report=reports.append)
+        losses = [report.metrics for report in reports]
+        for told in losses:
+            terms = [told[f"train/tiny-pair/{name}"] for name in ("loss", "ce", "size")]
+            assert terms[0] == pytest.approx(terms[1] + terms[2], rel=1e-5)
+        assert losses[1]["train/tiny-pair/loss"] < losses[0]["train/tiny-pair/loss"]
+
+    def test_several_workers_are_refused_before_anything_is_built(
+        self, toy: type[Method], tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(toy, "build", lambda _: pytest.fail("built"))
+        two = Workers(rank=0, num=2)
+        if toy.shardable:
+            plan_of_toy().check_workers(2)
+            return
+        for ask in (lambda: PairRun(plan_of_toy(), tiny_source, CPU, two), lambda: plan_of_toy().check_workers(2)):
+            with pytest.raises(InvalidInputError) as error:
+                ask()
+            assert "'toy'" in str(error.value)
+            assert "2 workers" in str(error.value)
+
+    def test_compiling_is_refused_with_the_plan(self, toy: type[Method]) -> None:
+        if toy.compilable:
+            assert plan_of_toy(compile=True).compile
+            return
+        with pytest.raises(InvalidInputError, match=r"'toy'.*compile = True"):
+            plan_of_toy(compile=True)
+
+    def test_a_step_is_recorded_where_the_method_allows_it(self, toy: type[Method]) -> None:
+        gpu = torch.device("cuda")
+        assert records_steps(toy, gpu, num_workers=1) is toy.graph_safe
+        assert not records_steps(toy, gpu, num_workers=2)
+        assert not records_steps(toy, CPU, num_workers=1)

@@ -29,6 +29,7 @@ class CrossEntropy(OneNetwork):
     name = "cross_entropy"
     config_type = CrossEntropyConfig
     published_epochs = 400
+    graph_safe = shardable = compilable = True
 
     @classmethod
     def build_classifier(cls, config: CrossEntropyConfig, *, bands: int, classes: int) -> nn.Module:

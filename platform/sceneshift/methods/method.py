@@ -123,6 +123,13 @@ class Method(ABC):
     config_type: ClassVar[type[MethodConfig]]
     #: Epochs of a training as published.
     published_epochs: ClassVar[int]
+    #: Whether a step may be recorded as a CUDA graph and replayed: the host neither draws nor reads anything in it, and
+    #: each step does what the one before did. A method that may not is trained without recordings.
+    graph_safe: ClassVar[bool] = False
+    #: Whether several workers may hold a batch together (:mod:`sceneshift.networks.shared_batch`).
+    shardable: ClassVar[bool] = False
+    #: Whether its modules may be compiled by `torch.compile`.
+    compilable: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig, *, bands: int, classes: int, seed: int, device: torch.device) -> None:
         self.config = config

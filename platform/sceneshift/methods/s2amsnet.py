@@ -142,6 +142,7 @@ class S2AMSnet(Method):
     name = "s2amsnet"
     config_type = S2AMSnetConfig
     published_epochs = 400
+    graph_safe = shardable = compilable = True
     config: S2AMSnetConfig
 
     @classmethod

@@ -86,6 +86,7 @@ class S2VNet(OneNetwork):
     name = "s2vnet"
     config_type = S2VNetConfig
     published_epochs = 500
+    graph_safe = shardable = compilable = True
     config: S2VNetConfig
     network: S2VNetwork
 

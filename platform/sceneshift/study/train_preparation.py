@@ -182,6 +182,7 @@ def prepare_training(arguments: TrainArgs) -> PreparedTraining:
         compile=arguments.compile,
         evaluate_every=arguments.evaluate_every,
     )
+    plan.check_workers(arguments.workers_per_trial)
     if arguments.compile and device.type == "cpu":
         raise InvalidInputError("--compile is for GPUs; on a CPU the hot loops are compiled as it is.")
     root = writable_root(arguments.storage_path)
