@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.methods.augmentations import Augmentation, Flips, RadiationNoise
 from sceneshift.networks.shared_batch import current_share, sum_in_place
 from sceneshift.scenes.normalization import check_normalization
 from sceneshift.seeding import derive_seed
@@ -63,6 +64,16 @@ class MethodConfig:
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not (holds and math.isfinite(getattr(self, name))):
             raise InvalidInputError(f"{name} = {getattr(self, name)!r}; expected {expected}.")
+
+    def augmentations(self, *, rms: float) -> tuple[Augmentation, ...]:
+        """What changes training patches at random, in this order; a method may list others.
+
+        Args:
+            rms: Root mean square of the normalized cube.
+        """
+        std = self.noise_scale * rms
+        flips: tuple[Augmentation, ...] = (Flips(),) if self.flips else ()
+        return (*flips, RadiationNoise(std=std)) if std > 0 else flips
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sceneshift.methods.augmentations import Draws
 from sceneshift.methods.method import MethodConfig
 from sceneshift.networks.shared_batch import Share, shared_batch
-from sceneshift.scenes.patches import Augmentation, PatchSampler
+from sceneshift.scenes.patches import PatchSampler
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.workers import Workers
@@ -67,7 +68,7 @@ class SourceBatches:
         self._config, self._draws, self._workers = config, draws, workers
         #: Every patch of the scene.
         self.sampler = PatchSampler(cube, patch_size=config.patch_size, device=device)
-        self._augmentation = Augmentation(flips=config.flips, noise_std=config.noise_scale * self.sampler.rms)
+        self._augmentations = config.augmentations(rms=self.sampler.rms)
         self.hold_back(source)
 
     def hold_back(self, source: SourceDomain) -> None:
@@ -87,9 +88,12 @@ class SourceBatches:
         # Equal batches: the last is no runt whose batch statistics stand on a handful of patches.
         for chosen in order.tensor_split(math.ceil(num_pixels / self._config.batch_size)):
             share = self._workers.share_of(len(chosen))
-            rows = None if share is None else share.rows
-            patches = self.sampler.augmented(self._pixels[chosen], self._augmentation, self._draws, rows=rows)
-            yield Batch(patches, self._labels[chosen if rows is None else chosen[rows]], share)
+            mine = chosen if share is None else chosen[share.rows]
+            draws = Draws(generator=self._draws, batch=len(chosen), rows=slice(None) if share is None else share.rows)
+            patches = self.sampler.patches(self._pixels[mine])
+            for change in self._augmentations:
+                patches = change(patches, draws)
+            yield Batch(patches, self._labels[mine], share)
 
     def for_calibration(self) -> Iterator[Tensor]:
         """Unchanged training patches (B, C, P, P) for batch-norm statistics, :data:`CALIBRATION_BATCHES` equal batches.
