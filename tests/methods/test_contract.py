@@ -3,6 +3,8 @@
 import copy
 import io
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, asdict, fields
 from typing import Any
@@ -291,6 +293,14 @@ class TestClassifier:
 def test_a_method_is_found_by_its_name(method_type: type[Method]) -> None:
     assert find_method(method_type.name) is method_type
     assert METHODS[method_type.name] is method_type
+
+
+def test_names_are_known_before_anything_is_imported() -> None:
+    assert [METHODS[name].name for name in METHODS] == list(METHODS)
+    assert len(METHODS) == len(set(METHODS.values()))
+    script = "import sys; from sceneshift.methods.registry import METHODS; print(*METHODS, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*METHODS, "False"]
 
 
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:

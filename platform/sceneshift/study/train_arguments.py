@@ -2,9 +2,12 @@
 
 import ast
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.methods.registry import METHODS
 from sceneshift.study.arguments import check_name, named_split
 from sceneshift.study.command_line import read_arguments
 
@@ -19,8 +22,7 @@ class TrainArgs:
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
     """
 
-    method: str = ""
-    """What is trained: s2vnet, s2amsnet or cross_entropy."""
+    method: Annotated[str, tyro.conf.arg(help=f"What is trained: {', '.join(METHODS)}.")] = ""
 
     from_run: str | None = None
     """Run again what an MLflow run has, a trial of a search or a training, with its seed, settings, pixels and data,
@@ -120,7 +122,7 @@ class TrainArgs:
             self._check_from_run()
             return
         if not self.method:
-            raise InvalidInputError("--method is missing: s2vnet, s2amsnet or cross_entropy.")
+            raise InvalidInputError(f"--method is missing; expected one of {', '.join(METHODS)}.")
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         if (self.scene is None) == (self.pair is None):
             raise InvalidInputError(
