@@ -30,19 +30,30 @@ BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
 CPU = torch.device("cpu")
 
 #: Small values of whatever parameters a method has of these.
-SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 8, "generator_channels": 6, "lr": 0.01}
+SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 8, "generator_channels": 6, "lr": 0.01, "C": 100.0}
 
 every_method = pytest.mark.parametrize("method_type", METHODS.values(), ids=METHODS)
+#: Those that gradients move, step by step; the others are fitted at once.
+trained_methods = pytest.mark.parametrize(
+    "method_type",
+    [pytest.param(method, id=name) for name, method in METHODS.items() if not method.fitted_at_once],
+)
 
 
 def small_config(method_type: type[Method], **changes: Any) -> MethodConfig:
-    known = {f.name for f in fields(method_type.config_type)}
+    known = {f.name for f in fields(method_type.config_type)} - method_type.config_type.without_effect
     return method_type.config_type.from_mapping({k: v for k, v in SMALL.items() if k in known} | changes)
 
 
 def build(method_type: type[Method], seed: int = 0, **changes: Any) -> Method:
     config = small_config(method_type, **changes)
     return method_type(config, bands=BANDS, classes=CLASSES, seed=seed, device=CPU)
+
+
+def learned(method: Method) -> dict[str, Tensor]:
+    """What a training moves of the classifier: parameters, and of a method that is fitted at once the buffers."""
+    found = dict(method.classifier.named_parameters()) or dict(method.classifier.named_buffers())
+    return {name: value.detach().clone() for name, value in found.items()}
 
 
 def batch_of(seed: int) -> tuple[Tensor, Tensor]:
@@ -91,9 +102,26 @@ class TestConfiguration:
 
     def test_named_values_are_taken(self, method_type: type[Method]) -> None:
         values = {"patch_size": 7, "lr": 1, "flips": False, "normalization": "minmax-per-band"}
+        values = {k: v for k, v in values.items() if k not in method_type.config_type.without_effect}
         config = method_type.config_type.from_mapping(values)
         assert {name: getattr(config, name) for name in values} == values
         assert config.batch_size == method_type.config_type().batch_size
+
+    def test_a_setting_without_effect_is_refused_but_for_its_default(self, method_type: type[Method]) -> None:
+        defaults = method_type.config_type()
+        changed = {
+            "batch_size": 7,
+            "lr": 0.5,
+            "calibrate_bn": True,
+            "flips": True,
+            "noise_scale": 0.1,
+            "average_from": 0,
+        }
+        assert method_type.config_type.without_effect <= set(changed)
+        for name in method_type.config_type.without_effect:
+            assert method_type.config_type.from_mapping({name: getattr(defaults, name)}) == defaults
+            with pytest.raises(InvalidInputError, match=f"{name} = .* has no effect"):
+                method_type.config_type.from_mapping({name: changed[name]})
 
     def test_it_is_frozen(self, method_type: type[Method]) -> None:
         with pytest.raises(FrozenInstanceError):
@@ -134,8 +162,8 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("name", "value", "expected"),
         [
-            ("patch_size", 4, "an odd number >= 5"),
-            ("patch_size", 3, "an odd number >= 5"),
+            ("patch_size", 4, "an odd number >= "),
+            ("patch_size", -1, "an odd number >= "),
             ("batch_size", 1, "at least 2"),
             ("lr", 0.0, "a positive number"),
             ("lr", -1e-3, "a positive number"),
@@ -150,6 +178,14 @@ class TestConfiguration:
             method_type.config_type.from_mapping({name: value})
         with pytest.raises(InvalidInputError, match=f"{name} = "):
             method_type.config_type(**{name: value})
+
+    def test_a_patch_smaller_than_the_method_s_smallest_is_refused(self, method_type: type[Method]) -> None:
+        smallest = method_type.config_type.smallest_patch
+        assert method_type.config_type.from_mapping({"patch_size": smallest}).patch_size == smallest
+        with pytest.raises(
+            InvalidInputError, match=f"patch_size = {smallest - 2}; expected an odd number >= {smallest}"
+        ):
+            method_type.config_type.from_mapping({"patch_size": smallest - 2})
 
 
 @every_method
@@ -166,9 +202,9 @@ class TestTraining:
 
     def test_a_step_changes_the_classifier_s_weights(self, method_type: type[Method]) -> None:
         method = build(method_type)
-        before = {name: p.detach().clone() for name, p in method.classifier.named_parameters()}
+        before = learned(method)
         method.training_step(*batch_of(0))
-        moved = [n for n, p in method.classifier.named_parameters() if not torch.equal(p, before[n])]
+        moved = [n for n, p in learned(method).items() if not torch.equal(p, before[n])]
         assert len(moved) > 0.8 * len(before)
 
     def test_a_step_leaves_the_batch_as_it_was(self, method_type: type[Method]) -> None:
@@ -193,17 +229,14 @@ class TestTraining:
         one, other = build(method_type), build(method_type)
         one.training_step(patches, labels)
         other.training_step(patches, (labels + 1) % CLASSES)
-        head = [list(m.classifier.parameters())[-1] for m in (one, other)]
-        assert not torch.equal(*head)
+        if not one.fitted_at_once:  # the head's
+            assert not torch.equal(*(list(m.classifier.parameters())[-1] for m in (one, other)))
+        got, expected = learned(one), learned(other)
+        assert not all(torch.equal(got[name], expected[name]) for name in got)
 
     def test_same_seed_and_batches_give_the_same_state_bit_for_bit(self, method_type: type[Method]) -> None:
         one, other = train(build(method_type, seed=5), range(3)), train(build(method_type, seed=5), range(3))
         assert_same_state(one, other)
-
-    def test_another_seed_gives_other_weights_from_the_start(self, method_type: type[Method]) -> None:
-        one, other = build(method_type, seed=5), build(method_type, seed=6)
-        weights = [torch.cat([p.detach().flatten() for p in m.classifier.parameters()]) for m in (one, other)]
-        assert not torch.equal(*weights)
 
     def test_draws_come_from_the_method_alone(self, method_type: type[Method]) -> None:
         torch.manual_seed(1)
@@ -225,6 +258,14 @@ class TestTraining:
         assert len(moved) == len(set(moved))
         assert set(moved) == ours
         assert all(group["lr"] == 0.01 for o in method.optimizers().values() for group in o.param_groups)
+
+
+@trained_methods
+class TestInitialValues:
+    def test_another_seed_gives_other_weights_from_the_start(self, method_type: type[Method]) -> None:
+        one, other = build(method_type, seed=5), build(method_type, seed=6)
+        weights = [torch.cat([p.detach().flatten() for p in m.classifier.parameters()]) for m in (one, other)]
+        assert not torch.equal(*weights)
 
 
 @every_method
@@ -249,6 +290,8 @@ class TestState:
 class TestClassifier:
     def test_logits_have_a_column_a_class(self, method_type: type[Method]) -> None:
         method = build(method_type)
+        if method.fitted_at_once:  # before that it knows nothing
+            train(method, range(1))
         with torch.no_grad():
             logits = method.classifier(batch_of(0)[0])
         assert logits.shape == (BATCH, CLASSES)

@@ -41,7 +41,7 @@ class MethodConfig:
             generalization: Cha et al., NeurIPS 2021). 1 keeps the last epoch's weights, as published.
 
     Raises:
-        InvalidInputError: A value is out of range.
+        InvalidInputError: A value is out of range, or was given to a setting that has no effect on the method.
     """
 
     patch_size: int = 13
@@ -53,13 +53,24 @@ class MethodConfig:
     normalization: str = "l2-per-pixel"
     average_from: float = 1.0
 
+    #: The smallest patch the method's classifier takes.
+    smallest_patch: ClassVar[int] = 5
+    #: Settings that change nothing of this method: they keep their defaults.
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+
     def __post_init__(self) -> None:
-        self._require(self.patch_size >= 5 and self.patch_size % 2 == 1, "patch_size", "an odd number >= 5")
+        is_patch = self.patch_size >= self.smallest_patch and self.patch_size % 2 == 1
+        self._require(is_patch, "patch_size", f"an odd number >= {self.smallest_patch}")
         self._require(self.batch_size >= 2, "batch_size", "at least 2")
         self._require(self.lr > 0, "lr", "a positive number")
         self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
         check_normalization(self.normalization)
         self._require(0 <= self.average_from <= 1, "average_from", "a share of the epochs, 0 to 1")
+        for f in fields(self):
+            if f.name in self.without_effect and getattr(self, f.name) != f.default:
+                raise InvalidInputError(
+                    f"{f.name} = {getattr(self, f.name)!r} has no effect on this method; leave it out ({f.default!r})."
+                )
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not (holds and math.isfinite(getattr(self, name))):
@@ -141,6 +152,8 @@ class Method(ABC):
     shardable: ClassVar[bool] = False
     #: Whether its modules may be compiled by `torch.compile`.
     compilable: ClassVar[bool] = False
+    #: Whether one step takes all training pixels, as they are and in the split's order: a training has one epoch then.
+    fitted_at_once: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig, *, bands: int, classes: int, seed: int, device: torch.device) -> None:
         self.config = config

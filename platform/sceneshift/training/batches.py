@@ -45,6 +45,7 @@ class SourceBatches:
         source: The scene and its split.
         cube: (H, W, C) the scene, normalized.
         config: Of the method: patch and batch size, and what is changed at random.
+        at_once: One batch holds all training pixels, in the split's order.
         draws: Where order and changes are drawn from, on the device.
         device: Where everything lives.
         workers: Those that share each batch.
@@ -59,13 +60,14 @@ class SourceBatches:
         cube: NDArray[np.float32],
         *,
         config: MethodConfig,
+        at_once: bool,
         draws: torch.Generator,
         device: torch.device,
         workers: Workers,
     ) -> None:
         num_pixels = len(source.split.train)
         workers.share_of(num_pixels // math.ceil(num_pixels / config.batch_size))
-        self._config, self._draws, self._workers = config, draws, workers
+        self._config, self._draws, self._workers, self._at_once = config, draws, workers, at_once
         #: Every patch of the scene.
         self.sampler = PatchSampler(cube, patch_size=config.patch_size, device=device)
         self._augmentations = config.augmentations(rms=self.sampler.rms)
@@ -82,11 +84,8 @@ class SourceBatches:
         return self.sampler.spectra(self._pixels), self._labels
 
     def of_an_epoch(self) -> Iterator[Batch]:
-        """Every training pixel once, in random order and equal batches."""
-        num_pixels = len(self._pixels)
-        order = torch.randperm(num_pixels, device=self._pixels.device, generator=self._draws)
-        # Equal batches: the last is no runt whose batch statistics stand on a handful of patches.
-        for chosen in order.tensor_split(math.ceil(num_pixels / self._config.batch_size)):
+        """Every training pixel once, in random order and equal batches; or all at once."""
+        for chosen in self._chosen():
             share = self._workers.share_of(len(chosen))
             mine = chosen if share is None else chosen[share.rows]
             draws = Draws(generator=self._draws, batch=len(chosen), rows=slice(None) if share is None else share.rows)
@@ -94,6 +93,15 @@ class SourceBatches:
             for change in self._augmentations:
                 patches = change(patches, draws)
             yield Batch(patches, self._labels[mine], share)
+
+    def _chosen(self) -> tuple[Tensor, ...]:
+        """Which of the training pixels each batch has."""
+        num_pixels, device = len(self._pixels), self._pixels.device
+        if self._at_once:
+            return (torch.arange(num_pixels, device=device),)
+        order = torch.randperm(num_pixels, device=device, generator=self._draws)
+        # Equal batches: the last is no runt whose batch statistics stand on a handful of patches.
+        return order.tensor_split(math.ceil(num_pixels / self._config.batch_size))
 
     def for_calibration(self) -> Iterator[Tensor]:
         """Unchanged training patches (B, C, P, P) for batch-norm statistics, :data:`CALIBRATION_BATCHES` equal batches.

@@ -56,8 +56,8 @@ class TrainingPlan:
             doesn't change what is trained.
 
     Raises:
-        InvalidInputError: No epoch, a negative interval, an unknown method or precision, a configuration of another
-            method, or a method that can't be compiled and shall be.
+        InvalidInputError: No epoch, or several of a method that is fitted in one; a negative interval; an unknown
+            method or precision; a configuration of another method; a method that can't be compiled and shall be.
     """
 
     method: str
@@ -79,6 +79,10 @@ class TrainingPlan:
         if type(self.config) is not expected:
             raise InvalidInputError(
                 f"method {self.method!r} takes a {expected.__name__}, got {type(self.config).__name__}."
+            )
+        if method.fitted_at_once and self.epochs != 1:
+            raise InvalidInputError(
+                f"epochs = {self.epochs}; method {self.method!r} is fitted at once, in 1 epoch. Leave epochs out."
             )
         if self.compile and not method.compilable:
             raise InvalidInputError(
@@ -174,15 +178,17 @@ class PairRun:
         plan.check_workers(self._workers.num)
         self.normalization = Normalization.fit(config.normalization, source.scene.cube)
         self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
+        method = find_method(plan.method)
         self._batches = SourceBatches(
             source,
             self.normalization.apply(source.scene.cube),
             config=config,
+            at_once=method.fitted_at_once,
             draws=self._draws,
             device=device,
             workers=self._workers,
         )
-        self.method: Method = find_method(plan.method)(
+        self.method: Method = method(
             config,
             bands=source.scene.num_bands,
             classes=source.scene.num_classes,
@@ -195,7 +201,7 @@ class PairRun:
         if plan.compile:
             self.method.compile()
         self._computing = partial(computing_in, plan.precision, device)
-        records = records_steps(type(self.method), device, num_workers=self._workers.num)
+        records = records_steps(method, device, num_workers=self._workers.num)
         self._recorded_step = RecordedStep(self.method, self._computing) if records else None
         self.method.begin(*self._batches.training_spectra())
         self._workers.agree_on(self.method.modules().values())
