@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from sceneshift.catalogue.load import load_pair
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.floors import FLOORS, fit_floor
-from sceneshift.methods.registry import METHODS, find_method
+from sceneshift.methods.registry import find_method
 from sceneshift.methods.spectral import RbfSvm, SpectralFloor
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.blocks import block_split
@@ -93,24 +93,6 @@ def test_softmax_of_the_logits_is_scikit_learn_s_probability(name: str, source: 
     np.testing.assert_allclose(logits.softmax(dim=1), fitted.predict_proba(some), atol=1e-5)
 
 
-@pytest.mark.parametrize("classes", [(0, 1), (1, 2), (0, 2), (0, 1, 2)])
-@every_floor
-def test_classes_without_a_training_pixel_are_never_answered(name: str, classes: tuple[int, ...]) -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.choice(classes, 60)
-    spectra = (rng.normal(size=(60, 6)) + 2 * np.eye(6)[labels]).astype(np.float32)
-    method_type = FLOORS[name]
-    config = method_type.config_type()
-    fitted = method_type.fit(config, spectra, labels, seed=3)
-    module = method_type.build_classifier(config, bands=6, classes=3)
-    module.take(fitted)
-    seen = rng.normal(size=(500, 6)).astype(np.float32)
-    logits = module(torch.from_numpy(seen)[:, :, None, None])
-    assert logits.shape == (500, 3)
-    assert torch.isfinite(logits).all()
-    np.testing.assert_array_equal(logits.argmax(dim=1), fitted.predict(seen))
-
-
 @every_floor
 def test_the_centre_of_a_larger_patch_is_all_that_is_looked_at(name: str, tiny_source: SourceDomain) -> None:
     single, _ = trained(plan_of(name), tiny_source)
@@ -151,17 +133,6 @@ def test_a_finished_training_is_taken_back_from_its_checkpoint(
     assert same.weights == report.weights
     assert weights_hash(again.classifier) == weights_hash(finished.classifier)
     assert again.validate().confusion.tolist() == finished.validate().confusion.tolist()
-
-
-@every_floor
-def test_weights_of_other_bands_or_classes_are_refused(name: str, tiny_source: SourceDomain) -> None:
-    run, _ = trained(plan_of(name), tiny_source)
-    state = run.classifier.state_dict()
-    others = [(9, 3), (8, 4)] if name == "logistic_regression" else [(9, 3)] if name == "rbf_svm" else [(8, 4)]
-    for bands, classes in others:
-        other = METHODS[name].build_classifier(run.config, bands=bands, classes=classes)
-        with pytest.raises(RuntimeError, match="size mismatch"):
-            other.load_state_dict(state)
 
 
 def test_a_fit_of_quadratic_cost_sees_no_more_than_so_many_pixels(

@@ -28,6 +28,7 @@ class CrossEntropy(OneNetwork):
 
     name = "cross_entropy"
     config_type = CrossEntropyConfig
+    network_name = "discriminator"
     published_epochs = 400
     graph_safe = shardable = compilable = True
 

@@ -69,7 +69,7 @@ class MethodConfig:
         for f in fields(self):
             if f.name in self.without_effect and getattr(self, f.name) != f.default:
                 raise InvalidInputError(
-                    f"{f.name} = {getattr(self, f.name)!r} has no effect on this method; leave it out ({f.default!r})."
+                    f"{f.name} = {getattr(self, f.name)!r} has no effect on this method; leave it at {f.default!r}."
                 )
 
     def _require(self, holds: bool, name: str, expected: str) -> None:

@@ -6,6 +6,7 @@ Shape letters: B batch, C bands, P patch size, K classes.
 import functools
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,14 @@ class OneNetwork(Method):
     """
 
     network: nn.Module
+    #: What checkpoints call the network.
+    network_name: ClassVar[str] = "network"
 
     def build(self) -> None:
         """Build the network and its Adam."""
-        self.network = self.add("network", self.build_classifier(self.config, bands=self.bands, classes=self.classes))
+        self.network = self.add(
+            self.network_name, self.build_classifier(self.config, bands=self.bands, classes=self.classes)
+        )
 
     @property
     def classifier(self) -> nn.Module:
@@ -61,7 +66,7 @@ class OneNetwork(Method):
         # Of a shared batch each worker adds its part of the mean, also to a number that depends on no patch.
         terms = {name: part_of_mean(term) for name, term in self.losses(patches, labels).items()}
         loss = self.total(terms)
-        optimizer = self._optimizers["network"]
+        optimizer = self._optimizers[self.network_name]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._sum_gradients(self.network)
