@@ -22,11 +22,12 @@ from plain_s2amsnet import PatchDataset
 from rows import Row
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.methods.augmentations import Draws
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.patches import Augmentation, PatchSampler
+from sceneshift.scenes.patches import PatchSampler
 from sceneshift.training.evaluation import map_scene, predict_pixels
 from sides import Shape, copy_weights
 from step_rows import time_in_turns
@@ -162,7 +163,7 @@ def patch_row(shape: Shape, size: int, step: Row, *, device: torch.device, repea
     cube, *_ = cubes(shape)
     sampler = PatchSampler(cube, patch_size=shape.patch, device=device)
     noise_std = S2AMSnetConfig().noise_scale * sampler.rms
-    augmentation = Augmentation(flips=True, noise_std=noise_std)
+    augmentations = S2AMSnetConfig().augmentations(rms=sampler.rms)
     generator = torch.Generator(device).manual_seed(0)
     # Batches larger than the scene would take pixels twice.
     pixels = np.resize(np.arange(cube.shape[0] * cube.shape[1]), max(cube.shape[0] * cube.shape[1], size))
@@ -179,7 +180,9 @@ def patch_row(shape: Shape, size: int, step: Row, *, device: torch.device, repea
     def sampled() -> None:
         order = torch.from_numpy(pixels).to(device)[torch.randperm(len(pixels), device=device)]
         for batch in order.split(size)[:batches]:
-            sampler.augmented(batch, augmentation, generator)
+            patches = sampler.patches(batch)
+            for change in augmentations:
+                patches = change(patches, Draws(generator=generator, batch=len(batch)))
 
     def loaded() -> None:
         for patches, labels in itertools.islice(loader, batches):

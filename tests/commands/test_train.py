@@ -19,6 +19,7 @@ import torch
 from matplotlib import image
 
 from sceneshift.catalogue.indian_pines import load_indian_pines
+from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.target import open_target
 from sceneshift.commands.announcements import announce_training
 from sceneshift.commands.train_arguments import TrainArgs
@@ -360,6 +361,29 @@ def test_a_method_trains_on_a_pair_and_tells_validation_and_target(tmp_path):
         *("map_sw-se.npy", "map_sw-se.png", "confusion_sw-se.png"),
         *("scores.md", "per_class.md", "per_class.csv", "summary.json"),
     }
+
+
+@pytest.mark.slow
+def test_a_spectral_floor_is_trained_resumed_mapped_and_registered_like_a_network(tmp_path):
+    import mlflow
+
+    words = "--method random_forest --pair sw-se --run-name f --threads 1 --device cpu --train-fraction 0.2"
+    line = words.split()
+    done = start(tmp_path, *line)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "training" / "f"
+    told, weights = summary(folder), weights_of(folder, "sw-se")
+    assert told["settings"]["epochs"] == 1
+    assert told["settings"]["config"]["patch_size"] == 1
+    class_map = np.load(folder / "report" / "map_sw-se.npy")
+    assert len(np.unique(class_map)) > 1
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/random_forest-indian_pines-sw@trained")
+    np.testing.assert_array_equal(model.predict(np.array(load_pair("sw-se").target.cube)), class_map)
+    again = start(tmp_path, *line, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert without_floors_seconds(summary(folder)) == without_floors_seconds(told)
+    assert weights_of(folder, "sw-se") == weights
 
 
 def arguments(storage, **changes):

@@ -7,6 +7,7 @@ import tyro
 
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.errors import InvalidInputError
+from sceneshift.methods.registry import METHODS
 
 #: Runs the script as a file would be run, then says on the last line whether torch came with it.
 WITHOUT_TORCH = """
@@ -185,6 +186,9 @@ def test_help_lists_every_flag_and_imports_no_torch(request):
     assert done.stdout.splitlines()[-1] == "False 0", done.stderr
     for field in dataclasses.fields(TrainArgs):
         assert f"--{field.name.replace('_', '-')}" in done.stdout
+    # All methods, though the line may be broken anywhere between them.
+    words = set(done.stdout.replace(",", " ").replace(".", " ").split())
+    assert set(METHODS) <= words
 
 
 @pytest.mark.parametrize(

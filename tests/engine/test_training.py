@@ -108,6 +108,9 @@ def test_the_seed_draws_the_split(prepared):
         ({"split": "random", "train_mask": "m"}, "--split random takes no --train-mask"),
         ({"compile": True}, "--compile is for GPUs"),
         ({"precision": "tf32"}, "tf32 exists on CUDA devices only"),
+        ({"method": "rbf_svm", "workers_per_trial": 2}, "'rbf_svm' trains in one process, and 2 workers"),
+        ({"method": "rbf_svm", "epochs": 2}, "epochs = 2; method 'rbf_svm' is fitted at once"),
+        ({"method": "rbf_svm", "lr": 0.1}, "lr = 0.1 has no effect"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(prepared, changes, message):

@@ -3,6 +3,8 @@
 import copy
 import io
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, asdict, fields
 from typing import Any
@@ -10,31 +12,48 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.one_network import OneNetwork
 from sceneshift.methods.registry import METHODS, find_method
 from sceneshift.scenes.patches import PatchSampler
+from sceneshift.splits.source import SourceDomain
 from sceneshift.training.evaluation import predict_pixels
+from sceneshift.training.loop import PairRun, TrainingPlan, records_steps
+from sceneshift.training.loop import train as train_plan
+from sceneshift.training.workers import Workers
 
 BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
 CPU = torch.device("cpu")
 
 #: Small values of whatever parameters a method has of these.
-SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 8, "generator_channels": 6, "lr": 0.01}
+SMALL = {"patch_size": PATCH, "batch_size": BATCH, "width": 8, "generator_channels": 6, "lr": 0.01, "C": 100.0}
 
 every_method = pytest.mark.parametrize("method_type", METHODS.values(), ids=METHODS)
+#: Those that gradients move, step by step; the others are fitted at once.
+trained_methods = pytest.mark.parametrize(
+    "method_type",
+    [pytest.param(method, id=name) for name, method in METHODS.items() if not method.fitted_at_once],
+)
 
 
 def small_config(method_type: type[Method], **changes: Any) -> MethodConfig:
-    known = {f.name for f in fields(method_type.config_type)}
+    known = {f.name for f in fields(method_type.config_type)} - method_type.config_type.without_effect
     return method_type.config_type.from_mapping({k: v for k, v in SMALL.items() if k in known} | changes)
 
 
 def build(method_type: type[Method], seed: int = 0, **changes: Any) -> Method:
     config = small_config(method_type, **changes)
     return method_type(config, bands=BANDS, classes=CLASSES, seed=seed, device=CPU)
+
+
+def learned(method: Method) -> dict[str, Tensor]:
+    """What a training moves of the classifier: parameters, and of a method that is fitted at once the buffers."""
+    found = dict(method.classifier.named_parameters()) or dict(method.classifier.named_buffers())
+    return {name: value.detach().clone() for name, value in found.items()}
 
 
 def batch_of(seed: int) -> tuple[Tensor, Tensor]:
@@ -83,9 +102,26 @@ class TestConfiguration:
 
     def test_named_values_are_taken(self, method_type: type[Method]) -> None:
         values = {"patch_size": 7, "lr": 1, "flips": False, "normalization": "minmax-per-band"}
+        values = {k: v for k, v in values.items() if k not in method_type.config_type.without_effect}
         config = method_type.config_type.from_mapping(values)
         assert {name: getattr(config, name) for name in values} == values
         assert config.batch_size == method_type.config_type().batch_size
+
+    def test_a_setting_without_effect_is_refused_but_for_its_default(self, method_type: type[Method]) -> None:
+        defaults = method_type.config_type()
+        changed = {
+            "batch_size": 7,
+            "lr": 0.5,
+            "calibrate_bn": True,
+            "flips": True,
+            "noise_scale": 0.1,
+            "average_from": 0,
+        }
+        assert method_type.config_type.without_effect <= set(changed)
+        for name in method_type.config_type.without_effect:
+            assert method_type.config_type.from_mapping({name: getattr(defaults, name)}) == defaults
+            with pytest.raises(InvalidInputError, match=f"{name} = .* has no effect"):
+                method_type.config_type.from_mapping({name: changed[name]})
 
     def test_it_is_frozen(self, method_type: type[Method]) -> None:
         with pytest.raises(FrozenInstanceError):
@@ -126,8 +162,8 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("name", "value", "expected"),
         [
-            ("patch_size", 4, "an odd number >= 5"),
-            ("patch_size", 3, "an odd number >= 5"),
+            ("patch_size", 4, "an odd number >= "),
+            ("patch_size", -1, "an odd number >= "),
             ("batch_size", 1, "at least 2"),
             ("lr", 0.0, "a positive number"),
             ("lr", -1e-3, "a positive number"),
@@ -142,6 +178,14 @@ class TestConfiguration:
             method_type.config_type.from_mapping({name: value})
         with pytest.raises(InvalidInputError, match=f"{name} = "):
             method_type.config_type(**{name: value})
+
+    def test_a_patch_smaller_than_the_method_s_smallest_is_refused(self, method_type: type[Method]) -> None:
+        smallest = method_type.config_type.smallest_patch
+        assert method_type.config_type.from_mapping({"patch_size": smallest}).patch_size == smallest
+        with pytest.raises(
+            InvalidInputError, match=f"patch_size = {smallest - 2}; expected an odd number >= {smallest}"
+        ):
+            method_type.config_type.from_mapping({"patch_size": smallest - 2})
 
 
 @every_method
@@ -158,9 +202,9 @@ class TestTraining:
 
     def test_a_step_changes_the_classifier_s_weights(self, method_type: type[Method]) -> None:
         method = build(method_type)
-        before = {name: p.detach().clone() for name, p in method.classifier.named_parameters()}
+        before = learned(method)
         method.training_step(*batch_of(0))
-        moved = [n for n, p in method.classifier.named_parameters() if not torch.equal(p, before[n])]
+        moved = [n for n, p in learned(method).items() if not torch.equal(p, before[n])]
         assert len(moved) > 0.8 * len(before)
 
     def test_a_step_leaves_the_batch_as_it_was(self, method_type: type[Method]) -> None:
@@ -185,17 +229,14 @@ class TestTraining:
         one, other = build(method_type), build(method_type)
         one.training_step(patches, labels)
         other.training_step(patches, (labels + 1) % CLASSES)
-        head = [list(m.classifier.parameters())[-1] for m in (one, other)]
-        assert not torch.equal(*head)
+        if not one.fitted_at_once:  # the head's
+            assert not torch.equal(*(list(m.classifier.parameters())[-1] for m in (one, other)))
+        got, expected = learned(one), learned(other)
+        assert not all(torch.equal(got[name], expected[name]) for name in got)
 
     def test_same_seed_and_batches_give_the_same_state_bit_for_bit(self, method_type: type[Method]) -> None:
         one, other = train(build(method_type, seed=5), range(3)), train(build(method_type, seed=5), range(3))
         assert_same_state(one, other)
-
-    def test_another_seed_gives_other_weights_from_the_start(self, method_type: type[Method]) -> None:
-        one, other = build(method_type, seed=5), build(method_type, seed=6)
-        weights = [torch.cat([p.detach().flatten() for p in m.classifier.parameters()]) for m in (one, other)]
-        assert not torch.equal(*weights)
 
     def test_draws_come_from_the_method_alone(self, method_type: type[Method]) -> None:
         torch.manual_seed(1)
@@ -217,6 +258,14 @@ class TestTraining:
         assert len(moved) == len(set(moved))
         assert set(moved) == ours
         assert all(group["lr"] == 0.01 for o in method.optimizers().values() for group in o.param_groups)
+
+
+@trained_methods
+class TestInitialValues:
+    def test_another_seed_gives_other_weights_from_the_start(self, method_type: type[Method]) -> None:
+        one, other = build(method_type, seed=5), build(method_type, seed=6)
+        weights = [torch.cat([p.detach().flatten() for p in m.classifier.parameters()]) for m in (one, other)]
+        assert not torch.equal(*weights)
 
 
 @every_method
@@ -241,6 +290,8 @@ class TestState:
 class TestClassifier:
     def test_logits_have_a_column_a_class(self, method_type: type[Method]) -> None:
         method = build(method_type)
+        if method.fitted_at_once:  # before that it knows nothing
+            train(method, range(1))
         with torch.no_grad():
             logits = method.classifier(batch_of(0)[0])
         assert logits.shape == (BATCH, CLASSES)
@@ -287,6 +338,14 @@ def test_a_method_is_found_by_its_name(method_type: type[Method]) -> None:
     assert METHODS[method_type.name] is method_type
 
 
+def test_names_are_known_before_anything_is_imported() -> None:
+    assert [METHODS[name].name for name in METHODS] == list(METHODS)
+    assert len(METHODS) == len(set(METHODS.values()))
+    script = "import sys; from sceneshift.methods.registry import METHODS; print(*METHODS, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*METHODS, "False"]
+
+
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:
     with pytest.raises(InvalidInputError, match=r"no method is called 's2amsnt'.*did you mean 's2amsnet'") as error:
         find_method("s2amsnt")
@@ -299,3 +358,81 @@ def test_an_unknown_method_is_answered_with_the_nearest() -> None:
 def test_a_number_that_is_not_finite_is_refused(method_type: type[Method], name: str, value: float) -> None:
     with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
         method_type.config_type(**{name: value})
+
+
+class Toy(OneNetwork):
+    """A linear layer on the centre pixel: what a method can do, it says itself; this one says nothing."""
+
+    name = "toy"
+    config_type = MethodConfig
+    published_epochs = 1
+
+    @classmethod
+    def build_classifier(cls, config: MethodConfig, *, bands: int, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(bands * config.patch_size**2, classes))
+
+    def losses(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        logits = self.network(patches)
+        return {"ce": functional.cross_entropy(logits, labels), "size": 0.01 * logits.square().mean()}
+
+
+class AbleToy(Toy):
+    graph_safe = shardable = compilable = True
+
+
+@pytest.fixture(params=[Toy, AbleToy])
+def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Method]:
+    monkeypatch.setattr("sceneshift.training.loop.find_method", lambda _: request.param)
+    return request.param
+
+
+def plan_of_toy(**changes: Any) -> TrainingPlan:
+    return TrainingPlan(method="toy", config=MethodConfig(patch_size=PATCH, batch_size=40), epochs=2, seed=0, **changes)
+
+
+class TestWhatAMethodCanDo:
+    def test_it_can_do_nothing_it_does_not_claim(self) -> None:
+        assert (Method.graph_safe, Method.shardable, Method.compilable) == (False, False, False)
+
+    @every_method
+    def test_a_claim_is_a_truth_value(self, method_type: type[Method]) -> None:
+        for claim in (method_type.graph_safe, method_type.shardable, method_type.compilable):
+            assert type(claim) is bool
+
+    def test_what_is_asked_for_by_nobody_is_refused_to_nobody(
+        self, toy: type[Method], tiny_source: SourceDomain
+    ) -> None:
+        reports = []
+        train_plan(plan_of_toy(), [tiny_source], report=reports.append)
+        losses = [report.metrics for report in reports]
+        for told in losses:
+            terms = [told[f"train/tiny-pair/{name}"] for name in ("loss", "ce", "size")]
+            assert terms[0] == pytest.approx(terms[1] + terms[2], rel=1e-5)
+        assert losses[1]["train/tiny-pair/loss"] < losses[0]["train/tiny-pair/loss"]
+
+    def test_several_workers_are_refused_before_anything_is_built(
+        self, toy: type[Method], tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(toy, "build", lambda _: pytest.fail("built"))
+        two = Workers(rank=0, num=2)
+        if toy.shardable:
+            plan_of_toy().check_workers(2)
+            return
+        for ask in (lambda: PairRun(plan_of_toy(), tiny_source, CPU, two), lambda: plan_of_toy().check_workers(2)):
+            with pytest.raises(InvalidInputError) as error:
+                ask()
+            assert "'toy'" in str(error.value)
+            assert "2 workers" in str(error.value)
+
+    def test_compiling_is_refused_with_the_plan(self, toy: type[Method]) -> None:
+        if toy.compilable:
+            assert plan_of_toy(compile=True).compile
+            return
+        with pytest.raises(InvalidInputError, match=r"'toy'.*compile = True"):
+            plan_of_toy(compile=True)
+
+    def test_a_step_is_recorded_where_the_method_allows_it(self, toy: type[Method]) -> None:
+        gpu = torch.device("cuda")
+        assert records_steps(toy, gpu, num_workers=1) is toy.graph_safe
+        assert not records_steps(toy, gpu, num_workers=2)
+        assert not records_steps(toy, CPU, num_workers=1)

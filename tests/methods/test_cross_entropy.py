@@ -1,10 +1,14 @@
 """The plain discriminator: one Adam step on the cross-entropy, nothing else."""
 
+import ast
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.methods import cross_entropy
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 
 CONFIG = CrossEntropyConfig(patch_size=5, batch_size=12, width=8, lr=0.003)
@@ -58,3 +62,17 @@ def test_the_width_sets_the_size_and_is_checked() -> None:
     assert classifier.head[-1].weight.shape == (3, 8)
     with pytest.raises(InvalidInputError, match="width = 0; expected at least 1"):
         CrossEntropyConfig(width=0)
+
+
+def test_a_method_of_one_loss_takes_a_dozen_lines() -> None:
+    tree = ast.parse(Path(cross_entropy.__file__).read_text(encoding="utf-8"))
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and not is_docstring and not isinstance(node, ast.Import | ast.ImportFrom):
+            # Of a class or a function its head, of any other statement all its lines.
+            last = node.body[0].lineno - 1 if isinstance(node, ast.ClassDef | ast.FunctionDef) else node.end_lineno
+            heads = [decorator.lineno for decorator in getattr(node, "decorator_list", [])]
+            lines |= {*heads, *range(node.lineno, last + 1)}
+    text = Path(cross_entropy.__file__).read_text(encoding="utf-8").splitlines()
+    assert 5 < len([line for line in lines if text[line - 1].strip()]) <= 15

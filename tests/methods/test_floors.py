@@ -8,6 +8,7 @@ import pytest
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods import floors
 from sceneshift.methods.floors import FLOOR_NORMALIZATIONS, FLOORS, fit_floor
+from sceneshift.methods.spectral import RbfSvm
 from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
@@ -70,8 +71,10 @@ class TestEveryFloor:
 
 
 def test_a_fit_of_quadratic_cost_takes_no_more_than_so_many_pixels(tiny_source, monkeypatch):
-    monkeypatch.setitem(FLOORS, "svm", replace(FLOORS["svm"], most_pixels=50))
-    assert fit_floor("svm", tiny_source, seed=0).num_pixels == 50
+    monkeypatch.setattr(RbfSvm, "most_pixels", 50)
+    floor = fit_floor("rbf_svm", tiny_source, seed=0)
+    assert floor.num_pixels == 50
+    assert floor.classifier.shape_fit_[0] == 50
 
 
 def test_choosing_is_by_blocks_of_which_none_is_on_both_sides(tiny_source):
@@ -85,5 +88,5 @@ def test_choosing_is_by_blocks_of_which_none_is_on_both_sides(tiny_source):
 
 
 def test_an_unknown_floor_is_answered_with_the_nearest(tiny_source):
-    with pytest.raises(InvalidInputError, match=r"'svn'.*did you mean 'svm'"):
-        fit_floor("svn", tiny_source, seed=0)
+    with pytest.raises(InvalidInputError, match=r"'rbf_svn'.*did you mean 'rbf_svm'"):
+        fit_floor("rbf_svn", tiny_source, seed=0)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sceneshift.methods.augmentations import Draws
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
-from sceneshift.scenes.patches import Augmentation, PatchSampler
+from sceneshift.scenes.patches import PatchSampler
 
 pytestmark = [
     pytest.mark.gpu,
@@ -95,7 +96,9 @@ def test_the_host_does_not_wait_within_a_step(changes: Any, bfloat16: bool) -> N
     labels = pixels % CLASSES
 
     def one_step() -> dict[str, Tensor]:
-        patches = sampler.augmented(pixels, Augmentation(flips=True, noise_std=0.1), draws)
+        patches = sampler.patches(pixels)
+        for change in CONFIG.augmentations(rms=1.0):
+            patches = change(patches, Draws(generator=draws, batch=len(pixels)))
         with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=bfloat16):
             return method.training_step(patches, labels)
 

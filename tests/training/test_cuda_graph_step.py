@@ -32,6 +32,7 @@ PLAN = TrainingPlan(
     epochs=2,
     seed=0,
 )
+GRAPH_SAFE = [name for name, method in METHODS.items() if method.graph_safe]
 SIZES = [16, 16, 15, 16, 15, 15, 16]
 
 
@@ -62,7 +63,7 @@ def weights(method: Method) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [*((name, {}) for name in METHODS), ("s2amsnet", {"encoder_accumulates": True})]
+    ("name", "changes"), [*((name, {}) for name in GRAPH_SAFE), ("s2amsnet", {"encoder_accumulates": True})]
 )
 def test_replayed_steps_are_those_taken_one_by_one(name: str, changes: dict[str, Any]) -> None:
     method, reference = build(name, **changes), build(name, **changes)
@@ -85,7 +86,7 @@ def test_replayed_steps_are_those_taken_one_by_one(name: str, changes: dict[str,
     assert not any(group["capturable"] for o in method.optimizers().values() for group in o.param_groups)
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", GRAPH_SAFE)
 def test_in_bfloat16_the_first_step_that_is_replayed_is_the_one_taken_otherwise(name: str) -> None:
     computing = partial(computing_in, "bfloat16", torch.device("cuda"))
     method, reference = build(name), build(name)
@@ -108,7 +109,7 @@ def test_after_another_state_is_loaded_steps_go_on_from_that(tiny_source: Source
     other.load_state_dict(state)
     assert other.train_epoch(2)["ce"] == pytest.approx(expected["ce"], rel=0.02)
     assert all(
-        entry["step"] == len(other._shuffled_batches()) * 2
+        entry["step"] == len(list(other._batches.of_an_epoch())) * 2
         for entry in other.method.optimizers()["discriminator"].state.values()
     )
 

@@ -18,7 +18,9 @@ EPOCHS = 3
 SMALL = {"patch_size": 5, "batch_size": 40, "width": 8, "heads": 2, "generator_channels": 6, "lr": 0.01}
 
 #: Every method as it is, and as its authors released it: what piles up or draws beside the rest must be kept as well.
-CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in METHODS} | {
+#: One that is fitted in a single epoch has nowhere to be cut.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name, method in METHODS.items() if not method.fitted_at_once},
     "s2amsnet, release": ("s2amsnet", {"discriminator_steps_twice": True, "encoder_accumulates": True}),
     "s2vnet, release": ("s2vnet", {"released_endmembers": True, "released_batch_axis": True}),
 }

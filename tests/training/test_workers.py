@@ -48,7 +48,7 @@ def epoch_in_float64(name: str, source: SourceDomain) -> dict[str, Any]:
     for module in run.method.modules().values():
         module.double()
     cube = run.normalization.apply(source.scene.cube).astype(np.float64)
-    run._sampler = PatchSampler(cube, patch_size=plan.config.patch_size, device="cpu")
+    run._batches.sampler = PatchSampler(cube, patch_size=plan.config.patch_size, device="cpu")
     outcome = run_epoch([run], 1)
     modules = {part: dict(module.state_dict()) for part, module in run.method.modules().items()}
     return {"metrics": outcome, "modules": modules, "draws": run._draws.get_state(), "after": current_share()}

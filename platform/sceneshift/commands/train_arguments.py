@@ -2,11 +2,14 @@
 
 import ast
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from sceneshift.commands.command_line import read_arguments
 from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
 from sceneshift.errors import InvalidInputError
+from sceneshift.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from sceneshift.engine.prepared_training import RunOptions
@@ -23,8 +26,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
     """
 
-    method: str = ""
-    """What is trained: s2vnet, s2amsnet or cross_entropy."""
+    method: Annotated[str, tyro.conf.arg(help=f"What is trained: {', '.join(METHODS)}.")] = ""
 
     from_run: str | None = None
     """Run again what an MLflow run has, a trial of a search or a training, with its seed, settings, pixels and data,
@@ -100,7 +102,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             self._check_from_run()
             return
         if not self.method:
-            raise InvalidInputError("--method is missing: s2vnet, s2amsnet or cross_entropy.")
+            raise InvalidInputError(f"--method is missing; expected one of {', '.join(METHODS)}.")
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         if (self.scene is None) == (self.pair is None):
             raise InvalidInputError(

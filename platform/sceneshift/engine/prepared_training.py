@@ -181,6 +181,7 @@ def prepare_training(spec: TrainSpec, options: RunOptions) -> PreparedTraining:
         InvalidInputError: A value or the data doesn't allow the training.
         MissingDataError: The data isn't there.
     """
+    spec.check_workers(options.workers)
     on_gpu = options.torch_device.type == "cuda"
     check_precision(spec.precision, on_gpu=on_gpu)
     if spec.compile and not on_gpu:

@@ -1,9 +1,8 @@
-"""Spectral floors: classifiers of single spectra that a network has to beat to be worth its cost.
+"""Spectral floors beside a network: normalization and settings chosen, and fitted on the network's training pixels.
 
-Logistic regression, a support vector machine with an RBF kernel and a random forest, as scikit-learn has them
-(Pedregosa et al., JMLR 12, 2011). They see no neighbourhood. Normalization and settings are chosen by cross-validation
-over blocks of the source's training pixels, by average accuracy (AA); no pixel beyond those is read, but that a
-normalization is fitted on the source's whole cube, unlabelled, as it is for networks.
+The floors are methods like the others (:mod:`sceneshift.methods.spectral`). Here their normalization and settings are
+chosen by cross-validation over blocks of the source's training pixels, by average accuracy (AA); no pixel beyond those
+is read, but that a normalization is fitted on the source's whole cube, unlabelled, as it is for networks.
 
 Shape letters: H rows, W columns, C bands, K classes, N pixels.
 """
@@ -11,22 +10,16 @@ Shape letters: H rows, W columns, C bands, K classes, N pixels.
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.methods.spectral import LogisticRegression, RandomForest, RbfSvm, SpectralFloor, fitting
 from sceneshift.scenes.normalization import NORMALIZATIONS, Normalization
 from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
@@ -45,45 +38,10 @@ _CHOICE_PIXELS = 400
 #: Spectra classified at once.
 _BATCH = 50_000
 
+FLOORS: dict[str, type[SpectralFloor]] = {floor.name: floor for floor in (LogisticRegression, RbfSvm, RandomForest)}
 
-@dataclass(frozen=True, kw_only=True)
-class FloorEntry:
-    """A floor as it is known by name.
-
-    Args:
-        title: What tables call it.
-        build: An unfitted classifier from a seed and one setting of each name.
-        grid: The values tried of each setting.
-        most_pixels: The most training pixels it is fitted on, drawn at random from more: for a fit whose cost grows
-            with their square. None for all.
-    """
-
-    title: str
-    build: Callable[..., ClassifierMixin]
-    grid: Mapping[str, Sequence[float]]
-    most_pixels: int | None = None
-
-
-FLOORS: dict[str, FloorEntry] = {
-    "logistic_regression": FloorEntry(
-        title="logistic regression",
-        build=lambda seed, C: LogisticRegression(C=C, max_iter=2000),
-        grid={"C": (0.1, 1.0, 10.0)},
-    ),
-    "svm": FloorEntry(
-        title="SVM (RBF)",
-        build=lambda seed, C: SVC(C=C, gamma="scale"),
-        grid={"C": (1.0, 10.0, 100.0)},
-        most_pixels=20_000,
-    ),
-    "random_forest": FloorEntry(
-        title="random forest",
-        build=lambda seed, min_samples_leaf: RandomForestClassifier(
-            n_estimators=100, min_samples_leaf=min_samples_leaf, random_state=seed
-        ),
-        grid={"min_samples_leaf": (1, 3)},
-    ),
-}
+#: The word a floor's draws come from, where it is not its name: a floor keeps its draws when it is renamed.
+_SEED_WORDS = {"rbf_svm": "svm"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,8 +50,8 @@ class FittedFloor:
 
     Args:
         name: One of :data:`FLOORS`.
-        pipeline: From spectra (N, C) in the source's unit to class indices (N,), 0..K-1.
-        normalization: Name of the chosen step.
+        step: The chosen normalization, fitted on the source.
+        classifier: From normalized spectra (N, C) to class indices (N,), 0..K-1.
         settings: The chosen settings.
         validation_aa: Average accuracy of the choice in the cross-validation, 0..1; None where the training pixels lie
             in a single block, and the first of everything was taken.
@@ -102,8 +60,8 @@ class FittedFloor:
     """
 
     name: str
-    pipeline: Pipeline
-    normalization: str
+    step: Normalization
+    classifier: ClassifierMixin
     settings: Mapping[str, float]
     validation_aa: float | None
     num_pixels: int
@@ -114,6 +72,11 @@ class FittedFloor:
         """What tables call it."""
         return FLOORS[self.name].title
 
+    @property
+    def normalization(self) -> str:
+        """Name of the chosen step."""
+        return self.step.name
+
     def predict(self, spectra: NDArray[np.generic]) -> NDArray[np.int64]:
         """Classify spectra.
 
@@ -123,7 +86,8 @@ class FittedFloor:
         Returns:
             (N,) class indices 0..K-1.
         """
-        parts = [self.pipeline.predict(spectra[start : start + _BATCH]) for start in range(0, len(spectra), _BATCH)]
+        starts = range(0, len(spectra), _BATCH)
+        parts = [self.classifier.predict(self.step.apply(spectra[start : start + _BATCH])) for start in starts]
         return np.concatenate(parts).astype(np.int64)
 
 
@@ -149,46 +113,38 @@ def fit_floor(
             f"floors try {', '.join(FLOOR_NORMALIZATIONS)}, and none is among {', '.join(normalizations)}."
         )
     started = time.perf_counter()
-    entry = FLOORS[name]
+    floor = FLOORS[name]
     pixels = np.array(source.split.train)
     labels = source.labels_of(source.split.train)
     spectra = source.scene.cube.reshape(-1, source.scene.num_bands)
     candidates = [
-        (step, dict(zip(entry.grid, values, strict=True)))
+        floor.config_type.from_mapping({"normalization": step, **dict(zip(floor.grid, values, strict=True))})
         for step in steps
-        for values in itertools.product(*entry.grid.values())
+        for values in itertools.product(*floor.grid.values())
     ]
     fitted = {step: Normalization.fit(step, source.scene.cube) for step in steps}
-    seed = derive_seed(seed, "floor", name, source.pair_name) % 2**32
+    seed = derive_seed(seed, "floor", _SEED_WORDS.get(name, name), source.pair_name) % 2**32
     chosen = _at_most_per_class(labels, max(10, _CHOICE_PIXELS // source.scene.num_classes), seed)
     best, best_aa = candidates[0], None
-    folds = _folds(_blocks(pixels[chosen], source.scene.shape), labels[chosen], seed)
-    # One thread: fits are small, and several are slower where trainings share the cores.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        # A fit that has not quite converged is judged by what it answers, like the others.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        if folds:
-            # Normalized once for all folds and settings.
-            seen = {step: fitted[step].apply(spectra[pixels[chosen]]) for step in steps}
+    if folds := _folds(_blocks(pixels[chosen], source.scene.shape), labels[chosen], seed):
+        # Normalized once for all folds and settings.
+        seen = {step: fitted[step].apply(spectra[pixels[chosen]]) for step in steps}
+        with fitting():
             scores = [
-                _validation_aa(entry.build(seed, **settings), seen[step], labels[chosen], folds)
-                for step, settings in candidates
+                _validation_aa(floor.estimator(config, seed=seed), seen[config.normalization], labels[chosen], folds)
+                for config in candidates
             ]
-            index = int(np.argmax(scores))
-            best, best_aa = candidates[index], scores[index]
-        kept = np.arange(len(pixels))
-        if entry.most_pixels is not None and len(pixels) > entry.most_pixels:
-            kept = np.sort(np.random.default_rng(seed).choice(len(pixels), entry.most_pixels, replace=False))
-        step, settings = best
-        pipeline = make_pipeline(FunctionTransformer(fitted[step].apply), entry.build(seed, **settings))
-        pipeline.fit(spectra[pixels[kept]], labels[kept])
+        index = int(np.argmax(scores))
+        best, best_aa = candidates[index], scores[index]
+    step = fitted[best.normalization]
+    classifier = floor.fit(best, step.apply(spectra[pixels]), labels, seed=seed)
     return FittedFloor(
         name=name,
-        pipeline=pipeline,
-        normalization=step,
-        settings=settings,
+        step=step,
+        classifier=classifier,
+        settings={key: getattr(best, key) for key in floor.grid},
         validation_aa=best_aa,
-        num_pixels=len(kept),
+        num_pixels=len(pixels) if floor.most_pixels is None else min(len(pixels), floor.most_pixels),
         seconds=time.perf_counter() - started,
     )
 

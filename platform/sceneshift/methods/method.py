@@ -7,15 +7,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.methods.augmentations import Augmentation, Flips, RadiationNoise
 from sceneshift.networks.shared_batch import current_share, sum_in_place
 from sceneshift.scenes.normalization import check_normalization
 from sceneshift.seeding import derive_seed
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class MethodConfig:
             generalization: Cha et al., NeurIPS 2021). 1 keeps the last epoch's weights, as published.
 
     Raises:
-        InvalidInputError: A value is out of range.
+        InvalidInputError: A value is out of range, or was given to a setting that has no effect on the method.
     """
 
     patch_size: int = 13
@@ -50,17 +53,38 @@ class MethodConfig:
     normalization: str = "l2-per-pixel"
     average_from: float = 1.0
 
+    #: The smallest patch the method's classifier takes.
+    smallest_patch: ClassVar[int] = 5
+    #: Settings that change nothing of this method: they keep their defaults.
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+
     def __post_init__(self) -> None:
-        self._require(self.patch_size >= 5 and self.patch_size % 2 == 1, "patch_size", "an odd number >= 5")
+        is_patch = self.patch_size >= self.smallest_patch and self.patch_size % 2 == 1
+        self._require(is_patch, "patch_size", f"an odd number >= {self.smallest_patch}")
         self._require(self.batch_size >= 2, "batch_size", "at least 2")
         self._require(self.lr > 0, "lr", "a positive number")
         self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
         check_normalization(self.normalization)
         self._require(0 <= self.average_from <= 1, "average_from", "a share of the epochs, 0 to 1")
+        for f in fields(self):
+            if f.name in self.without_effect and getattr(self, f.name) != f.default:
+                raise InvalidInputError(
+                    f"{f.name} = {getattr(self, f.name)!r} has no effect on this method; leave it at {f.default!r}."
+                )
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not (holds and math.isfinite(getattr(self, name))):
             raise InvalidInputError(f"{name} = {getattr(self, name)!r}; expected {expected}.")
+
+    def augmentations(self, *, rms: float) -> tuple[Augmentation, ...]:
+        """What changes training patches at random, in this order; a method may list others.
+
+        Args:
+            rms: Root mean square of the normalized cube.
+        """
+        std = self.noise_scale * rms
+        flips: tuple[Augmentation, ...] = (Flips(),) if self.flips else ()
+        return (*flips, RadiationNoise(std=std)) if std > 0 else flips
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -83,12 +107,31 @@ class MethodConfig:
         return cls(**values)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(MethodConfig):
+    """What methods share whose classifier is S2AMSnet's discriminator.
+
+    Args:
+        width: d, the discriminator's projection width.
+
+    Raises:
+        InvalidInputError: A value is out of range.
+    """
+
+    width: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.width >= 1, "width", "at least 1")
+
+
 class Method(ABC):
     """A network with its way of learning.
 
-    A subclass names itself and its configuration and builds modules and optimizers in :meth:`build`. Initial
-    values are drawn from the seed alone, on the CPU, so that they are the same on every device; every later draw
-    comes from ``self.generator``, which is saved with the state.
+    A subclass names itself and its configuration and adds its modules in :meth:`build`; one that has a single network
+    and a single loss derives from :class:`sceneshift.methods.one_network.OneNetwork`. Initial values are drawn from
+    the seed alone, on the CPU, so that they are the same on every device; every later draw comes from
+    ``self.generator``, which is saved with the state.
 
     Args:
         config: The method's configuration, of type ``config_type``.
@@ -102,6 +145,15 @@ class Method(ABC):
     config_type: ClassVar[type[MethodConfig]]
     #: Epochs of a training as published.
     published_epochs: ClassVar[int]
+    #: Whether a step may be recorded as a CUDA graph and replayed: the host neither draws nor reads anything in it, and
+    #: each step does what the one before did. A method that may not is trained without recordings.
+    graph_safe: ClassVar[bool] = False
+    #: Whether several workers may hold a batch together (:mod:`sceneshift.networks.shared_batch`).
+    shardable: ClassVar[bool] = False
+    #: Whether its modules may be compiled by `torch.compile`.
+    compilable: ClassVar[bool] = False
+    #: Whether one step takes all training pixels, as they are and in the split's order: a training has one epoch then.
+    fitted_at_once: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig, *, bands: int, classes: int, seed: int, device: torch.device) -> None:
         self.config = config
@@ -110,6 +162,8 @@ class Method(ABC):
         self.seed = seed
         self.device = device
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "draws"))
+        self._modules: dict[str, nn.Module] = {}
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
         with torch.random.fork_rng(devices=[]):
             # The CPU's generator alone: torch.manual_seed would seed every GPU's as well.
             torch.default_generator.manual_seed(derive_seed(seed, "initial values"))
@@ -128,7 +182,13 @@ class Method(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Build modules and optimizers; called once, with torch's generator seeded."""
+        """Build all modules and :meth:`add` them; called once, with torch's generator seeded."""
+
+    def add(self, name: str, module: Module) -> Module:
+        """Bring a module to the device, give it an Adam, and keep both under a name in checkpoints."""
+        self._modules[name] = module.to(self.device)
+        self._optimizers[name] = self._adam(module)
+        return module
 
     def begin(self, spectra: Tensor, labels: Tensor) -> None:  # noqa: B027  # most methods need nothing
         """Look at the source's training pixels once, before the first step of a training.
@@ -181,13 +241,13 @@ class Method(ABC):
     def classifier(self) -> nn.Module:
         """The module kept for prediction: (B, C, P, P) to logits (B, K)."""
 
-    @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
         """All modules by name, for checkpoints."""
+        return self._modules
 
-    @abstractmethod
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """All optimizers by name, for checkpoints."""
+        return self._optimizers
 
     def _adam(self, module: nn.Module) -> torch.optim.Adam:
         """Adam on a module; on a GPU as one kernel, which keeps its count of steps there."""

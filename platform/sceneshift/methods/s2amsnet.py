@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.method import DiscriminatorConfig, Method
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.encoder import ContentEncoder
 from sceneshift.networks.generator import DomainGenerator
@@ -25,7 +25,7 @@ from sceneshift.seeding import derive_seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class S2AMSnetConfig(MethodConfig):
+class S2AMSnetConfig(DiscriminatorConfig):
     """Settings of S2AMSnet; the defaults are the paper's, :meth:`released` gives the authors' release.
 
     Args:
@@ -58,7 +58,6 @@ class S2AMSnetConfig(MethodConfig):
         InvalidInputError: A value is out of range.
     """
 
-    width: int = 128
     generator_channels: int = 24
     noise_dim: int = 2
     beta_alpha: float = 0.6
@@ -78,7 +77,7 @@ class S2AMSnetConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "generator_channels", "noise_dim"):
+        for name in ("generator_channels", "noise_dim"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("beta_alpha", "temperature", "init_std"):
             self._require(getattr(self, name) > 0, name, "a positive number")
@@ -143,6 +142,7 @@ class S2AMSnet(Method):
     name = "s2amsnet"
     config_type = S2AMSnetConfig
     published_epochs = 400
+    graph_safe = shardable = compilable = True
     config: S2AMSnetConfig
 
     @classmethod
@@ -153,9 +153,8 @@ class S2AMSnet(Method):
     def build(self) -> None:
         """Build discriminator, two generators, encoder, and an Adam each."""
         config = self.config
-        classifier = self.build_classifier(config, bands=self.bands, classes=self.classes)
-        self.discriminator = classifier.to(self.device)
-        self.generators = nn.ModuleList(
+        discriminator = self.build_classifier(config, bands=self.bands, classes=self.classes)
+        generators = nn.ModuleList(
             DomainGenerator(
                 self.bands,
                 channels=config.generator_channels,
@@ -165,11 +164,10 @@ class S2AMSnet(Method):
                 shared_norm=config.generator_shares_norm,
             )
             for _ in range(2)
-        ).to(self.device)
-        self.encoder = ContentEncoder(self.bands).to(self.device)
-        self._discriminator_optimizer = self._adam(self.discriminator)
-        self._generator_optimizer = self._adam(self.generators)
-        self._encoder_optimizer = self._adam(self.encoder)
+        )
+        self.discriminator = self.add("discriminator", discriminator)
+        self.generators = self.add("generators", generators)
+        self.encoder = self.add("encoder", ContentEncoder(self.bands))
         self._mixing = np.random.default_rng(derive_seed(self.seed, "mixing"))
         self._betas = torch.full((2,), torch.nan, dtype=torch.float64, device=self.device)
 
@@ -177,22 +175,6 @@ class S2AMSnet(Method):
     def classifier(self) -> nn.Module:
         """The discriminator: all that is kept for prediction."""
         return self.discriminator
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """Discriminator, generators, encoder."""
-        return {
-            "discriminator": self.discriminator,
-            "generators": self.generators,
-            "encoder": self.encoder,
-        }
-
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """One Adam each."""
-        return {
-            "discriminator": self._discriminator_optimizer,
-            "generators": self._generator_optimizer,
-            "encoder": self._encoder_optimizer,
-        }
 
     def draw_on_host(self) -> None:
         """Draw the two weights with which this step's domains are mixed with the source."""
@@ -236,7 +218,7 @@ class S2AMSnet(Method):
         is run forward, so that the activations of two inputs are held at a time and not of four.
         """
         config = self.config
-        self._discriminator_optimizer.zero_grad(set_to_none=True)
+        self._optimizers["discriminator"].zero_grad(set_to_none=True)
         terms: list[tuple[Tensor, Tensor, Tensor]] = []
         for generated, mixed in domains.detached().pairs():
             logits, mixed_logits = self.discriminator(generated), self.discriminator(mixed)
@@ -254,7 +236,7 @@ class S2AMSnet(Method):
             source_loss.backward()
             loss = loss + source_loss.detach()
         self._sum_gradients(self.discriminator)
-        self._discriminator_optimizer.step()
+        self._optimizers["discriminator"].step()
         return {"min": loss, "ce": cross_entropy, "kl": divergence}
 
     def max_step(self, patches: Tensor, domains: Domains) -> dict[str, Tensor]:
@@ -268,10 +250,10 @@ class S2AMSnet(Method):
         zero = patches.new_zeros(())
         divergence, information = zero, zero
         if not config.encoder_accumulates:
-            self._encoder_optimizer.zero_grad(set_to_none=True)
+            self._optimizers["encoder"].zero_grad(set_to_none=True)
         elif (share := current_share()) is not None and share.rank > 0:
             # What has piled up is summed over workers already: one of them keeps it.
-            self._encoder_optimizer.zero_grad(set_to_none=False)
+            self._optimizers["encoder"].zero_grad(set_to_none=False)
         cut = domains.cut()
         if config.lambda_adv > 0:
             self.discriminator.requires_grad_(False)
@@ -285,14 +267,14 @@ class S2AMSnet(Method):
             (config.lambda_mi * term).backward()
             information = term.detach()
         if config.lambda_adv > 0 or config.lambda_mi > 0:
-            self._generator_optimizer.zero_grad(set_to_none=True)
+            self._optimizers["generators"].zero_grad(set_to_none=True)
             domains.run_back(cut)
             self._sum_gradients(self.generators)
             self._sum_gradients(self.encoder)
-            self._generator_optimizer.step()
-            self._encoder_optimizer.step()
+            self._optimizers["generators"].step()
+            self._optimizers["encoder"].step()
         if config.discriminator_steps_twice:
-            self._discriminator_optimizer.step()
+            self._optimizers["discriminator"].step()
         loss = config.lambda_mi * information - config.lambda_adv * divergence
         return {"max": loss, "adversarial_kl": divergence, "mi": information}
 

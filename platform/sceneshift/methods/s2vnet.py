@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.method import MethodConfig
+from sceneshift.methods.one_network import OneNetwork
 from sceneshift.networks.s2vnet.losses import band_variation, gaussian_divergence, spatial_variation, spectral_angle
 from sceneshift.networks.s2vnet.network import Departures, S2VNetwork
-from sceneshift.networks.shared_batch import part_of_mean
 
 #: A training has so many equal parts; the learning rate falls from each to the next.
 _DECAYS = 10
@@ -80,16 +80,18 @@ class S2VNetConfig(MethodConfig):
             self._require(getattr(self, name) >= 0, name, "zero or a positive number")
 
 
-class S2VNet(Method):
+class S2VNet(OneNetwork):
     """The whole network with its five-term loss (paper, section III)."""
 
     name = "s2vnet"
     config_type = S2VNetConfig
     published_epochs = 500
+    graph_safe = shardable = compilable = True
     config: S2VNetConfig
+    network: S2VNetwork
 
     @classmethod
-    def build_classifier(cls, config: S2VNetConfig, *, bands: int, classes: int) -> nn.Module:
+    def build_classifier(cls, config: S2VNetConfig, *, bands: int, classes: int) -> S2VNetwork:
         """Build the network: all of it is kept for prediction."""
         return S2VNetwork(
             bands,
@@ -105,26 +107,6 @@ class S2VNet(Method):
                 batch_cosine=config.released_cosine,
             ),
         )
-
-    def build(self) -> None:
-        """Build the network and its Adam."""
-        network = self.build_classifier(self.config, bands=self.bands, classes=self.classes)
-        assert isinstance(network, S2VNetwork)
-        self.network = network.to(self.device)
-        self._optimizer = self._adam(self.network)
-
-    @property
-    def classifier(self) -> nn.Module:
-        """The network."""
-        return self.network
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """The network."""
-        return {"network": self.network}
-
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Its Adam."""
-        return {"network": self._optimizer}
 
     def compile(self) -> None:
         """Compile the network and its parts.
@@ -153,43 +135,43 @@ class S2VNet(Method):
     def begin_epoch(self, epoch: int, *, epochs: int) -> None:
         """Lower the learning rate at every tenth of the training."""
         lr = self.config.lr * self.config.lr_decay ** (_DECAYS * (epoch - 1) // epochs)
-        for group in self._optimizer.param_groups:
+        for group in self._optimizers["network"].param_groups:
             group["lr"] = lr
 
-    def step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One step on the five-term loss.
+    def losses(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The five terms of the loss before weighting (section III).
 
         Args:
             patches: (B, C, P, P).
             labels: (B,) class indices.
 
         Returns:
-            ``loss`` and its terms before weighting: ``ce``, ``sad`` (radians), ``kl``, ``tv_e``, ``tv_a``.
+            ``ce``, ``sad`` (radians), ``kl``, ``tv_e``, ``tv_a``.
         """
-        config = self.config
-        self.network.train()
-        noise = torch.randn(2 * self.bands, config.z_dim, generator=self.generator, device=self.device)
+        noise = torch.randn(2 * self.bands, self.config.z_dim, generator=self.generator, device=self.device)
         view = self.network.view(patches, noise)
         variation = view.variation
-        terms = {
+        return {
             "ce": functional.cross_entropy(view.logits, labels),
             "sad": spectral_angle(patches.permute(0, 2, 3, 1).reshape(-1, self.bands), view.reconstruction),
             "kl": gaussian_divergence(variation.mean, variation.log_variance),
             "tv_e": band_variation(variation.perturbation),
             "tv_a": spatial_variation(view.abundance_features),
         }
-        # The divergence and the variation along bands hang on no patch: each worker adds its part of the same number.
-        terms = {name: part_of_mean(term) for name, term in terms.items()}
-        loss = (
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum."""
+        config = self.config
+        return (
             terms["ce"]
             + config.lambda_sad * terms["sad"]
             + config.lambda_kl * terms["kl"]
             + config.lambda_tv_e * terms["tv_e"]
             + config.lambda_tv_a * terms["tv_a"]
         )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._sum_gradients(self.network)
-        self._optimizer.step()
+
+    def step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One step on the five-term loss, after which the endmembers are brought back into their range."""
+        terms = super().step(patches, labels)
         self.network.keep_endmembers_in_range()
-        return {"loss": loss.detach()} | {name: term.detach() for name, term in terms.items()}
+        return terms

@@ -23,6 +23,7 @@ from sceneshift.seeding import trial_seed
 from sceneshift.selection.strategy import Strategy, find_strategy
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.data import DataSpec, LoadedData
+from sceneshift.training.loop import TrainingPlan
 from sceneshift.training.precision import check_precision
 from sceneshift.training.spec import FORMAT, TrainSpec
 
@@ -212,7 +213,9 @@ def prepare(spec: SearchSpec) -> PreparedSearch:
     """
     space, profile = spec.space, spec.profile
     config_type = find_method(spec.method).config_type
-    config_type.from_mapping(space.config(FixedTrial(space.default_trial(profile).params), profile))
+    config = config_type.from_mapping(space.config(FixedTrial(space.default_trial(profile).params), profile))
+    plan = TrainingPlan(method=spec.method, config=config, epochs=profile.epochs, seed=spec.seed, compile=spec.compile)
+    plan.check_workers(spec.workers_per_trial)
     data = replace(
         spec.data,
         patch_size=space.largest_patch(profile),

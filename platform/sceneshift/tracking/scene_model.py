@@ -3,6 +3,7 @@
 Shape letters: H rows, W columns, D bands of a scene, B batch, C bands, P patch, K classes.
 """
 
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -100,7 +101,8 @@ class SceneModel:
     @property
     def device(self) -> torch.device:
         """Where the classifier is."""
-        return next(self.classifier.parameters()).device
+        # A spectral floor has buffers alone.
+        return next(itertools.chain(self.classifier.parameters(), self.classifier.buffers())).device
 
     def ready(self, scene: UnlabelledScene | NDArray[np.generic], *, check_values: bool = True) -> ReadyScene:
         """Check that a scene is of the kind the model was trained on, before it is mapped.

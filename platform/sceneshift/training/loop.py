@@ -9,7 +9,7 @@ Shape letters: B batch, C bands, P patch size, K classes, N pixels.
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,18 +25,15 @@ from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.networks.shared_batch import shared_batch
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.patches import Augmentation, PatchSampler
 from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
+from sceneshift.training.batches import SourceBatches
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.cuda_graph_step import RecordedStep
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.precision import check_precision, computing_in
 from sceneshift.training.workers import Workers
-
-#: Batches the batch-norm statistics are averaged over.
-CALIBRATION_BATCHES = 20
 
 #: What a search maximizes: the mean over pairs of the average accuracy on source validation pixels. AA and not OA,
 #: because the balance of classes moves from scene to scene and a score should not bet on the source's.
@@ -59,8 +56,8 @@ class TrainingPlan:
             doesn't change what is trained.
 
     Raises:
-        InvalidInputError: No epoch, a negative interval, an unknown method or precision, or a configuration of another
-            method.
+        InvalidInputError: No epoch, or several of a method that is fitted in one; a negative interval; an unknown
+            method or precision; a configuration of another method; a method that can't be compiled and shall be.
     """
 
     method: str
@@ -77,10 +74,30 @@ class TrainingPlan:
         if self.evaluate_every < 0:
             raise InvalidInputError(f"evaluate_every = {self.evaluate_every}; expected 0 or more epochs.")
         check_precision(self.precision, on_gpu=True)
-        expected = find_method(self.method).config_type
+        method = find_method(self.method)
+        expected = method.config_type
         if type(self.config) is not expected:
             raise InvalidInputError(
                 f"method {self.method!r} takes a {expected.__name__}, got {type(self.config).__name__}."
+            )
+        if method.fitted_at_once and self.epochs != 1:
+            raise InvalidInputError(
+                f"epochs = {self.epochs}; method {self.method!r} is fitted at once, in 1 epoch. Leave epochs out."
+            )
+        if self.compile and not method.compilable:
+            raise InvalidInputError(
+                f"method {self.method!r} can't be compiled, and compile = True was asked for; leave it out."
+            )
+
+    def check_workers(self, num: int) -> None:
+        """Refuse several workers where the method trains in one process alone.
+
+        Raises:
+            InvalidInputError: Naming the method and the number.
+        """
+        if num > 1 and not find_method(self.method).shardable:
+            raise InvalidInputError(
+                f"method {self.method!r} trains in one process, and {num} workers were asked for; use one."
             )
 
     def evaluates(self, epoch: int) -> bool:
@@ -138,8 +155,8 @@ class PairRun:
         workers: Those that train together; by default this process alone.
 
     Raises:
-        InvalidInputError: The patch is larger than the split was made for, the device lacks the plan's precision, or a
-            batch has fewer patches than there are workers.
+        InvalidInputError: The patch is larger than the split was made for, the device lacks the plan's precision, a
+            batch has fewer patches than there are workers, or there are several and the method can't share a batch.
     """
 
     def __init__(
@@ -158,9 +175,20 @@ class PairRun:
         self.source = source
         self.config = config
         self._workers = workers or Workers()
-        num_pixels = len(source.split.train)
-        self._workers.share_of(num_pixels // math.ceil(num_pixels / config.batch_size))
-        self.method: Method = find_method(plan.method)(
+        plan.check_workers(self._workers.num)
+        self.normalization = Normalization.fit(config.normalization, source.scene.cube)
+        self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
+        method = find_method(plan.method)
+        self._batches = SourceBatches(
+            source,
+            self.normalization.apply(source.scene.cube),
+            config=config,
+            at_once=method.fitted_at_once,
+            draws=self._draws,
+            device=device,
+            workers=self._workers,
+        )
+        self.method: Method = method(
             config,
             bands=source.scene.num_bands,
             classes=source.scene.num_classes,
@@ -172,17 +200,10 @@ class PairRun:
         self._average = AveragedModel(self.method.classifier) if averages else None
         if plan.compile:
             self.method.compile()
-        self.normalization = Normalization.fit(config.normalization, source.scene.cube)
-        normalized = self.normalization.apply(source.scene.cube)
-        self._sampler = PatchSampler(normalized, patch_size=config.patch_size, device=device)
-        self._augmentation = Augmentation(flips=config.flips, noise_std=config.noise_scale * self._sampler.rms)
-        self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
-        self._pixels = torch.from_numpy(np.array(source.split.train)).to(device)
-        self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(device)
         self._computing = partial(computing_in, plan.precision, device)
-        alone_on_gpu = device.type == "cuda" and self._workers.num == 1
-        self._recorded_step = RecordedStep(self.method, self._computing) if alone_on_gpu else None
-        self.method.begin(self._sampler.spectra(self._pixels), self._labels)
+        records = records_steps(method, device, num_workers=self._workers.num)
+        self._recorded_step = RecordedStep(self.method, self._computing) if records else None
+        self.method.begin(*self._batches.training_spectra())
         self._workers.agree_on(self.method.modules().values())
 
     @property
@@ -196,19 +217,15 @@ class PairRun:
     def hold_back(self, source: SourceDomain) -> None:
         """Train and validate from now on as another split of the same scene says."""
         self.source = source
-        self._pixels = torch.from_numpy(np.array(source.split.train)).to(self._pixels.device)
-        self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(self._pixels.device)
+        self._batches.hold_back(source)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Pass once over the training pixels, for the epoch-th time from 1; returns the mean of each loss term."""
         self.method.begin_epoch(epoch, epochs=self.plan.epochs)
         totals: dict[str, Tensor] = {}
-        batches = self._shuffled_batches()
-        for batch in batches:
-            share = self._workers.share_of(len(batch))
-            rows = None if share is None else share.rows
-            patches = self._sampler.augmented(self._pixels[batch], self._augmentation, self._draws, rows=rows)
-            labels = self._labels[batch if rows is None else batch[rows]]
+        num_batches = 0
+        for patches, labels, share in self._batches.of_an_epoch():
+            num_batches += 1
             if self._recorded_step is not None:
                 losses = self._recorded_step(patches, labels)
             else:
@@ -220,27 +237,23 @@ class PairRun:
             self._average.update_parameters(self.method.classifier)
         # The one place an epoch's losses are read by the host, and summed over workers.
         sums = self._workers.total(torch.stack(list(totals.values()))).tolist()
-        return {name: total / len(batches) for name, total in zip(totals, sums, strict=True)}
+        return {name: total / num_batches for name, total in zip(totals, sums, strict=True)}
 
     def prepare_evaluation(self) -> None:
-        """Re-estimate batch-norm statistics, where the configuration asks for it.
-
-        They are averaged over :data:`CALIBRATION_BATCHES` equal batches of unaugmented training patches: every training
-        pixel once, or as many as such batches hold at the configuration's batch size.
-        """
+        """Re-estimate batch-norm statistics, where the configuration asks for it."""
         if self.config.calibrate_bn:
-            with computing_in("float32", self._sampler.device):
-                calibrate_batch_norm(self.classifier, self._calibration_batches())
+            with computing_in("float32", self._batches.sampler.device):
+                calibrate_batch_norm(self.classifier, self._batches.for_calibration())
 
     def validate(self) -> Scores:
         """Score the validation pixels of the classes that are scored."""
         pixels = self.source.split.validation
-        predicted = predict_pixels(self.classifier, self._sampler, pixels, workers=self._workers)
+        predicted = predict_pixels(self.classifier, self._batches.sampler, pixels, workers=self._workers)
         return Scores.from_labels(self.source.labels_of(pixels), predicted, num_classes=self.source.scene.num_classes)
 
     def forget_patches(self) -> None:
         """Give back the memory of the normalized cube; nothing can be trained or validated by this run any more."""
-        del self._sampler
+        del self._batches
         self._recorded_step = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -261,25 +274,10 @@ class PairRun:
             self._recorded_step.forget()
         self._draws.set_state(state["draws"].cpu())
 
-    def _shuffled_batches(self) -> tuple[Tensor, ...]:
-        num_pixels = len(self._pixels)
-        order = torch.randperm(num_pixels, device=self._pixels.device, generator=self._draws)
-        # Equal batches: the last is no runt whose batch statistics stand on a handful of patches.
-        return order.tensor_split(math.ceil(num_pixels / self.config.batch_size))
 
-    def _calibration_batches(self) -> Iterator[Tensor]:
-        # A draw of its own, from the training pixels alone: how often one evaluates doesn't shift the training.
-        rng = torch.Generator().manual_seed(derive_seed(self.source.pair_name, "calibration"))
-        num_pixels = len(self._pixels)
-        # One pass over the pixels; more only where a batch would be left with less than two of them.
-        passes = math.ceil(2 * CALIBRATION_BATCHES / num_pixels)
-        order = torch.cat([torch.randperm(num_pixels, generator=rng) for _ in range(passes)])
-        most = CALIBRATION_BATCHES * self.config.batch_size
-        for chosen in order[:most].to(self._pixels.device).tensor_split(CALIBRATION_BATCHES):
-            # Of a batch too small to be shared, every worker takes all.
-            share = self._workers.share_of(len(chosen)) if len(chosen) >= self._workers.num else None
-            with shared_batch(share):
-                yield self._sampler.patches(self._pixels[chosen if share is None else chosen[share.rows]])
+def records_steps(method: type[Method], device: torch.device, *, num_workers: int) -> bool:
+    """Whether training steps are recorded as CUDA graphs: by a worker alone on a GPU, of a method that allows it."""
+    return method.graph_safe and device.type == "cuda" and num_workers == 1
 
 
 def train(
