@@ -7,6 +7,7 @@ from typing import Any
 
 from sceneshift.report.separation import label_use, separation_lines
 from sceneshift.report.study_record import BEST, REFITTED
+from sceneshift.report.tables import markdown_table
 from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
 from sceneshift.tracking.models import LoggedModel
@@ -46,9 +47,7 @@ def render_table(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
         ]
         for row in rows
     ]
-    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
-    lines = [_line(header, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
-    return "\n".join([*lines, *(_line(line, widths) for line in body)]) + "\n"
+    return markdown_table(header, body, right=[i >= _NUM_TEXTS for i in range(len(header))])
 
 
 def render_screen(summary: Mapping[str, Any], *, models: Sequence[LoggedModel], mirror: SearchRun, folder: Path) -> str:
@@ -121,11 +120,3 @@ def _figures(scores: Mapping[str, float] | None) -> list[str]:
     if scores is None:
         return ["-"] * len(_HEADINGS)
     return [f"{100 * scores['oa']:.1f}", f"{100 * scores['aa']:.1f}", f"{scores['kappa']:.3f}"]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.ljust(width) if i < _NUM_TEXTS else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "| " + " | ".join(padded) + " |"
