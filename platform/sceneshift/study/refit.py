@@ -5,7 +5,6 @@ validates is learnt from the other alone. When the choice is made nothing needs 
 trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -20,11 +19,9 @@ from sceneshift.search.tuner import SearchPlan, put_sources
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
 from sceneshift.study.prepared_study import PreparedStudy
+from sceneshift.study.progress import progress_bar
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.ray_train import MAX_WORKER_FAILURES
-
-#: Progress is shown this often.
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +96,18 @@ def _train_where_trials_do(
         for s in sources
     }
     faults: dict[str, str] = {}
-    shown_at = time.monotonic()
-    while running:
-        ready, _ = ray.wait(list(running), timeout=1.0)
-        for reference in ready:
-            pair = running.pop(reference)
-            if fault := _result(reference, pair):
-                faults[pair] = fault
-        if running and time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
-            shown_at = time.monotonic()
-            told = ", ".join(f"{p} {_epochs_done(orders[p])}" for p in running.values())
-            print(f"  epochs of {plan.profile.epochs}: {told}", flush=True)
+    pairs = list(running.values())
+    before = sum(_epochs_done(orders[pair]) for pair in pairs)
+    with progress_bar(total=plan.profile.epochs * len(pairs), unit="epochs", initial=before) as bar:
+        while running:
+            ready, _ = ray.wait(list(running), timeout=1.0)
+            for reference in ready:
+                pair = running.pop(reference)
+                if fault := _result(reference, pair):
+                    faults[pair] = fault
+            done = {pair: _epochs_done(orders[pair]) for pair in pairs}
+            bar.set_postfix(done, refresh=False)
+            bar.update(sum(done.values()) - bar.n)
     return faults
 
 

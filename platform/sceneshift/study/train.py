@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
 from sceneshift.study.arguments import resume_command
 from sceneshift.study.interrupts import INTERRUPTED_STATUS, Interrupts, go_on_with
-from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES, TrainArgs, read_train_command_line
+from sceneshift.study.progress import SECONDS_BETWEEN_LINES
+from sceneshift.study.train_arguments import TrainArgs, read_train_command_line
 
 if TYPE_CHECKING:
     from sceneshift.study.repeat import OriginalRun

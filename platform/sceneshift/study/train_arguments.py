@@ -8,9 +8,6 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.study.arguments import check_name, named_split
 from sceneshift.study.command_line import read_arguments
 
-#: Long work tells how far it is after so many seconds.
-SECONDS_BETWEEN_LINES = 5.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArgs:

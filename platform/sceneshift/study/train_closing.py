@@ -5,8 +5,6 @@
 
 import csv
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,7 @@ from sceneshift.scenes.unmixing_reference import UnmixingReference
 from sceneshift.scores import Scores
 from sceneshift.study.floor_scores import count_floor, describe_floor, fit_floors, floor_row, score_row
 from sceneshift.study.pair_pictures import draw_pair, draw_subpixels
-from sceneshift.study.train_arguments import SECONDS_BETWEEN_LINES
+from sceneshift.study.progress import progress_bar
 from sceneshift.study.train_preparation import LAST_EPOCH, PreparedTraining, training_counts
 from sceneshift.study.unmixing import (
     class_means,
@@ -80,13 +78,14 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
     print("\nFitting spectral floors on the same training pixels.", flush=True)
     floors = fit_floors(training.source, seed=plan.seed, normalizations=allowed_normalizations(pair))
     print(f"\nMapping {normalized.shape[0]} x {normalized.shape[1]} pixels.", flush=True)
-    class_map = map_scene(
-        run.classifier,
-        normalized,
-        patch_size=plan.config.patch_size,
-        device=training.device,
-        progress=_tell_share_now_and_then(),
-    )
+    with progress_bar(total=normalized.shape[0] * normalized.shape[1], unit="pixels") as bar:
+        class_map = map_scene(
+            run.classifier,
+            normalized,
+            patch_size=plan.config.patch_size,
+            device=training.device,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
     np.save(folder / f"map_{pair.name}.npy", class_map.astype(np.uint8 if len(pair.class_names) < 256 else np.uint16))
     separation = training.separation()
     leaks = " (leaks)" if any(row["leaks"] for row in separation) else ""
@@ -164,18 +163,6 @@ def close_training(training: PreparedTraining, run: PairRun, mlflow_run: Trainin
         raise mlflow_run.not_told(str(folder), error) from error
     mlflow_run.close("FINISHED")
     print(_screen(training, f"{verdict.sentence}\n\n{compared}", table, units, unmixing, model, mlflow_run, folder))
-
-
-def _tell_share_now_and_then() -> Callable[[int, int], None]:
-    told_at = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= SECONDS_BETWEEN_LINES:
-            told_at = time.monotonic()
-            print(f"  {100 * done / total:.0f} % of {total} pixels", flush=True)
-
-    return tell
 
 
 def _reference(training: PreparedTraining) -> UnmixingReference | None:

@@ -1,0 +1,48 @@
+"""How far long work is: a bar on a terminal, and where there is none a line every few seconds."""
+
+import sys
+from typing import Any, TextIO
+
+#: Long work tells how far it is after so many seconds.
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def progress_bar(*, total: int, unit: str, initial: int = 0) -> Any:  # noqa: ANN401 - tqdm has no types
+    """A tqdm bar, to be used as a context manager.
+
+    On a terminal it is drawn on standard error. Elsewhere, as in a log file, lines without carriage returns go to
+    standard output; work that is done before the first is due leaves none.
+
+    Args:
+        total: Of what is counted.
+        unit: What is counted, in the plural.
+        initial: How much was done before, which says nothing of what is left.
+    """
+    from tqdm import tqdm
+
+    words = "{percentage:3.0f} % of {total_fmt} {unit}, {remaining} left{postfix}"
+    on_terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=unit,
+        file=sys.stderr if on_terminal else _Lines(sys.stdout),
+        bar_format=f"[{{bar:30}}] {words}" if on_terminal else f"  {words}",
+        mininterval=0.1 if on_terminal else SECONDS_BETWEEN_LINES,
+        delay=0 if on_terminal else SECONDS_BETWEEN_LINES,
+        miniters=1,  # by the clock alone
+    )
+
+
+class _Lines:
+    """A stream on which each redrawing of a bar is a line of its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if words := text.strip("\r\n").rstrip():
+            self._stream.write(f"{words}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
