@@ -1,5 +1,6 @@
 """How far long work is: a bar on a terminal, and where there is none a line every few seconds."""
 
+import shutil
 import sys
 from typing import Any, TextIO
 
@@ -27,10 +28,13 @@ def progress_bar(*, total: int, unit: str, initial: int = 0) -> Any:  # noqa: AN
         initial=initial,
         unit=unit,
         file=sys.stderr if on_terminal else _Lines(sys.stdout),
-        bar_format=f"[{{bar:30}}] {words}" if on_terminal else f"  {words}",
+        bar_format=f"{words} [{{bar:30}}]" if on_terminal else f"  {words}",
         mininterval=0.1 if on_terminal else SECONDS_BETWEEN_LINES,
         delay=0 if on_terminal else SECONDS_BETWEEN_LINES,
         miniters=1,  # by the clock alone
+        # tqdm draws nothing on a terminal that tells no size, as some in containers.
+        ncols=shutil.get_terminal_size().columns if on_terminal else None,
+        nrows=shutil.get_terminal_size().lines,
     )
 
 
