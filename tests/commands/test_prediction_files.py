@@ -171,7 +171,7 @@ def test_a_place_that_is_no_folder_and_names_a_header_can_not_hold_are_refused_b
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInputError, match="is no folder that can be written to"):
         MapFolder(tmp_path / "file", overwrite=False, formats=("png",))
-    pytest.importorskip("spectral")
+    pytest.importorskip("rasterio")
     with (
         pytest.raises(InvalidInputError, match="can't hold commas"),
         folder(tmp_path, "envi").writing() as writing,

@@ -145,7 +145,7 @@ def _(folder: Path) -> str:
 
 @case("pixels that are the file's value for nothing measured", "reading a scene", REPAIRED)
 def _(folder: Path) -> str:
-    pytest.importorskip("spectral", reason="not installed: pip install -e '.[geo]'")
+    pytest.importorskip("rasterio", reason="not installed: pip install -e '.[geo]'")
     cube = cube_of()
     cube[0, 0] = -9
     (folder / "field.img").write_bytes(cube.tobytes())

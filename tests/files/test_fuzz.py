@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rasterio", reason="not installed: pip install -e '.[geo]'")
-pytest.importorskip("spectral", reason="not installed: pip install -e '.[geo]'")
 
 FUZZER = Path(__file__).with_name("fuzzing.py")
 

@@ -1,4 +1,6 @@
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.tracking.registry import (
@@ -133,3 +135,10 @@ def test_a_version_tells_verdict_selection_profile_scores_data_and_commit():
         "commit `c0ffee` and changes not committed",
     ):
         assert part in told
+
+
+def test_a_server_that_is_away_is_no_answer_that_there_is_no_champion(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = MlflowClient("http://127.0.0.1:1", "http://127.0.0.1:1")
+    with pytest.raises(MlflowException, match=r"127\.0\.0\.1"):
+        alias_of_new(away, NAME, "beef9")

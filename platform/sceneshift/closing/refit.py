@@ -6,8 +6,8 @@ trained from the trial's own seed, for a trial's number of epochs, where trials 
 """
 
 import logging
-import time
 
+from sceneshift.closing.scoring import Progress, no_progress
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.errors import StorageError, StudyError
 from sceneshift.execution.executor import Executor, FailureKind, FixedJobs, Job, StopReason, StopRequest
@@ -19,12 +19,14 @@ from sceneshift.training.loop import EpochReport
 
 _LOG = logging.getLogger(__name__)
 
-#: Progress is reported this often.
-_SECONDS_BETWEEN_LINES = 10.0
-
 
 def refit_winner(
-    search: PreparedSearch, executor: Executor, winner: TrialRecord, *, stop: StopRequest
+    search: PreparedSearch,
+    executor: Executor,
+    winner: TrialRecord,
+    *,
+    stop: StopRequest,
+    progress: Progress = no_progress,
 ) -> dict[str, TrainedNetwork]:
     """Train the chosen configuration on every field, each pair's network by itself, or continue it.
 
@@ -33,6 +35,7 @@ def refit_winner(
         executor: What ran its trials.
         winner: The trial that was chosen.
         stop: Ends the training when asked to.
+        progress: Hears how many epochs are trained.
 
     Returns:
         By the pair's name. A pair is missing where the training diverged; a note says so.
@@ -57,7 +60,13 @@ def refit_winner(
         for index, (pair, source) in enumerate(sources.items())
     }
     missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < spec.epochs}
-    queue = FixedJobs(list(missing.values()), stop, on_epoch=_Progress({job.number: p for p, job in missing.items()}))
+    done = {job.number: _epochs_done(job) for job in missing.values()}
+
+    def hear(number: int, report: EpochReport) -> None:
+        done[number] = report.epoch
+        progress("training on every field, epochs", sum(done.values()), spec.epochs * len(missing))
+
+    queue = FixedJobs(list(missing.values()), stop, on_epoch=hear)
     if missing:
         counts = ", ".join(f"{pair} {len(sources[pair].split.train)}" for pair in missing)
         _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
@@ -78,21 +87,6 @@ def refit_winner(
         else:
             found[pair] = TrainedNetwork.load(REFITTED, spec, sources[pair], job.checkpoint_location)
     return found
-
-
-class _Progress:
-    """A line now and then: how many epochs each pair's training has done."""
-
-    def __init__(self, pairs: dict[int, str]) -> None:
-        self._pairs = pairs
-        self._done = dict.fromkeys(pairs, 0)
-        self._shown_at = time.monotonic()
-
-    def __call__(self, number: int, report: EpochReport) -> None:
-        self._done[number] = report.epoch
-        if time.monotonic() - self._shown_at > _SECONDS_BETWEEN_LINES:
-            self._shown_at = time.monotonic()
-            _LOG.info("  epochs: %s", ", ".join(f"{self._pairs[n]} {done}" for n, done in self._done.items()))
 
 
 def _epochs_done(job: Job) -> int:

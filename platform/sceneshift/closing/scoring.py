@@ -3,10 +3,9 @@
 ``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.catalogue.target`.
 """
 
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,12 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.training.evaluation import map_scene
 from sceneshift.training.subpixels import Subpixels
 
-_LOG = logging.getLogger(__name__)
+#: Hears how far something is: what it is and its unit, how much is done, and of how much.
+Progress = Callable[[str, int, int], None]
 
-#: Progress of a map is reported this often.
-_SECONDS_BETWEEN_LINES = 5.0
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Hear nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +79,7 @@ def score_pair(
     floors: Sequence[FittedFloor],
     folder: Path,
     title: str,
+    progress: Progress = no_progress,
     reference: NDArray[np.float64] | None = None,
     majority_validation: bool = True,
     device: torch.device | str = "cpu",
@@ -92,6 +94,7 @@ def score_pair(
         floors: Fitted on the pixels it trained on.
         folder: Where pictures go.
         title: What was trained and how.
+        progress: Hears how many pixels are mapped.
         reference: (H, W, K) abundances of the target, where they are known.
         majority_validation: Score the majority class on validation pixels as well.
         device: Where targets are mapped.
@@ -108,7 +111,7 @@ def score_pair(
             cube,
             patch_size=network.spec.config.patch_size,
             device=device,
-            progress=_share_now_and_then(),
+            progress=partial(progress, f"mapping {pair.name}, pixels"),
         )
         scores = door.score(class_map)
         counts[network.role] = FieldCounts.of_map(truth, class_map, num_classes=len(pair.class_names))
@@ -173,15 +176,3 @@ def _majority_row(
     else:
         largest = int(np.argmax(network.training_counts()))
     return score_row(pair.name, MAJORITY, score(np.full(pair.target.shape, largest + 1)), validation=validation)
-
-
-def _share_now_and_then() -> Callable[[int, int], None]:
-    told_at = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= _SECONDS_BETWEEN_LINES:
-            told_at = time.monotonic()
-            _LOG.info("  %.0f %% of %d pixels", 100 * done / total, total)
-
-    return tell

@@ -12,7 +12,7 @@ from sceneshift.catalogue.units import stated_units
 from sceneshift.closing.refit import refit_winner
 from sceneshift.closing.registering import register
 from sceneshift.closing.report_facts import write_report_facts
-from sceneshift.closing.scoring import ScoredPair, fit_pair_floors, score_pair
+from sceneshift.closing.scoring import Progress, ScoredPair, fit_pair_floors, score_pair
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.errors import StudyError, first_line
 from sceneshift.execution.executor import Executor, Placement, StopRequest
@@ -58,6 +58,7 @@ def close_search(
     *,
     placement: Placement,
     stop: StopRequest,
+    progress: Progress,
     tags: Mapping[str, str],
     command: str,
     out_of_time: bool,
@@ -72,6 +73,7 @@ def close_search(
         executor: What ran its trials.
         placement: What trials took.
         stop: Ends the refit when asked to.
+        progress: Hears how far refit and maps are.
         tags: Of the search's run.
         command: What began it, for the report.
         out_of_time: Whether the time budget ended the search.
@@ -88,7 +90,7 @@ def close_search(
     shown = {BEST: winner} | ({DEFAULTS: reference} if reference.is_complete else {})
     # Rebuilt and verified before any target is opened.
     networks = _load_networks(search, shown, epoch=choice.epoch)
-    refitted = refit_winner(search, executor, winner, stop=stop) if search.spec.refits else {}
+    refitted = refit_winner(search, executor, winner, stop=stop, progress=progress) if search.spec.refits else {}
     for pair, network in refitted.items():
         networks[pair].insert(1, network)
     registered = {name: refitted.get(name, found[0]) for name, found in networks.items()}
@@ -108,6 +110,7 @@ def close_search(
             registered=registered[pair.name],
             floors=floors[pair.name],
             folder=folder,
+            progress=progress,
             title=f"{search.spec.method}, {pair.name}, {_unseen(pair)}, profile {search.profile.name}",
         )
         for recipe, pair in zip(search.data.recipes, search.data.pairs, strict=True)

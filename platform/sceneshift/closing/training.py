@@ -16,7 +16,7 @@ from sceneshift.catalogue.load import SCENES, load_reference
 from sceneshift.catalogue.pair_spec import InScene, Recipe
 from sceneshift.catalogue.units import stated_units
 from sceneshift.closing.registering import register
-from sceneshift.closing.scoring import ScoredPair, fit_pair_floors, score_pair
+from sceneshift.closing.scoring import Progress, ScoredPair, fit_pair_floors, no_progress, score_pair
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.unmixing_scores import (
     class_means,
@@ -78,6 +78,7 @@ def close_training(
     settings: Mapping[str, Any],
     hashes: Mapping[str, str],
     selection: str,
+    progress: Progress = no_progress,
     device: torch.device | str = "cpu",
 ) -> ClosedTraining:
     """Map the target, score it, draw, log and register.
@@ -92,6 +93,7 @@ def close_training(
         settings: What the training was.
         hashes: Of data and split, as :meth:`sceneshift.training.data.LoadedData.hashes` names them.
         selection: What chose the network.
+        progress: Hears how far the map is.
         device: Where the target is mapped.
 
     Raises:
@@ -114,6 +116,7 @@ def close_training(
         floors=floors,
         folder=folder,
         title=title,
+        progress=progress,
         reference=None if reference is None else reference.abundances,
         majority_validation=False,
         device=device,

@@ -6,23 +6,17 @@ Shape letters: H rows, W columns, K classes.
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
+from sceneshift.commands.progress import progress_bar
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
 from sceneshift.safe_files import expanded
 
 if TYPE_CHECKING:
     from sceneshift.commands.prediction_files import Prediction
     from sceneshift.scenes.scene import UnlabelledScene
-
-#: Characters of the progress bar.
-_BAR = 30
-
-#: Seconds between two lines where no bar can be drawn.
-_SECONDS_BETWEEN_LINES = 5.0
 
 
 def main(description: str) -> int:
@@ -92,10 +86,10 @@ def predict_scene(arguments: PredictArgs) -> str:
         prediction: Prediction = writing.begin(
             scene, told, probabilities=arguments.probabilities, confidence=arguments.confidence
         )
-        bar = _progress_bar()
         tile_bytes = None if arguments.tile_mib is None else arguments.tile_mib * 2**20
-        for tile in model.tiles(ready, tile_bytes=tile_bytes, progress=bar):
-            prediction.add(tile)
+        with progress_bar(total=height * width, unit="pixels") as bar:
+            for tile in model.tiles(ready, tile_bytes=tile_bytes, progress=lambda done, _: bar.update(done - bar.n)):
+                prediction.add(tile)
         seconds = time.monotonic() - started
         scores = None if truth is None else truth.score(prediction.class_map)
         record = {
@@ -176,26 +170,3 @@ def _device(arguments: PredictArgs) -> str:
             "--device cuda: torch sees no GPU here; leave it out, or install a CUDA build of torch."
         )
     return "cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _progress_bar() -> Callable[[int, int], None]:
-    """A bar on a terminal; elsewhere a line now and then."""
-    begun = told_at = time.monotonic()
-    is_terminal = sys.stderr.isatty()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told_at
-        now = time.monotonic()
-        if now - told_at < (0.1 if is_terminal else _SECONDS_BETWEEN_LINES) and done < total:
-            return
-        told_at = now
-        left = (now - begun) / done * (total - done)
-        words = f"{100 * done / total:3.0f} % of {total} pixels, {left:.0f} s left"
-        if is_terminal:
-            filled = _BAR * done // total
-            end = "\n" if done == total else ""
-            print(f"\r[{'#' * filled}{' ' * (_BAR - filled)}] {words:<45}", end=end, file=sys.stderr, flush=True)
-        elif done < total:
-            print(f"        {words}", flush=True)
-
-    return tell

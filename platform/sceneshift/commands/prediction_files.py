@@ -71,9 +71,8 @@ class MapFolder:
         self.formats = tuple(formats)
         self.written: tuple[str, ...] = ()
         self._overwrite = overwrite
-        for format, package in (("geotiff", "rasterio"), ("envi", "spectral")):
-            if format in formats:
-                geo_package(package)
+        if {"geotiff", "envi"} & set(formats):
+            geo_package("rasterio")
         existing = next(place for place in (self.path, *self.path.parents) if os.path.exists(place))
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise InvalidInputError(f"--out {self.path}: {existing} is no folder that can be written to.")

@@ -23,9 +23,11 @@ from sceneshift.scores import Scores
 from sceneshift.search.prepared import SMOKE_TEST
 from sceneshift.splits.pair import ScenePair
 from sceneshift.tracking.backend import TrackingBackend
-from sceneshift.tracking.models import CHAMPION, PREVIOUS_CHAMPION, load_scene_model
+from sceneshift.tracking.models import load_scene_model
 from sceneshift.tracking.registry import (
+    CHAMPION,
     PAIR_TAG,
+    PREVIOUS_CHAMPION,
     SELECTION_TAG,
     Version,
     bearer,

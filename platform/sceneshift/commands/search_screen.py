@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sceneshift.commands.announcements import announce_pace, announce_search, announce_trials
+from sceneshift.commands.progress import ProgressBars
 from sceneshift.engine.listener import Listener
 from sceneshift.execution.executor import Placement
 from sceneshift.search.pace import Pace
@@ -21,6 +22,7 @@ class SearchScreen(Listener):
 
     def __init__(self, begun: list[str], command: Callable[[], str]) -> None:
         self._begun = begun
+        self._bars = ProgressBars()
         self._command = command
         self._search: PreparedSearch | None = None
         self._finished = 0
@@ -32,6 +34,10 @@ class SearchScreen(Listener):
     def epochs_decided(self, pace: Pace) -> None:
         """Say how many, and why."""
         print(announce_pace(pace), flush=True)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """A bar, or lines."""
+        self._bars.show(what, done, total)
 
     def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
         """Warn."""

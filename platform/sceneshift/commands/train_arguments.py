@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from sceneshift.engine.prepared_training import RunOptions
     from sceneshift.training.spec import TrainSpec
 
-#: Long work tells how far it is after so many seconds.
-SECONDS_BETWEEN_LINES = 5.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArgs(SplitFlags, ComputeFlags):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sceneshift.commands.announcements import announce_training
 from sceneshift.commands.console import ProgressLine
+from sceneshift.commands.progress import ProgressBars
 from sceneshift.commands.search_screen import change_note
 from sceneshift.engine.listener import Listener
 from sceneshift.engine.prepared_training import PreparedTraining
@@ -24,6 +25,7 @@ class TrainingScreen(Listener):
 
     def __init__(self, begun: list[str]) -> None:
         self._begun = begun
+        self._bars = ProgressBars()
         self._training: PreparedTraining | None = None
         self._progress: ProgressLine | None = None
 
@@ -43,6 +45,10 @@ class TrainingScreen(Listener):
         """From now on it can be resumed."""
         self._begun.append(training.name)
         print(flush=True)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """A bar, or lines."""
+        self._bars.show(what, done, total)
 
     def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
         """Warn."""

@@ -41,5 +41,8 @@ class Listener:
     def epoch(self, report: EpochReport) -> None:
         """A training has trained an epoch."""
 
+    def progress(self, what: str, done: int, total: int) -> None:
+        """How far something long is, such as mapping a target; ``what`` names it and its unit, in the plural."""
+
     def code_or_data_changed(self, what: str, changes: "Sequence[str]") -> None:
         """What is resumed was last run with other code or data."""

@@ -282,6 +282,7 @@ def _run_and_close(
             executor,
             placement=placement,
             stop=stop,
+            progress=listener.progress,
             tags=tags,
             command=command,
             out_of_time=outcome.out_of_time,

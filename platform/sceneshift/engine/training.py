@@ -201,6 +201,7 @@ def _run_and_close(
                 settings=training.settings(),
                 hashes=training.data.hashes(),
                 selection=LAST_EPOCH,
+                progress=listener.progress,
                 device=training.options.torch_device,
             )
         run.close("FINISHED")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from sceneshift.report.tables import markdown_table
 from sceneshift.scores import Scores
 
 
@@ -17,17 +18,14 @@ def render_per_class(scores: Scores, *, class_names: Sequence[str], num_train: S
     predicted = scores.confusion.sum(axis=0)
     true = scores.confusion.sum(axis=1)
     hits = scores.confusion.diagonal()
-    width = max(len("class"), *(len(name) for name in class_names))
-    lines = [
-        f"| {'class':<{width}} | train | test | accuracy | precision |",
-        f"|{'-' * (width + 2)}|------:|-----:|---------:|----------:|",
+    columns = ("class", "train", "test", "accuracy", "precision")
+    rows = [
+        (name, str(num_train[k]), str(true[k]), _per_cent(hits[k], true[k]), _per_cent(hits[k], predicted[k]))
+        for k, name in enumerate(class_names)
     ]
-    for k, name in enumerate(class_names):
-        accuracy = _per_cent(hits[k], true[k])
-        precision = _per_cent(hits[k], predicted[k])
-        lines.append(f"| {name:<{width}} | {num_train[k]:>5} | {true[k]:>4} | {accuracy:>8} | {precision:>9} |")
+    table = markdown_table(columns, rows, right=(False, True, True, True, True))
     summary = f"OA {100 * scores.oa:.2f}, AA {100 * scores.aa:.2f}, kappa {scores.kappa:.4f}"
-    return "\n".join(lines) + f"\n\n{summary} over {int(true.sum())} pixels\n"
+    return f"{table}\n{summary} over {int(true.sum())} pixels\n"
 
 
 def _per_cent(part: int, whole: int) -> str:

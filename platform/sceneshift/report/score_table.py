@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sceneshift.report.tables import markdown_table
+
 _HEADINGS = ("OA", "AA", "kappa")
 
 #: Columns of text at the left of the table.
@@ -36,20 +38,10 @@ def render_scores(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
         ]
         for row in rows
     ]
-    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
-    lines = [_line(header, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
-    return "\n".join([*lines, *(_line(line, widths) for line in body)]) + "\n"
+    return markdown_table(header, body, right=[i >= _NUM_TEXTS for i in range(len(header))])
 
 
 def _figures(scores: Mapping[str, float] | None) -> list[str]:
     if scores is None:
         return ["-"] * len(_HEADINGS)
     return [f"{100 * scores['oa']:.1f}", f"{100 * scores['aa']:.1f}", f"{scores['kappa']:.3f}"]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.ljust(width) if i < _NUM_TEXTS else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "| " + " | ".join(padded) + " |"

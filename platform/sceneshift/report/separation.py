@@ -7,6 +7,7 @@ pixels with it (:meth:`sceneshift.splits.split.Split.separation`).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sceneshift.report.tables import markdown_table
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.split import Split
 
@@ -62,19 +63,19 @@ def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a Markdown table, the classes not scored, and what a leak means; empty without rows."""
     if not rows:
         return ""
+    near = ("inside a training patch", "with an overlapping patch")
+    columns = ("pair", "scored pixels", "split", "patch", "in all", *near)
     lines = [
-        "| pair | scored pixels | split | patch | in all | inside a training patch | with an overlapping patch |",
-        "|---|---|---|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        figures = [
-            _counted(row[key], row["pixels"]) for key in ("inside a training patch", "with an overlapping patch")
+        [
+            *(row["pair"], row["side"], _how(row), str(row["patch size"]), str(row["pixels"])),
+            *(_counted(row[key], row["pixels"]) for key in near),
         ]
-        cells = [row["pair"], row["side"], _how(row), str(row["patch size"]), str(row["pixels"]), *figures]
-        lines.append(f"| {' | '.join(cells)} |")
+        for row in rows
+    ]
+    table = markdown_table(columns, lines, right=[i > 2 for i in range(len(columns))])
     left_out = [f"{row['pair']}, {row['side']} pixels:{_not_scored(row)}." for row in rows if row["not scored"]]
     leaks = [_LEAKS] if any(row["leaks"] for row in rows) else []
-    return "\n\n".join(["\n".join(lines), *left_out, *leaks]) + "\n"
+    return "\n\n".join([table.rstrip(), *left_out, *leaks]) + "\n"
 
 
 def separation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

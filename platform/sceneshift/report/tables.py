@@ -1,12 +1,12 @@
-"""One table in four tongues: Markdown, CSV, LaTeX, HTML. In CSV stand the numbers, in the others what people read."""
+"""A table as Markdown, CSV and LaTeX. CSV has the numbers, the others what people read."""
 
 import csv
-import html
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from sceneshift.safe_files import replacing
 
@@ -37,8 +37,8 @@ _LATEX = str.maketrans(
     }
 )
 
-#: Longer texts may wrap.
-_LONG = 60
+#: Longer texts may wrap on a page.
+LONGEST_LINE = 60
 
 #: What is shown where there is nothing.
 NOTHING = "–"
@@ -50,7 +50,7 @@ class Cell:
 
     Args:
         value: What CSV holds.
-        shown: What the other tongues show.
+        shown: What people read elsewhere.
     """
 
     value: Value
@@ -69,6 +69,8 @@ class Table:
         wide: Whether LaTeX must shrink it to the width of the text.
     """
 
+    kind: ClassVar[str] = "table"
+
     name: str
     caption: str
     columns: Sequence[str]
@@ -79,20 +81,14 @@ class Table:
         for row in self.rows:
             assert len(row) == len(self.columns), (self.name, row)
 
+    @property
+    def shown(self) -> list[list[str]]:
+        """The rows as people read them."""
+        return [[_shown(cell) for cell in row] for row in self.rows]
+
     def markdown(self) -> str:
         """As Markdown, columns aligned."""
-        lines = [[column.replace("|", "\\|") for column in self.columns]]
-        lines += [[_shown(cell).replace("|", "\\|") for cell in row] for row in self.rows]
-        right = self._numeric()
-        widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(self.columns))]
-        body = [
-            "| "
-            + " | ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
-            + " |"
-            for line in lines
-        ]
-        rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)) + "|"
-        return "\n".join([body[0], rule, *body[1:]]) + f"\n\n{self.caption}\n"
+        return f"{markdown_table(self.columns, self.shown, right=self.numeric)}\n{self.caption}\n"
 
     def csv(self) -> str:
         """As CSV (RFC 4180) with one line of headings; numbers whole, nothing as an empty field."""
@@ -105,7 +101,7 @@ class Table:
 
     def latex(self) -> str:
         r"""As a LaTeX table with rules of the package booktabs; ``\input`` it."""
-        alignment = "".join("r" if right else "l" for right in self._numeric())
+        alignment = "".join("r" if right else "l" for right in self.numeric)
         begin, end = ("  \\resizebox{\\textwidth}{!}{%", "  }") if self.wide else ("", "")
         lines = [
             "% needs \\usepackage{booktabs}" + (" and {graphicx}" if self.wide else ""),
@@ -118,28 +114,13 @@ class Table:
             "    \\toprule",
             "    " + " & ".join(column.translate(_LATEX) for column in self.columns) + r" \\",
             "    \\midrule",
-            *("    " + " & ".join(_shown(cell).translate(_LATEX) for cell in row) + r" \\" for row in self.rows),
+            *("    " + " & ".join(text.translate(_LATEX) for text in row) + r" \\" for row in self.shown),
             "    \\bottomrule",
             "  \\end{tabular}",
             *([end] if end else []),
             "\\end{table}",
         ]
         return "\n".join(lines) + "\n"
-
-    def html(self) -> str:
-        """As HTML, in a box that scrolls where the page is too narrow."""
-        right = self._numeric()
-        head = "".join(
-            f'<th scope="col"{_class(r)}>{html.escape(c)}</th>' for c, r in zip(self.columns, right, strict=True)
-        )
-        body = "\n".join(
-            "<tr>" + "".join(_html_cell(_shown(cell), r) for cell, r in zip(row, right, strict=True)) + "</tr>"
-            for row in self.rows
-        )
-        return (
-            f'<p class="caption">{html.escape(self.caption)}</p>\n<div class="scroll"><table>\n'
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-        )
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``<name>.md``, ``.csv`` and ``.tex``; returns their paths."""
@@ -151,7 +132,8 @@ class Table:
             paths.append(path)
         return paths
 
-    def _numeric(self) -> list[bool]:
+    @property
+    def numeric(self) -> list[bool]:
         """Whether a column holds numbers alone."""
         found = []
         for i in range(len(self.columns)):
@@ -159,6 +141,24 @@ class Table:
             numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
             found.append(bool(values) and len(numbers) == len(values))
         return found
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> str:
+    """Texts as a Markdown table whose columns are aligned on a screen, too.
+
+    Args:
+        columns: Headings.
+        rows: As many texts each.
+        right: Which columns stand to the right.
+    """
+    lines = [[text.replace("|", "\\|") for text in line] for line in (columns, *rows)]
+    widths = [max(3, *map(len, texts)) for texts in zip(*lines, strict=True)]
+    head, *body = [
+        "| " + " | ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in zip(line, widths, right, strict=True)) + " |"
+        for line in lines
+    ]
+    rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)) + "|"
+    return "\n".join([head, rule, *body]) + "\n"
 
 
 def per_cent(share: float) -> Cell:
@@ -179,15 +179,6 @@ def setting(value: Value) -> Cell:
     if isinstance(value, bool):
         return Cell(value=value, shown="yes" if value else "no")
     return Cell(value=value, shown=f"{value:.3g}" if isinstance(value, float) else str(value))
-
-
-def _class(right: bool) -> str:
-    return ' class="number"' if right else ""
-
-
-def _html_cell(text: str, right: bool) -> str:
-    kind = ' class="text"' if len(text) > _LONG else _class(right)
-    return f"<td{kind}>{html.escape(text)}</td>"
 
 
 def _value(cell: Cell | Value) -> Value:

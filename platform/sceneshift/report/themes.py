@@ -1,12 +1,12 @@
 """Pictures for light and for dark: one drawing, painted twice, and shown as the reader's screen is set."""
 
 import base64
-import html
 import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -50,18 +50,12 @@ class Picture:
         width: In CSS pixels.
     """
 
+    kind: ClassVar[str] = "picture"
+
     light: bytes
     dark: bytes
     alt: str
     width: int
-
-    def html(self) -> str:
-        """Both in one element; the browser shows the one that fits."""
-        return (
-            f'<picture><source media="(prefers-color-scheme: dark)" srcset="{data_uri(self.dark)}">'
-            f'<img src="{data_uri(self.light)}" width="{self.width}" alt="{html.escape(self.alt, quote=True)}">'
-            "</picture>"
-        )
 
 
 def data_uri(png: bytes) -> str:

@@ -17,6 +17,7 @@ import torch
 import sceneshift
 from sceneshift.errors import MissingDataError, first_line, nearest_name
 from sceneshift.tracking.model_description import ModelDescription
+from sceneshift.tracking.registry import CHAMPION, as_version, bearer, make_champion
 from sceneshift.tracking.scene_model import DESCRIPTION_FILE, WEIGHTS_FILE, SceneModel
 from sceneshift.training.checkpoint import weights_hash
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 #: What a process needs to load a model and to read scenes with it (.arrow, .mat, .npy, .npz); Ray, Optuna and the rest
 #: are not among it, nor what reads ENVI and GeoTIFF.
 _REQUIREMENTS = ("mlflow", "torch", "numpy", "numba", "scipy", "pyarrow", "h5py")
-
-CHAMPION, PREVIOUS_CHAMPION = "champion", "previous-champion"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +82,9 @@ def log_and_register(
 
     name = registered_name(description.method, description.source_scene)
     digest = weights_hash(classifier)
-    replaced: str | None = None
-    with contextlib.suppress(MlflowException):  # there is none yet
-        bearer = client.get_model_version_by_alias(name, alias)
-        if bearer.tags.get("weights") == digest:
-            return LoggedModel(name=name, version=str(bearer.version), alias=alias, replaced=None)
-        replaced = str(bearer.version)
+    replaced = bearer(client, name, alias)
+    if replaced is not None and replaced.tags.get("weights") == digest:
+        return LoggedModel(name=name, version=replaced.number, alias=alias, replaced=None)
     before = client.get_run(run_id).info
     with tempfile.TemporaryDirectory() as directory, _quiet():
         weights, text = Path(directory) / WEIGHTS_FILE, Path(directory) / DESCRIPTION_FILE
@@ -115,10 +111,11 @@ def log_and_register(
         client.set_terminated(run_id, before.status, before.end_time)
     for key, value in {**tags, "weights": digest}.items():
         client.set_model_version_tag(name, number, key, value)
-    client.set_registered_model_alias(name, alias, number)
-    if replaced is not None and alias == CHAMPION:
-        client.set_registered_model_alias(name, PREVIOUS_CHAMPION, replaced)
-    return LoggedModel(name=name, version=number, alias=alias, replaced=replaced)
+    if alias == CHAMPION:
+        make_champion(client, as_version(made))
+    else:
+        client.set_registered_model_alias(name, alias, number)
+    return LoggedModel(name=name, version=number, alias=alias, replaced=None if replaced is None else replaced.number)
 
 
 def load_scene_model(uri: str, *, device: torch.device | str = "cpu") -> SceneModel:

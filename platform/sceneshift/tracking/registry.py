@@ -1,17 +1,18 @@
 """Which version of a registered model is the champion, which was it before, and what each version says of itself."""
 
-import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.tracking.models import CHAMPION, PREVIOUS_CHAMPION
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
+
+#: Aliases of the version that is used, and of the one that was before it.
+CHAMPION, PREVIOUS_CHAMPION = "champion", "previous-champion"
 
 #: The newest version that a study chose and nobody has compared with the champion yet.
 CANDIDATE = "candidate"
@@ -52,6 +53,18 @@ class Version:
         return f"models:/{self.name}/{self.number}"
 
 
+def as_version(found: "ModelVersion") -> Version:
+    """What MLflow tells of one version, asked for by its number or alias."""
+    return Version(
+        name=found.name,
+        number=str(found.version),
+        run_id=found.run_id,
+        tags=dict(found.tags),
+        description=found.description or "",
+        aliases=tuple(sorted(found.aliases)),
+    )
+
+
 def alias_of_new(client: "MlflowClient", name: str, weights: str) -> str:
     """The alias of a version that a study has chosen: champion of a new name, else candidate.
 
@@ -65,12 +78,8 @@ def alias_of_new(client: "MlflowClient", name: str, weights: str) -> str:
 
 
 def bearer(client: "MlflowClient", name: str, alias: str) -> Version | None:
-    """The version that bears an alias, or None."""
-    from mlflow.exceptions import MlflowException
-
-    with contextlib.suppress(MlflowException):  # no such name, or no such alias
-        return _read(client, client.get_model_version_by_alias(name, alias))
-    return None
+    """The version that bears an alias; None where there is no such model, or no such alias."""
+    return _found(lambda: client.get_model_version_by_alias(name, alias))
 
 
 def find_version(client: "MlflowClient", name: str, number: str | None) -> Version:
@@ -83,16 +92,19 @@ def find_version(client: "MlflowClient", name: str, number: str | None) -> Versi
     if name not in names:
         there = f"Registered: {', '.join(names)}." if names else "No model is registered there; run a search first."
         raise InvalidInputError(f"no model is called {name!r}{nearest_name(name, names)}. {there}")
-    versions = {str(found.version): _read(client, found) for found in client.search_model_versions(f"name='{name}'")}
-    listed = "; ".join(_in_a_line(version) for version in sorted(versions.values(), key=lambda v: int(v.number)))
     if number is None:
-        candidates = [version for version in versions.values() if CANDIDATE in version.aliases]
-        if not candidates:
-            raise InvalidInputError(f"{name} has no candidate; say which by --version. There are: {listed}.")
-        return candidates[0]
-    if number not in versions:
-        raise InvalidInputError(f"{name} has no version {number}. There are: {listed or 'none'}.")
-    return versions[number]
+        version = bearer(client, name, CANDIDATE)
+    else:
+        version = _found(lambda: client.get_model_version(name, number))
+    if version is not None:
+        return version
+    numbers = sorted(int(found.version) for found in client.search_model_versions(f"name='{name}'"))
+    # A search leaves a version's aliases out.
+    versions = (as_version(client.get_model_version(name, str(known))) for known in numbers)
+    listed = "; ".join(map(_in_a_line, versions)) or "none"
+    if number is None:
+        raise InvalidInputError(f"{name} has no candidate; say which by --version. There are: {listed}.")
+    raise InvalidInputError(f"{name} has no version {number}. There are: {listed}.")
 
 
 def make_champion(client: "MlflowClient", version: Version) -> None:
@@ -200,14 +212,14 @@ def _in_a_line(version: Version) -> str:
     return f"version {version.number}" + (f" ({', '.join(told)})" if told else "")
 
 
-def _read(client: "MlflowClient", found: "ModelVersion") -> Version:
-    # A search leaves a version's aliases out; the model has them all.
-    aliases = client.get_registered_model(found.name).aliases
-    return Version(
-        name=found.name,
-        number=str(found.version),
-        run_id=found.run_id,
-        tags=dict(found.tags),
-        description=found.description or "",
-        aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(found.version))),
-    )
+def _found(ask: Callable[[], "ModelVersion"]) -> Version | None:
+    """The version MLflow answers with, or None where it knows none; a server that is away is an error."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return as_version(ask())
+    except MlflowException as error:
+        # The latter is what an alias that nobody bears is answered with.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise

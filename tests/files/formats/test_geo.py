@@ -1,6 +1,7 @@
 """ENVI and GeoTIFF as other programs write them."""
 
 import logging
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,7 @@ from sceneshift.files.arrays import read_array, read_description
 from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.scene import Georeference, Scene
 
-NO_GEO = "not installed: pip install -e '.[geo]'"
-rasterio = pytest.importorskip("rasterio", reason=f"rasterio is {NO_GEO}")
-pytest.importorskip("spectral", reason=f"spectral is {NO_GEO}")
+rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed: pip install -e '.[geo]'")
 
 CUBE = np.arange(4 * 3 * 5, dtype=np.int16).reshape(4, 3, 5)
 
@@ -63,6 +62,152 @@ def test_a_unit_that_is_no_length_is_told(tmp_path: Path) -> None:
     path = write_envi(tmp_path, more="wavelength units = Index\nwavelength = {1, 2, 3, 4, 5}\n")
     with pytest.raises(InvalidInputError, match=r"scene\.hdr: wavelengths in 'Index'; expected nanometers or micro"):
         read_description(path)
+
+
+HEADER = "ENVI\nsamples = 3\nlines = 4\nbands = 5\nheader offset = 0\ndata type = 2\ninterleave = bsq\nbyte order = 0\n"
+
+
+def write_header(folder: Path, header: str | bytes) -> Path:
+    (folder / "scene.dat").write_bytes(CUBE.transpose(2, 0, 1).tobytes())
+    (folder / "scene.hdr").write_bytes(header if isinstance(header, bytes) else header.encode())
+    return folder / "scene.hdr"
+
+
+@pytest.mark.parametrize("interleave", ["Bil", "BIP", "bIp"])
+def test_an_interleave_is_the_same_in_any_case(tmp_path: Path, interleave: str) -> None:
+    path = write_envi(tmp_path, interleave=interleave.lower())
+    path.write_text(path.read_text().replace(interleave.lower(), interleave))
+    np.testing.assert_array_equal(read_array(path), CUBE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("= bsq", "= tile", r"scene\.hdr, interleave: got 'tile'; expected one of bsq, bil, bip\."),
+        ("interleave = bsq\n", "", r"scene\.hdr, interleave: got 'nothing'; expected one of"),
+        ("data type = 2\n", "", r"scene\.hdr, data type: got nothing; expected"),
+        ("data type = 2", "data type = 99", r"scene\.hdr could not be read \(RasterioIOError.*data_type"),
+        (
+            "ENVI\n",
+            "ENVI\nmajor frame offsets = {0, 4}\n",
+            r"scene\.hdr, major frame offsets: got {0, 4}; expected none",
+        ),
+        ("ENVI\n", "ENVI\nwavelength = {1, 2\n", r"scene\.hdr, wavelength: got a list without its end"),
+        ("ENVI", "\ufeffENVI", r"scene\.hdr could not be read \(it begins with .*no byte order mark"),
+        ("samples", "x = " + 10_001 * "y" + "\nsamples", r"scene\.hdr could not be read \(RasterioIOError"),
+        (
+            "byte",
+            "x = " + 10_001 * "y" + "\nbyte",
+            r"byte order: got 0, and GDAL read nothing in .*scene\.hdr.*break its",
+        ),
+        ("bands = 5", "bands = 6", r"scene\.dat has 120 bytes, its header .*scene\.hdr tells of 144;"),
+    ],
+)
+def test_what_gdal_would_read_otherwise_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in HEADER
+    with pytest.raises(InvalidInputError, match=told):
+        read_array(write_header(tmp_path, HEADER.replace(old, new, 1)))
+
+
+def test_a_second_header_is_not_read_for_the_first(tmp_path: Path) -> None:
+    path = write_header(tmp_path, HEADER)
+    (tmp_path / "Scene.hdr").write_text(HEADER.replace("byte order = 0", "byte order = 1"))
+    np.testing.assert_array_equal(read_array(path), CUBE)
+    (tmp_path / "scene.dat.hdr").write_text(HEADER.replace("byte order = 0", "byte order = 1"))
+    with pytest.raises(
+        InvalidInputError, match=r"byte order: got 0, and GDAL read 1 in .*scene\.dat\.hdr; expected one"
+    ):
+        read_array(path)
+
+
+def test_of_several_files_of_numbers_that_of_the_interleave_is_taken(tmp_path: Path) -> None:
+    path = write_envi(tmp_path, interleave="bil")
+    (tmp_path / "scene.dat").rename(tmp_path / "scene.BIL")
+    for other in ("scene.bsq", "scene.bip"):
+        (tmp_path / other).write_bytes(bytes(120))
+    (tmp_path / "scene.BIL").rename(tmp_path / "scene.bil")
+    np.testing.assert_array_equal(read_array(path), CUBE)
+    (tmp_path / "scene.bil").unlink()
+    assert not read_array(path).any()
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ("Class Names = {none, a = b, (c)}\n", ("a = b", "(c)")),
+        ("class names = {\n none\n, dry soil,\n roof,\n}\n", ("dry soil", "roof")),
+        ("; class names = {none, x, y}\nclass names = {none, größe, b}\n", ("größe", "b")),
+        ("class names = {none, größe, b}\n".encode("cp1252"), ("größe", "b")),
+        ("x = " + 20_000 * "y" + "\nclass names = {none, a, b}\n", ("a", "b")),
+        ("description = {class names = {none, x, y}\n}\nclass names = {none, a, b}\n", ("a", "b")),
+    ],
+)
+def test_class_names_of_odd_headers(tmp_path: Path, more: str | bytes, names: tuple[str, ...]) -> None:
+    path = write_header(tmp_path, HEADER.encode() + (more if isinstance(more, bytes) else more.encode()))
+    assert read_description(path).class_names == names
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "told"),
+    [
+        ("-9.5e3", -9500.0, ""),
+        ("{-9999}", -9999.0, ""),
+        ("None", None, "got 'None'; expected a number"),
+        ("", None, ""),
+    ],
+)
+def test_a_value_to_ignore_is_a_number_or_passed_over_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, value: float | None, told: str
+) -> None:
+    described = read_description(write_header(tmp_path, HEADER + f"data ignore value = {text}\n"))
+    assert described.ignore_value == value
+    assert told in caplog.text
+
+
+def test_a_list_may_end_in_a_comma(tmp_path: Path) -> None:
+    more = "wavelength units = nm\nwavelength = {1, 2, 3, 4,\n 5,}\n"
+    assert read_description(write_header(tmp_path, HEADER + more)).wavelengths_nm == (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def test_a_thousand_bands_come_back_with_the_place_on_the_ground(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scene = Scene(
+        name="s",
+        cube=rng.random((4, 3, 1000), dtype=np.float32),
+        labels=np.ones((4, 3), dtype=int),
+        class_names=("soil", "tree"),
+        georeference=Georeference(
+            transform=(10 / 3, 0, 380952.3712345678, 0, -7.1, 5820372.351234567), crs="EPSG:32633"
+        ),
+        wavelengths_nm=400 + np.cumsum(rng.random(1000)),
+    )
+    export_scene(scene, tmp_path / "s.hdr", "envi")
+    back = read_unlabelled_scene(tmp_path / "s.hdr")
+    np.testing.assert_array_equal(back.cube, scene.cube)
+    np.testing.assert_array_equal(back.wavelengths_nm, scene.wavelengths_nm)
+    assert back.georeference == scene.georeference
+
+
+@pytest.mark.parametrize("name", ["scene.hdr", "scene.tif"])
+def test_numbers_are_in_memory_once(tmp_path: Path, name: str) -> None:
+    values = np.arange(300 * 200 * 40, dtype=np.int16).reshape(300, 200, 40)
+    if name == "scene.tif":
+        with rasterio.open(
+            tmp_path / name, "w", driver="GTiff", count=40, height=300, width=200, dtype="int16",
+            transform=rasterio.Affine(2, 0, 10, 0, -2, 20),
+        ) as file:  # fmt: skip
+            file.write(values.transpose(2, 0, 1))
+    else:
+        header = HEADER.replace("samples = 3", "samples = 200").replace("lines = 4", "lines = 300")
+        path = write_header(tmp_path, header.replace("bands = 5", "bands = 40"))
+        path.with_suffix(".dat").write_bytes(values.transpose(2, 0, 1).tobytes())
+    read_description(tmp_path / name)
+    tracemalloc.start()
+    read = read_array(tmp_path / name)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(read, values)
+    assert values.nbytes <= peak < 1.5 * values.nbytes
 
 
 def test_a_scale_factor_is_left_alone_and_ignored_pixels_lose_their_label(

@@ -77,7 +77,7 @@ def described_by(text: str | None, wavelengths: NDArray[Any] | None) -> Descript
 
 
 def geo_package(name: str) -> ModuleType:
-    """Import ``rasterio`` or a module of ``spectral``, which the extra ``geo`` brings.
+    """Import ``rasterio`` or a module of it, which the extra ``geo`` brings.
 
     Raises:
         MissingPackageError: Saying what to install.

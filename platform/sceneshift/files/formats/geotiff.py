@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
 from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.file_format import FileFormat, Variable, geo_package
+from sceneshift.files.formats.gdal_image import (
+    crs_from_text,
+    image_variables,
+    open_image,
+    read_georeference,
+    read_image,
+)
 from sceneshift.files.formats.picture import load_picture
 from sceneshift.files.formats.wavelengths import in_nanometers
 from sceneshift.safe_files import refuse_oversized, replacing
 from sceneshift.scenes.class_colours import as_rgb
-from sceneshift.scenes.scene import Georeference
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +37,7 @@ _TAG = "SCENESHIFT"
 #: The ending of the file beside the image in which GDAL keeps what a TIFF has no place for.
 _BESIDE = ".aux.xml"
 
-_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-#: What GDAL calls a reference system of which nothing is known.
-_NO_CRS = 'LOCAL_CS["Arbitrary"'
+_DRIVER = "GTiff"
 
 
 class GeoTiff(FileFormat):
@@ -45,19 +48,15 @@ class GeoTiff(FileFormat):
 
     def variables(self, path: Path) -> dict[str, Variable]:
         """See the base class."""
-        with _open(path) as file:
-            shape = (file.height, file.width, file.count)
-            kinds = {np.dtype(dtype).kind for dtype in file.dtypes if not dtype.startswith("complex")}
-            numeric = len(kinds) == 1 and kinds <= set("iuf")
-        return {"the image": Variable(shape=shape[:2] if shape[2] == 1 else shape, numeric=numeric)}
+        with open_image(path, _DRIVER) as file:
+            return image_variables(file)
 
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """See the base class."""
-        with _open(path) as file:
+        with open_image(path, _DRIVER) as file:
             needed = file.height * file.width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
             refuse_oversized(path, "the image", needed=needed, held=path.stat().st_size)
-            values = np.ascontiguousarray(file.read().transpose(1, 2, 0))
-        return values[..., 0] if values.shape[2] == 1 else values
+            return read_image(file)
 
     def load_labels(self, path: Path) -> NDArray[Any]:
         """(H, W) numbers of one band: by Pillow, and by rasterio what Pillow doesn't know."""
@@ -76,11 +75,12 @@ class GeoTiff(FileFormat):
 
     def describe(self, path: Path) -> Description:
         """See the base class."""
-        with _open(path) as file:
+        with open_image(path, _DRIVER) as file:
             text = file.tags().get(_TAG)
             bands = [{key.lower(): value for key, value in file.tags(band).items()} for band in file.indexes]
             imagery = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in file.indexes]
             ignored = file.nodata
+            georeference = read_georeference(file)
         if all("wavelength" in band for band in bands):
             centres = [float(band["wavelength"]) for band in bands]
             unit = bands[0].get("wavelength_units")
@@ -93,7 +93,7 @@ class GeoTiff(FileFormat):
         values = vars(told) | {
             "wavelengths_nm": wavelengths,
             "ignore_value": None if ignored is None else float(ignored),
-            "georeference": read_georeference(path, "GTiff"),
+            "georeference": georeference,
         }
         return Description(**values)
 
@@ -103,7 +103,7 @@ class GeoTiff(FileFormat):
         (array,) = arrays.values()
         bands = np.atleast_3d(array).transpose(2, 0, 1)
         profile: dict[str, Any] = {
-            "driver": "GTiff",
+            "driver": _DRIVER,
             "count": bands.shape[0],
             "height": bands.shape[1],
             "width": bands.shape[2],
@@ -141,36 +141,3 @@ def _write_class_names(path: Path, names: tuple[str, ...] | None) -> None:
             "</PAMDataset>\n",
             encoding="utf-8",
         )
-
-
-def _open(path: Path, driver: str = "GTiff") -> Any:  # noqa: ANN401 - rasterio has no types
-    return geo_package("rasterio").open(path, driver=driver)
-
-
-def read_georeference(path: Path, driver: str) -> Georeference | None:
-    """Where an image lies by GDAL, or None where the file doesn't tell."""
-    with _open(path, driver) as file:
-        a, b, c, d, e, f = (float(value) for value in tuple(file.transform)[:6])
-        crs = file.crs.to_string() if file.crs else None
-    if crs is not None and crs.startswith(_NO_CRS):
-        crs = None
-    if (a, b, c, d, e, f) == _IDENTITY and crs is None:
-        return None
-    return Georeference(transform=(a, b, c, d, e, f), crs=crs)
-
-
-def crs_from_text(text: str) -> Any:  # noqa: ANN401 - rasterio has no types
-    """A coordinate reference system from ``EPSG:…`` or well-known text.
-
-    Raises:
-        InvalidInputError: GDAL doesn't know it.
-    """
-    try:
-        return geo_package("rasterio.crs").CRS.from_user_input(text)
-    except MissingPackageError:
-        raise
-    except Exception as error:
-        raise InvalidInputError(
-            f"coordinate reference system {text!r} is unknown ({first_line(error)}); expected EPSG:number or "
-            "well-known text."
-        ) from error
