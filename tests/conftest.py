@@ -118,6 +118,16 @@ def as_scene_pair() -> Callable[..., ScenePair]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Give the package's log back after a command that ran in this process has taken it to the console."""
+    log = logging.getLogger("sceneshift")
+    handlers, propagates, level = list(log.handlers), log.propagate, log.level
+    yield
+    log.handlers[:], log.propagate = handlers, propagates
+    log.setLevel(level)
+
+
 @pytest.fixture
 def package_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     """What the package logs; a command that ran before in this process may have taken its log to the console."""

@@ -172,7 +172,7 @@ def registry(tmp_path: Path) -> Path:
         uri=f"sqlite:///{tmp_path}/results/mlflow.db", artifact_root=tmp_path / "results" / "mlartifacts"
     )
     backend.connect()
-    mirror = SearchRun(backend, study_name="s", tags={}, params={})
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
     config = S2AMSnetConfig(patch_size=5, width=8, generator_channels=4)
     model = log_and_register(
         mirror.client,
@@ -201,6 +201,10 @@ def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Pat
         height, width, rows, columns, least, most = map(int, told)
         assert (rows, columns) == (height, width)
         assert 1 <= least <= most <= 5
+    elif "sceneshift.engine" in block.text:
+        (tmp_path / "search_spaces").symlink_to(ROOT / "search_spaces")
+        told = run_python(block.text, tmp_path)
+        assert "models:/" in told
     else:
         checks = "\nimport sys\nprint(sorted({'ray', 'mlflow', 'optuna'} & sys.modules.keys()))\n"
         assert run_python(block.text + checks, tmp_path).splitlines()[-1] == "[]"

@@ -109,7 +109,7 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
 
 #: What closes a study or a training does so after the last epoch. ``promote.py --on target`` compares finished models,
 #: and writes on the one that is chosen that target labels chose it.
-MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.commands.promote"}
+MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.closing.promotion"}
 
 
 def test_only_what_closes_or_promotes_opens_the_door_to_target_labels() -> None:

@@ -13,6 +13,7 @@ import torch
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.target import open_target
+from sceneshift.closing import promotion
 from sceneshift.commands import promote as promote_module
 from sceneshift.commands.promote import run_promotion
 from sceneshift.commands.promote_arguments import PromoteArgs
@@ -133,7 +134,7 @@ def test_both_are_shown_on_the_same_validation_pixels_and_the_candidate_takes_ov
     def refuse(recipe):
         raise AssertionError(f"{recipe} was opened")
 
-    monkeypatch.setattr(promote_module, "open_target", refuse)
+    monkeypatch.setattr(promotion, "open_target", refuse)
     assert promote(storage) == 0
     printed = capsys.readouterr().out
     client = client_of(storage)
@@ -195,7 +196,7 @@ def test_of_a_model_trained_on_every_field_the_network_that_was_chosen_is_compar
 def test_target_labels_are_read_only_when_told_loudly_counted_and_written_down(storage, pair, capsys):
     assert promote(storage, on="target") == 0
     printed = capsys.readouterr().out
-    assert "READING THE TARGET LABELS OF west-east, for the 1. time" in printed
+    assert "READING THE TARGET LABELS OF west-east, use no. 1 for choosing" in printed
     door = open_target(RECIPE)
     for number in ("1", "2"):
         class_map = load_scene_model(f"models:/{NAME}/{number}").map_scene(pair.target)
@@ -211,7 +212,7 @@ def test_who_says_no_changes_nothing(storage, monkeypatch, capsys):
     before = aliases(storage)
     scores = Scores(np.eye(5, dtype=np.int64))
     seen = promote_module.Comparison(where="somewhere", scores=[scores, scores])
-    monkeypatch.setattr(promote_module, "_on_validation", lambda *_: seen)
+    monkeypatch.setattr(promote_module, "compare_on_validation", lambda *_, **__: seen)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: "n")
     assert promote(storage, yes=False) == 1
@@ -222,7 +223,7 @@ def test_who_says_no_changes_nothing(storage, monkeypatch, capsys):
 def test_without_a_terminal_nothing_is_read_or_changed(storage, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     assert promote(storage, yes=False, on="target") == 2
-    assert "there is no terminal to ask at; say --yes" in capsys.readouterr().err
+    assert "there is no terminal to ask at; pass --yes" in capsys.readouterr().err
     assert client_of(storage).get_registered_model(NAME).tags == {}
 
 

@@ -54,7 +54,7 @@ def train_one(arguments: TrainArgs, *, interrupts: Interrupts, begun: list[str])
     apply_ray_settings()
     apply_mlflow_settings()
     from sceneshift.commands.training_screen import TrainingScreen, render_closed_training
-    from sceneshift.engine.repeat import repeat
+    from sceneshift.engine.repeating import repeat
     from sceneshift.engine.training import train
     from sceneshift.execution.executor import StopRequest
     from sceneshift.search.prepared import writable_root

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sceneshift.engine import repeat as repeating
+from sceneshift.engine import repeating as repeating
 from sceneshift.engine.prepared_training import RunOptions
-from sceneshift.engine.repeat import OriginalRun, repeat
+from sceneshift.engine.repeating import OriginalRun, repeat
 from sceneshift.engine.training import TrainResult
 from sceneshift.errors import StudyError
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
