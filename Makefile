@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean
+.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -43,6 +43,12 @@ test-fast: $(READY)  ## the unit tests alone
 
 test-cluster: $(READY)  ## a cluster of hosts on this machine, brought up, searched on, harmed, taken down; needs root
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-chaos: $(READY)  ## a real search whose driver is killed once, and resumed
+	$(BIN)/python -m pytest -m chaos tests/chaos
+
+fuzz: $(READY)  ## damaged files of every format: a scene or an error of the package (ARGS="--count 20000 --seed 7")
+	$(BIN)/python tests/files/fuzzing.py $(ARGS)
 
 chaos: $(READY)  ## kill, fill and starve real searches and count what is lost (ARGS="--kills 50 --kinds driver")
 	$(BIN)/python tests/chaos/chaos.py $(ARGS)

@@ -27,12 +27,17 @@ from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import random_split
 
 
+#: Tests of these markers run where they are asked for by name: `make test-cluster`, `make test-chaos`.
+BY_NAME = ("cluster", "chaos")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests of a whole cluster out where nobody has asked for them by name."""
-    if "cluster" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("cluster")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leave out what runs by name alone, where nobody has named it."""
+    for marker in BY_NAME:
+        if marker not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

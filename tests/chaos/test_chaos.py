@@ -13,7 +13,7 @@ def chaos(monkeypatch):
     return importlib.import_module("chaos")
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_search_whose_driver_is_killed_loses_nothing(chaos, tmp_path, capsys):
     status = chaos.main(chaos.Args(kills=1, kinds=("driver",), directory=tmp_path))
     printed = capsys.readouterr().out

@@ -24,11 +24,12 @@ def fuzz(folder: Path, *flags: str) -> tuple[int, list[dict], str]:
 
 
 @pytest.mark.slow
-def test_two_thousand_damaged_files_end_in_a_scene_or_an_error(tmp_path: Path) -> None:
-    status, outcomes, told = fuzz(tmp_path, "--count", "2200", "--seed", "0")
+def test_damaged_files_end_in_a_scene_or_an_error(tmp_path: Path) -> None:
+    # A sample; `make fuzz` takes ten times as many.
+    status, outcomes, told = fuzz(tmp_path, "--count", "220", "--seed", "0")
     assert {outcome["kind"] for outcome in outcomes} == {"scene", "error"}, told
     assert status == 0
-    assert len(outcomes) >= 2000
+    assert len(outcomes) >= 200
     assert {outcome["target"].partition("-")[0] for outcome in outcomes} == FORMATS
     of_store = Counter(outcome["kind"] for outcome in outcomes if outcome["target"] == "arrow")
     assert set(of_store) == {"error"}, "a damaged store passed `verify`"
