@@ -35,6 +35,10 @@ class SearchScreen(Listener):
         """Say how many, and why."""
         print(announce_pace(pace), flush=True)
 
+    def interrupted(self, done: int, total: int) -> None:
+        """Say how to resume."""
+        print(f"\nInterrupted with {done} of {total} trials done. To resume:\n  {self._command()}", flush=True)
+
     def progress(self, what: str, done: int, total: int) -> None:
         """A bar, or lines."""
         self._bars.show(what, done, total)

@@ -72,7 +72,6 @@ def train_one(arguments: TrainArgs, *, interrupts: Interrupts, begun: list[str])
         else:
             result = train(arguments.spec(), arguments.options(), listener=screen, stop=stop)
     if result is not None and result.is_interrupted:
-        print(f"\nInterrupted. To resume:\n  {resume_command('--run-name', result.name)}", flush=True)
         return INTERRUPTED_STATUS
     if result is not None and result.closed is not None:
         print(render_closed_training(result, screen.training, backend))

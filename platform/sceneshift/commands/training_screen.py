@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sceneshift.commands.announcements import announce_training
 from sceneshift.commands.console import ProgressLine
+from sceneshift.commands.flags import resume_command
 from sceneshift.commands.progress import ProgressBars
 from sceneshift.commands.search_screen import change_note
 from sceneshift.engine.listener import Listener
@@ -45,6 +46,10 @@ class TrainingScreen(Listener):
         """From now on it can be resumed."""
         self._begun.append(training.name)
         print(flush=True)
+
+    def interrupted(self, done: int, total: int) -> None:
+        """Say how to resume."""
+        print(f"\nInterrupted. To resume:\n  {resume_command('--run-name', self.training.name)}", flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
         """A bar, or lines."""

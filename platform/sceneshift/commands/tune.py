@@ -78,9 +78,6 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path, interrupts: Inte
             on_hang=lambda why: end_process(f"error: {why}", how_to_resume(command()), 2),
         )
     if not result.is_closed:
-        done = sum(record.is_finished for record in result.records)
-        told = f"Interrupted with {done} of {result.num_samples} trials done."
-        print(f"\n{told} To resume:\n  {command()}", flush=True)
         return INTERRUPTED_STATUS
     print(render_screen(result, backend) if result.run_id else render_closed(result))
     return 0

@@ -41,6 +41,9 @@ class Listener:
     def epoch(self, report: EpochReport) -> None:
         """A training has trained an epoch."""
 
+    def interrupted(self, done: int, total: int) -> None:
+        """The user has ended it: so many trials, or epochs, are done. MLflow is told next, which may take its time."""
+
     def progress(self, what: str, done: int, total: int) -> None:
         """How far something long is, such as mapping a target; ``what`` names it and its unit, in the plural."""
 

@@ -262,6 +262,9 @@ def _run_and_close(
 
     try:
         outcome = run_trials(prepared, store, executor, listeners=(run, listener), stop=stop)
+        if outcome.interrupted and outcome.stopped_by is StopReason.INTERRUPTED:
+            done = sum(record.is_finished for record in store.records())
+            listener.interrupted(done, prepared.profile.num_samples)
         run.catch_up(store.records())
         if outcome.interrupted:
             run.close("KILLED")

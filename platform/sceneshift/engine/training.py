@@ -177,6 +177,7 @@ def _run_and_close(
     try:
         is_interrupted = _train(training, hear, stop, last_epoch=last_epoch)
         if is_interrupted:
+            listener.interrupted(max(run.epochs_told(""), default=0), training.spec.epochs)
             run.close("KILLED")
             return result(None, is_interrupted=True)
         for trained_on, digest in weights.items():
