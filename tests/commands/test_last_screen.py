@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sceneshift.commands.last_screen import render_closed, render_screen
-from sceneshift.engine.searching import SearchResult
+from sceneshift.engine.search_result import SearchResult
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import LoggedModel

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sceneshift.engine.searching import SearchResult
+from sceneshift.engine.search_result import SearchResult
 from sceneshift.report.score_table import render_scores
 from sceneshift.report.separation import label_use, separation_lines
 from sceneshift.report.study_record import BEST, REFITTED

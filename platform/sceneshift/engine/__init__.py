@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from sceneshift.engine.listener import Listener
     from sceneshift.engine.prepared_training import RunOptions
     from sceneshift.engine.repeating import RepeatResult, repeat
-    from sceneshift.engine.searching import SearchResult, search
+    from sceneshift.engine.search_result import SearchResult
+    from sceneshift.engine.searching import search
     from sceneshift.engine.training import TrainResult, train
     from sceneshift.execution.executor import StopRequest
     from sceneshift.search.space import load_space
@@ -39,7 +40,7 @@ _HOMES = {
     "Listener": "sceneshift.engine.listener",
     "RepeatResult": "sceneshift.engine.repeating",
     "RunOptions": "sceneshift.engine.prepared_training",
-    "SearchResult": "sceneshift.engine.searching",
+    "SearchResult": "sceneshift.engine.search_result",
     "SearchSpec": "sceneshift.search.spec",
     "StopRequest": "sceneshift.execution.executor",
     "TrainResult": "sceneshift.engine.training",

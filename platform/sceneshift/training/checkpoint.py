@@ -9,22 +9,24 @@ from typing import Any
 
 import torch
 from pyarrow import fs
-from torch import nn
+from torch import Tensor, nn
 
 from sceneshift.errors import InvalidInputError, StorageError, first_line
-from sceneshift.training.packing import pack, unpack
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:^|/)epoch_(\d{5})\.ckpt$")
 _DIGEST_BYTES = 32
 _PROBE_BYTES = 1 << 16
 
+#: What stands in a packed state for a tensor.
+_TENSOR = "<tensor>"
+
 
 class CheckpointFolder:
     """The checkpoints of one training: one file per epoch; the last two stay, and those a strategy keeps.
 
     A file is a SHA-256 digest followed by what ``torch.save`` wrote of the packed state
-    (:mod:`sceneshift.training.packing`). It is written under a temporary name and
+    (:func:`pack`). It is written under a temporary name and
     moved, so a file of the right name is whole unless the disk damaged it, which the digest tells.
 
     Args:
@@ -153,3 +155,64 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy())
     return digest.hexdigest()[:16]
+
+
+def pack(state: dict[str, Any]) -> dict[str, Any]:
+    """Lay all tensors of one dtype side by side, on the CPU: torch takes a tenth of a millisecond to pickle each.
+
+    Args:
+        state: Plain values and tensors in dictionaries, lists and tuples. Tensors are kept by their values; one that is
+            in it twice is kept once.
+
+    Returns:
+        What :func:`unpack` takes, of plain values and tensors too.
+    """
+    numbers: dict[tuple[Any, ...], int] = {}
+    kept: dict[torch.dtype, list[Tensor]] = {}
+    shapes: list[tuple[torch.dtype, list[int]]] = []
+
+    def place(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, Tensor):
+            key = value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
+            if key not in numbers or value.numel() == 0:
+                numbers[key] = len(shapes)
+                shapes.append((value.dtype, list(value.shape)))
+                kept.setdefault(value.dtype, []).append(value.detach().flatten().cpu())
+            return {_TENSOR: numbers[key]}
+        if isinstance(value, dict):
+            return {name: place(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(place(part) for part in value)
+        return value
+
+    placed = place(state)
+    return {
+        "packed": placed,
+        "shapes": shapes,
+        "values": {dtype: torch.cat(tensors) for dtype, tensors in kept.items()},
+    }
+
+
+def unpack(packed: dict[str, Any]) -> dict[str, Any]:
+    """The state that was packed; one that never was is returned as it is."""
+    if packed.keys() != {"packed", "shapes", "values"}:
+        return packed
+    at = dict.fromkeys(packed["values"], 0)
+    tensors: list[Tensor] = []
+    for dtype, shape in packed["shapes"]:
+        size = torch.Size(shape).numel()
+        # A copy: whoever keeps one tensor does not keep all.
+        tensors.append(packed["values"][dtype].narrow(0, at[dtype], size).view(shape).clone())
+        at[dtype] += size
+
+    def taken(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, dict):
+            if value.keys() == {_TENSOR}:
+                return tensors[value[_TENSOR]]
+            return {name: taken(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(taken(part) for part in value)
+        return value
+
+    state: dict[str, Any] = taken(packed["packed"])
+    return state

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sceneshift.training.packing import pack, unpack
+from sceneshift.training.checkpoint import pack, unpack
 
 
 def state() -> dict[str, Any]:
