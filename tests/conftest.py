@@ -26,7 +26,6 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import random_split
 
-
 #: Tests of these markers run where they are asked for by name: `make test-cluster`, `make test-chaos`.
 BY_NAME = ("cluster", "chaos")
 
