@@ -11,6 +11,7 @@ import torch
 
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.methods.cross_entropy import CrossEntropyConfig
+from sceneshift.methods.rand_conv import RandConvConfig
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.methods.s2vnet import S2VNetConfig
 from sceneshift.networks.shared_batch import current_share
@@ -20,10 +21,16 @@ from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
 from sceneshift.training.workers import Workers
 
-# 90 training pixels: three batches of 30 for CrossEntropy and S2VNet, seven of 12 and 13 for S2AMSnet.
+# 90 training pixels: three batches of 30 for CrossEntropy, RandConv and S2VNet, seven of 12 and 13 for S2AMSnet.
 PLANS = {
     "cross_entropy": TrainingPlan(
         method="cross_entropy", config=CrossEntropyConfig(patch_size=5, batch_size=31, width=8), epochs=3, seed=4
+    ),
+    "rand_conv": TrainingPlan(
+        method="rand_conv",
+        config=RandConvConfig(patch_size=5, batch_size=31, width=8, unchanged=0.0),
+        epochs=1,
+        seed=4,
     ),
     "s2amsnet": TrainingPlan(
         method="s2amsnet",
@@ -38,7 +45,7 @@ PLANS = {
         seed=4,
     ),
 }
-TRAINED = ("cross_entropy", "s2amsnet", "s2vnet")
+TRAINED = ("cross_entropy", "rand_conv", "s2amsnet", "s2vnet")
 
 
 def epoch_in_float64(name: str, source: SourceDomain) -> dict[str, Any]:

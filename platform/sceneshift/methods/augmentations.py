@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +78,73 @@ class RadiationNoise:
         noise = torch.randn((draws.batch, *patches.shape[1:]), device=device, generator=generator)
         changed = alpha[rows] * patches + self.std * noise[rows]
         return torch.where(chosen[rows].bool(), changed, patches)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomConvolution:
+    """One random convolution over space and bands for the whole batch (Xu et al., ICLR 2021, section 3).
+
+    The paper gives every output channel a kernel over all input channels, which makes new colours of three and keeps
+    shapes larger than the kernel. Of a spectrum that would keep nothing: each new band would be a random sum of all
+    bands, and what a class looks like lies in their order. So bands are treated as the paper treats space, as an axis
+    with texture and shape: one kernel slides over rows, columns and bands and is the same everywhere. It keeps shapes
+    larger than itself, of a field as of a spectrum (its plateaus, edges and broad absorptions, up to gain and sign),
+    and changes what is smaller.
+
+    From the paper: each batch draws its kernel anew; its side, odd, is uniform up to a largest one; its n weights are
+    independent, from N(0, 1 / n); no bias; and with some probability the whole batch stays as it is. Here space and
+    bands draw a side each, and values at the edges are repeated outwards, since a zero is no value of a scene.
+
+    Args:
+        pixels: Largest side of the kernel in rows and columns; odd.
+        bands: Largest side along bands; odd.
+        unchanged: Probability that a batch stays as it is.
+        mix: Blend with the patches, ``a * x + (1 - a) * conv(x)``, one a ~ U(0, 1) a batch; else ``conv(x)`` alone.
+    """
+
+    pixels: int
+    bands: int
+    unchanged: float
+    mix: bool
+
+    def __call__(self, patches: Tensor, draws: Draws) -> Tensor:
+        """Convolve patches; see :data:`Augmentation`."""
+        device, generator = patches.device, draws.generator
+        # What is drawn is the batch's, none of it a patch's: whoever has a share of the batch draws the same.
+        kept, share = torch.rand(2, device=device, generator=generator)
+        convolved = self._convolved(patches.permute(0, 2, 3, 1), self.kernel(device, generator)).permute(0, 3, 1, 2)
+        if self.mix:
+            convolved = torch.lerp(convolved, patches, share.to(patches.dtype))
+        return torch.where(kept < self.unchanged, patches, convolved)
+
+    def kernel(self, device: torch.device, generator: torch.Generator | None) -> Tensor:
+        """Draw a kernel (pixels, pixels, bands); a smaller one lies in its middle, among zeros.
+
+        So its shape needs no number that the host would wait for.
+        """
+        weights = torch.randn(self.pixels, self.pixels, self.bands, device=device, generator=generator)
+        near, within = (self._middle(largest, device, generator) for largest in (self.pixels, self.bands))
+        taken = near[:, None, None] & near[None, :, None] & within
+        return weights * taken / taken.sum().sqrt()
+
+    @staticmethod
+    def _middle(largest: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+        """Which of the largest side's places a drawn side has."""
+        half = largest // 2
+        reach = torch.randint(0, half + 1, (1,), device=device, generator=generator)
+        return torch.arange(-half, half + 1, device=device).abs() <= reach
+
+    @staticmethod
+    def _convolved(patches: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve (b, P, P, C) tap by tap: cuDNN would round to TF32 here, outside a step's precision."""
+        halves = [side // 2 for side in kernel.shape]
+        around = [half for half in reversed(halves) for _ in range(2)]
+        padded = functional.pad(patches[:, None], around, mode="replicate")[:, 0]
+        convolved = torch.zeros_like(patches)
+        _, height, width, bands = patches.shape
+        for row, weights in enumerate(kernel):
+            for column, spectrum in enumerate(weights):
+                for band, weight in enumerate(spectrum):
+                    place = padded[:, row : row + height, column : column + width, band : band + bands]
+                    convolved.addcmul_(place, weight.to(patches.dtype))
+        return convolved

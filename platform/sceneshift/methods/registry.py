@@ -14,6 +14,7 @@ _CLASSES = {
     "s2amsnet": ("s2amsnet", "S2AMSnet"),
     "s2vnet": ("s2vnet", "S2VNet"),
     "cross_entropy": ("cross_entropy", "CrossEntropy"),
+    "rand_conv": ("rand_conv", "RandConv"),
     "logistic_regression": ("spectral", "LogisticRegression"),
     "rbf_svm": ("spectral", "RbfSvm"),
     "random_forest": ("spectral", "RandomForest"),
