@@ -196,7 +196,7 @@ def _(folder: Path) -> str:
     return read_npz(folder, labels=labels_of()[:6]).name
 
 
-@case("axes in another order than the label map's", "reading a scene", REFUSED)
+@case("axes in a different order than the label map's", "reading a scene", REFUSED)
 def _(folder: Path) -> str:
     return read_npz(folder, cube=cube_of().transpose(2, 0, 1)).name
 

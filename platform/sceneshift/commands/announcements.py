@@ -86,14 +86,13 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
         lines = [*lines, f"{' ' * 21}{told}"] if is_scene else [lines[0] + told]
         left_out = [name for k, name in enumerate(pair.class_names) if k not in split.scored_classes]
         if left_out:
-            lines.append(
-                f"{' ' * 21}NOT in the validation score, on one side of the split alone: {', '.join(left_out)}"
-            )
+            lines.append(f"{' ' * 21}NOT in the validation score, only on one side of the split: {', '.join(left_out)}")
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
     if len(constant := constant_bands(pair.source.cube)):
-        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source"
-        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learnt from them")
+        are = "is" if len(constant) == 1 else "are"
+        told = f"{len(constant)} of {pair.source.num_bands} bands {are} constant over the source"
+        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learned from constant bands")
     if (units := describe_units(pair)) is not None:
         lines.append(f"{' ' * 21}unit: {units}")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]

@@ -221,7 +221,7 @@ class Prediction:
         for name, count in zip(self._told.class_names, self._counts(), strict=True):
             lines.append(f"{name:<{width}}  {count:>9}  {100 * count / self.class_map.size:>5.1f} %")
         if unmeasured := int((self.class_map == 0).sum()):
-            lines.append(f"{'nothing measured':<{width}}  {unmeasured:>9}")
+            lines.append(f"{'missing data':<{width}}  {unmeasured:>9}")
         return lines
 
     def _counts(self) -> NDArray[np.int64]:

@@ -63,7 +63,7 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
     if labels.shape != scene.shape:
         raise InvalidInputError(
             f"--labels {arguments.labels}: a map of {labels.shape} pixels; scene {scene.name!r} has {scene.shape}. Are "
-            "they of one scene?"
+            "both of the same scene?"
         )
     renumber, notes = _renumbering(labels, names, told)
     own = renumber[labels]

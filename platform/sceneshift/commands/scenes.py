@@ -199,12 +199,13 @@ def _about_cube(variable: str, cube: NDArray[np.generic], wavelengths: NDArray[n
     finite = np.isfinite(flat)
     if not finite.all():
         bad = np.flatnonzero(~finite.all(axis=0))
-        lines.append(f"    NaN or infinity in {len(bad)} bands: {_some(bad)}")
+        lines.append(f"    NaN or infinity in {len(bad)} {'band' if len(bad) == 1 else 'bands'}: {_some(bad)}")
     constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
     if len(constant):
-        lines.append(f"    {len(constant)} bands are constant: {_some(constant)}")
+        are = "band is" if len(constant) == 1 else "bands are"
+        lines.append(f"    {len(constant)} {are} constant: {_some(constant)}")
     if min(height, width) < bands and max(height, width) > 4 * bands:
-        lines.append("    the last axis is longer than one of the first two: are the axes in another order?")
+        lines.append("    the last axis is longer than one of the first two: are the axes in a different order?")
     return lines
 
 

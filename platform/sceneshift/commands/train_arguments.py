@@ -139,7 +139,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
 
     def _check_place(self) -> None:
         if self.resume and self.run_name is None:
-            raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")
+            raise InvalidInputError("--resume needs --run-name: the name of the run to resume.")
         if "://" in self.storage_path:
             raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
         check_name("--experiment-name", self.experiment_name)

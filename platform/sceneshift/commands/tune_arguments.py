@@ -119,7 +119,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
         if not self.stall_timeout_s >= 0:
             raise InvalidInputError(f"--stall-timeout-s {self.stall_timeout_s}: expected 0 or more.")
         if self.resume and self.experiment_name is None:
-            raise InvalidInputError("--resume needs --experiment-name: the name of the study to go on with.")
+            raise InvalidInputError("--resume needs --experiment-name: the name of the study to resume.")
         if self.smoke_test and self.profile not in (None, "smoke-test"):
             raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
         if self.pairs is not None and (not self.pairs or len(set(self.pairs)) != len(self.pairs)):

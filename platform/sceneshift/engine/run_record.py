@@ -80,12 +80,12 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
                 "Nothing was changed."
             ) from error
         except OSError as error:
-            raise StorageError(f"{directory} can't be made ({first_line(error)}). Nothing was begun.") from error
+            raise StorageError(f"{directory} can't be created ({first_line(error)}). Nothing was started.") from error
         try:
             now.write(path)
         except OSError as error:
             give_back(directory)
-            raise StorageError(f"{path} can't be written ({first_line(error)}). Nothing was begun.") from error
+            raise StorageError(f"{path} can't be written ({first_line(error)}). Nothing was started.") from error
         return now
     if not path.exists():
         raise StudyError(f"no run {name!r} at {directory} to resume; leave --resume out to begin one.")

@@ -113,7 +113,7 @@ def create_store(search: PreparedSearch, *, origin: dict[str, str]) -> TrialStor
     except FileExistsError as error:
         raise StudyError(f"a study {name!r} exists at {directory}; choose another name.") from error
     except OSError as error:
-        raise StorageError(f"{directory} can't be made ({first_line(error)}). Nothing was begun.") from error
+        raise StorageError(f"{directory} can't be created ({first_line(error)}). Nothing was started.") from error
     try:
         return TrialStore.create(
             search.store_path,

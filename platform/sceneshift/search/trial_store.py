@@ -77,7 +77,7 @@ class TrialStore:
             StorageError: It can't be written.
         """
         if path.exists():
-            raise StudyError(f"study {name!r} exists at {path}; go on with --resume or choose another name.")
+            raise StudyError(f"study {name!r} exists at {path}; continue it with --resume or choose another name.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             study = optuna.create_study(
@@ -93,7 +93,7 @@ class TrialStore:
                 study.enqueue_trial(dict(params))
         except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise StorageError(
-                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was begun."
+                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was started."
             ) from error
         return cls(study, profile, strategy, is_new=True)
 
