@@ -11,7 +11,7 @@ from sceneshift.splits.split import Split
 
 
 def announce_search(search: PreparedSearch) -> list[str]:
-    """What a search is about to do."""
+    """The lines that describe what a search is about to do."""
     profile = search.profile
     per_class = profile.pixels_per_class
     lines = [
@@ -32,7 +32,7 @@ def announce_search(search: PreparedSearch) -> list[str]:
 
 
 def announce_pace(pace: Pace) -> str:
-    """How many epochs timed steps have decided on."""
+    """The number of epochs that was chosen by timing steps."""
     return (
         f"epochs               {pace.profile.epochs} per trial, first stop after {pace.profile.grace_epochs}: "
         f"timed steps say {pace.seconds_per_epoch:.1f} s per epoch of the defaults; --epochs sets another number"
@@ -40,7 +40,7 @@ def announce_pace(pace: Pace) -> str:
 
 
 def announce_trials(search: PreparedSearch, placement: Placement) -> str:
-    """How trials run."""
+    """Where trials run, how many at once, and with which resources."""
     of_workers = f" of {placement.workers} workers" if placement.workers > 1 else ""
     return (
         f"search               {placement.at_once} trials at once{of_workers}, {placement.cpus:g} CPU"
@@ -50,7 +50,7 @@ def announce_trials(search: PreparedSearch, placement: Placement) -> str:
 
 
 def announce_training(training: PreparedTraining) -> list[str]:
-    """What a training is about to do."""
+    """The lines that describe what a training is about to do."""
     spec, options = training.spec, training.options
     workers = f", {options.workers} workers" if options.workers > 1 else ""
     where = {None: "", "ray": " in Ray", "ray-train": " in Ray Train"}[options.in_ray]
@@ -69,13 +69,13 @@ def announce_training(training: PreparedTraining) -> list[str]:
 
 
 def describe_pair(pair: ScenePair, split: Split) -> list[str]:
-    """Lines that tell which pixels train, validate and test, how separate they are, and which classes aren't scored.
+    """Describe which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
-    The unit of the numbers is told where a scene states one.
+    The unit of the values is included if a scene states one.
 
     Args:
         pair: The pair.
-        split: Of its source.
+        split: The split of its source.
     """
     is_scene = pair.test_split is not None
     lines = [f"{'scene' if is_scene else 'pair'} {pair.name}".ljust(20) + " "]
