@@ -4,23 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORAGE ?= results
-# A file at a time, in order: the longest comes first.
+# One test file per process at a time, in order: the longest comes first.
 ON_CORES = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-# Only this machine sees the pages; docs/mlflow.md tells how to let others, with a password.
+# The pages are served on this machine only; docs/mlflow.md explains how to give others access, with a password.
 UI_HOST ?= 127.0.0.1
 UI_PORT ?= 5000
 
-# Neither Ray nor MLflow reports usage, unless you ask them to.
+# Neither Ray nor MLflow reports usage unless you enable it.
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos
 
-help:  ## this list
+help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
-env: $(READY)  ## make .venv with every package pinned
+env: $(READY)  ## create .venv with every package pinned
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here; install Python 3.11 or give PYTHON=python3.x"; exit 1; }
@@ -29,43 +29,43 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
 	@touch $(READY)
 
-tune: $(READY)  ## the main job: search S2AMSnet on real data (ARGS="--smoke-test" for more flags)
+tune: $(READY)  ## the main job: search S2AMSnet on real data (pass flags by ARGS="--smoke-test")
 	$(BIN)/python experiments/tune_s2amsnet.py $(ARGS)
 
-smoke: $(READY)  ## every part of the main job once, a minute
+smoke: $(READY)  ## run every part of the main job once, in a minute
 	$(BIN)/python experiments/tune_s2amsnet.py --smoke-test
 
-test: $(READY)  ## all tests, on up to 8 cores at once
+test: $(READY)  ## run all tests, on up to 8 cores
 	$(ON_CORES)
 
-test-fast: $(READY)  ## the unit tests alone
+test-fast: $(READY)  ## run only the unit tests
 	$(ON_CORES) -m "not slow"
 
-test-cluster: $(READY)  ## a cluster of hosts on this machine, brought up, searched on, harmed, taken down; needs root
+test-cluster: $(READY)  ## start a cluster of simulated hosts on this machine, search on it, inject failures, stop it; needs root
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
-test-chaos: $(READY)  ## a real search whose driver is killed once, and resumed
+test-chaos: $(READY)  ## kill the driver of a real search once, and resume it
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
-fuzz: $(READY)  ## damaged files of every format: a scene or an error of the package (ARGS="--count 20000 --seed 7")
+fuzz: $(READY)  ## read damaged files of every format: a scene or an error of the package (ARGS="--count 20000 --seed 7")
 	$(BIN)/python tests/files/fuzzing.py $(ARGS)
 
-chaos: $(READY)  ## kill, fill and starve real searches and count what is lost (ARGS="--kills 50 --kinds driver")
+chaos: $(READY)  ## inject failures into real searches and count what is lost (ARGS="--kills 50 --kinds driver")
 	$(BIN)/python tests/chaos/chaos.py $(ARGS)
 
-lint: $(READY)  ## ruff, and the direction of imports
+lint: $(READY)  ## check with ruff, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: $(READY)  ## mypy, strict
+types: $(READY)  ## check types with mypy, strict
 	$(BIN)/mypy
 
-format: $(READY)  ## let ruff rewrite
+format: $(READY)  ## format with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: $(READY)  ## open MLflow on the studies in STORAGE (default: results), or on MLFLOW_TRACKING_URI
+ui: $(READY)  ## serve MLflow for the studies in STORAGE (default: results), or for MLFLOW_TRACKING_URI
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(STORAGE))/mlflow.db}"; \
 	case "$$store" in \
 	http*) echo "MLFLOW_TRACKING_URI is a server's address; its pages are at $$store";; \
@@ -75,23 +75,23 @@ ui: $(READY)  ## open MLflow on the studies in STORAGE (default: results), or on
 	*) exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
 	esac
 
-dashboard: $(READY)  ## open Optuna's dashboard on a study: STUDY=results/NAME
+dashboard: $(READY)  ## serve Optuna's dashboard for a study: STUDY=results/NAME
 	@test -f "$(STUDY)/optuna.db" || { echo "error: no study at STUDY='$(STUDY)'; give STUDY=results/NAME, a folder with an optuna.db"; exit 1; }
 	@test -x $(BIN)/optuna-dashboard || $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dashboard]'
 	$(BIN)/optuna-dashboard sqlite:///$(abspath $(STUDY))/optuna.db --host 127.0.0.1 --port 8080
 
-bench: $(READY)  ## speed, memory and equality beside plain PyTorch, with a picture (ARGS="--bands 103 --patch 11")
+bench: $(READY)  ## compare speed, memory and results with plain PyTorch, with a picture (ARGS="--bands 103 --patch 11")
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
-bench-scaling: $(READY)  ## how cost grows with bands, patch, batch and pixels, with a picture
+bench-scaling: $(READY)  ## measure how cost grows with bands, patch size, batch size and pixels, with a picture
 	$(BIN)/python benchmarks/scaling.py $(ARGS)
 
-bench-trials: $(READY)  ## what a search costs beside training
+bench-trials: $(READY)  ## measure what a search costs beyond training
 	$(BIN)/python benchmarks/trial_overhead.py $(ARGS)
 
-bench-threads: $(READY)  ## many trials of one thread against one of many
+bench-threads: $(READY)  ## compare many trials with one thread and one trial with many threads
 	$(BIN)/python benchmarks/threads.py $(ARGS)
 
-clean:  ## remove caches; environment and results stay
+clean:  ## remove caches; keep environment and results
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find platform tests -name __pycache__ -type d -prune -exec rm -rf {} +

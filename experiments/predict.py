@@ -1,4 +1,4 @@
-"""Map a scene with a registered model; scores too, where labels are given.
+"""Map a scene with a registered model, and score the map if labels are given.
 
 python experiments/predict.py --model models:/s2amsnet-indian_pines-west@champion --scene indian_pines --out maps
 python experiments/predict.py --model models:/NAME@champion --scene SCENE.hdr --out maps --format geotiff --confidence

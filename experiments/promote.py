@@ -1,6 +1,6 @@
-"""Choose which version of a model is the champion, after seeing the new and the old one side by side.
+"""Choose which version of a model is the champion, after comparing the new and the old one.
 
-python experiments/promote.py --model s2amsnet-indian_pines-west                  # the newest study's
+python experiments/promote.py --model s2amsnet-indian_pines-west                  # the newest version
 python experiments/promote.py --model s2amsnet-indian_pines-west --version 3 --yes
 python experiments/promote.py --model s2amsnet-indian_pines-west --on target      # READS THE TARGET'S LABELS
 python experiments/promote.py --model s2amsnet-indian_pines-west --rollback
@@ -12,7 +12,7 @@ from sceneshift.commands.promote_arguments import read_promote_command_line
 
 
 def main() -> int:
-    """Read the command line, do what it says."""
+    """Run the command line; returns the exit status."""
     arguments = read_promote_command_line(__doc__ or "")
     from sceneshift.commands.promote import run_promotion
 

@@ -1,4 +1,4 @@
-"""Tell a study as one HTML page, and its tables as Markdown, CSV and LaTeX.
+"""Write a study's report as one HTML page, and its tables as Markdown, CSV and LaTeX.
 
 python experiments/report.py results/NAME                     # writes results/NAME/report/index.html
 python experiments/report.py NAME --storage-path results --out elsewhere

@@ -1,7 +1,7 @@
 """Search S2AMSnet's hyperparameters across source -> unseen-target scene pairs.
 
 python experiments/tune_s2amsnet.py                 # embedded Indian Pines pairs, a laptop, seven minutes
-python experiments/tune_s2amsnet.py --smoke-test    # every part once, a minute
+python experiments/tune_s2amsnet.py --smoke-test    # run every part once, in a minute
 RAY_ADDRESS=auto python experiments/tune_s2amsnet.py --profile paper --gpus-per-trial 0.5 \\
     --storage-path s3://bucket/path                 # on a cluster: docs/cluster.md
 """

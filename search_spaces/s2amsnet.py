@@ -1,11 +1,11 @@
 """Search space of S2AMSnet.
 
-Edit it, or copy it and hand the copy's path to your own script: it is plain Python, read on the driver alone; a hash
-of this text is tagged on every run. ``space`` may branch (define by run). A parameter's random draw depends on its
-own name, so adding one leaves the others' draws as they were.
+Edit this file, or copy it and pass the copy's path to your own script. It is plain Python that only the driver reads; a
+hash of its text is tagged on every run. ``space`` may branch (define-by-run). A parameter's random draw depends on its
+own name, so adding a parameter does not change the draws of the others.
 
-Each parameter is marked as one would for an honest comparison: *scientific* (the study is about it), *nuisance* (it
-must be tuned for the comparison to be fair), or *fixed*.
+Each parameter is marked as *scientific* (the study is about it), *nuisance* (it must be tuned for a fair comparison) or
+*fixed*.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from typing import Any
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import Suggests
 
-#: Searched on where --pairs and --scene are left out: disjoint sources and targets, with enough pixels of every class
-#: for a split by blocks.
+#: The pairs used if neither --pairs nor --scene is given: disjoint sources and targets, with enough pixels of every
+#: class for a split by blocks.
 PAIRS = ("west-east", "sw-se")
 
-#: The steps that are searched, all there are but none at all.
+#: The normalizations that are searched: all except "none".
 NORMALIZATIONS = (
     "l2-per-pixel",
     "minmax-per-band",
@@ -50,8 +50,8 @@ DEFAULTS: dict[str, Any] = {
     "average_from": 1.0,
 }
 
-#: What short trainings on few pixels want. They did well on the targets of the two pairs above, and whoever reports
-#: figures of those pairs should know it.
+#: Settings for short trainings on few pixels. They did well on the targets of the two pairs above, which anyone who
+#: reports figures for those pairs should know.
 _SHORT: dict[str, Any] = {
     "patch_size": 5,
     "batch_size": 32,
@@ -101,7 +101,7 @@ PROFILES = (
     ),
     Profile(
         name="smoke-test",
-        description="a minute: every part runs, no figure means anything",
+        description="one minute: every part runs, the figures mean nothing",
         epochs=2,
         num_samples=3,
         time_budget_s=60,
@@ -122,7 +122,7 @@ def space(trial: Suggests) -> dict[str, Any]:
     config: dict[str, Any] = {
         # Side of the patch in pixels: how much of a pixel's surroundings is seen. Scientific.
         "patch_size": trial.suggest_categorical("patch_size", [5, 7, 9, 11, 13, 15]),
-        # Patches a step; batch statistics and the contrast's negatives hang on it. Nuisance.
+        # Patches per step; batch statistics and the contrast's negatives depend on it. Nuisance.
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128, 256, 512]),
         # Adam's learning rate, for discriminator, generators and encoder alike. Nuisance.
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
@@ -138,11 +138,11 @@ def space(trial: Suggests) -> dict[str, Any]:
         "renormalize": trial.suggest_categorical("renormalize", [False, True]),
         # Beta(a, a) of the mixing: below 1 mixes are near one end, above 1 near the middle. Scientific.
         "beta_alpha": trial.suggest_float("beta_alpha", 0.2, 2.0),
-        # tau of the contrast: low looks at the hardest negatives only. Nuisance.
+        # tau of the contrast: a low value considers only the hardest negatives. Nuisance.
         "temperature": trial.suggest_float("temperature", 0.03, 0.5, log=True),
         # Weight of the agreement between domains in the discriminator's step. Scientific.
         "lambda_kl": _zero_or_log(trial, "lambda_kl", 1e-2, 10.0),
-        # Weight of the mutual information that keeps generated patches' meaning. Scientific.
+        # Weight of the mutual information that preserves the semantics of generated patches. Scientific.
         "lambda_mi": _zero_or_log(trial, "lambda_mi", 1e-2, 10.0),
         # Weight of the plain cross-entropy on source patches; the paper has none. Scientific.
         "lambda_src": _zero_or_log(trial, "lambda_src", 1e-2, 10.0),
@@ -150,12 +150,12 @@ def space(trial: Suggests) -> dict[str, Any]:
         "flips": trial.suggest_categorical("flips", [False, True]),
         # Radiation noise, as a multiple of the data's rms. Nuisance.
         "noise_scale": trial.suggest_float("noise_scale", 0.0, 1.0),
-        # What spectra look like to the networks, fitted on the source alone. Scientific: whether brightness, and what
-        # is added to a whole spectrum, is kept; on the target it counts for as much as all else here.
+        # How spectra are normalized for the networks, fitted on the source alone. Scientific: it decides whether
+        # brightness and an offset of the whole spectrum are kept; on the target it matters as much as everything else.
         "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
-        # Share of the epochs after which weights are averaged; 1: the last epoch's are kept. Nuisance.
+        # Share of the epochs after which weights are averaged; 1 keeps those of the last epoch. Nuisance.
         "average_from": trial.suggest_categorical("average_from", [0.5, 1.0]),
-        # Fixed: lambda_ce = lambda_adv = 1. Under Adam only ratios of weights count.
+        # Fixed: lambda_ce = lambda_adv = 1. With Adam only the ratios of the weights matter.
         "lambda_ce": 1.0,
         "lambda_adv": 1.0,
     }
@@ -163,7 +163,7 @@ def space(trial: Suggests) -> dict[str, Any]:
 
 
 def _zero_or_log(trial: Suggests, name: str, low: float, high: float) -> float:
-    # A weight that may be off altogether, which no logarithmic range contains.
+    # The weight may be zero, which a logarithmic range does not contain.
     if not trial.suggest_categorical(f"{name}_on", [False, True]):
         return 0.0
     return trial.suggest_float(name, low, high, log=True)

@@ -1,11 +1,11 @@
 """Search space of S2VNet.
 
-Edit it, or copy it and hand the copy's path to your own script: it is plain Python, read on the driver alone; a hash
-of this text is tagged on every run. ``space`` may branch (define by run). A parameter's random draw depends on its
-own name, so adding one leaves the others' draws as they were.
+Edit this file, or copy it and pass the copy's path to your own script. It is plain Python that only the driver reads; a
+hash of its text is tagged on every run. ``space`` may branch (define-by-run). A parameter's random draw depends on its
+own name, so adding a parameter does not change the draws of the others.
 
-Each parameter is marked as one would for an honest comparison: *scientific* (the study is about it), *nuisance* (it
-must be tuned for the comparison to be fair), or *fixed*.
+Each parameter is marked as *scientific* (the study is about it), *nuisance* (it must be tuned for a fair comparison) or
+*fixed*.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import Suggests
 
-#: Searched on where --scene and --pairs are left out.
+#: The scene used if neither --scene nor --pairs is given.
 SCENE = "indian_pines"
 
-#: The steps that are searched, all there are but none at all.
+#: The normalizations that are searched: all except "none".
 NORMALIZATIONS = (
     "minmax-per-band",
     "l2-per-pixel",
@@ -65,7 +65,7 @@ PROFILES = (
     ),
     Profile(
         name="smoke-test",
-        description="a minute: every part runs, no figure means anything",
+        description="one minute: every part runs, the figures mean nothing",
         epochs=2,
         num_samples=3,
         time_budget_s=60,
@@ -81,13 +81,13 @@ def space(trial: Suggests) -> dict[str, Any]:
     config: dict[str, Any] = {
         # Side of the patch in pixels: how much of a pixel's surroundings is seen. Scientific.
         "patch_size": trial.suggest_categorical("patch_size", [5, 7, 9, 11]),
-        # Patches a step; batch statistics hang on it. Nuisance.
+        # Patches per step; batch statistics depend on it. Nuisance.
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128, 256]),
         # Adam's learning rate in the first tenth of the training. Nuisance.
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
         # Width of the pixel-level classifier. Nuisance.
         "width": trial.suggest_categorical("width", [16, 32, 64]),
-        # Heads of its attention, each with a decay of its own. Nuisance.
+        # Heads of its attention, each with its own decay. Nuisance.
         "heads": trial.suggest_categorical("heads", [2, 4]),
         # Latent dimensions of the endmembers' variability: in how many ways a spectrum can vary. Scientific.
         "z_dim": trial.suggest_int("z_dim", 2, 16, log=True),
@@ -99,10 +99,10 @@ def space(trial: Suggests) -> dict[str, Any]:
         "lambda_tv_e": trial.suggest_float("lambda_tv_e", 1e-4, 1.0, log=True),
         # Weight of the abundance features' smoothness over the patch. Scientific.
         "lambda_tv_a": trial.suggest_float("lambda_tv_a", 1e-4, 1.0, log=True),
-        # What spectra look like to the network, fitted on the source alone. Scientific: whether brightness, and what is
-        # added to a whole spectrum, is kept.
+        # How spectra are normalized for the network, fitted on the source alone. Scientific: it decides whether
+        # brightness and an offset of the whole spectrum are kept.
         "normalization": trial.suggest_categorical("normalization", NORMALIZATIONS),
-        # Share of the epochs after which weights are averaged; 1: the last epoch's are kept. Nuisance.
+        # Share of the epochs after which weights are averaged; 1 keeps those of the last epoch. Nuisance.
         "average_from": trial.suggest_categorical("average_from", [0.5, 1.0]),
     }
     return config

@@ -91,7 +91,7 @@ def guarded(location: Path, function: Callable[[Path], T], *, writes: bool = Fal
                 f"{location} could not be written {what}; is there room, and may the folder be written to?"
             ) from error
         raise InvalidInputError(
-            f"{location} could not be read {what}; is it whole, and what its ending {location.suffix} says? Copy or "
+            f"{location} could not be read {what}; is it complete, and is {location.suffix} its format? Copy or "
             "download it again."
         ) from error
 
@@ -125,7 +125,7 @@ def refuse_oversized(location: Path, what: str, *, needed: int, held: int) -> No
     if needed > _ALWAYS_BYTES + _MOST_EXPANSION * held:
         raise InvalidInputError(
             f"{location} could not be read ({what} would take {needed} bytes in memory, and has {held} in the file, "
-            "which no compression explains); is it whole? Copy or download it again."
+            "which no compression explains); is it complete? Copy or download it again."
         )
 
 

@@ -52,12 +52,12 @@ class Scores:
 
     @property
     def oa(self) -> float:
-        """Share of samples classified rightly, 0..1."""
+        """Share of correctly classified samples, 0..1."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """(K,) share of each class classified rightly; NaN for a class without samples."""
+        """(K,) share of correctly classified samples per class; NaN for a class without samples."""
         totals = self.confusion.sum(axis=1).astype(np.float64)
         hits = np.diag(self.confusion)
         recall: NDArray[np.float64] = np.divide(hits, totals, out=np.full(len(totals), np.nan), where=totals > 0)

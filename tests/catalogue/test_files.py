@@ -177,7 +177,7 @@ def test_samson_and_jasper_ridge_are_a_pair_without_the_road(tmp_path: Path, nam
     assert (jasper.unit, samson.unit) == (SCENES["jasper_ridge"].unit, SCENES["samson"].unit)
     spectrum = np.interp(known[bands], whole["samson"].wavelengths_nm, cubes["samson"][3, 5])
     np.testing.assert_allclose(samson.cube[3, 5], spectrum, rtol=1e-6)
-    assert pair.notes[0] == "left out, in jasper_ridge alone: road"
+    assert pair.notes[0] == "left out, only in jasper_ridge: road"
     assert "52 of jasper_ridge's 198, 409 to 885 nm; samson's 156 resampled to them by linear" in pair.notes[1]
 
 
@@ -202,7 +202,7 @@ def test_muufl_and_jasper_ridge_are_a_pair_of_trees_and_asphalt(
         assert side.unit == SCENES[side.name].unit
     assert pair.source.num_bands == pair.target.num_bands == 64
     assert any("is taken as" in note for note in pair.notes)
-    assert sum(note.startswith("left out, in ") for note in pair.notes) == 2
+    assert sum(note.startswith("left out, only in ") for note in pair.notes) == 2
 
 
 def told_files(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -112,7 +112,7 @@ def test_samson_and_jasper_ridge_agree_on_what_a_tree_looks_like(
 ) -> None:
     recipe = NamedPair(name=name, data_dir=str(data))
     pair, truth = load_pair(recipe), open_target(recipe).ground_truth()
-    assert pair.notes[0] == "left out, in jasper_ridge alone: road"
+    assert pair.notes[0] == "left out, only in jasper_ridge: road"
     assert pair.source.num_bands == pair.target.num_bands == 52
     assert tuple(pair.source.class_counts) == source
     assert tuple(np.bincount(truth.ravel(), minlength=4)[1:]) == target

@@ -62,7 +62,7 @@ class TestPairs:
         labels.ravel()[np.flatnonzero(labels == 3)[6:]] = 0
         pair = as_scene_pair(replace(tiny_scene, labels=labels), fraction=0.8)
         lines = describe_pair(pair, divide(pair, "blocks"))
-        assert f"{' ' * 21}NOT in the validation score, on one side of the split alone: water" in lines
+        assert f"{' ' * 21}NOT in the validation score, only on one side of the split: water" in lines
 
     @pytest.mark.parametrize(
         ("source", "target", "told"),
@@ -118,7 +118,7 @@ class TestSearches:
     def test_classes_that_a_split_by_fields_can_not_score(self, prepared):
         text = "\n".join(announce_search(prepared(pairs=("sw-se",), by_field=True)))
         assert " validation pixels by fields, guard 3 (patch 7: 0 validation pixels inside a training patch" in text
-        assert "NOT in the validation score, on one side of the split alone: Corn-notill, Soybean-notill" in text
+        assert "NOT in the validation score, only on one side of the split: Corn-notill, Soybean-notill" in text
 
     def test_what_units_leave_out_and_which_are_declared(self, prepared, unit_catalogue):
         def lines(**units):

@@ -120,7 +120,7 @@ def test_the_search_ends_well_and_says_little(uncut):
 def test_resolved_addresses_are_the_first_lines(uncut):
     storage, done = uncut
     first, second = done.stdout.splitlines()[:2]
-    assert first.startswith("RAY_ADDRESS          a Ray of its own")
+    assert first.startswith("RAY_ADDRESS          local Ray")
     assert second == f"MLFLOW_TRACKING_URI  sqlite:///{storage}/mlflow.db"
 
 

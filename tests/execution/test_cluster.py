@@ -100,7 +100,7 @@ def test_the_address_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert resolved_ray_address() == "10.0.0.1:6379"
     monkeypatch.delenv("RAY_ADDRESS")
-    assert "a Ray of its own" in resolved_ray_address()
+    assert "local Ray" in resolved_ray_address()
 
 
 def test_a_cluster_that_does_not_answer_is_told(monkeypatch):

@@ -32,7 +32,7 @@ from sceneshift.training.data import source_split
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
 
-REFUSED, TOLD, REPAIRED = "refused", "said aloud", "repaired"
+REFUSED, TOLD, REPAIRED = "rejected", "reported", "repaired"
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _(folder: Path) -> str:
     return check_file(folder / "field.npy")[2].strip()
 
 
-@case("pixels that are the file's value for nothing measured", "reading a scene", REPAIRED)
+@case("pixels that hold the file's value for missing data", "reading a scene", REPAIRED)
 def _(folder: Path) -> str:
     pytest.importorskip("rasterio", reason="not installed: pip install -e '.[geo]'")
     cube = cube_of()
@@ -196,7 +196,7 @@ def _(folder: Path) -> str:
     return read_npz(folder, labels=labels_of()[:6]).name
 
 
-@case("axes in another order than the label map's", "reading a scene", REFUSED)
+@case("axes in a different order than the label map's", "reading a scene", REFUSED)
 def _(folder: Path) -> str:
     return read_npz(folder, cube=cube_of().transpose(2, 0, 1)).name
 
@@ -229,13 +229,13 @@ def _(folder: Path) -> str:
     return "(nothing; 2.0 is class 2)"
 
 
-@case("a class without a labelled pixel", "dividing the source", REFUSED)
+@case("a class without a labelled pixel", "splitting the source", REFUSED)
 def _(folder: Path) -> str:
     scene = scene_of(classes=("soil", "tree", "water", "snow"))
     return random_split(scene, train_fraction=0.5, patch_size=5, seed=0).kind
 
 
-@case("a class of which no pixel is left to train on", "before a training begins", REFUSED)
+@case("a class with no pixel left to train on", "before a training begins", REFUSED)
 def _(folder: Path) -> str:
     scene, labels = scene_of(), labels_of().ravel()
     train, test = np.flatnonzero((labels == 1) | (labels == 2)), np.flatnonzero(labels == 3)
@@ -279,12 +279,12 @@ def _(folder: Path) -> str:
     return train(folder, scene="indian_pines", patch_size=8)
 
 
-@case("other numbers of bands, wavelengths unknown", "aligning a pair", REFUSED)
+@case("different numbers of bands, wavelengths unknown", "aligning a pair", REFUSED)
 def _(folder: Path) -> str:
     return align(scene_of(), scene_of("other", bands=4)).notes[0]
 
 
-@case("a scene of other bands than the network was trained on", "normalizing, before it is mapped", REFUSED)
+@case("a scene with other bands than the network was trained on", "normalizing, before it is mapped", REFUSED)
 def _(folder: Path) -> str:
     step = Normalization.fit("minmax-per-band", cube_of())
     return str(step.apply(cube_of(bands=4)).shape)
@@ -298,19 +298,19 @@ def _(folder: Path) -> str:
     return ""
 
 
-@case("a scale for numbers whose file states their unit", "reading a scene", REFUSED)
+@case("a scale for values whose unit the file states", "reading a scene", REFUSED)
 def _(folder: Path) -> str:
     export_scene(replace(scene_of(), unit="reflectance"), folder / "field.npz", "npz")
     return read_scene(folder / "field.npz", scale=10_000, unit="reflectance").name
 
 
-@case("a variable that is not there", "reading a file", REFUSED)
+@case("a missing variable", "reading a file", REFUSED)
 def _(folder: Path) -> str:
     np.savez(folder / "field.npz", a=cube_of(), b=cube_of())
     return str(read_array(folder / "field.npz", "cube", ndim=3).shape)
 
 
-@case("a variable that is not there, and one other that fits", "reading a file", TOLD)
+@case("a missing variable, and exactly one other that fits", "reading a file", TOLD)
 def _(folder: Path) -> str:
     np.savez(folder / "field.npz", a=cube_of(), b=labels_of())
     with heard() as told:
@@ -339,7 +339,7 @@ def _(folder: Path) -> str:
     return str(read_array(folder / "field.mat", "cube").shape)
 
 
-@case("a stored scene of which a byte has changed", "`scenes.py check`, or `open_scene(…, verify=True)`", REFUSED)
+@case("a stored scene with a changed byte", "`scenes.py check`, or `open_scene(…, verify=True)`", REFUSED)
 def _(folder: Path) -> str:
     write_scene(scene_of(), folder / "field.arrow")
     content = bytearray((folder / "field.arrow").read_bytes())
@@ -364,19 +364,19 @@ def _(folder: Path) -> str:
     return read_scene(folder / "field.npz", class_names=("soil", "tree", "water")).name
 
 
-@case("a folder in a file's place", "reading a file", REFUSED)
+@case("a folder instead of a file", "reading a file", REFUSED)
 def _(folder: Path) -> str:
     (folder / "field.npy").mkdir()
     return str(read_array(folder / "field.npy").shape)
 
 
-@case("a pipe in a file's place", "reading a file", REFUSED)
+@case("a pipe instead of a file", "reading a file", REFUSED)
 def _(folder: Path) -> str:
     os.mkfifo(folder / "field.npy")
     return str(read_array(folder / "field.npy").shape)
 
 
-@case("no such file", "reading a file", REFUSED)
+@case("a missing file", "reading a file", REFUSED)
 def _(folder: Path) -> str:
     return str(read_label_map(folder / "field.png").shape)
 

@@ -228,7 +228,7 @@ def test_a_folder_that_can_t_be_written_is_told(make_study, tmp_path):
 def test_before_the_closing_the_leader_is_named_and_the_target_unopened(make_study):
     record = StudyRecord.read(make_study(closed=False))
     assert "trial 1, val/aa 0.700 against 0.600 of the defaults" in words(summary_section(record))
-    assert "opened never" in words(leakage_section(record))
+    assert "never opened" in words(leakage_section(record))
     assert "not closed" in words(scores_section(record))
 
 
@@ -236,7 +236,7 @@ def test_a_study_without_notes_says_what_is_missing(make_study):
     record = StudyRecord.read(make_study(evidence=False))
     assert "noted no counts by field: intervals can't be told" in words(scores_section(record))
     assert "accuracies by class can't be told" in words(per_class_section(record))
-    assert "How separate the sides are is noted when a study closes" in words(leakage_section(record))
+    assert "The separation of the sides is recorded when a study closes" in words(leakage_section(record))
 
 
 def test_trials_added_since_the_closing_are_told(make_study):

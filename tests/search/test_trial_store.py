@@ -122,7 +122,7 @@ def test_a_reopened_store_knows_everything_and_goes_on(tmp_path):
 
 def test_a_name_that_exists_is_refused(tmp_path):
     create(tmp_path / "optuna.db")
-    with pytest.raises(StudyError, match=r"exists at .*optuna.db; go on with --resume"):
+    with pytest.raises(StudyError, match=r"exists at .*optuna.db; continue it with --resume"):
         create(tmp_path / "optuna.db")
 
 

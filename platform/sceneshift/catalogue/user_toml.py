@@ -244,13 +244,15 @@ def _scene(table: _Table, name: str, location: Path) -> OwnScene:
         if values is not None and class_names is not None and len(values) != len(class_names):
             raise table.wrong(
                 key,
-                expected=f"{len(class_names)} numbers, one a class ({', '.join(class_names)})",
+                expected=f"{len(class_names)} numbers, one per class ({', '.join(class_names)})",
                 advice="Write them in the order of class_names.",
             )
     numbers = label_values or (tuple(range(1, len(class_names) + 1)) if class_names is not None else ())
     if both := sorted(set(numbers) & set(unlabelled)):
         raise table.wrong(
-            "unlabelled_values", expected=f"numbers of no class; {both[0]} is one's", advice="Say which it is."
+            "unlabelled_values",
+            expected=f"no class numbers; value {both[0]} is also a class",
+            advice="Remove it from one of the two lists.",
         )
     wavelengths = table.lengths("wavelengths_nm")
     assert wavelengths is None or isinstance(wavelengths, tuple)

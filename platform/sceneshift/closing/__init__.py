@@ -1,1 +1,1 @@
-"""The end of a chosen run: refit, the target's door, scores, registering, pictures. Searches and trainings share it."""
+"""Closing a chosen run: refit, opening the target, scores, registering, pictures; shared by searches and trainings."""

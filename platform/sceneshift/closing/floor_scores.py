@@ -1,4 +1,4 @@
-"""Spectral floors of a closing: fitted beside the model that is registered, scored on the same target pixels."""
+"""Spectral floors for a closing: fitted like the registered model and scored on the same target pixels."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def fit_floors(source: SourceDomain, *, seed: int, normalizations: Sequence[str]) -> list[FittedFloor]:
-    """Fit every floor on a source; a line tells what each chose.
+    """Fit every floor on a source, logging one line with the settings each chose.
 
     Args:
-        source: With the training pixels of the model that is registered.
-        seed: Of the study or the training.
-        normalizations: The steps the pair allows.
+        source: The source with the training pixels of the registered model.
+        seed: Seed of the study or the training.
+        normalizations: The normalizations that the pair allows.
     """
     floors = []
     for name in FLOORS:
@@ -42,12 +42,12 @@ def fit_floors(source: SourceDomain, *, seed: int, normalizations: Sequence[str]
 
 
 def count_floor(floor: FittedFloor, pair: ScenePair, truth: NDArray[np.int64]) -> FieldCounts:
-    """Classify the target's labelled pixels and count what is said of each field.
+    """Classify the target's labelled pixels and count the predicted classes per field.
 
     Args:
         floor: Fitted on the pair's source.
         pair: The pair.
-        truth: (H, W) the target's labels, 0 = unlabelled: where to look, and what to count.
+        truth: (H, W) the target's labels, 0 = unlabelled.
     """
     known = np.flatnonzero(truth)
     spectra = pair.target.cube.reshape(-1, pair.target.num_bands)
@@ -65,15 +65,15 @@ def score_row(
     normalization: str | None = None,
     seconds: float | None = None,
 ) -> dict[str, Any]:
-    """A row of a closing's table, as plain values.
+    """Build a row of the table of scores, as plain values.
 
     Args:
         pair_name: The pair or scene.
         role: What was scored.
-        target: On the target, or the test side of a scene.
-        validation: ``oa``, ``aa``, ``kappa`` on the source's validation pixels; None where none were held back.
-        normalization: The step it sees spectra through.
-        seconds: Of choice and training.
+        target: Scores on the target, or on the test side of a scene.
+        validation: ``oa``, ``aa``, ``kappa`` on the source's validation pixels; None if none were held back.
+        normalization: The normalization of its spectra.
+        seconds: Seconds for choosing settings and training.
     """
     return {
         "pair": pair_name,
@@ -86,7 +86,7 @@ def score_row(
 
 
 def floor_row(pair_name: str, floor: FittedFloor, counts: FieldCounts) -> dict[str, Any]:
-    """The row of a floor; its cross-validation is no validation on the pixels that networks are validated on."""
+    """Build a floor's row, without validation scores: it is cross-validated on other pixels than networks are."""
     return score_row(
         pair_name,
         floor.title,
@@ -98,7 +98,7 @@ def floor_row(pair_name: str, floor: FittedFloor, counts: FieldCounts) -> dict[s
 
 
 def describe_floor(floor: FittedFloor) -> dict[str, Any]:
-    """What a closing's summary keeps of a floor, as plain values."""
+    """The description of a floor in a closing's summary, as plain values."""
     return {
         "floor": floor.title,
         "normalization": floor.normalization,

@@ -1,4 +1,4 @@
-"""The pictures of one trained classifier on one target: class map, confusion, and what lies inside pixels."""
+"""The pictures of one trained classifier on one target: class map, confusion matrix, and unmixing results."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def draw_pair(
         folder: Where ``map_<pair>.png`` and ``confusion_<pair>.png`` go.
         pair: The pair.
         title: What was trained and how.
-        scores: On the target.
+        scores: Scores on the target.
         class_map: (H, W) class ids of every pixel.
         truth: (H, W) the target's labels, 0 = unlabelled.
     """
@@ -49,16 +49,16 @@ def draw_subpixels(
     title: str,
     reference: NDArray[np.float64] | None = None,
 ) -> Subpixels | None:
-    """Unmix the target and draw abundances, endmembers and reconstruction error; None for a network that can't.
+    """Unmix the target and draw abundances, endmembers and reconstruction error; None if the network doesn't unmix.
 
     Args:
         folder: Where the pictures go.
         pair: The pair.
-        classifier: Trained.
+        classifier: The trained classifier.
         normalized: (H, W, C) the target, normalized as the source was.
-        normalization: The source's.
+        normalization: The one fitted on the source.
         title: What was trained and how.
-        reference: (H, W, K) abundances, where they are known.
+        reference: (H, W, K) abundances, if they are known.
     """
     if not isinstance(classifier, S2VNetwork):
         return None

@@ -1,6 +1,6 @@
-"""Versions of a registered model compared on the same pixels: what promotion asks by.
+"""Comparing versions of a registered model on the same pixels, for promotion.
 
-By default those are the source's validation pixels. Comparing on the target opens its labels, and counts it.
+By default those are the source's validation pixels. Comparing on the target reads its labels and counts this.
 """
 
 import logging
@@ -31,11 +31,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Figures of rivals on the same pixels.
+    """Scores of competing versions on the same pixels.
 
     Args:
-        where: The pixels, in words.
-        scores: One a rival.
+        where: A description of the pixels.
+        scores: One per version.
         on_target: The pair whose target labels were read, or empty.
         times: How often they were read to choose a version of this model.
     """
@@ -47,10 +47,10 @@ class Comparison:
 
 
 def compare_on_validation(client: "MlflowClient", rivals: Sequence[Version], *, data_dir: str | None) -> Comparison:
-    """Score rivals on the newest one's validation pixels, without those another of them trained on.
+    """Score versions on the newest one's validation pixels, without those that another of them trained on.
 
-    Of a model that was trained once more on every field, the network that was chosen is scored: those pixels were held
-    back from it, and its answers were kept.
+    For a model that was trained once more on every field, the network that was chosen is scored instead: those pixels
+    were held back from it, and its predictions were stored.
     """
     version = rivals[-1]
     trained_on = _trained_on(client, version)
@@ -85,7 +85,7 @@ def compare_on_validation(client: "MlflowClient", rivals: Sequence[Version], *, 
 def _held_back_from(
     rival: Version, older: TrainedOn | None, newer: TrainedOn, pixels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Those of the pixels that a rival, or the network that was chosen for it, did not train on."""
+    """The pixels on which a version, or the network that was chosen for it, was not trained."""
     told = f"version {rival.number}"
     if older is None:
         _LOG.info(
@@ -108,11 +108,11 @@ def _held_back_from(
 
 
 def compare_on_target(client: "MlflowClient", rivals: Sequence[Version], *, data_dir: str | None) -> Comparison:
-    """Score rivals on the target of the newest one's pair. Its labels are read, and that is counted."""
+    """Score versions on the target of the newest one's pair. Its labels are read, and this is counted."""
     version = rivals[-1]
     trained_on = _trained_on(client, version)
     pair = _load(trained_on, version, data_dir=data_dir)
-    # All maps are made before the labels are opened.
+    # All maps are computed before the labels are read.
     maps = [_model(rival, pair).map_scene(pair.target) for rival in rivals]
     times = count_target_opening(client, version.name, pair.name)
     _LOG.info(

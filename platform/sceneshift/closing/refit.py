@@ -1,8 +1,8 @@
-"""The chosen configuration, trained once more on pixels of every labelled field: the model that is registered.
+"""Training the chosen configuration once more on pixels of every labelled field, for the model that is registered.
 
-A search holds fields back to choose by, and fields are what generalization lives on: a class of which one of two fields
-validates is learnt from the other alone. When the choice is made nothing needs to be held back. The configuration is
-trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
+A search holds fields back for validation, and generalization depends on the number of fields: if a class has two fields
+and one validates, the class is learned from the other alone. Once the choice is made, nothing needs to be held back.
+The configuration is trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
 """
 
 import logging
@@ -32,13 +32,13 @@ def refit_winner(
 
     Args:
         search: The search.
-        executor: What ran its trials.
+        executor: The executor that ran its trials.
         winner: The trial that was chosen.
         stop: Ends the training when asked to.
-        progress: Hears how many epochs are trained.
+        progress: Called with the number of trained epochs.
 
     Returns:
-        By the pair's name. A pair is missing where the training diverged; a note says so.
+        The networks by the pair's name. A pair is missing if its training diverged, which is logged.
 
     Raises:
         StudyError: The training ended before its last epoch, or its checkpoint can't be read.
@@ -47,7 +47,7 @@ def refit_winner(
     """
     spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
     sources = {source.pair_name: source for source in search.data.divided(spec.data).sources}
-    # By its pixels, so that a closing with another refit does not take this training for its own.
+    # Named by its pixels, so that a closing with another kind of refit does not mistake this training for its own.
     jobs = {
         pair: Job(
             number=index,

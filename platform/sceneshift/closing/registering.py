@@ -1,4 +1,4 @@
-"""A closed pair's network in MLflow's registry: the model, what it was trained on, and what its version says."""
+"""Registering a closed pair's network in MLflow: the model, what it was trained on, and the version's description."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -40,20 +40,20 @@ def register(
     """Register the network of a pair and describe its version.
 
     Args:
-        client: MLflow's.
+        client: The MLflow client.
         run_id: The run the model belongs to.
         scored: The pair.
         recipe: What the pair is made from.
-        source: The source with the split the choice was made by.
-        hashes: The run's, as :meth:`sceneshift.training.data.LoadedData.hashes` names them.
-        alias: The alias it is given.
+        source: The source with the split that was used for the choice.
+        hashes: The run's hashes, as named by :meth:`sceneshift.training.data.LoadedData.hashes`.
+        alias: The version's alias.
         profile: The size of the search, or "training".
         made_by: Name of the search or training it comes from.
-        origin: The same in words.
-        selection: What it was chosen by.
-        validation: Of the network that was chosen.
-        tags: On the version, beside those every version has.
-        predicted: (M,) what the chosen network answers on its validation pixels, where another one is registered.
+        origin: A sentence with the same.
+        selection: The criterion that chose it.
+        validation: Validation scores of the network that was chosen.
+        tags: Additional tags of the version.
+        predicted: (M,) predictions of the chosen network on its validation pixels, if another one is registered.
     """
     network, pair = scored.registered, scored.pair
     model = log_and_register(

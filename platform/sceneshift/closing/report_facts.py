@@ -1,6 +1,6 @@
-"""What a closing notes down for the study's report: splits, separation, machine, what each map says of every field.
+"""The facts a closing records for the report: splits, separation, machine, predicted classes per field for each map.
 
-The report never opens the door to target labels: pixels by predicted class, field by field, are all it is left of them.
+The report never reads target labels: the numbers of pixels per predicted class and field are all it knows of them.
 """
 
 import json
@@ -37,12 +37,12 @@ def write_report_facts(
     """Write ``evidence.json``.
 
     Args:
-        folder: The search's report.
+        folder: The folder of the search's report.
         search: The search.
-        placement: What trials took.
+        placement: The resources of the trials.
         winner: The trial that was chosen.
-        counts: By pair and role, what the role's map says of the target's fields.
-        command: What began it.
+        counts: By pair and role, the predicted classes per field of the target.
+        command: The command line of the search.
     """
     patch_size = int(winner.config["patch_size"])
     facts = {
@@ -68,10 +68,10 @@ def write_report_facts(
 
 
 def describe_machine(*, with_gpu: bool) -> dict[str, str]:
-    """The machine this runs on, in words.
+    """Describe the machine this runs on.
 
     Args:
-        with_gpu: Name the GPU too.
+        with_gpu: Include the GPU.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     told = {

@@ -1,6 +1,6 @@
-"""Networks and spectral floors of one pair scored on its target, whose labels are opened for it.
+"""Scoring the networks and spectral floors of one pair on its target, whose labels are read for it.
 
-``tests/test_layout.py`` lists the modules that may open the door to target labels, :mod:`sceneshift.catalogue.target`.
+``tests/test_layout.py`` lists the modules that may use the door to target labels, :mod:`sceneshift.catalogue.target`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,29 +28,29 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.training.evaluation import map_scene
 from sceneshift.training.subpixels import Subpixels
 
-#: Hears how far something is: what it is and its unit, how much is done, and of how much.
+#: Receives progress: what is done and its unit, the amount done, and the total.
 Progress = Callable[[str, int, int], None]
 
 
 def no_progress(what: str, done: int, total: int) -> None:
-    """Hear nothing."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoredPair:
-    """What scoring one pair came to.
+    """The scores of one pair.
 
     Args:
         pair: The pair.
-        registered: The network that is registered.
+        registered: The registered network.
         rows: The rows of the pair in the table of scores.
-        counts: What the map of each role says of the target's fields.
+        counts: Predicted classes per field of the target, by role.
         verdict: The registered network compared with the best floor.
-        floors: What each floor was.
-        scores: Of the registered network.
-        class_map: (H, W) class ids that the registered network gives every pixel.
+        floors: A description of each floor.
+        scores: Scores of the registered network.
+        class_map: (H, W) class ids that the registered network assigns to every pixel.
         largest_class_share: Share of the target's own largest class.
-        subpixels: What lies inside the target's pixels, for a network that unmixes.
+        subpixels: Unmixing results for the target, for a network that unmixes.
     """
 
     pair: ScenePair
@@ -66,7 +66,7 @@ class ScoredPair:
 
 
 def fit_pair_floors(pair: ScenePair, registered: TrainedNetwork, *, seed: int) -> list[FittedFloor]:
-    """Fit the spectral floors on the pixels the registered network trained on; the target is not opened."""
+    """Fit the spectral floors on the pixels the registered network trained on; the target is not read."""
     return fit_floors(registered.source, seed=seed, normalizations=allowed_normalizations(pair))
 
 
@@ -84,20 +84,20 @@ def score_pair(
     majority_validation: bool = True,
     device: torch.device | str = "cpu",
 ) -> ScoredPair:
-    """Open the target, map it with every network, score, compare with the floors, and draw the registered one's maps.
+    """Read the target, map it with every network, score, compare with the floors, and draw the registered one's maps.
 
     Args:
         recipe: What the pair is made from.
         pair: The pair.
-        networks: In the order of the table.
+        networks: The networks in the order of the table.
         registered: The one of them that is registered.
-        floors: Fitted on the pixels it trained on.
-        folder: Where pictures go.
+        floors: The floors, fitted on the pixels it trained on.
+        folder: Folder for the pictures.
         title: What was trained and how.
-        progress: Hears how many pixels are mapped.
-        reference: (H, W, K) abundances of the target, where they are known.
-        majority_validation: Score the majority class on validation pixels as well.
-        device: Where targets are mapped.
+        progress: Called with the number of mapped pixels.
+        reference: (H, W, K) abundances of the target, if they are known.
+        majority_validation: Also score the majority class on validation pixels.
+        device: The device on which targets are mapped.
     """
     door = open_target(recipe)
     truth = door.ground_truth()
@@ -165,7 +165,7 @@ def _majority_row(
     *,
     with_validation: bool,
 ) -> dict[str, Any]:
-    """What always answering the source's largest class would score; where nothing validates, of those that train."""
+    """The scores of always predicting the source's largest class, counted on training pixels if none validate."""
     source = network.source
     validation = None
     if with_validation and len(source.split.validation) > 0:

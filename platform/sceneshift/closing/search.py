@@ -1,4 +1,4 @@
-"""Closing a search: winner and defaults are scored on the targets, whose labels are opened for it and counted."""
+"""Closing a search: winner and defaults are scored on the targets, whose labels are read for it, which is counted."""
 
 import json
 import logging
@@ -37,12 +37,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedSearch:
-    """What closing a search came to.
+    """The result of closing a search.
 
     Args:
         summary: As in ``summary.json``.
         models: The registered models, one per pair.
-        folder: Pictures and tables.
+        folder: The folder with pictures and tables.
     """
 
     summary: Mapping[str, Any]
@@ -69,26 +69,26 @@ def close_search(
     Args:
         search: The search.
         store: Its trials.
-        run: Its MLflow runs, caught up.
-        executor: What ran its trials.
-        placement: What trials took.
+        run: Its MLflow runs, up to date.
+        executor: The executor that ran its trials.
+        placement: The resources of the trials.
         stop: Ends the refit when asked to.
-        progress: Hears how far refit and maps are.
-        tags: Of the search's run.
-        command: What began it, for the report.
+        progress: Called with the progress of refit and maps.
+        tags: Tags of the search's run.
+        command: The command line of the search, for the report.
         out_of_time: Whether the time budget ended the search.
         started: When it began (``time.monotonic``).
 
     Raises:
-        StudyError: No trial ran to its end, a checkpoint is missing or damaged, or MLflow can't be told; the search can
-            be resumed.
+        StudyError: No trial ran to its end, a checkpoint is missing or damaged, or MLflow can't be written to; the
+            search can be resumed.
     """
     records = store.records()
     choice = search.strategy.choose(records)
     assert choice is not None
     winner, reference = records[choice.trial], records[REFERENCE_TRIAL]
     shown = {BEST: winner} | ({DEFAULTS: reference} if reference.is_complete else {})
-    # Rebuilt and verified before any target is opened.
+    # Restored and verified before any target is read.
     networks = _load_networks(search, shown, epoch=choice.epoch)
     refitted = refit_winner(search, executor, winner, stop=stop, progress=progress) if search.spec.refits else {}
     for pair, network in refitted.items():
@@ -235,7 +235,7 @@ def _register(
     source = next(s for s in search.data.sources if s.pair_name == network.pair_name)
     assert chosen.validation is not None
     name = registered_name(search.spec.method, source.scene.name)
-    # A smoke test's model means nothing and takes nobody's place.
+    # A smoke test's model is meaningless and must not replace another.
     is_smoke_test = profile == SMOKE_TEST
     alias = SMOKE_TEST if is_smoke_test else alias_of_new(run.client, name, weights_hash(network.classifier))
     more = f", trained once more on {len(network.source.split.train)} pixels of every labelled field"
@@ -256,7 +256,7 @@ def _register(
         tags={
             "study": search.spec.name,
             "profile": profile,
-            # The validation is that of the trial which was chosen.
+            # The validation scores are those of the chosen trial.
             "val.aa": f"{chosen.validation['aa']:.4f}",
             "trained_on": "pixels of every labelled field" if is_refit else "the trial's training pixels",
         },

@@ -1,4 +1,4 @@
-"""A trained network taken back from its checkpoint, with all that closing needs of it."""
+"""A trained network restored from its checkpoint, with everything closing needs of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.spec import TrainSpec
 
-#: The figures of a score.
+#: The names of the scores.
 FIGURES = ("oa", "aa", "kappa")
 
 
@@ -27,12 +27,12 @@ class TrainedNetwork:
     """One trained network of one pair.
 
     Args:
-        role: What tables call it.
+        role: Its name in tables.
         spec: What was trained.
         source: The source with the pixels it trained on.
-        classifier: On the CPU.
-        normalization: Fitted on the source, as in training.
-        metrics: Of the epoch its weights are of.
+        classifier: The classifier, on the CPU.
+        normalization: The one fitted on the source, as in training.
+        metrics: Metrics of the epoch that its weights are from.
     """
 
     role: str
@@ -53,18 +53,18 @@ class TrainedNetwork:
         epoch: int | None = None,
         weights: str | None = None,
     ) -> "TrainedNetwork":
-        """Take a network back from a checkpoint.
+        """Restore a network from a checkpoint.
 
         Args:
-            role: What tables call it.
+            role: Its name in tables.
             spec: What was trained.
             source: The source with the pixels it trained on.
-            location: Where its checkpoints lie.
-            epoch: The epoch whose weights are taken; by default the last of the spec's.
-            weights: The hash that training reported; checked where it is given.
+            location: The folder of its checkpoints.
+            epoch: The epoch whose weights are used; by default the spec's last.
+            weights: The hash that training reported; checked if given.
 
         Raises:
-            StudyError: There is no whole checkpoint of that epoch, or it doesn't hold the weights that were reported.
+            StudyError: There is no complete checkpoint of that epoch, or it doesn't hold the reported weights.
         """
         epoch = spec.epochs if epoch is None else epoch
         folder = CheckpointFolder(location)
@@ -97,17 +97,17 @@ class TrainedNetwork:
 
     @property
     def pair_name(self) -> str:
-        """The pair it is of."""
+        """Name of the pair it was trained on."""
         return self.source.pair_name
 
     @property
     def seconds(self) -> float | None:
-        """Of its training, those before a cut among them; None where an earlier version trained it."""
+        """Seconds of its training, including those before an interruption; None if an earlier version trained it."""
         return self.metrics.get(f"time/{self.pair_name}/trained_s")
 
     @property
     def validation(self) -> dict[str, float] | None:
-        """OA, AA and kappa on the source's validation pixels; None where none were held back."""
+        """OA, AA and kappa on the source's validation pixels; None if none were held back."""
         names = {figure: f"val/{self.pair_name}/{figure}" for figure in FIGURES}
         if any(name not in self.metrics for name in names.values()):
             return None

@@ -40,22 +40,22 @@ from sceneshift.training.subpixels import Subpixels
 
 _LOG = logging.getLogger(__name__)
 
-#: The alias of the newest model a training registered; ``champion`` is for one that was chosen.
+#: The alias of the newest model that a training registered; ``champion`` is for models that were chosen.
 TRAINED = "trained"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedTraining:
-    """What closing a training came to.
+    """The result of closing a training.
 
     Args:
         summary: As in ``summary.json``.
         compared: The verdict, and the table of network, floors and majority class, as Markdown.
         per_class: The table of classes, as Markdown.
-        unmixing: The table of abundances and endmembers, where a reference is known.
-        metrics: Figures of the target, as MLflow has them.
+        unmixing: The table of abundances and endmembers, if a reference is known.
+        metrics: Scores on the target, named as in MLflow.
         model: The registered model.
-        folder: Pictures and tables.
+        folder: The folder with pictures and tables.
     """
 
     summary: Mapping[str, Any]
@@ -84,20 +84,20 @@ def close_training(
     """Map the target, score it, draw, log and register.
 
     Args:
-        network: What was trained.
+        network: The trained network.
         pair: The pair, or the scene as one.
         recipe: What it is made from.
         run: The training's MLflow run.
         name: The run's name.
-        folder: Where pictures and tables go.
-        settings: What the training was.
-        hashes: Of data and split, as :meth:`sceneshift.training.data.LoadedData.hashes` names them.
-        selection: What chose the network.
-        progress: Hears how far the map is.
-        device: Where the target is mapped.
+        folder: Folder for pictures and tables.
+        settings: The settings of the training.
+        hashes: Hashes of data and split, as named by :meth:`sceneshift.training.data.LoadedData.hashes`.
+        selection: The criterion that chose the network.
+        progress: Called with the progress of the map.
+        device: The device on which the target is mapped.
 
     Raises:
-        StudyError: MLflow can't be told; the results are on disk and the run can be resumed.
+        StudyError: MLflow can't be written to; the results are on disk and the run can be resumed.
     """
     spec, source = network.spec, network.source
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def _reference(recipe: Recipe, pair: ScenePair) -> UnmixingReference | None:
     if not isinstance(recipe, InScene) or recipe.scene not in SCENES or not SCENES[recipe.scene].has_reference:
         return None
     reference = load_reference(recipe.scene, recipe.data_dir)
-    # Masks may leave a class out; abundances of the others alone can't be compared with those of all materials.
+    # Masks may leave a class out, and the abundances of the other classes can't be compared with those of all.
     return reference if reference.materials == pair.class_names else None
 
 

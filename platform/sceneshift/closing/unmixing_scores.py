@@ -1,6 +1,6 @@
-"""How well a scene was unmixed, where reference abundances are known, beside least squares.
+"""Scores of unmixing for scenes with reference abundances, compared with least squares.
 
-Shape letters: N pixels, H rows, W columns, C bands, R endmembers, M materials (R = M where they are matched).
+Shape letters: N pixels, H rows, W columns, C bands, R endmembers, M materials (R = M if they are matched).
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from scipy.optimize import linear_sum_assignment, nnls
 
 from sceneshift.errors import InvalidInputError
 
-#: Weight of the sum-to-one row, as a multiple of the endmembers' largest norm: held to about 1e-5.
+#: Weight of the sum-to-one row, as a multiple of the endmembers' largest norm: it holds the sum to about 1e-5.
 _SUM_WEIGHT = 1e3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UnmixingScores:
-    """One way of unmixing against the reference.
+    """Scores of one unmixing method against the reference.
 
     Args:
-        name: What was done.
+        name: The method.
         materials: The M names.
         abundance_rmse: Root mean squared error of abundances over all pixels and materials, 0..1.
         rmse_per_material: (M,).
@@ -46,9 +46,9 @@ def score_unmixing(
     """Match endmembers to materials by spectral angle, one to one, then compare abundances.
 
     Args:
-        name: What was done.
-        endmembers: (C, M), in the reference's units: an angle hangs on the origin.
-        abundances: (N, M), columns as the endmembers'.
+        name: The method.
+        endmembers: (C, M), in the reference's units, since an angle depends on the origin.
+        abundances: (N, M), with columns in the order of the endmembers.
         reference_endmembers: (C, M).
         reference_abundances: (N, M).
         materials: The M names.
@@ -77,7 +77,7 @@ def score_unmixing(
 def least_squares_abundances(spectra: NDArray[np.floating], endmembers: NDArray[np.floating]) -> NDArray[np.float64]:
     """Non-negative abundances that sum to one (fully constrained least squares; Heinz and Chang, TGRS 39, 2001).
 
-    The sum is held by a heavily weighted row beside the bands, and scipy's non-negative least squares does the rest.
+    The sum is enforced by a heavily weighted row added to the bands; scipy's non-negative least squares does the rest.
 
     Args:
         spectra: (N, C).
@@ -88,7 +88,7 @@ def least_squares_abundances(spectra: NDArray[np.floating], endmembers: NDArray[
     """
     weight = _SUM_WEIGHT * float(np.linalg.norm(endmembers, axis=0).max())
     system = np.vstack([endmembers, np.full((1, endmembers.shape[1]), weight)]).astype(np.float64)
-    # Reduced once to R + 1 rows or fewer: each pixel's problem keeps its solution and loses its bands.
+    # Reduced once to R + 1 rows or fewer: each pixel's problem keeps its solution but no longer depends on its bands.
     q, r = np.linalg.qr(system)
     right = np.hstack([spectra, np.full((len(spectra), 1), weight)]).astype(np.float64) @ q
     return np.stack([nnls(r, pixel)[0] for pixel in right])
@@ -97,7 +97,7 @@ def least_squares_abundances(spectra: NDArray[np.floating], endmembers: NDArray[
 def find_endmembers(spectra: NDArray[np.floating], num_endmembers: int) -> NDArray[np.float64]:
     """Find the purest pixels without any label (successive projection; Araujo et al., 2001).
 
-    Again and again the spectrum of largest norm is taken and all others are projected onto its orthogonal complement.
+    Repeatedly, the spectrum with the largest norm is taken and all others are projected onto its orthogonal complement.
 
     Args:
         spectra: (N, C).
@@ -129,7 +129,7 @@ def class_means(spectra: NDArray[np.floating], classes: NDArray[np.integer], num
 
 
 def render_unmixing(scores: list[UnmixingScores]) -> str:
-    """A Markdown table, angles in degrees."""
+    """Render a Markdown table, with angles in degrees."""
     materials = scores[0].materials
     header = ["unmixing", "abundance RMSE", *(f"RMSE {m}" for m in materials), *(f"angle {m} (deg)" for m in materials)]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]

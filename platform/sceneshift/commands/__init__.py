@@ -1,1 +1,1 @@
-"""The command lines: the only room that prints, parses, reads ``sys.argv`` and sets exit statuses."""
+"""The command lines: the only room that prints, parses arguments, reads ``sys.argv`` and sets exit statuses."""

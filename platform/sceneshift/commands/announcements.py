@@ -11,7 +11,7 @@ from sceneshift.splits.split import Split
 
 
 def announce_search(search: PreparedSearch) -> list[str]:
-    """What a search is about to do."""
+    """The lines that describe what a search is about to do."""
     profile = search.profile
     per_class = profile.pixels_per_class
     lines = [
@@ -32,7 +32,7 @@ def announce_search(search: PreparedSearch) -> list[str]:
 
 
 def announce_pace(pace: Pace) -> str:
-    """How many epochs timed steps have decided on."""
+    """The number of epochs that was chosen by timing steps."""
     return (
         f"epochs               {pace.profile.epochs} per trial, first stop after {pace.profile.grace_epochs}: "
         f"timed steps say {pace.seconds_per_epoch:.1f} s per epoch of the defaults; --epochs sets another number"
@@ -40,7 +40,7 @@ def announce_pace(pace: Pace) -> str:
 
 
 def announce_trials(search: PreparedSearch, placement: Placement) -> str:
-    """How trials run."""
+    """Where trials run, how many at once, and with which resources."""
     of_workers = f" of {placement.workers} workers" if placement.workers > 1 else ""
     return (
         f"search               {placement.at_once} trials at once{of_workers}, {placement.cpus:g} CPU"
@@ -50,7 +50,7 @@ def announce_trials(search: PreparedSearch, placement: Placement) -> str:
 
 
 def announce_training(training: PreparedTraining) -> list[str]:
-    """What a training is about to do."""
+    """The lines that describe what a training is about to do."""
     spec, options = training.spec, training.options
     workers = f", {options.workers} workers" if options.workers > 1 else ""
     where = {None: "", "ray": " in Ray", "ray-train": " in Ray Train"}[options.in_ray]
@@ -69,13 +69,13 @@ def announce_training(training: PreparedTraining) -> list[str]:
 
 
 def describe_pair(pair: ScenePair, split: Split) -> list[str]:
-    """Lines that tell which pixels train, validate and test, how separate they are, and which classes aren't scored.
+    """Describe which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
-    The unit of the numbers is told where a scene states one.
+    The unit of the values is included if a scene states one.
 
     Args:
         pair: The pair.
-        split: Of its source.
+        split: The split of its source.
     """
     is_scene = pair.test_split is not None
     lines = [f"{'scene' if is_scene else 'pair'} {pair.name}".ljust(20) + " "]
@@ -86,14 +86,13 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
         lines = [*lines, f"{' ' * 21}{told}"] if is_scene else [lines[0] + told]
         left_out = [name for k, name in enumerate(pair.class_names) if k not in split.scored_classes]
         if left_out:
-            lines.append(
-                f"{' ' * 21}NOT in the validation score, on one side of the split alone: {', '.join(left_out)}"
-            )
+            lines.append(f"{' ' * 21}NOT in the validation score, only on one side of the split: {', '.join(left_out)}")
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
     if len(constant := constant_bands(pair.source.cube)):
-        told = f"{len(constant)} of {pair.source.num_bands} bands are constant over the source"
-        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learnt from them")
+        are = "is" if len(constant) == 1 else "are"
+        told = f"{len(constant)} of {pair.source.num_bands} bands {are} constant over the source"
+        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learned from constant bands")
     if (units := describe_units(pair)) is not None:
         lines.append(f"{' ' * 21}unit: {units}")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]

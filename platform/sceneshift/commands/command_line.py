@@ -1,4 +1,4 @@
-"""How every script reads its command line. Imports nothing heavy, so that ``--help`` answers at once."""
+"""Reading the command line of every script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -8,14 +8,14 @@ Arguments = TypeVar("Arguments")
 
 
 def read_arguments(kind: type[Arguments], description: str) -> Arguments:
-    """Read this process's command line; tyro prints help or the error and exits where that is due.
+    """Read this process's command line; tyro prints help or errors and exits if necessary.
 
     A flag that takes several values may be given several times: ``--set a=1 --set b=2`` is ``--set a=1 b=2``. By itself
-    tyro keeps the last of them only; its ``UseAppendAction`` takes one value per flag, and adds them to the default.
+    tyro keeps only the last of them; its ``UseAppendAction`` takes one value per flag, and adds them to the default.
 
     Args:
         kind: A dataclass of arguments, or a union of those of a script's commands.
-        description: What ``--help`` begins with.
+        description: The first lines of ``--help``.
     """
     import tyro
 
@@ -25,7 +25,7 @@ def read_arguments(kind: type[Arguments], description: str) -> Arguments:
 
 
 def refuse_old_flags(words: Sequence[str]) -> None:
-    """Answer flags of earlier versions with what they are called now, and exit."""
+    """If a flag of an earlier version is given, print its current name and exit."""
     for word in words:
         name, _, value = word.partition("=")
         if name == "--trainer":
@@ -54,7 +54,7 @@ def gather_repeated(words: Sequence[str], flags: Collection[str]) -> list[str]:
 
     Args:
         words: The command line without the script's name.
-        flags: Those whose values add up. Of another flag that is given twice the last holds, as everywhere.
+        flags: Flags whose values are collected. Of any other flag that is given twice, the last one counts, as usual.
     """
     gathered: list[list[str]] = [[]]
     places: dict[str, int] = {}

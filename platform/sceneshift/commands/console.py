@@ -1,4 +1,4 @@
-"""What a command shows while it works: notes of the other rooms, progress, how to resume. Imports nothing heavy."""
+"""What a command prints while it works: log messages, progress, how to resume. Imports nothing heavy."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class _Console(logging.Handler):
-    """Messages of the package as plain lines: what it does on standard output, what it warns of on standard error."""
+    """Prints the package's log messages as plain lines: information on standard output, warnings on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
@@ -24,7 +24,7 @@ class _Console(logging.Handler):
 
 
 def show_log() -> None:
-    """Show what the package's rooms log; once per process."""
+    """Print what the package logs; takes effect once per process."""
     log = logging.getLogger("sceneshift")
     if not any(isinstance(handler, _Console) for handler in log.handlers):
         log.addHandler(_Console())
@@ -33,22 +33,22 @@ def show_log() -> None:
 
 
 def error_text(error: SceneshiftError, resume: Callable[[], str]) -> str:
-    """An error for the last lines of a command.
+    """Format an error for the last lines of a command.
 
     Args:
-        error: What ended it.
-        resume: The command line that resumes; asked where there is something to resume.
+        error: The error that ended the command.
+        resume: Returns the command to resume; called only if there is something to resume.
     """
     return f"error: {error}" + (how_to_resume(resume()) if error.resumable else "")
 
 
 def how_to_resume(command: str) -> str:
-    """The last lines of something that can be resumed; empty without a command."""
+    """The last lines, with the command to resume; empty without a command."""
     return f" To resume:\n  {command}" if command else ""
 
 
 def interrupting(stop: "StopRequest") -> Callable[[], bool]:
-    """What Ctrl-C does while an executor looks at a stop request: asks it; False where nobody looks."""
+    """Ctrl-C's handler while an executor checks a stop request: sets the request; returns False if nobody checks it."""
     from sceneshift.execution.executor import StopReason
 
     def ask() -> bool:
@@ -60,10 +60,10 @@ def interrupting(stop: "StopRequest") -> Callable[[], bool]:
 
 
 class ProgressLine:
-    """One line every few seconds: epoch, loss terms, validation, and about how long it will take.
+    """Prints one line every few seconds: epoch, loss terms, validation, and an estimate of the remaining time.
 
     Args:
-        epochs: Epochs in all.
+        epochs: Total number of epochs.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -72,7 +72,7 @@ class ProgressLine:
         self._shown_at = -SECONDS_BETWEEN_LINES
 
     def show(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Take an epoch; print it if it is time."""
+        """Print an epoch if enough time has passed since the last line."""
         now = time.monotonic()
         if self._first is None:
             self._first = (epoch, now)

@@ -1,4 +1,4 @@
-"""Flags that several scripts share. Imports nothing heavy, so that ``--help`` answers at once."""
+"""Flags that several scripts share. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import shlex
 import sys
@@ -10,19 +10,20 @@ from sceneshift.errors import InvalidInputError
 
 @dataclass(frozen=True, kw_only=True)
 class SplitFlags:
-    """How labelled pixels are divided, and where scenes lie."""
+    """How labelled pixels are split, and where the scenes' files are."""
 
     by_field: bool = False
-    """Keep fields whole: the same as --split fields."""
+    """Keep each field on one side: the same as --split fields."""
 
     train_mask: str | None = None
-    """Label map of the training pixels for --split fixed (.tif, .png, .npy, .mat); its class order is its own."""
+    """Label map of the training pixels for --split fixed (.tif, .png, .npy, .mat); its class order may differ from the
+    scene's."""
 
     test_mask: str | None = None
     """Label map of the test pixels, numbered like --train-mask."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
+    """Folder with the scenes' files, directly or in subfolders named after them. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
@@ -30,33 +31,33 @@ class SplitFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeFlags:
-    """What training computes in, and with how many workers."""
+    """The precision of training, and the number of workers."""
 
     workers_per_trial: int = 1
     """Workers that train a network together in Ray Train, each on its share of every batch; results match one worker up
-    to rounding. Workers that share a GPU exchange sums through gloo, as NCCL refuses two workers on one."""
+    to rounding. Workers that share a GPU exchange sums through gloo, as NCCL does not allow two on one."""
 
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """What training computes in; weights, losses and evaluation are float32. tf32 is for CUDA devices, bfloat16
+    """Precision of training; weights, losses and evaluation are in float32. tf32 is for CUDA devices, bfloat16
     for processors and GPUs with its instructions."""
 
     compile: bool = False
-    """Compile the networks with torch.compile: minutes at the start, for GPUs and long trainings."""
+    """Compile the networks with torch.compile: takes minutes at the start; for GPUs and long trainings."""
 
 
 def named_split(split: str, *, by_field: bool) -> str:
-    """What --split and --by-field say together.
+    """The split that --split and --by-field select together.
 
     Raises:
         InvalidInputError: They contradict each other.
     """
-    if by_field and split not in ("blocks", "fields"):  # blocks: the default, which can't be told from a given one
+    if by_field and split not in ("blocks", "fields"):  # "blocks" is also the default
         raise InvalidInputError(f"--by-field keeps fields whole, --split {split} does not; give one of the two.")
     return "fields" if by_field else split
 
 
 def check_name(flag: str, name: str | None) -> None:
-    """Refuse a name that can't be a folder's or stand in a query of MLflow's.
+    """Reject a name that can't be used for a folder or in an MLflow query.
 
     Raises:
         InvalidInputError: Naming the flag.
@@ -68,7 +69,7 @@ def check_name(flag: str, name: str | None) -> None:
 
 
 def check_train_fraction(fraction: float | None, split: str) -> None:
-    """Refuse a share that is none, or that goes with a split that has none.
+    """Reject a value that is not a share, or that is given for a split without one.
 
     Raises:
         InvalidInputError: Naming the flag.
@@ -80,10 +81,10 @@ def check_train_fraction(fraction: float | None, split: str) -> None:
 
 
 def resume_command(name_flag: str, name: str) -> str:
-    """The command line that resumes what this process has begun.
+    """The command line to resume what this process has begun.
 
     Args:
-        name_flag: The flag that names it; added where the command line lacks it.
+        name_flag: The flag for its name; added if the command line lacks it.
         name: That name.
     """
     words = [word for word in sys.argv if word != "--resume"]

@@ -1,4 +1,4 @@
-"""Ctrl-C: once ends cleanly, twice ends at once; both say how to resume. Imports nothing heavy."""
+"""Ctrl-C: once ends cleanly, twice ends immediately; both print how to resume. Imports nothing heavy."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ INTERRUPTED_STATUS = 130
 
 
 class Interrupts:
-    """Takes SIGINT while it is entered; in another thread than the main one it does nothing.
+    """Handles SIGINT within a ``with`` block; outside the main thread it does nothing.
 
     Args:
-        how_to_resume: What to print at the end, or an empty text where nothing had begun; asked when it is needed.
+        how_to_resume: Returns what to print at the end, or an empty text if nothing had begun; called when needed.
     """
 
     def __init__(self, how_to_resume: Callable[[], str]) -> None:
@@ -34,7 +34,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def diverted(self, instead: Callable[[], bool]) -> Iterator[None]:
-        """For a while, call a function at the first Ctrl-C; where it returns False, KeyboardInterrupt is raised."""
+        """Within the block, call a function at the first Ctrl-C; if it returns False, KeyboardInterrupt is raised."""
         self._instead = instead
         try:
             yield
@@ -45,13 +45,13 @@ class Interrupts:
         self._count += 1
         if self._count > 1:
             end_process("Stopped at once.", self._how_to_resume(), INTERRUPTED_STATUS)
-        # Not print: what was interrupted may be printing.
+        # Not print(): the interrupted code may be inside a print.
         os.write(2, b"\nStopping. Interrupt once more to stop at once.\n")
         if self._instead is None or not self._instead():
             raise KeyboardInterrupt
 
 
 def end_process(what: str, how_to_resume: str, status: int) -> None:
-    """End this process now, whatever hangs in it; Ray's processes of its own end with it."""
+    """End this process immediately, whatever hangs in it; the Ray processes it started end with it."""
     os.write(2, f"\n{what}{how_to_resume}\n".encode())
     os._exit(status)

@@ -17,7 +17,7 @@ from sceneshift.tracking.registry import CANDIDATE
 
 
 def render_screen(result: SearchResult, backend: TrackingBackend) -> str:
-    """Everything a user wants to know when a search has ended."""
+    """Render a search's results: verdicts, scores, and where everything is stored."""
     summary, folder = result.summary, result.directory / "report"
     assert summary is not None
     trials, best = summary["trials"], summary["best"]
@@ -84,7 +84,7 @@ def _times(count: int) -> str:
 
 
 def render_closed(result: SearchResult) -> str:
-    """What a search came to that had been closed before; the target is not looked at again."""
+    """Render the results of a search that was already closed; the target is not read again."""
     folder = result.directory / "report"
     finished = sum(record.is_finished for record in result.records)
     return (

@@ -1,4 +1,4 @@
-"""A prediction from its arguments to the last line.
+"""Prediction, from the command line to the last line printed.
 
 Shape letters: H rows, W columns, K classes.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(description: str) -> int:
-    """Entry point of the prediction script; returns the exit status."""
+    """Run the prediction script; returns the exit status."""
     arguments = read_predict_command_line(description)
     try:
         print(predict_scene(arguments))
@@ -34,20 +34,20 @@ def main(description: str) -> int:
 
 
 def predict_scene(arguments: PredictArgs) -> str:
-    """Map a scene and write what was asked for, all of it or nothing.
+    """Map a scene and write the requested files, either all of them or none.
 
     Args:
         arguments: The command line.
 
     Returns:
-        What to tell at the end: shares of the classes, scores, where the files are.
+        The lines to print at the end: shares of the classes, scores, where the files are.
 
     Raises:
         SceneshiftError: Arguments, model, scene or labels don't fit, or can't be read; nothing was computed.
     """
     from sceneshift.commands.prediction_files import MapFolder
 
-    # What costs nothing to find out comes first.
+    # Cheap checks come first.
     _check_paths(arguments)
     folder = MapFolder(Path(arguments.out), overwrite=arguments.overwrite, formats=arguments.format)
 
@@ -111,7 +111,7 @@ def _unit(unit: str | None) -> str:
 
 
 def _check_paths(arguments: PredictArgs) -> None:
-    """Refuse files that aren't there before anything heavy is imported.
+    """Reject missing files before anything heavy is imported.
 
     Raises:
         MissingDataError: A file isn't there.
@@ -132,7 +132,7 @@ def _connect(arguments: PredictArgs) -> None:
     """Open the MLflow records.
 
     Raises:
-        MissingDataError: There is no SQLite file: reading must not make one.
+        MissingDataError: There is no SQLite file, and reading must not create one.
         StudyError: MLflow can't be reached.
     """
     from sceneshift.tracking.backend import TrackingBackend

@@ -1,4 +1,4 @@
-"""The command line of the prediction script. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The command line of the prediction script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from sceneshift.commands.command_line import read_arguments
 from sceneshift.errors import InvalidInputError
 
-#: ``--labels`` for the labels the scene itself has.
+#: The value of ``--labels`` for the scene's own labels.
 OWN_LABELS = "own"
 
 MapFormat = Literal["png", "geotiff", "envi", "npy"]
@@ -26,51 +26,51 @@ class PredictArgs:
     """A scene's file (.arrow, .mat, .npy, .npz, .hdr, .tif), or the name of a known scene."""
 
     out: str
-    """Folder the maps are written to; it is made where there is none."""
+    """Folder for the maps; it is created if it does not exist."""
 
     format: tuple[MapFormat, ...] = ("png",)
-    """What the class map is written as, several if you like: png (indexed, and a picture with a legend), geotiff and
+    """One or more formats of the class map: png (indexed, and a picture with a legend), geotiff and
     envi (class names, colours and georeference in them), npy."""
 
     labels: str | None = None
-    """Label map to score the class map with (.tif, .png, .npy, .mat, .hdr); "own": the labels the scene itself has."""
+    """Label map to score the class map with (.tif, .png, .npy, .mat, .hdr); "own": the scene's own labels."""
 
     class_names: tuple[str, ...] | None = None
-    """What the numbers 1, 2, … of --labels mean. Default: what its file says, else the model's classes."""
+    """Class names of the numbers 1, 2, … in --labels. Default: those in its file, else the model's classes."""
 
     probabilities: bool = False
     """Write the probability of every class as well, as geotiff or envi if asked for, else as npy."""
 
     confidence: bool = False
-    """Write the probability of the class each pixel was given."""
+    """Write the probability of the class assigned to each pixel."""
 
     tile_mib: int | None = None
-    """Memory for the tile worked on, in MiB; by default 512, on a GPU an eighth of its own, at most 8192. The map
+    """Memory per tile, in MiB; by default 512, on a GPU an eighth of its memory, at most 8192. The map
     doesn't depend on it."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto: on a GPU where there is one."""
+    """Where to compute; auto: on a GPU if there is one."""
 
     threads: int | None = None
     """CPU threads. Default: torch's choice."""
 
     accept_values: bool = False
-    """Map the scene even where its numbers look like another unit than the source's, or normalized already."""
+    """Map the scene even if its values seem to have another unit than the source's or to be normalized already."""
 
     cube_variable: str | None = None
     """The cube's name in the scene's file."""
 
     data_dir: str | None = None
-    """Folder a known scene's files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
+    """Folder with the scenes' files, directly or in subfolders named after them. Default: SCENESHIFT_DATA."""
 
     storage_path: str = "results"
     """Directory with the MLflow records of studies and trainings."""
 
     overwrite: bool = False
-    """Replace what an earlier prediction wrote to --out."""
+    """Replace the files that an earlier prediction wrote to --out."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be run.
+        """Reject arguments that could not be run.
 
         Raises:
             InvalidInputError: Naming the flag.
@@ -90,5 +90,5 @@ class PredictArgs:
 
 
 def read_predict_command_line(description: str) -> PredictArgs:
-    """Read the prediction script's command line; tyro prints help or the error and exits where that is due."""
+    """Read the prediction script's command line; tyro prints help or errors and exits if necessary."""
     return read_arguments(PredictArgs, description)

@@ -1,4 +1,4 @@
-"""What a prediction leaves in its folder: written aside, and put in place when all of it is there.
+"""The files of a prediction: written to a temporary place, and moved to the folder when they are complete.
 
 Shape letters: H rows, W columns, K classes, h rows and w columns of a tile.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from sceneshift.tracking.model_description import ModelDescription
     from sceneshift.training.scene_mapping import Tile
 
-#: A PNG's palette has 256 colours, and one is for no class.
+#: A PNG's palette has 256 colours, and one is for unclassified pixels.
 _MOST_INDEXED = 255
 
 _ENDINGS = {"geotiff": ("tif", "tif.aux.xml"), "envi": ("hdr", "img"), "npy": ("npy",)}
 
-#: All a prediction may write: none of them may be there, so that a folder never holds parts of two predictions.
+#: All files a prediction may write: none may exist, so that a folder never mixes two predictions.
 _NAMES = frozenset(
     {
         "class_map.png",
@@ -55,12 +55,12 @@ class MapFolder:
     """A folder for one prediction.
 
     Args:
-        path: The folder; made where there is none.
+        path: The folder; created if it does not exist.
         overwrite: Replace an earlier prediction in it.
-        formats: What is written.
+        formats: The formats to write.
 
     Raises:
-        InvalidInputError: The path is no folder, may not be written to, or holds a prediction already.
+        InvalidInputError: The path is not a folder, is not writable, or already holds a prediction.
         MissingPackageError: A format needs the extra ``geo``, which is not installed.
     """
 
@@ -89,7 +89,7 @@ class MapFolder:
 
     @contextmanager
     def writing(self) -> "Iterator[Writing]":
-        """A place aside; what was finished there takes its place in the folder, and nothing is left of the rest."""
+        """A temporary place; finished files are moved from there to the folder, and the rest is deleted."""
         made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         aside = self.path / f".prediction.{os.getpid()}.{os.urandom(4).hex()}"
         try:
@@ -112,13 +112,13 @@ class MapFolder:
             shutil.rmtree(aside, ignore_errors=True)
             if not self.written:
                 for place in made:
-                    # A folder that was made for nothing goes again, unless somebody else uses it.
+                    # A folder that was created for nothing is removed, unless it is used by others.
                     if place.is_dir() and not any(place.iterdir()):
                         place.rmdir()
 
 
 class Writing:
-    """A place aside where a prediction is put together.
+    """A temporary place where a prediction is assembled.
 
     Args:
         folder: The place.
@@ -139,11 +139,11 @@ class Writing:
 class Prediction:
     """The maps of one scene, filled tile by tile.
 
-    Maps of floats grow in files, not in memory.
+    Floating-point maps are kept in files, not in memory.
 
     Args:
-        place: Where they are put together.
-        scene: What is mapped.
+        place: Where they are assembled.
+        scene: The scene to map.
         told: The model's description.
         probabilities: Keep the probabilities of all classes.
         confidence: Keep the probability of the chosen class.
@@ -165,12 +165,12 @@ class Prediction:
         self._scene = scene
         self._told = told
         shape, num = scene.shape, len(told.class_names)
-        # Told before anything is computed.
+        # Reported before anything is computed.
         if "envi" in place.formats:
             refuse_names(told.class_names)
         if "png" in place.formats and num > _MOST_INDEXED:
             raise InvalidInputError(f"--format png: {num} classes, and a palette holds {_MOST_INDEXED}; take another.")
-        #: (H, W) class ids 1..K; 0 for pixels that are zero in every band: nothing was measured there.
+        #: (H, W) class ids 1..K; 0 for pixels that are zero in every band, which have no data.
         self.class_map = np.zeros(shape, dtype=np.uint8 if num < 256 else np.uint16)
         self._layers: dict[str, NDArray[np.float32]] = {}
         for what, wanted, layers in (("probabilities", probabilities, num), ("confidence", confidence, 1)):
@@ -194,9 +194,9 @@ class Prediction:
         """Write all files.
 
         Args:
-            record: What is kept of how it came about.
-            truth: The labels, where some were given.
-            scores: Against them.
+            record: How the prediction was made.
+            truth: The labels, if some were given.
+            scores: The scores on them.
         """
         self._write_class_map(truth)
         self._write_layers()
@@ -215,13 +215,13 @@ class Prediction:
         (self._place.folder / "prediction.json").write_text(json.dumps(summary, indent=2) + "\n")
 
     def shares(self) -> list[str]:
-        """A line a class: how many pixels were given it."""
+        """One line per class: how many pixels were assigned to it."""
         width = max(len("class"), *map(len, self._told.class_names))
         lines = [f"{'class':<{width}}  {'pixels':>9}   share"]
         for name, count in zip(self._told.class_names, self._counts(), strict=True):
             lines.append(f"{name:<{width}}  {count:>9}  {100 * count / self.class_map.size:>5.1f} %")
         if unmeasured := int((self.class_map == 0).sum()):
-            lines.append(f"{'nothing measured':<{width}}  {unmeasured:>9}")
+            lines.append(f"{'missing data':<{width}}  {unmeasured:>9}")
         return lines
 
     def _counts(self) -> NDArray[np.int64]:

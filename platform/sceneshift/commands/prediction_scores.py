@@ -1,4 +1,4 @@
-"""A label map to hold a finished class map against. Nothing is trained or chosen by it.
+"""Label maps that finished class maps are compared with. Nothing is trained or chosen with them.
 
 Shape letters: H rows, W columns, K classes of the model.
 """
@@ -33,18 +33,18 @@ class Truth:
     notes: tuple[str, ...]
 
     def score(self, class_map: NDArray[np.integer]) -> Scores:
-        """Score a class map on the labelled pixels it has a class for (a pixel without a measurement has none)."""
+        """Score a class map on the labelled pixels to which it assigns a class (pixels without data have none)."""
         known = (self.labels > 0) & (class_map > 0)
         predicted = class_map[known].astype(np.int64)
         return Scores.from_labels(self.labels[known] - 1, predicted - 1, num_classes=self.num_classes)
 
 
 def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescription) -> Truth:
-    """Read ``--labels`` and say its classes in the model's numbers, by their names where names are known.
+    """Read ``--labels`` and convert its classes to the model's numbers, by name if names are known.
 
     Args:
         arguments: The command line.
-        scene: The scene that is mapped.
+        scene: The mapped scene.
         told: The model's description.
 
     Raises:
@@ -63,7 +63,7 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
     if labels.shape != scene.shape:
         raise InvalidInputError(
             f"--labels {arguments.labels}: a map of {labels.shape} pixels; scene {scene.name!r} has {scene.shape}. Are "
-            "they of one scene?"
+            "both of the same scene?"
         )
     renumber, notes = _renumbering(labels, names, told)
     own = renumber[labels]
@@ -83,7 +83,7 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
 def _renumbering(
     labels: NDArray[np.int64], names: tuple[str, ...] | None, told: ModelDescription
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """The model's class for each number of a label map, 0 for none, and what is to be said."""
+    """The model's class for each number of a label map, 0 for none, and notes for the user."""
     found = [int(number) for number in np.unique(labels) if number > 0]
     if not found:
         raise InvalidInputError("--labels: no pixel of the map has a class; expected some above 0.")

@@ -1,10 +1,10 @@
-"""How far long work is: a bar on a terminal, and where there is none a line every few seconds."""
+"""Progress of long work: a bar on a terminal, and elsewhere a line every few seconds."""
 
 import shutil
 import sys
 from typing import Any, TextIO
 
-#: Long work tells how far it is after so many seconds.
+#: Seconds after which long work begins to report its progress.
 SECONDS_BETWEEN_LINES = 5.0
 
 

@@ -1,7 +1,7 @@
 """Makes a version of a registered model champion, after scoring it and the champion on the same pixels.
 
-By default those are the source's validation pixels. ``--on target`` opens the door to target labels, counts it, and
-writes on the version that it was chosen by them.
+By default those are the source's validation pixels. ``--on target`` reads the target's labels, counts this, and records
+on the version that it was chosen by them.
 """
 
 import os
@@ -36,7 +36,7 @@ _HEADINGS = ("OA", "AA", "kappa")
 
 
 def run_promotion(arguments: PromoteArgs) -> int:
-    """Do what the command line says; returns the exit status: 0, 1 where the answer was no, 2 on an error."""
+    """Run the promotion script; returns the exit status: 0, 1 if the answer was no, 2 on an error."""
     try:
         return promote(arguments)
     except SceneshiftError as error:
@@ -48,13 +48,13 @@ def run_promotion(arguments: PromoteArgs) -> int:
 
 
 def promote(arguments: PromoteArgs) -> int:
-    """Show both versions side by side, ask, and set the aliases.
+    """Show the scores of both versions, ask for confirmation, and set the aliases.
 
     Args:
         arguments: The command line.
 
     Returns:
-        0 when the champion is who was asked for, 1 when the answer was no.
+        0 if the requested version is the champion, 1 if the answer was no.
 
     Raises:
         SceneshiftError: There is no such model or version, it can't be compared, or nobody can be asked.

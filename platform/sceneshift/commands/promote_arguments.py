@@ -1,4 +1,4 @@
-"""The command line of the promotion script. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The command line of the promotion script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,9 @@ from sceneshift.errors import InvalidInputError
 
 @dataclass(frozen=True, kw_only=True)
 class PromoteArgs:
-    """Show a version of a registered model beside the champion, on the same data, and make it champion.
+    """Compare a version of a registered model with the champion on the same data, and make it champion.
 
-    The champion before keeps the alias previous-champion; --rollback brings it back. MLFLOW_TRACKING_URI is honoured.
+    The old champion gets the alias previous-champion; --rollback restores it. MLFLOW_TRACKING_URI is honoured.
     """
 
     model: str
@@ -21,23 +21,23 @@ class PromoteArgs:
     """The version to promote. Default: the candidate, which the newest study registered."""
 
     on: Literal["validation", "target"] = "validation"
-    """What both are scored on: the source's validation pixels of the version's study, or the pair's target. The latter
-    READS THE TARGET'S LABELS: whoever decides by it selects on them, and the version will say so."""
+    """Where both are scored: the source's validation pixels of the version's study, or the pair's target. The latter
+    READS THE TARGET'S LABELS: a decision based on it selects on them, and the version records this."""
 
     rollback: bool = False
     """Make the previous champion the champion again, and the champion the previous one. Nothing is scored."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in. Default: where they lay when the version was trained."""
+    """Folder with the scenes' files. Default: where they were when the version was trained."""
 
     storage_path: str = "results"
-    """Where studies are kept, with their mlflow.db; not looked at where MLFLOW_TRACKING_URI names a server."""
+    """Directory of the studies, with their mlflow.db; not used if MLFLOW_TRACKING_URI names a server."""
 
     yes: bool = False
-    """Don't ask. Needed where there is no terminal."""
+    """Don't ask for confirmation. Needed if there is no terminal."""
 
     def __post_init__(self) -> None:
-        """Refuse what can't be done.
+        """Reject arguments that contradict each other.
 
         Raises:
             InvalidInputError: Naming the flag.
@@ -49,5 +49,5 @@ class PromoteArgs:
 
 
 def read_promote_command_line(description: str) -> PromoteArgs:
-    """Read the promotion script's command line; tyro prints help or the error and exits where that is due."""
+    """Read the promotion script's command line; tyro prints help or errors and exits if necessary."""
     return read_arguments(PromoteArgs, description)

@@ -1,4 +1,4 @@
-"""A study's report, from the command line or at the end of a closing."""
+"""Writing a study's report, from the command line or when a study closes."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _STORE_FILE = "optuna.db"
 
 
 def main(description: str) -> int:
-    """Entry point of the report script; returns the exit status."""
+    """Run the report script; returns the exit status."""
     arguments = read_report_command_line(description)
     try:
         return report(arguments)
@@ -21,7 +21,7 @@ def main(description: str) -> int:
 
 
 def report(arguments: ReportArgs) -> int:
-    """Write a study's report and say where it lies.
+    """Write a study's report and print where it is.
 
     Raises:
         StudyError: There is no such study, or it can't be read.
@@ -42,14 +42,14 @@ def report(arguments: ReportArgs) -> int:
 
 
 def find_study(study: str, *, storage_path: Path) -> Path:
-    """A study's folder.
+    """Find a study's folder.
 
     Args:
         study: The folder, or a name.
-        storage_path: Where studies of a name lie.
+        storage_path: Where studies are searched by name.
 
     Raises:
-        StudyError: Neither is a study; it says which there are.
+        StudyError: Neither is a study; the message lists the studies there are.
     """
     for directory in (Path(study), storage_path / study):
         if os.path.isfile(directory / _STORE_FILE):

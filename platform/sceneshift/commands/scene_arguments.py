@@ -1,4 +1,4 @@
-"""The command line of the scenes script. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The command line of the scenes script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
@@ -11,10 +11,10 @@ from sceneshift.commands.simulate_arguments import Simulate
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """The scenes and pairs known by name: which are here, which files are missing."""
+    """List the scenes and pairs known by name: which are available, and which files are missing."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in, or in folders of their names there. Default: SCENESHIFT_DATA."""
+    """Folder with the scenes' files, directly or in subfolders named after them. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
@@ -22,7 +22,7 @@ class List:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What is in files: shapes, ranges, bad bands, NaN, counts per class; against what is published of such files."""
+    """Show what is in files: shapes, ranges, bad bands, NaN, counts per class; compared with the published releases."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """Files: .mat, .npy, .npz, .hdr (ENVI), .tif, .png, .arrow."""
@@ -30,7 +30,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Bring a scene from any file into the store: one memory-mapped, checksummed .arrow file."""
+    """Convert a scene from any file to a memory-mapped .arrow file with a checksum."""
 
     file: tyro.conf.Positional[str]
     """The file with the cube."""
@@ -42,10 +42,10 @@ class Import:
     """The file with the label map. Default: the same."""
 
     name: str | None = None
-    """The scene's name. Default: what the file says, else its own name."""
+    """The scene's name. Default: the one in the file, else the file's name."""
 
     class_names: tuple[str, ...] | None = None
-    """The classes in the order of the numbers 1..K. Default: what the file says."""
+    """The class names in the order of the numbers 1..K. Default: those in the file."""
 
     cube_variable: str | None = None
     """The cube's name in its file."""
@@ -56,7 +56,7 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a scene in a format other programs read."""
+    """Write a scene in a format that other programs can read."""
 
     scene: tyro.conf.Positional[str]
     """A scene's name, or a file."""
@@ -65,7 +65,7 @@ class Export:
     """The file to write."""
 
     format: Literal["npz", "mat", "mat73", "envi", "geotiff"]
-    """What to write it as."""
+    """The format to write."""
 
     data_dir: str | None = None
     """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
@@ -76,13 +76,13 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """A picture of a scene: false colours, label map, mean spectra per class."""
+    """Draw a scene: false colours, label map, mean spectra per class."""
 
     scene: tyro.conf.Positional[str]
     """A scene's name, or a file."""
 
     out: str | None = None
-    """The PNG to write. Default: the scene's name, here."""
+    """The PNG to write. Default: the scene's name, in the current folder."""
 
     data_dir: str | None = None
     """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
@@ -93,13 +93,13 @@ class Show:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """How far apart source and target of a pair are: angles per class, a distance of distributions, a quick SVM.
+    """Show how far apart source and target of a pair are: angles per class, a distance of distributions, a quick SVM.
 
-    The target's labels are read for it. Nothing is trained or chosen by what it prints.
+    This reads the target's labels. No network is trained or chosen with the results.
     """
 
     pair: tyro.conf.Positional[str]
-    """A pair's name, as `list` tells it."""
+    """A pair's name, as shown by `list`."""
 
     data_dir: str | None = None
     """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
@@ -108,7 +108,7 @@ class Pair:
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     seed: int = 0
-    """Draws the pixels."""
+    """Seed for drawing pixels."""
 
 
 SceneCommand = (
@@ -123,6 +123,6 @@ SceneCommand = (
 
 
 def read_scene_command(description: str) -> SceneCommand:
-    """Read the scenes script's command line; tyro prints help or the error and exits where that is due."""
-    command: SceneCommand = read_arguments(cast(Any, SceneCommand), description)  # a union is no class
+    """Read the scenes script's command line; tyro prints help or errors and exits if necessary."""
+    command: SceneCommand = read_arguments(cast(Any, SceneCommand), description)  # a union is not a class
     return command

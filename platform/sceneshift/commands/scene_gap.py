@@ -1,6 +1,6 @@
 """How far apart two scenes are, before any network is trained: angles, a distance of distributions, a quick SVM.
 
-The target's labels are read here. What comes of it describes a pair; nothing that is trained or chosen sees it.
+The target's labels are read here. The results describe a pair; they are not used in training or selection.
 
 Shape letters: H rows, W columns, C bands, K classes, N and M pixels.
 """
@@ -19,29 +19,29 @@ from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.split import Separation, mask_split
 
-#: Pixels a scene that the distance of distributions is estimated on, and training pixels a class of the SVM, at most.
+#: Pixels per scene for estimating the distance of distributions, and maximum training pixels per class for the SVM.
 _MMD_PIXELS, _SVM_PIXELS = 1500, 400
 
-#: Share of the source's pixels, class by class, that the SVM's score within the source is taken on.
+#: Share of the source's pixels per class on which the SVM is scored within the source.
 _HELD_OUT = 0.5
 
-#: Side of the patches the SVM's pixels are told to be separate for: what S2AMSnet cuts. The SVM itself sees pixels.
+#: Patch size for which the separation of the SVM's pixels is reported: S2AMSnet's. The SVM itself sees pixels.
 PATCH_SIZE = 13
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SceneGap:
-    """What lies between two scenes of the same classes and bands.
+    """Differences between two scenes with the same classes and bands.
 
     Args:
         class_names: K names.
-        angles: (K,) radians between a class's mean spectra in the two scenes; NaN where one has no pixel of it.
+        angles: (K,) radians between a class's mean spectra in the two scenes; NaN if one lacks the class.
         counts: (2, K) labelled pixels.
         mmd: Maximum mean discrepancy of the L2-normalized spectra, 0 for equal distributions.
-        mmd_within: The same between two halves of the source: what chance and the scene's own variety give.
-        svm_source: Of the SVM on source pixels at random: neighbours are on both sides.
-        separation: How near those pixels lie to the SVM's training pixels, for patches of :data:`PATCH_SIZE`.
-        svm_target: Of the same SVM on the target.
+        mmd_within: The same between two halves of the source: the effect of chance and of the scene's own variety.
+        svm_source: Score of the SVM on random source pixels, so that neighbours are on both sides.
+        separation: How close those pixels are to the SVM's training pixels, for patches of :data:`PATCH_SIZE`.
+        svm_target: Score of the same SVM on the target.
     """
 
     class_names: tuple[str, ...]
@@ -64,7 +64,7 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
     Args:
         source: With labels.
         target: With labels, the same classes and bands.
-        seed: Draws the pixels.
+        seed: Seed for drawing pixels.
 
     Raises:
         InvalidInputError: Classes or bands differ, or a scene has no labelled pixel.
@@ -101,7 +101,7 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
 
 
 def render_gap(gap: SceneGap, *, source: str, target: str) -> str:
-    """The gap as text with a Markdown table."""
+    """Render the gap as text with a Markdown table."""
     width = max(5, *(len(name) for name in gap.class_names))
     lines = [
         f"| {'class':<{width}} | {source} pixels | {target} pixels | angle between means (deg) |",
@@ -159,7 +159,7 @@ def _mmd(one: NDArray[np.float32], other: NDArray[np.float32], rng: np.random.Ge
 def _random_sides(
     labels: NDArray[np.int64], classes: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in (N,) labels that the SVM is trained on, and those held out."""
+    """Positions in the (N,) labels on which the SVM is trained, and those held out."""
     chosen = []
     for k in range(classes):
         pixels = rng.permutation(np.flatnonzero(labels == k))

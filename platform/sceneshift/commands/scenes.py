@@ -1,4 +1,4 @@
-"""Looking at scenes before anything is trained. What is found here describes scenes; nothing is chosen by it.
+"""Inspecting scenes before anything is trained. The results describe scenes; nothing is chosen with them.
 
 Shape letters: H rows, W columns, C bands, K classes.
 """
@@ -35,12 +35,12 @@ from sceneshift.splits.pair import ScenePair
 
 _STORED, _PICTURE = ".arrow", (".png",)
 
-#: Most different whole numbers an array of two dimensions may have to be told as a label map.
+#: Maximum number of different integers in a 2-D array that is described as a label map.
 _MOST_CLASSES = 100
 
 
 def run_command(command: SceneCommand) -> int:
-    """Do what was asked and print it; returns the exit status."""
+    """Run a command and print its results; returns the exit status."""
     match command:
         case List():
             print("\n".join(list_scenes(command.data_dir, open_catalogue(command.catalogue, command.data_dir))))
@@ -89,10 +89,10 @@ def _told_catalogue(command: Export | Show | Pair | Simulate) -> OwnCatalogue:
 
 
 def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> list[str]:
-    """A line a scene and a pair: whether it is here, or what is missing and who offers it; and the unit a scene states.
+    """One line per scene and pair: whether it is available, or what is missing and where to get it; and stated units.
 
     Args:
-        data_dir: The data folder; None takes what SCENESHIFT_DATA says.
+        data_dir: The data folder; None uses SCENESHIFT_DATA.
         catalogue: The user's own scenes and pairs.
     """
     missing = {name: _what_is_missing(name, data_dir, catalogue) for name in (*SCENES, *catalogue.scenes)}
@@ -134,7 +134,7 @@ def _who_offers(missing: Iterable[str]) -> list[str]:
 
 
 def _stated(entry: SceneEntry | OwnScene) -> str:
-    """The unit an entry states, to go behind what else is told of it."""
+    """The unit an entry states, to be appended to its line."""
     if entry.unit is None:
         return ""
     return f", {entry.unit}" + ("" if entry.scale == 1 else f" (numbers / {entry.scale:g})")
@@ -162,7 +162,7 @@ def _what_is_missing(name: str, data_dir: str | None, catalogue: OwnCatalogue) -
 
 
 def check_file(path: Path) -> list[str]:
-    """What is in a file, a line a finding.
+    """Describe a file's content, one line per finding.
 
     Raises:
         MissingDataError: There is no such file.
@@ -199,12 +199,13 @@ def _about_cube(variable: str, cube: NDArray[np.generic], wavelengths: NDArray[n
     finite = np.isfinite(flat)
     if not finite.all():
         bad = np.flatnonzero(~finite.all(axis=0))
-        lines.append(f"    NaN or infinity in {len(bad)} bands: {_some(bad)}")
+        lines.append(f"    NaN or infinity in {len(bad)} {'band' if len(bad) == 1 else 'bands'}: {_some(bad)}")
     constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
     if len(constant):
-        lines.append(f"    {len(constant)} bands are constant: {_some(constant)}")
+        are = "band is" if len(constant) == 1 else "bands are"
+        lines.append(f"    {len(constant)} {are} constant: {_some(constant)}")
     if min(height, width) < bands and max(height, width) > 4 * bands:
-        lines.append("    the last axis is longer than one of the first two: are the axes in another order?")
+        lines.append("    the last axis is longer than one of the first two: are the axes in a different order?")
     return lines
 
 
@@ -245,7 +246,7 @@ def import_scene(command: Import) -> str:
     """Read a scene and write it to the store.
 
     Raises:
-        InvalidInputError: The name doesn't end in .arrow, the file is there already, or the scene can't be read.
+        InvalidInputError: The name doesn't end in .arrow, the file already exists, or the scene can't be read.
         MissingDataError: A file isn't there.
     """
     out = expanded(command.out)
@@ -289,7 +290,7 @@ def show_scene(command: Show) -> tuple[Path, str | None]:
 
 
 def find_scene(name: str, data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
-    """A scene by name, or from a file.
+    """Load a scene by name, or from a file.
 
     Raises:
         InvalidInputError: There is neither a scene nor a file of that name, or the file can't be read.

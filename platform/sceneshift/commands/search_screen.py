@@ -1,4 +1,4 @@
-"""What a search shows while it runs."""
+"""What a search prints while it runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from sceneshift.search.trial_record import TrialRecord
 
 
 class SearchScreen(Listener):
-    """Prints what a search is about to do, and a line per trial that has ended.
+    """Prints what a search is about to do, and a line for each trial that has ended.
 
     Args:
-        begun: Takes the search's name when there is something to resume.
+        begun: Receives the search's name when there is something to resume.
         command: The command line that resumes it.
     """
 
@@ -28,11 +28,11 @@ class SearchScreen(Listener):
         self._finished = 0
 
     def search_prepared(self, search: PreparedSearch) -> None:
-        """Announce it."""
+        """Print what the search is about to do."""
         print("\n".join(announce_search(search)), flush=True)
 
     def epochs_decided(self, pace: Pace) -> None:
-        """Say how many, and why."""
+        """Print the number of epochs and how it was chosen."""
         print(announce_pace(pace), flush=True)
 
     def interrupted(self, done: int, total: int) -> None:
@@ -40,21 +40,21 @@ class SearchScreen(Listener):
         print(f"\nInterrupted with {done} of {total} trials done. To resume:\n  {self._command()}", flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """A bar, or lines."""
+        """Show progress as a bar or as lines."""
         self._bars.show(what, done, total)
 
     def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
-        """Warn."""
+        """Print a warning with the changes."""
         print(f"\n{change_note(what, changes)}", flush=True)
 
     def search_begins(self, search: PreparedSearch, placement: Placement, finished: int) -> None:
-        """Say how trials run, and how to resume."""
+        """Print how trials run, and how to resume."""
         self._begun.append(search.spec.name)
         self._search, self._finished = search, finished
         print(f"{announce_trials(search, placement)}\nto resume            {self._command()}\n", flush=True)
 
     def finished(self, record: TrialRecord) -> None:
-        """A line for a trial that has ended."""
+        """Print a line for a trial that has ended."""
         assert self._search is not None
         self._finished += 1
         profile = self._search.profile
@@ -63,7 +63,7 @@ class SearchScreen(Listener):
 
 
 def change_note(what: str, changes: Sequence[str]) -> str:
-    """What is printed where code or data are not those something was last run with."""
+    """The warning printed if code or data have changed since the last run."""
     return (
         f"NOTE: {what} continues with other code or data than before; that is recorded. Results from before and after "
         "need not be comparable:\n  " + "\n  ".join(changes)
@@ -71,13 +71,13 @@ def change_note(what: str, changes: Sequence[str]) -> str:
 
 
 def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epochs: int) -> str:
-    """One line for a trial that has ended.
+    """Format the line for a trial that has ended.
 
     Args:
         record: The trial.
-        finished: Trials that have ended, this one among them; they end in another order than they began in.
-        num_samples: Trials in all.
-        epochs: Of a trial that is not stopped early.
+        finished: Number of ended trials, including this one; trials need not end in the order in which they began.
+        num_samples: Total number of trials.
+        epochs: Epochs of a trial that is not stopped early.
     """
     value = "   —  " if record.value is None else f"{record.value:.4f}"
     seconds = "" if record.seconds is None else f"{record.seconds:5.0f} s"
@@ -90,7 +90,7 @@ def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epoch
 
 
 def short_params(params: Mapping[str, Any]) -> str:
-    """Suggested values in one line: numbers to three digits, switches only when they are on."""
+    """Suggested values in one line: numbers with three digits, switches only if they are on."""
     parts = []
     for name, value in params.items():
         if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""``scenes.py simulate``: from flags to a folder with two stored scenes, what they are made of, and their catalogue.
+"""``scenes.py simulate``: from flags to a folder with two stored scenes, their composition, and their catalogue.
 
 Shape letters: H rows, W columns, C bands, R materials.
 """
@@ -32,22 +32,22 @@ Part = TypeVar("Part")
 
 _SIDES = ("source", "target")
 
-#: What --set library.… may say, with its default: of a scene's or of a file's spectra.
+#: The settings of --set library.… with their defaults, for spectra from a scene or from a file.
 _LIBRARY_SETTINGS = {"num_variations": 4, "relative_std": 0.05}
 
 
 def simulate_to_folder(command: Simulate, scene: Scene | None) -> list[str]:
-    """Make the pair and write it; the folder appears when all of it is there.
+    """Simulate the pair and write it; the folder appears once it is complete.
 
     Args:
         command: The command line.
         scene: Where spectra come from; None where they come from ``command.library``.
 
     Returns:
-        What was made, a line each.
+        A description of the result, as lines.
 
     Raises:
-        InvalidInputError: A setting is wrong, the folder is there already, or can't be written.
+        InvalidInputError: A setting is wrong, or the folder already exists or can't be written.
         MissingDataError: The library file isn't there.
     """
     out = expanded(command.out)
@@ -77,7 +77,7 @@ def simulate_to_folder(command: Simulate, scene: Scene | None) -> list[str]:
 
 
 def build_recipe(command: Simulate, scene: Scene | None) -> Simulation:
-    """The recipe the flags describe.
+    """Build the simulation that the flags describe.
 
     Args:
         command: The command line.
@@ -200,7 +200,7 @@ def _write(folder: Path, pair: SimulatedPair, command: Simulate) -> None:
 
 
 def _catalogue(name: str) -> str:
-    """Both scenes and the pair, for ``--catalogue``; quotes keep a '.' in a name from making a table of its own."""
+    """Both scenes and the pair, for ``--catalogue``; quotes keep a '.' in a name from starting a subtable."""
     scenes = "\n".join(f'[scenes."{name}-{side}"]\nstored = "{side}.arrow"\n' for side in _SIDES)
     pair = "\n".join(f'{side} = "{name}-{side}"' for side in _SIDES)
     return f'# Simulated scenes; simulation.json beside this file says how.\n\n{scenes}\n[pairs."{name}"]\n{pair}\n'

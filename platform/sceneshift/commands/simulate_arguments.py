@@ -1,4 +1,4 @@
-"""The command line of ``scenes.py simulate``. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The command line of ``scenes.py simulate``. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import ast
 import re
@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from sceneshift.errors import InvalidInputError
 
-#: What names of pairs look like: they become names of files, of tables in a catalogue, and of models.
+#: Pattern of pair names, which become names of files, of tables in a catalogue, and of models.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
-#: The flags that give a shift its strength, in the order the shifts act in.
+#: The flags that set the strength of a shift, in the order in which the shifts are applied.
 SHIFT_FLAGS = (
     "season",
     "class_balance",
@@ -21,7 +21,7 @@ SHIFT_FLAGS = (
     "added_noise",
 )
 
-#: What --set may set, beside the shifts: what has a flag of its own is left to it.
+#: What --set may set besides the shifts; settings with their own flag are excluded.
 OWN_FLAGS = {
     "library.white": "--white",
     "mixing.model": "--mixing",
@@ -37,40 +37,40 @@ OWN_FLAGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Simulate:
-    """Make a pair of scenes from spectra: abundances are known, and the target differs by the shifts asked for alone.
+    """Simulate a pair of scenes from spectra: abundances are known, the target differs only by the requested shifts.
 
-    docs/simulation.md has every formula. A shift's strength goes from 0 (none) to 1 (what its settings say).
+    docs/simulation.md has every formula. A shift's strength ranges from 0 (none) to 1 (the full effect).
     """
 
     out: str
-    """Folder to make: source.arrow, target.arrow, abundances, scenes.toml (for --catalogue), pictures, all settings."""
+    """Folder to create: source.arrow, target.arrow, abundances, scenes.toml (for --catalogue), pictures, settings."""
 
     name: str = "simulated"
     """The pair's name."""
 
     scene: str | None = None
-    """Spectra are the classes of this scene, by name or from a file: means and covariances. Default: indian_pines."""
+    """Take spectra from the classes of this scene (name or file): means and covariances. Default: indian_pines."""
 
     library: str | None = None
-    """Spectra are the materials of this file instead: .csv or .npz, a wavelength column and one a material."""
+    """Take spectra from this file instead: .csv or .npz, with a wavelength column and a column per material."""
 
     classes: tuple[str, ...] | None = None
-    """The classes or materials to take, in this order. Default: all."""
+    """The classes or materials to use, in this order. Default: all."""
 
     wavelengths_nm: tuple[float, float] | None = None
-    """Centres of the first and the last band of a scene that has no wavelengths; the others in even steps between."""
+    """Centres of the first and last band of a scene without wavelengths; the others are evenly spaced in between."""
 
     white: float | None = None
-    """The value that stands for a reflectance of 1. Default: 1, or the largest mean where that is larger."""
+    """The value that corresponds to a reflectance of 1. Default: 1, or the largest mean if that is larger."""
 
     size: tuple[int, int] = (128, 128)
     """Rows and columns."""
 
     area: float = 16.0
-    """Spatial coherence: correlation length, in pixels, of where materials lie; how large areas of one class are."""
+    """Spatial coherence: correlation length of the materials in pixels, which sets the size of areas of one class."""
 
     shares: tuple[float, ...] | None = None
-    """Each material's share of the area, of any sum. Default: equal."""
+    """Each material's share of the area; the sum may be any number. Default: equal."""
 
     mixing: Literal["linear", "fan", "gbm"] = "linear"
     """How materials mix in a pixel: linear, or bilinear by Fan's or the generalized model."""
@@ -79,19 +79,19 @@ class Simulate:
     """Variability: standard deviation of the logarithm of each material's brightness, pixel by pixel."""
 
     perturbation: float = 1.0
-    """Variability: how far spectra vary along what their class's pixels vary by; 1 is as far as they do."""
+    """Variability: how far spectra vary in the directions in which their class varies; 1 is as far as its pixels do."""
 
     variability_length: float = 0.0
-    """Variability: its correlation length in pixels; 0 draws every pixel anew."""
+    """Variability: its correlation length in pixels; with 0, every pixel is drawn independently."""
 
     snr: float = 300.0
     """Signal-to-noise ratio of both scenes, at white; 0 for no noise."""
 
     season: float = 0.0
-    """Strength of the shift: materials look more alike, vegetation dries."""
+    """Strength of the shift: materials become more similar, vegetation dries."""
 
     class_balance: float = 0.0
-    """Strength of the shift: other shares of the classes."""
+    """Strength of the shift: different shares of the classes."""
 
     illumination: float = 0.0
     """Strength of the shift: a lower sun over sloping ground."""
@@ -103,7 +103,7 @@ class Simulate:
     """Strength of the shift: path radiance and transmittance; needs wavelengths."""
 
     sensor_response: float = 0.0
-    """Strength of the shift: band centres moved and bands wider; needs wavelengths."""
+    """Strength of the shift: moved band centres and wider bands; needs wavelengths."""
 
     added_noise: float = 0.0
     """Strength of the shift: a noisier sensor."""
@@ -115,16 +115,16 @@ class Simulate:
     """Any other setting in docs/simulation.md, as part.name=value: season.browning=0.3 ground.softness=0.2."""
 
     seed: int = 0
-    """Of every draw."""
+    """Seed of all random draws."""
 
     data_dir: str | None = None
-    """Folder the scene's files lie in. Default: SCENESHIFT_DATA."""
+    """Folder with the scene's files. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes, for --scene. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be made.
+        """Reject arguments that can't be simulated.
 
         Raises:
             InvalidInputError: Naming the flag.
@@ -145,10 +145,10 @@ class Simulate:
         self.settings()
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """What --set says, by part and name.
+        """The settings given by --set, by part and name.
 
         Raises:
-            InvalidInputError: An entry is no part.name=value, repeats, or has a flag of its own.
+            InvalidInputError: An entry is not part.name=value, repeats another, or has its own flag.
         """
         given: dict[str, dict[str, Any]] = {}
         for entry in self.set:

@@ -1,4 +1,4 @@
-"""A training from its command line to its last screen."""
+"""Training, from the command line to the last screen."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(description: str) -> int:
-    """Entry point of the training script; returns the exit status."""
+    """Run the training script; returns the exit status."""
     arguments = read_train_command_line(description)
     begun: list[str] = []
 
@@ -33,19 +33,19 @@ def main(description: str) -> int:
 
 
 def train_one(arguments: TrainArgs, *, interrupts: Interrupts, begun: list[str]) -> int:
-    """Train, map and score one network, or run another run again, and show what it came to.
+    """Train, map and score one network, or repeat an earlier run, and print the results.
 
     Args:
         arguments: The command line.
-        interrupts: Takes Ctrl-C.
+        interrupts: Handles Ctrl-C.
         begun: Holds the run's name while there is something to resume.
 
     Returns:
-        0 when the training is closed; 1 when it did not come to the same as the original; 130 when it was interrupted
+        0 when the training is closed; 1 when the results differ from the original's; 130 when it was interrupted
         and can be resumed.
 
     Raises:
-        SceneshiftError: The arguments, the data or the machine don't allow the training, or it broke down.
+        SceneshiftError: The arguments, the data or the machine don't allow the training, or it failed.
     """
     # Heavy imports wait until the arguments are known to be good; Ray and MLflow read the environment when imported.
     from sceneshift.execution.cluster import apply_ray_settings

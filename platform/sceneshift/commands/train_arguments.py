@@ -1,4 +1,4 @@
-"""The command line of the training script. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The command line of the training script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import ast
 from dataclasses import dataclass, fields
@@ -26,29 +26,29 @@ class TrainArgs(SplitFlags, ComputeFlags):
     method: Annotated[str, tyro.conf.arg(help=f"What is trained: {', '.join(METHODS)}.")] = ""
 
     from_run: str | None = None
-    """Run again what an MLflow run has, a trial of a search or a training, with its seed, settings, pixels and data,
-    and tell whether it comes to the same. All else is taken from that run."""
+    """Repeat an MLflow run, a trial of a search or a training, with its seed, settings, pixels and data, and report
+    whether the results are the same. Everything else is taken from that run."""
 
     scene: str | None = None
-    """A scene, by name or as the .arrow file it is stored in, divided by --split into pixels that train and pixels that
-    test; or give --pair."""
+    """A scene, by name or as an .arrow file, divided by --split into training and test pixels; alternatively give
+    --pair."""
 
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
 
     split: Literal["blocks", "fields", "random", "fixed", "all"] = "blocks"
-    """How labelled pixels are divided: blocks or fields (connected pixels of one class, kept whole) with a guard band;
-    random (the literature's practice, which leaks: patches lie on both sides); fixed by two masks. With --pair it
-    divides the source into training and validation; all trains on all."""
+    """How labelled pixels are split: blocks or fields (connected pixels of one class stay together) with a guard band;
+    random (common in the literature, but leaks: patches cover both sides); fixed by two masks. With --pair, the
+    source is split into training and validation pixels; all: use all pixels for training."""
 
     train_fraction: float | None = None
-    """Share of each class's pixels that train. Default: 0.1 with --scene, 0.8 with --pair."""
+    """Share of each class's pixels used for training. Default: 0.1 with --scene, 0.8 with --pair."""
 
     patch_size: int | None = None
     """Side of the patches in pixels. Default: the method's."""
 
     batch_size: int | None = None
-    """Patches a step. Default: the method's."""
+    """Patches per step. Default: the method's."""
 
     lr: float | None = None
     """Learning rate. Default: the method's."""
@@ -60,25 +60,25 @@ class TrainArgs(SplitFlags, ComputeFlags):
     """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64."""
 
     seed: int = 0
-    """Seed of split, initial weights and all draws."""
+    """Seed of the split, the initial weights and all random draws."""
 
     evaluate_every: int = 0
-    """Epochs between two looks at the validation pixels of a pair's source; 0: at the end. Nothing is chosen by them:
-    the network is that of the last epoch."""
+    """Epochs between two validations on the pair's source; 0: only at the end. They are not used for selection: the
+    network of the last epoch is kept."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto: on a GPU where there is one."""
+    """Device to train on; auto: a GPU if there is one."""
 
     threads: int | None = None
-    """CPU threads, of each worker where there are several. Default: torch's choice, or the machine's shared among the
-    workers. Only one thread gives the same weights bit for bit."""
+    """CPU threads, per worker if there are several. Default: torch's choice, or the machine's threads divided among the
+    workers. Weights are only reproducible bit for bit with one thread."""
 
     executor: Literal["auto", "local", "ray", "ray-train"] = "auto"
     """Where to train: local, in this process; ray, in an actor; ray-train, inside Ray Train's TorchTrainer. auto:
     ray-train with several workers, else local."""
 
     storage_path: str = "results"
-    """Directory under which everything is kept."""
+    """Directory for all results."""
 
     experiment_name: str = "training"
     """MLflow experiment of the run, and folder under --storage-path."""
@@ -87,10 +87,10 @@ class TrainArgs(SplitFlags, ComputeFlags):
     """Name of the run. Default: method, scene or pair, split and time."""
 
     resume: bool = False
-    """Go on with the run of that --run-name after its last epoch; a finished one is scored and mapped again."""
+    """Resume the run named --run-name after its last epoch; a finished run is scored and mapped again."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be run.
+        """Reject arguments that could not be run.
 
         Raises:
             InvalidInputError: Naming the flag.
@@ -139,7 +139,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
 
     def _check_place(self) -> None:
         if self.resume and self.run_name is None:
-            raise InvalidInputError("--resume needs --run-name: the name of the run to go on with.")
+            raise InvalidInputError("--resume needs --run-name: the name of the run to resume.")
         if "://" in self.storage_path:
             raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
         check_name("--experiment-name", self.experiment_name)
@@ -157,10 +157,10 @@ class TrainArgs(SplitFlags, ComputeFlags):
         self._check_place()
 
     def settings(self) -> dict[str, Any]:
-        """The method's settings that were given, by name.
+        """The given settings of the method, by name.
 
         Raises:
-            InvalidInputError: An entry of --set is no name=value, or names what has a flag of its own, or repeats.
+            InvalidInputError: An entry of --set is not name=value, has its own flag, or repeats another.
         """
         own = {name: getattr(self, name) for name in ("patch_size", "batch_size", "lr")}
         given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
@@ -179,7 +179,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
         return given
 
     def spec(self) -> "TrainSpec":
-        """What these flags ask to train.
+        """The training that these flags describe.
 
         Raises:
             InvalidInputError: There is no such method, or it has no such setting.
@@ -194,7 +194,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             pairs=() if self.pair is None else (self.pair,),
             scene=self.scene,
             split=self.split,
-            # Within one scene the test side is all that is held back.
+            # Within one scene only the test side is held back.
             validates=self.scene is None,
             train_fraction=self.train_fraction,
             train_mask=self.train_mask,
@@ -216,7 +216,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
         )
 
     def options(self) -> "RunOptions":
-        """Where these flags ask to train."""
+        """Where and under which name these flags ask to train."""
         from sceneshift.engine.prepared_training import RunOptions
 
         return RunOptions(
@@ -232,5 +232,5 @@ class TrainArgs(SplitFlags, ComputeFlags):
 
 
 def read_train_command_line(description: str) -> TrainArgs:
-    """Read the training script's command line; tyro prints help or the error and exits where that is due."""
+    """Read the training script's command line; tyro prints help or errors and exits if necessary."""
     return read_arguments(TrainArgs, description)

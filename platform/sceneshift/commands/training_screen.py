@@ -1,4 +1,4 @@
-"""What a training shows while it runs, and when it is closed."""
+"""What a training prints while it runs, and when it is closed."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ from sceneshift.training.loop import EpochReport
 
 
 class TrainingScreen(Listener):
-    """Prints what a training is about to do, and a line now and then.
+    """Prints what a training is about to do, and a line every few seconds.
 
     Args:
-        begun: Takes the run's name when there is something to resume.
+        begun: Receives the run's name when there is something to resume.
     """
 
     def __init__(self, begun: list[str]) -> None:
@@ -32,18 +32,18 @@ class TrainingScreen(Listener):
 
     @property
     def training(self) -> PreparedTraining:
-        """What was announced."""
+        """The training that was announced."""
         assert self._training is not None
         return self._training
 
     def training_prepared(self, training: PreparedTraining) -> None:
-        """Announce it."""
+        """Print what the training is about to do."""
         self._training = training
         self._progress = ProgressLine(training.spec.epochs)
         print("\n".join(announce_training(training)), flush=True)
 
     def training_begins(self, training: PreparedTraining) -> None:
-        """From now on it can be resumed."""
+        """Note that the training can be resumed from now on."""
         self._begun.append(training.name)
         print(flush=True)
 
@@ -52,21 +52,21 @@ class TrainingScreen(Listener):
         print(f"\nInterrupted. To resume:\n  {resume_command('--run-name', self.training.name)}", flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """A bar, or lines."""
+        """Show progress as a bar or as lines."""
         self._bars.show(what, done, total)
 
     def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
-        """Warn."""
+        """Print a warning with the changes."""
         print(f"{change_note(what, changes)}\n", flush=True)
 
     def epoch(self, report: EpochReport) -> None:
-        """A line, if it is time."""
+        """Print a line if enough time has passed since the last."""
         assert self._progress is not None
         self._progress.show(report.epoch, report.metrics)
 
 
 def render_closed_training(result: TrainResult, training: PreparedTraining, backend: TrackingBackend) -> str:
-    """Everything a user wants to know when a training has ended."""
+    """Render a training's results: verdict, scores, and where everything is stored."""
     closed = result.closed
     assert closed is not None
     (pair,) = training.data.pairs

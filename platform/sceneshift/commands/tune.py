@@ -1,4 +1,4 @@
-"""A search from its command line to its last screen."""
+"""Search, from the command line to the last screen."""
 
 import shlex
 import sys
@@ -12,7 +12,7 @@ from sceneshift.errors import SceneshiftError
 
 
 def main(method: str, space_path: Path, description: str) -> int:
-    """Entry point of a search script; returns the exit status."""
+    """Run a search script; returns the exit status."""
     arguments = read_command_line(description)
     begun: list[str] = []
 
@@ -31,20 +31,20 @@ def main(method: str, space_path: Path, description: str) -> int:
 
 
 def tune(arguments: TuneArgs, *, method: str, space_path: Path, interrupts: Interrupts, begun: list[str]) -> int:
-    """Run a search and show what it came to.
+    """Run a search and print its results.
 
     Args:
         arguments: The command line.
         method: Name of the method.
         space_path: Its search space.
-        interrupts: Takes Ctrl-C.
+        interrupts: Handles Ctrl-C.
         begun: Holds the search's name while there is something to resume.
 
     Returns:
         0 when the search is closed; 130 when it was interrupted and can be resumed.
 
     Raises:
-        SceneshiftError: The arguments, the data or the machine don't allow the search, or it broke down.
+        SceneshiftError: The arguments, the data or the machine don't allow the search, or it failed.
     """
     # Heavy imports wait until the arguments are known to be good; Ray and MLflow read the environment when imported.
     from sceneshift.execution.cluster import apply_ray_settings, resolved_ray_address

@@ -1,4 +1,4 @@
-"""The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,19 +22,19 @@ SMOKE_TEST = "smoke-test"
 class TuneArgs(SplitFlags, ComputeFlags):
     """Search a method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
 
-    RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a Ray of its own and a SQLite file are used.
+    RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a local Ray and a SQLite file are used.
     """
 
     pairs: tuple[str, ...] | None = None
-    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target. Default: the search
-    space's pairs, or its scene."""
+    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target. Default: the pairs
+    or the scene of the search space."""
 
     scene: str | None = None
-    """Search within one scene instead: --split divides it into a side to train and validate on and a side to test."""
+    """Search within one scene instead: --split divides it into a side for training and validation and a test side."""
 
     split: Literal["blocks", "fields", "random", "fixed"] = "blocks"
-    """How labelled pixels are divided: blocks or fields (connected pixels of one class, kept whole) with a guard band,
-    random (leaks: patches lie on both sides), or fixed by two masks, within one scene alone."""
+    """How labelled pixels are split: blocks or fields (connected pixels of one class stay together) with a guard band,
+    random (leaks: patches cover both sides), or fixed by two masks, only within one scene."""
 
     train_fraction: float | None = None
     """Share of each class's pixels on the training side. Default: 0.5 of a scene, 0.8 of a pair's source."""
@@ -43,29 +43,29 @@ class TuneArgs(SplitFlags, ComputeFlags):
     """Named size of the search, from the search space's PROFILES. Default: laptop without a GPU, paper with one."""
 
     num_samples: int | None = None
-    """Trials in all. Default: the profile's."""
+    """Number of trials. Default: the profile's."""
 
     max_concurrent_trials: int | None = None
-    """Trials at once. Default: as many as fit, at most 4 without GPUs."""
+    """Number of concurrent trials. Default: as many as fit, at most 4 without GPUs."""
 
     epochs: int | None = None
     """Epochs of a trial that is not stopped early. Default: the profile's."""
 
     cpus_per_trial: float | None = None
-    """CPUs of a trial, or of each of its workers, also its threads. Default: the machine's, shared among those at
-    once."""
+    """CPUs per trial, or per worker; also the number of threads. Default: the machine's, divided among concurrent
+    trials."""
 
     gpus_per_trial: float | None = None
-    """GPUs of a trial, or of each of its workers; 0.5 puts two on one. Default: 0 for laptop, 1 for paper where there
-    is a GPU."""
+    """GPUs per trial, or per worker; 0.5 puts two on one GPU. Default: 0 for laptop, 1 for paper if there is a
+    GPU."""
 
     executor: Literal["auto", "ray", "ray-train", "local"] = "auto"
-    """Where trials run: ray, each in an actor of its own; ray-train, inside Ray Train's TorchTrainer; local, in this
+    """Where trials run: ray, each in its own actor; ray-train, inside Ray Train's TorchTrainer; local, in this
     process, one after another, for debugging. auto: ray-train with a GPU or several workers, else ray."""
 
     refit: Literal["auto", "as-trial", "all", "no"] = "auto"
-    """When a configuration is chosen, train it once more on pixels drawn over every labelled field of the source, and
-    register that model; tables keep the network that was chosen as well. as-trial: at most as many pixels per class as
+    """Train the chosen configuration once more on pixels drawn from every labelled field of the source, and register
+    that model; tables also keep the network that was chosen. as-trial: at most as many pixels per class as
     a trial has; all: every labelled pixel; no: register the network that was chosen. auto: all with the profile paper,
     else as-trial."""
 
@@ -73,29 +73,29 @@ class TuneArgs(SplitFlags, ComputeFlags):
     """Seconds after which the search stops and closes. Default: the profile's."""
 
     stall_timeout_s: float = 1800.0
-    """Seconds without an epoch from any trial after which the search tells what it waits for and ends; 0: never."""
+    """After this many seconds without an epoch from any trial, report what is being waited for and end; 0: never."""
 
     seed: int = 0
     """Seed of splits, suggestions and trials."""
 
     storage_path: str = "results"
-    """Where studies are kept: a directory, or a URI such as s3://bucket/path for the checkpoints."""
+    """Directory of the studies, or a URI such as s3://bucket/path for the checkpoints."""
 
     shared_data: bool = False
     """All nodes of the cluster see the files of stored scenes (.arrow) under the same path: workers open them there.
-    Without it a cluster of several nodes gets them through Ray's object store, a copy a node."""
+    Without it, a cluster of several nodes gets them through Ray's object store, one copy per node."""
 
     experiment_name: str | None = None
     """Name of the study and its MLflow experiment. Default: method and time."""
 
     smoke_test: bool = False
-    """A search just long enough to see every part work: the profile smoke-test."""
+    """A search just long enough to run every part: the profile smoke-test."""
 
     resume: bool = False
-    """Go on with the study of that --experiment-name."""
+    """Resume the study named --experiment-name."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be run.
+        """Reject arguments that could not be run.
 
         Raises:
             InvalidInputError: Naming the flag.
@@ -119,7 +119,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
         if not self.stall_timeout_s >= 0:
             raise InvalidInputError(f"--stall-timeout-s {self.stall_timeout_s}: expected 0 or more.")
         if self.resume and self.experiment_name is None:
-            raise InvalidInputError("--resume needs --experiment-name: the name of the study to go on with.")
+            raise InvalidInputError("--resume needs --experiment-name: the name of the study to resume.")
         if self.smoke_test and self.profile not in (None, "smoke-test"):
             raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
         if self.pairs is not None and (not self.pairs or len(set(self.pairs)) != len(self.pairs)):
@@ -132,10 +132,10 @@ class TuneArgs(SplitFlags, ComputeFlags):
         check_name("--experiment-name", self.experiment_name)
 
     def spec(self, method: str, space_path: Path) -> "SearchSpec":
-        """What these flags ask for.
+        """The search that these flags describe.
 
         Raises:
-            InvalidInputError: The space has no such profile, or flags are given that don't go with what it searches on.
+            InvalidInputError: The space has no such profile, or flags are given that don't apply to its scene or pairs.
             MissingDataError: There is no such space.
         """
         from sceneshift.search.prepared import default_data
@@ -178,7 +178,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
         )
 
     def _profile(self, space: "SearchSpace") -> "Profile":
-        """The profile the flags name, or the one that suits the machine, with the flags' changes."""
+        """The profile that the flags name, or the one that suits the machine, with the changes given by flags."""
         import torch
 
         if self.smoke_test:
@@ -198,5 +198,5 @@ class TuneArgs(SplitFlags, ComputeFlags):
 
 
 def read_command_line(description: str) -> TuneArgs:
-    """Read a search script's command line; tyro prints help or the error and exits where that is due."""
+    """Read a search script's command line; tyro prints help or errors and exits if necessary."""
     return read_arguments(TuneArgs, description)

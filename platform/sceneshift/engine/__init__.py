@@ -1,6 +1,6 @@
 """Searches and trainings as functions: a specification goes in, a closed result comes out.
 
-What is named here is public. Importing the package is cheap; torch, Ray and MLflow come with what is used.
+The names exported here are public. Importing the package is cheap; torch, Ray and MLflow are imported when needed.
 """
 
 import importlib
@@ -53,7 +53,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever is asked for
-    """Import what is asked for, from where it lives (PEP 562)."""
+    """Import a public name from its module when it is first used (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in ("search", "train", "repeat"):
@@ -67,5 +67,5 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever is asked for
 
 
 def __dir__() -> list[str]:
-    """What is public."""
+    """List the public names."""
     return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Who hears of a search or a training while it runs: a screen, a notebook, a test."""
+"""Listeners are notified while a search or a training runs: a screen, a notebook, a test."""
 
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Hears nothing; override what is of interest. Calls come in this order, those of a search or of a training."""
+    """Ignores everything; override the methods of interest. They are called in this order, per search or training."""
 
     def search_prepared(self, search: "PreparedSearch") -> None:
         """A search has been checked; nothing is written yet."""
 
     def epochs_decided(self, pace: "Pace") -> None:
-        """Timed steps have decided the number of epochs."""
+        """The number of epochs was chosen by timing steps."""
 
     def search_begins(self, search: "PreparedSearch", placement: "Placement", finished: int) -> None:
         """Trials begin, or continue; from now on the search can be resumed."""
@@ -39,13 +39,13 @@ class Listener:
         """A training begins, or continues; from now on it can be resumed."""
 
     def epoch(self, report: EpochReport) -> None:
-        """A training has trained an epoch."""
+        """A training has finished an epoch."""
 
     def interrupted(self, done: int, total: int) -> None:
         """The user has ended it: so many trials, or epochs, are done. MLflow is told next, which may take its time."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """How far something long is, such as mapping a target; ``what`` names it and its unit, in the plural."""
+        """Progress of long work, such as mapping a target; ``what`` names it and its unit, in the plural."""
 
     def code_or_data_changed(self, what: str, changes: "Sequence[str]") -> None:
-        """What is resumed was last run with other code or data."""
+        """Code or data have changed since the last run of what is resumed."""

@@ -1,4 +1,4 @@
-"""A training that has been checked and may begin: what it trains, where, what a resumed one must agree with."""
+"""A training that has been checked and may begin: what it trains, where, and the settings checked on resume."""
 
 import json
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from sceneshift.training.data import LoadedData
 from sceneshift.training.precision import check_precision
 from sceneshift.training.spec import TrainSpec, flat
 
-#: What chose the network that a training keeps.
+#: The criterion that chose the network a training keeps.
 LAST_EPOCH = "none, the last epoch of one training"
 
 #: Where a training can run; "auto" is "ray-train" with several workers, else "local".
 TRAIN_EXECUTORS = ("auto", "local", "ray", "ray-train")
 
-#: What a training can run on; "auto" is "cuda" where there is a GPU.
+#: The devices a training can run on; "auto" is "cuda" if there is a GPU.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: What of a specification tells where files lie, and nothing of what is in them.
+#: The fields of a specification that say where files are, but nothing about their content.
 _PLACES = (
     *(f"data.{name}" for name in ("scene", "data_dir", "catalogue", "train_mask", "test_mask")),
     "compile",
@@ -37,7 +37,7 @@ _PLACES = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where a training runs and is kept; nothing of it changes what comes out, but for rounding.
+    """Where a training runs and is stored; none of this changes its results, except for rounding.
 
     Args:
         name: Name of the run; by default method, data, split and time.
@@ -45,7 +45,7 @@ class RunOptions:
         storage_path: Directory under which everything is kept.
         executor: One of :data:`TRAIN_EXECUTORS`.
         device: One of :data:`DEVICES`.
-        threads: CPU threads per worker; by default torch's choice, or the machine's shared among the workers.
+        threads: CPU threads per worker; by default torch's choice, or the machine's threads divided among the workers.
         workers: Processes that train the network together, in Ray Train.
         resume: Continue the run of that name after its last epoch; a finished one is scored and mapped again.
 
@@ -88,7 +88,7 @@ class RunOptions:
 
     @property
     def torch_device(self) -> torch.device:
-        """Where to train and map."""
+        """The device for training and mapping."""
         return torch.device("cuda" if torch.cuda.is_available() and self.device != "cpu" else "cpu")
 
 
@@ -98,7 +98,7 @@ class PreparedTraining:
 
     Args:
         spec: What is trained.
-        options: Where.
+        options: Where it is trained and stored.
         name: The run's name.
         data: Scenes, splits and training pixels.
         directory: The run's local directory.
@@ -112,30 +112,30 @@ class PreparedTraining:
 
     @property
     def checkpoint_location(self) -> str:
-        """Where the run keeps its checkpoints."""
+        """The directory or URI of the run's checkpoints."""
         return str(self.directory / "checkpoints")
 
     @property
     def trained_on(self) -> str:
-        """The pairs, or the scene."""
+        """The names of the pairs, or the name of the scene."""
         return " ".join(pair.name for pair in self.data.pairs)
 
     def separation(self) -> list[dict[str, Any]]:
-        """How separate validation or test pixels are from those that train."""
+        """How separate validation or test pixels are from training pixels."""
         data = self.data
         return [r for p, s in zip(data.pairs, data.sources, strict=True) for r in separation_rows(p, s.split)]
 
     def settings(self) -> dict[str, Any]:
-        """What a resumed training must agree with, as plain values."""
+        """The settings that must be the same on resume, as plain values."""
         own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in _PLACES}
         return {**own, "trained_on": self.trained_on, **self.data.identity()}
 
     def origin(self) -> dict[str, str]:
-        """The code and the data a result came from. A resumed training may differ in them, and says so."""
+        """Hashes of the code and data behind a result. On resume they may differ, which is reported."""
         return {**code_origin(), **self.data.origin()}
 
     def tags(self) -> dict[str, str]:
-        """Where the run comes from."""
+        """The tags that say where the run comes from."""
         stated = {pair.name: units for pair in self.data.pairs if (units := describe_units(pair)) is not None}
         return {
             **code_tags(),
@@ -154,7 +154,7 @@ class PreparedTraining:
         """Make the run's directory, or check that a resumed run is the same; see :func:`open_run_directory`.
 
         Args:
-            tracking: Where MLflow keeps the run.
+            tracking: Where MLflow stores the run.
         """
         return open_run_directory(
             self.directory,
@@ -164,7 +164,7 @@ class PreparedTraining:
         )
 
     def params(self) -> dict[str, Any]:
-        """What MLflow keeps as parameters."""
+        """The run's parameters in MLflow."""
         spec = self.spec.as_dict()
         return {
             "trained on": self.trained_on,

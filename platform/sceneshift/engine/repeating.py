@@ -1,4 +1,4 @@
-"""Runs a trial or a training again, from what its MLflow run says, and compares the two."""
+"""Repeating a trial or a training from its MLflow run, and comparing the results."""
 
 import json
 import logging
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Tags that begin so are hashes of what was trained on.
+#: Tags with these prefixes are hashes of the training data.
 _HASHES = ("split.hash", "test_split.hash", "source.hash", "target.hash")
-#: Differences that are listed, at most.
+#: Maximum number of differences that are listed.
 _MOST_LINES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class OriginalRun:
-    """What MLflow has of a run that is to be run again.
+    """The MLflow records of a run that is to be repeated.
 
     Args:
         run_id: The run.
@@ -53,7 +53,7 @@ class OriginalRun:
         """Read a run.
 
         Raises:
-            StudyError: MLflow has no such run, or it does not say how it could be run again.
+            StudyError: MLflow has no such run, or the run lacks what is needed to repeat it.
         """
         try:
             run = client.get_run(run_id)
@@ -95,7 +95,7 @@ class OriginalRun:
 
     @property
     def spec(self) -> TrainSpec:
-        """What it trained.
+        """The specification of what it trained.
 
         Raises:
             StudyError: Another version of this package wrote it.
@@ -103,13 +103,13 @@ class OriginalRun:
         return TrainSpec.from_dict(json.loads(self.tags[SPEC_TAG]))
 
     def refuse_other_data(self, tags: Mapping[str, str]) -> None:
-        """Refuse to compare what was trained on other pixels, and warn where the code is another.
+        """Raise an error if the run was trained on other pixels, and warn if the code differs.
 
         Args:
-            tags: Of the run that is about to begin.
+            tags: Tags of the run that is about to begin.
 
         Raises:
-            StudyError: With the hashes that differ.
+            StudyError: Hashes of the data differ; the message lists them.
         """
         before, now = ({k: v for k, v in told.items() if k.startswith(_HASHES)} for told in (self.tags, tags))
         if differing := differences(before, now):
@@ -133,7 +133,7 @@ class OriginalRun:
         *,
         target: Mapping[str, float] | None = None,
     ) -> tuple[bool, str]:
-        """Whether the run came to the same again, and that in words.
+        """Whether the repeated run has the same results, and a description of the comparison.
 
         Args:
             epochs: ``val/…`` and ``train/…`` by epoch.
@@ -160,12 +160,12 @@ class OriginalRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatResult:
-    """What running a run again came to.
+    """The result of repeating a run.
 
     Args:
-        training: The new run; None where it diverged at once, as the original did.
-        is_equal: Whether it came to the same; False while it is interrupted.
-        words: The comparison in words.
+        training: The new run; None if it diverged immediately, as the original did.
+        is_equal: Whether the results are the same; False if it was interrupted.
+        words: A description of the comparison.
     """
 
     training: TrainResult | None
@@ -180,14 +180,14 @@ def repeat(
     listener: Listener | None = None,
     stop: StopRequest | None = None,
 ) -> RepeatResult:
-    """Run a trial or a training again, with its seed, settings, pixels and data.
+    """Repeat a trial or a training with its seed, settings, pixels and data.
 
-    A trial is trained for as many epochs as it ran and not closed; a training is closed as then.
+    A trial is trained for as many epochs as it ran and is not closed; a training is closed like the original.
 
     Args:
         run_id: The MLflow run.
-        options: Where it runs and is kept; device and threads are the original's where nothing else is asked for.
-        listener: Who hears of it.
+        options: Where it runs and is stored; device and threads are the original's by default.
+        listener: Notified while it runs.
         stop: Ends it when asked to, to be resumed.
 
     Raises:
@@ -214,7 +214,7 @@ def repeat(
             checks=(original.refuse_other_data,),
         )
     except StudyError as error:
-        # What diverged in its first epoch does so again.
+        # A run that diverged in its first epoch does so again.
         if last_epoch != 0 or str(error) != original.tags.get("sceneshift.reason"):
             raise
         return RepeatResult(training=None, is_equal=True, words=f"Run again: {error}, as then.")

@@ -1,4 +1,4 @@
-"""What a training keeps of how it began, so that it is gone on with as the same."""
+"""Settings of a run, checked on resume."""
 
 import json
 import shutil
@@ -17,13 +17,13 @@ JOURNAL = "epochs.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What a run keeps of how it began, in ``settings.json``.
+    """The settings of a run and the code and data it was run with, stored in ``settings.json``.
 
     Args:
-        settings: What a resumed run must agree with.
-        origin: Hashes of code and data it was last run with.
-        tracking: Where MLflow keeps the run.
-        changes: Changes of code and data between two runs, in words.
+        settings: The settings that must be the same on resume.
+        origin: Hashes of the code and data of the last run.
+        tracking: Where MLflow stores the run.
+        changes: Descriptions of changes of code and data between runs.
     """
 
     settings: Mapping[str, Any]
@@ -33,7 +33,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord":
-        """Read it.
+        """Read the record from a run's directory.
 
         Raises:
             StudyError: The file is damaged.
@@ -48,7 +48,7 @@ class RunRecord:
             ) from error
 
     def write(self, path: Path) -> None:
-        """Write it whole or not at all."""
+        """Write the record atomically."""
         part = path.with_suffix(".part")
         part.write_text(json.dumps(asdict(self), indent=2))
         part.rename(path)
@@ -60,15 +60,15 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
     Args:
         directory: The directory.
         name: The run's name.
-        resume: Whether it is gone on with.
-        now: What it begins with, or is gone on with.
+        resume: Whether the run is resumed.
+        now: The record of the run that begins or is resumed.
 
     Returns:
-        What it began with, and what of code and data has changed since.
+        The record it began with, and the changes of code and data since then.
 
     Raises:
         StudyError: The name is taken, there is nothing to resume, or the settings differ.
-        StorageError: The directory can't be made.
+        StorageError: The directory can't be created.
     """
     path = directory / "settings.json"
     if not resume:
@@ -80,12 +80,12 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
                 "Nothing was changed."
             ) from error
         except OSError as error:
-            raise StorageError(f"{directory} can't be made ({first_line(error)}). Nothing was begun.") from error
+            raise StorageError(f"{directory} can't be created ({first_line(error)}). Nothing was started.") from error
         try:
             now.write(path)
         except OSError as error:
             give_back(directory)
-            raise StorageError(f"{path} can't be written ({first_line(error)}). Nothing was begun.") from error
+            raise StorageError(f"{path} can't be written ({first_line(error)}). Nothing was started.") from error
         return now
     if not path.exists():
         raise StudyError(f"no run {name!r} at {directory} to resume; leave --resume out to begin one.")
@@ -109,10 +109,10 @@ def open_run_directory(directory: Path, name: str, *, resume: bool, now: RunReco
 
 
 def give_back(directory: Path) -> bool:
-    """Remove a run's directory where nothing was trained in it, so that its name is free for the next try.
+    """Remove a run's directory if nothing was trained in it, so that its name is free for the next attempt.
 
     Returns:
-        Whether it was removed; with an epoch or a checkpoint in it there is something to go on with.
+        Whether it was removed; with an epoch or a checkpoint in it, the run can be resumed.
     """
     checkpoints = directory / "checkpoints"
     if (directory / JOURNAL).exists() or (checkpoints.is_dir() and any(checkpoints.iterdir())):

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What a search came to.
+    """The result of a search.
 
     Args:
         name: Its name.
         directory: Its local directory.
         records: Its trials.
-        num_samples: How many were asked for.
-        choice: Who was chosen; None where the search was interrupted.
-        summary: What closing wrote: scores, verdicts, configurations; None where it was interrupted.
-        models: The registered models, one per pair; empty where it was interrupted or had been closed before.
-        tracking_uri: Where MLflow keeps its runs.
-        experiment_id: Its experiment there; empty where the search had been closed before.
+        num_samples: The number of requested trials.
+        choice: The chosen trial and epoch; None if the search was interrupted.
+        summary: What closing wrote: scores, verdicts, configurations; None if it was interrupted.
+        models: The registered models, one per pair; empty if it was interrupted or had been closed before.
+        tracking_uri: Where MLflow stores its runs.
+        experiment_id: Its experiment there; empty if the search had been closed before.
         run_id: Its run there.
     """
 

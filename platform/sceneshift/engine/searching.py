@@ -43,23 +43,22 @@ def search(
 ) -> SearchResult:
     """Search, choose, refit, score on the targets, register.
 
-    ``RAY_ADDRESS`` and ``MLFLOW_TRACKING_URI`` are honoured; without them a Ray is started on this machine, and a
-    SQLite file below ``spec.storage_path`` is used.
+    ``RAY_ADDRESS`` and ``MLFLOW_TRACKING_URI`` are honoured; by default, a local Ray and a SQLite file below
+    ``spec.storage_path`` are used.
 
     Args:
         spec: What to do.
         resume: Continue the search of that name.
-        listener: Who hears of it.
-        stop: Ends it when asked to, to be resumed.
-        command: What began it, for the report.
-        on_hang: Told why when trials make no progress and the search can't end by itself; expected to end the process.
+        listener: Notified while it runs.
+        stop: Ends it when asked to, so that it can be resumed.
+        command: The command line, for the report.
+        on_hang: Called with the reason if trials make no progress and the search can't end; should end the process.
 
     Returns:
-        Its trials, the choice, scores and registered models; what was interrupted has no scores.
+        Its trials, the choice, scores and registered models; without scores if it was interrupted.
 
     Raises:
-        SceneshiftError: The specification, the data or the machine don't allow the search, or it broke down. Where
-            ``resumable`` of the error is true there is something to resume.
+        SceneshiftError: The search is not possible or failed. If the error's ``resumable`` is true, it can be resumed.
     """
     from sceneshift.execution.cluster import ray_cluster
 
@@ -170,7 +169,7 @@ def _run_and_close(
         params=_params(prepared, placement),
     )
     if store.changes:
-        # The store has them in any case; this is for readers of MLflow.
+        # The store has them in any case; this is for users of MLflow.
         with contextlib.suppress(Exception):
             run.client.set_tag(run.run_id, CHANGES_TAG, _changes(store))
     listener.search_begins(prepared, placement, sum(record.is_finished for record in store.records()))
@@ -235,7 +234,7 @@ def _run_and_close(
 
 
 def search_tags(prepared: PreparedSearch) -> dict[str, str]:
-    """Where every run of a search comes from."""
+    """The tags that say where a run of a search comes from."""
     data, spec = prepared.data, prepared.spec
     rows = [
         row
@@ -302,10 +301,10 @@ def _changes(store: TrialStore) -> str:
 
 
 def _refuse_another_mlflow(prepared: PreparedSearch, store: TrialStore, client: "MlflowClient", uri: str) -> None:
-    """Refuse to split a search's runs between two MLflows.
+    """Raise an error rather than split a search's runs between two MLflow servers.
 
     Raises:
-        StudyError: The search's runs are elsewhere, and this MLflow knows none of them.
+        StudyError: The search's runs are elsewhere, and this MLflow has none of them.
     """
     name = prepared.spec.name
     if store.tracking in (None, uri) or client.get_experiment_by_name(name) is not None:
@@ -317,7 +316,7 @@ def _refuse_another_mlflow(prepared: PreparedSearch, store: TrialStore, client: 
 
 
 def _if_closed(prepared: PreparedSearch, store: TrialStore, backend: TrackingBackend) -> SearchResult | None:
-    """What a closed search came to, without looking at the target again; None where there is work to do."""
+    """The result of a closed search, without reading the target again; None if there is work to do."""
     records = store.records()
     finished = sum(record.is_finished for record in records)
     if not store.is_closed or finished < prepared.profile.num_samples:

@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a training came to.
+    """The result of a training.
 
     Args:
         name: The run's name.
         directory: Its local directory.
         epochs: Metrics by epoch.
         weights: Hash of each pair's classifier.
-        closed: Scores, verdict and the registered model; None where it was interrupted, or not to be closed.
+        closed: Scores, verdict and the registered model; None if it was interrupted or not to be closed.
         is_interrupted: Whether it ended before its last epoch and can be resumed.
-        tracking_uri: Where MLflow keeps the run.
+        tracking_uri: Where MLflow stores the run.
         experiment_id: Its experiment there.
         run_id: The run there.
     """
@@ -79,20 +79,20 @@ def train(
 
     Args:
         spec: What to train.
-        options: Where, and what the run is called.
-        listener: Who hears of it.
-        stop: Ends it when asked to, to be resumed.
-        last_epoch: Ends it after that epoch without closing, where a trial that was stopped early is run again.
-        closes: Whether the target is mapped and scored, and the network registered; of one pair or scene alone.
-        tags: On the run, beside its own.
+        options: Where it runs, and the run's name.
+        listener: Notified while it runs.
+        stop: Ends it when asked to, so that it can be resumed.
+        last_epoch: Ends it after that epoch without closing, to repeat a trial that was stopped early.
+        closes: Whether the target is mapped and scored, and the network registered; only for one pair or scene.
+        tags: Additional tags of the run.
         checks: Called with the run's tags before anything is written; each may raise.
 
     Returns:
-        Its epochs, and what closing came to.
+        Its epochs, and the result of closing it.
 
     Raises:
-        SceneshiftError: The specification, the data or the machine don't allow the training. Where ``resumable`` of the
-            error is true there is something to resume.
+        SceneshiftError: The specification, the data or the machine don't allow the training. If the error's
+            ``resumable`` is true, it can be resumed.
     """
     options, listener, stop = options or RunOptions(), listener or Listener(), stop or StopRequest()
     if closes and spec.data.scene is None and len(spec.data.pairs) != 1:

@@ -1,4 +1,4 @@
-"""The Ray cluster a search runs on: the one ``RAY_ADDRESS`` names, or one of its own on this machine."""
+"""The Ray cluster a search runs on: the one ``RAY_ADDRESS`` names, or a local one."""
 
 import contextlib
 import logging
@@ -63,7 +63,7 @@ def apply_ray_settings() -> None:
 def resolved_ray_address() -> str:
     """What ``RAY_ADDRESS`` says, in words for the first lines a user sees."""
     given = os.environ.get("RAY_ADDRESS", "")
-    return given if given not in ("", "local") else "a Ray of its own on this machine (RAY_ADDRESS names no other)"
+    return given if given not in ("", "local") else "local Ray (RAY_ADDRESS is not set)"
 
 
 @contextlib.contextmanager
@@ -103,7 +103,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         except (OSError, ValueError) as error:  # ConnectionError is an OSError
             raise ResourceError(
                 f"no Ray cluster answers at RAY_ADDRESS={given} ({first_line(error)}). Start it, correct the "
-                "variable, or unset it to run on a Ray of its own on this machine."
+                "variable, or unset it to run on a local Ray."
             ) from error
         address = given
     else:

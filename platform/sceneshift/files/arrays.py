@@ -106,7 +106,7 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
     whole = values.astype(np.int64, copy=True) if values.dtype.kind in "biu" else _whole_numbers(location, values)
     if (low := int(whole.min())) < 0:
         raise InvalidInputError(
-            f"{location}: a label map with values from {low} on; expected 0 (unlabelled) and class numbers above."
+            f"{location}: a label map with values down to {low}; expected 0 (unlabelled) and class numbers above 0."
         )
     return whole
 
@@ -132,8 +132,8 @@ def _whole_numbers(location: Path, values: NDArray[Any]) -> NDArray[np.int64]:
     wrong = ~np.isfinite(values) | (np.abs(values) > 2**53) | (values != np.floor(values))
     if wrong.any():
         raise InvalidInputError(
-            f"{location}: {int(wrong.sum())} values of the label map are no whole numbers (the first: "
-            f"{values[wrong].flat[0]}); expected class numbers. Is it another variable, or another file?"
+            f"{location}: {int(wrong.sum())} values of the label map are not whole numbers (the first: "
+            f"{values[wrong].flat[0]}); expected class numbers. Is it the right variable, and the right file?"
         )
     whole: NDArray[np.int64] = values.astype(np.int64)
     return whole
@@ -148,7 +148,7 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
             len(variable.shape) >= 2 if ndim is None else len(variable.shape) == ndim
         )
 
-    expected = "an array" if ndim is None else f"an array of {ndim} dimensions"
+    expected = "an array" if ndim is None else f"a {ndim}-D array"
     if wanted is not None and wanted in variables:
         variable = variables[wanted]
         if not variable.numeric or (ndim is not None and len(variable.shape) != ndim):
@@ -156,19 +156,18 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
         return wanted
     fitting = [name for name, variable in variables.items() if fits(variable)]
     if len(fitting) != 1:
-        looked_for = expected if wanted is None else f"{wanted}, or as the only one {expected}"
-        raise InvalidInputError(
-            f"{location}: looked for {looked_for}, found {len(fitting) or 'none'} that fit. {_told(variables)}"
-        )
+        missing = "" if wanted is None else f"no variable {wanted!r}, and "
+        count, advice = (f"{len(fitting)} arrays fit", "; name one") if fitting else ("no array fits", "")
+        raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_told(variables)}")
     chosen = fitting[0]
     if wanted is not None or len(variables) > 1:
         others = {name: variable for name, variable in variables.items() if name != chosen}
         _log.warning(
-            "%s: took %s %s, %s; beside it: %s",
+            "%s: took %s %s, %s; the other variables: %s",
             location,
             chosen,
             " x ".join(map(str, variables[chosen].shape)),
-            f"the only {expected.removeprefix('an ')}" + ("" if wanted is None else f", for want of {wanted}"),
+            f"the only {expected.split(' ', 1)[1]}" + ("" if wanted is None else f", because there is no {wanted}"),
             _listed(others),
         )
     return chosen

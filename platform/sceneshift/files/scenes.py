@@ -258,8 +258,7 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float
         measured = ~holes.all(axis=2)
         if lost := int((~measured).sum()):
             _log.warning(
-                "%s: %d of %d pixels are %g in every band, its value for nothing measured: taken as zeros "
-                "without a label",
+                "%s: %d of %d pixels are %g in every band, its value for missing data: set to zero without a label",
                 path,
                 lost,
                 measured.size,
@@ -276,7 +275,7 @@ def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:
     for axes, order in orders.items():
         if tuple(cube[axis] for axis in axes) == label_map:
             return f"The cube's axes look like ({order}): write them as (rows, columns, bands)."
-    return "Are they of one scene?"
+    return "Are both of the same scene?"
 
 
 def _own_name(path: Path, variable: str | None, own: str) -> str | None:

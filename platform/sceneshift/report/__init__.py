@@ -1,1 +1,1 @@
-"""What people look at: pictures, class maps, tables."""
+"""Presentation of results: pictures, class maps, tables, the report's page."""

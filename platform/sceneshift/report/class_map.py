@@ -1,4 +1,4 @@
-"""Class maps as pictures: one whose pixels are the class ids, and one to look at.
+"""Class maps as pictures: one whose pixel values are the class ids, and one for viewing.
 
 Shape letters: H rows, W columns, K classes.
 """
@@ -18,12 +18,12 @@ from sceneshift.scenes.class_colours import as_rgb
 _DPI = 120
 _NO_CLASS = "#ffffff"
 
-#: A picture to look at needs no more rows or columns; of larger scenes every n-th is shown.
+#: Maximum of rows and columns in a picture for viewing; of larger scenes every n-th is shown.
 _MOST_PIXELS = 2000
 
 
 def write_indexed_png(path: Path, class_map: NDArray[np.integer], colours: Sequence[str]) -> None:
-    """Write a PNG whose numbers are the class ids and whose palette has the classes' colours; 0 is white.
+    """Write a PNG whose pixel values are the class ids and whose palette has the classes' colours; 0 is white.
 
     Args:
         path: PNG to write.
@@ -46,14 +46,14 @@ def draw_mapped_scene(
     title: str,
     truth: NDArray[np.integer] | None = None,
 ) -> None:
-    """Draw a class map with its legend, and the labels beside it where there are some.
+    """Draw a class map with its legend, next to the labels if there are some.
 
     Args:
         path: PNG to write.
         class_map: (H, W) class ids 1..K, 0 = none.
         class_names: K names.
         colours: K colours.
-        title: Above the picture.
+        title: The title above the picture.
         truth: (H, W) class ids, 0 = unlabelled.
     """
     step = max(1, -(-max(class_map.shape) // _MOST_PIXELS))

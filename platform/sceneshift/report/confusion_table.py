@@ -1,4 +1,4 @@
-"""A confusion matrix as a table whose cells are shaded: it reads on any ground, and can be copied."""
+"""A confusion matrix as a table with shaded cells: readable on any background, and can be copied."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sceneshift.report.tables import Table
 
-#: The shade of a whole row in one cell; text stays readable on it in light and dark.
+#: The shade of a cell that holds its whole row; text on it stays readable in light and dark mode.
 _DARKEST = 0.62
 
 
@@ -18,7 +18,7 @@ class ConfusionTable(Table):
 
     @property
     def shaded(self) -> list[tuple[str, list[tuple[int, float]]]]:
-        """Class, and of each cell of its row the count and the shade's opacity."""
+        """Per row, the class, and for each cell the count and the opacity of its shade."""
         rows = [(str(name), [int(str(count)) for count in counts]) for name, *counts in self.rows]
         return [(name, [(n, _DARKEST * n / max(1, sum(counts))) for n in counts]) for name, counts in rows]
 
@@ -26,12 +26,12 @@ class ConfusionTable(Table):
 def confusion_table(
     pair: str, role: str, confusion: NDArray[np.int64], *, class_names: Sequence[str]
 ) -> ConfusionTable:
-    """Lay out a (K, K) confusion matrix.
+    """Build the table of a (K, K) confusion matrix.
 
     Args:
         pair: The pair on whose target it was counted.
-        role: Whose map it was.
-        confusion: Rows the truth, columns the prediction.
+        role: The role of the network or floor.
+        confusion: Rows are the truth, columns the prediction.
         class_names: K names.
     """
     return ConfusionTable(

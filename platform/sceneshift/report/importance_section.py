@@ -1,4 +1,4 @@
-"""The section of a study's report on what mattered: importances with their doubts, slices, contours, coordinates."""
+"""The report's section on what mattered: importances with their uncertainty, slices, contours, parallel coordinates."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,12 @@ from sceneshift.report.search_pictures import (
 from sceneshift.report.study_record import StudyRecord
 from sceneshift.report.tables import Table, per_cent
 
-#: Parameters shown by slice and parallel coordinates, and of them those whose pairs are shown by contour.
+#: Number of parameters shown as slices and parallel coordinates, and of those shown pairwise as contours.
 _MOST_SLICES, _MOST_CONTOURS = 5, 3
 
 
 def importance_section(record: StudyRecord) -> Section:
-    """What mattered, how sure that is, and how the objective looks over it."""
+    """Build the section: which parameters mattered, how certain that is, and how the objective depends on them."""
     epoch = record.compared_epoch
     compared = compared_at_epoch(record.study, epoch)
     num = len(compared.get_trials(deepcopy=False))
@@ -40,7 +40,7 @@ def importance_section(record: StudyRecord) -> Section:
         alone = sorted(name for name, distribution in drawn.items() if distribution.single())
         for left_out, why in (
             (sorted(drawn.keys() - set(alone)), "only some trials have them"),
-            (alone, "one value alone was allowed"),
+            (alone, "only one value was allowed"),
         ):
             if left_out:
                 parts.append(Paragraph(text=f"Left out, {why}: {', '.join(left_out)}."))
@@ -51,8 +51,8 @@ def importance_section(record: StudyRecord) -> Section:
         intro=(
             "Importance says how much of the difference between good and bad trials goes with one parameter "
             f"(PED-ANOVA). All trials are compared at epoch {epoch}, before the first is stopped, so that good and bad "
-            "ones count alike. Two checks go with it: how far the figure moves when trials are drawn anew with "
-            "replacement, and what comes out when the objective is shuffled among the trials, which is pure chance."
+            "ones count alike. Two checks go with it: how far the figure moves when trials are drawn with "
+            "replacement, and what it is when the objective is shuffled among the trials, which is pure chance."
         ),
         parts=parts,
     )
@@ -62,10 +62,10 @@ def _importance_parts(importances: Sequence[Importance], *, num: int, epoch: int
     clear = [i.name for i in importances if i.stands_out]
     by_luck = len(importances) * 0.05
     text = (
-        f"Above chance: {', '.join(clear)}. Of {len(importances)} parameters {by_luck:.1f} would be by luck alone."
+        f"Above chance: {', '.join(clear)}. Of {len(importances)} parameters, {by_luck:.1f} would be so by luck alone."
         if clear
         else "No parameter is above chance: from these trials nothing can be said about which parameter matters, and "
-        "the order below is an order of noise."
+        "the order below is noise."
     )
     if num < FEW_TRIALS:
         text = f"Only {num} trials, for {len(importances)} parameters: take it as a lead, not as a finding. {text}"

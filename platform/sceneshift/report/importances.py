@@ -1,7 +1,8 @@
 """How much each parameter mattered, and whether that can be told from chance.
 
-Importances always add up to one, of noise too. Two things say how much a figure is worth: trials drawn with replacement
-(would other trials have said the same?), and objectives shuffled among the trials (what does pure chance give?).
+Importances always add up to one, even for noise. Two checks show how reliable a figure is: trials drawn with
+replacement (would other trials have given the same?), and objectives shuffled among the trials (what does pure chance
+give?).
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-#: Fewer trials give no importances at all.
+#: With fewer trials, no importances are estimated.
 FEWEST_TRIALS = 4
 
-#: With fewer, importances are a lead and no finding, whatever their intervals.
+#: With fewer trials, importances are a lead and not a finding, whatever their intervals.
 FEW_TRIALS = 40
 
 _NUM_DRAWS = 100
@@ -23,14 +24,14 @@ _NUM_DRAWS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """One parameter's share in what moved the objective.
+    """One parameter's share in the variation of the objective.
 
     Args:
         name: The parameter.
-        value: Its importance, 0..1; all together make 1.
+        value: Its importance, 0..1; the sum over parameters is 1.
         low: 5th percentile over trials drawn with replacement.
         high: 95th percentile.
-        chance: 95th percentile where the objectives are shuffled among the trials.
+        chance: 95th percentile when the objectives are shuffled among the trials.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Importance:
 
     @property
     def stands_out(self) -> bool:
-        """Whether chance alone would seldom give as much, and most draws of trials say so too."""
+        """Whether chance alone would rarely give as much, and most draws of trials confirm it."""
         return self.value > self.chance and self.low > 1e-3
 
 
@@ -65,7 +66,7 @@ def compared_at_epoch(study: optuna.Study, epoch: int) -> optuna.Study:
 def shared_parameters(study: optuna.Study) -> list[str]:
     """The parameters that all trials have and that were free to vary.
 
-    Importances of different sets of trials can't stand side by side, so conditional parameters are left out.
+    Importances of different sets of trials can't be compared, so conditional parameters are left out.
     """
     trials = study.get_trials(deepcopy=False)
     if not trials:
@@ -78,9 +79,9 @@ def estimate_importances(compared: optuna.Study, *, seed: int = 0, num_draws: in
     """Importances by Optuna's evaluator (PED-ANOVA), the largest first; empty for fewer than four trials.
 
     Args:
-        compared: Of :func:`compared_at_epoch`.
-        seed: Of the draws.
-        num_draws: Draws of trials, and shuffles of the objective.
+        compared: The study from :func:`compared_at_epoch`.
+        seed: Seed of the draws.
+        num_draws: Number of draws of trials, and of shuffles of the objective.
     """
     trials = compared.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     names = shared_parameters(compared)

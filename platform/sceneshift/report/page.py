@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else, and as Markdown."""
+"""A report as one self-contained HTML page, and as Markdown."""
 
 import functools
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ class Paragraph:
     """Plain text.
 
     Args:
-        text: Without markup.
-        warns: Whether a reader must not miss it.
+        text: The text, without markup.
+        warns: Whether it is a warning.
     """
 
     kind: ClassVar[str] = "paragraph"
@@ -61,7 +61,7 @@ class Row:
     """Small pictures side by side.
 
     Args:
-        pictures: As many as fit; the rest goes below.
+        pictures: The pictures; those that don't fit continue below.
     """
 
     kind: ClassVar[str] = "row"
@@ -79,7 +79,7 @@ class Section:
     Args:
         anchor: Its name in links.
         title: Its heading.
-        intro: A sentence or two for someone who sees such a thing for the first time.
+        intro: A sentence or two for readers who are new to it.
         parts: What it shows.
     """
 
@@ -90,20 +90,20 @@ class Section:
 
 
 def render_html(title: str, lead: str, sections: Sequence[Section], *, footer: str) -> str:
-    """The whole page; it asks for nothing from outside.
+    """Render the page, without external resources.
 
     Args:
-        title: Of the page.
-        lead: Below it.
-        sections: In their order.
-        footer: The last words.
+        title: Title of the page.
+        lead: The line below the title.
+        sections: The sections in order.
+        footer: The text at the end.
     """
     page = _environment().get_template("page.html.jinja")
     return page.render(title=title, lead=lead, sections=sections, footer=footer, longest=LONGEST_LINE)
 
 
 def render_markdown(title: str, lead: str, sections: Sequence[Section], *, footer: str) -> str:
-    """The same words and tables without the pictures."""
+    """Render the same text and tables without the pictures."""
     lines = [f"# {title}", lead]
     for section in sections:
         lines += [f"## {section.title}", section.intro]

@@ -1,4 +1,4 @@
-"""A table of scores class by class."""
+"""A table of scores per class."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from sceneshift.scores import Scores
 
 
 def render_per_class(scores: Scores, *, class_names: Sequence[str], num_train: Sequence[int]) -> str:
-    """Accuracies as a Markdown table, in per cent; a dash where a class has no pixel or was never answered.
+    """Accuracies as a Markdown table, in per cent; a dash if a class has no pixels or was never predicted.
 
     Args:
         scores: The confusion matrix.

@@ -1,4 +1,4 @@
-"""A picture of accuracies class by class, with intervals."""
+"""A picture of accuracies per class, with intervals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,10 @@ from sceneshift.report.uncertainty import FEW_FIELDS, Interval
 
 
 def draw_per_class(pair: str, class_names: Sequence[str], intervals: Mapping[str, Sequence[Interval]]) -> Picture:
-    """Draw each role's accuracies with their intervals, the first role's in a colour; hollow where fields are few.
+    """Draw each role's accuracies with their intervals, the first role's in colour; hollow if there are few fields.
 
     Args:
-        pair: On whose target.
+        pair: The pair whose target was scored.
         class_names: K names.
         intervals: K by role.
     """

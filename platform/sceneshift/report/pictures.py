@@ -40,7 +40,7 @@ def draw_class_map(
         class_map: (H, W) class ids 1..K.
         truth: (H, W) class ids, 0 = unlabelled.
         class_names: K names.
-        title: Above the picture.
+        title: The title above the picture.
     """
     colours = class_colours(len(class_names))
     colour_map = ListedColormap([_UNLABELLED, *colours])
@@ -97,7 +97,7 @@ def draw_confusion(path: Path, scores: Scores, *, class_names: Sequence[str], ti
 
 
 def draw_optimization_history(path: Path, study: optuna.Study) -> bool:
-    """Draw the objective over trials; False where no trial is complete."""
+    """Draw the objective over trials; returns False if no trial is complete."""
     complete = _complete(study)
     if not complete:
         return False
@@ -110,11 +110,11 @@ def draw_optimization_history(path: Path, study: optuna.Study) -> bool:
 
 
 def draw_parameter_importances(path: Path, study: optuna.Study, *, epoch: int) -> bool:
-    """Draw how much each parameter mattered to the objective at one epoch; False for fewer than four trials.
+    """Draw how much each parameter mattered for the objective at one epoch; False for fewer than four trials.
 
     Few trials run to their end, and those are the good ones. Before ``epoch`` none is stopped: compared there, all
     trials count, and at equal cost. Parameters that only some trials have are left out: importances of different sets
-    of trials can't stand side by side.
+    of trials can't be compared.
 
     Args:
         path: PNG to write.
@@ -151,7 +151,7 @@ def _draw_optuna(path: Path, plot: Callable[[], Axes], *, title: str) -> None:
     with warnings.catch_warnings(), mpl.rc_context({"figure.dpi": _DPI}), plt.style.context("default"):
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         axes = plot()
-        # Optuna titles some plots on the left and some in the middle; ours takes the place of either.
+        # Optuna places some titles on the left and some in the middle; ours replaces either.
         axes.set_title("")
         axes.set_title(title, loc="left", fontsize=11)
         figure = axes.get_figure()

@@ -16,7 +16,7 @@ from sceneshift.scenes.scene import Scene
 
 _DPI = 120
 
-#: Near infrared, red, green, shown as red, green, blue: vegetation is red.
+#: Near infrared, red and green are shown as red, green and blue: vegetation is red.
 _FALSE_COLOURS_NM = (860.0, 650.0, 550.0)
 
 
@@ -79,7 +79,7 @@ def draw_scene(path: Path, scene: Scene) -> None:
 
 
 def false_colour_bands(scene: Scene) -> tuple[list[int], str]:
-    """Three bands to show, and what they are: near infrared, red, green; without wavelengths three across the range."""
+    """Three bands to show, and their names: near infrared, red, green; without wavelengths, three across the range."""
     if scene.wavelengths_nm is not None:
         bands = [int(np.abs(scene.wavelengths_nm - nm).argmin()) for nm in _FALSE_COLOURS_NM]
         return bands, ", ".join(f"{scene.wavelengths_nm[b]:.0f}" for b in bands) + " nm"
@@ -88,7 +88,7 @@ def false_colour_bands(scene: Scene) -> tuple[list[int], str]:
 
 
 def _stretched(channels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(H, W, 3) between the 2nd and 98th percentile of each channel, to 0..1."""
+    """(H, W, 3) with each channel's 2nd to 98th percentile stretched to 0..1."""
     low, high = np.percentile(channels, (2, 98), axis=(0, 1))
     stretched: NDArray[np.float64] = np.clip((channels - low) / np.where(high > low, high - low, 1), 0, 1)
     return stretched

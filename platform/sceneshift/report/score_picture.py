@@ -10,12 +10,12 @@ from sceneshift.report.uncertainty import FieldIntervals
 
 
 def draw_scores(pair: str, intervals: Mapping[str, FieldIntervals], *, registered: str) -> Picture:
-    """Draw OA and AA of each role with their intervals over fields, the registered network's in a colour.
+    """Draw OA and AA of each role with their intervals over fields, the registered network's in colour.
 
     Args:
-        pair: On whose target.
+        pair: The pair whose target was scored.
         intervals: By role, in the order of the rows.
-        registered: The role of the network that is registered.
+        registered: The role of the registered network.
     """
     with plain_style():
         figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(intervals)), layout="constrained")

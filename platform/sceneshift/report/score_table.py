@@ -16,7 +16,7 @@ def render_scores(rows: Sequence[Mapping[str, Any]], *, profile: str) -> str:
 
     Args:
         rows: ``pair``, ``role``, ``normalization``, ``seconds``, ``validation`` and ``target`` with ``oa``, ``aa``,
-            ``kappa``; no ``validation`` (None) where no pixels were held back.
+            ``kappa``; ``validation`` is None if no pixels were held back.
         profile: The profile's name, for the heading.
     """
     header = [

@@ -1,7 +1,7 @@
 """Pictures of a search: history, curves, importances, slices, contours, parallel coordinates, time.
 
-Where Optuna draws one (:mod:`optuna.visualization.matplotlib`) its drawing is taken and tidied; it gives no places to
-highlight the winner, to show intervals, or to fit many parameters.
+If Optuna draws one (:mod:`optuna.visualization.matplotlib`), its drawing is used and tidied; it has no way to highlight
+the winner, to show intervals, or to fit many parameters.
 """
 
 import warnings
@@ -29,7 +29,7 @@ _ON_BOTH = LinearSegmentedColormap.from_list("on_both", ["#6a6fd0", "#c2549d", "
 
 
 def draw_history(study: optuna.Study) -> Picture | None:
-    """The objective of the trials that ran to their end, and the best so far; None where there is none."""
+    """The objective of the trials that ran to their end, and the best so far; None if there is none."""
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return None
     with plain_style():
@@ -55,7 +55,7 @@ def draw_learning_curves(study: optuna.Study, *, best: int | None, defaults: int
     with plain_style():
         figure = _figure(optuna.visualization.matplotlib.plot_intermediate_values, study)
         (ax,) = figure.axes[:1]
-        colours = {defaults: DEFAULTS, best: BEST}  # the winner's colour where it is the defaults
+        colours = {defaults: DEFAULTS, best: BEST}  # the winner's colour if the defaults are the winner
         # Optuna labels its lines "Trial0", "Trial1", …
         for line in ax.get_lines():
             number = int(str(line.get_label()).removeprefix("Trial"))
@@ -120,7 +120,7 @@ def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> 
         panels = [ax for ax in figure.axes if ax.get_xlabel() in names]
         for ax in figure.axes:
             if ax not in panels:
-                ax.remove()  # the bar of trial numbers: the order of trials is no finding
+                ax.remove()  # the colour bar of trial numbers: the order of trials is not a result
         for index, ax in enumerate(panels):
             ax.set_ylabel(f"{_OBJECTIVE}, epoch {epoch}" if index == 0 else "")
             _tidy_logarithmic(ax.xaxis)
@@ -134,7 +134,7 @@ def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> 
 
 
 def draw_contour(compared: optuna.Study, first: str, second: str, *, epoch: int) -> Picture | None:
-    """The objective over a pair of parameters, between the trials interpolated; None for fewer than four trials."""
+    """The objective over a pair of parameters, interpolated between trials; None for fewer than four trials."""
     if len(_complete(compared)) < 4:
         return None
     with plain_style():
@@ -169,7 +169,7 @@ def draw_parallel_coordinates(compared: optuna.Study, names: Sequence[str], *, e
 
 
 def draw_timeline(study: optuna.Study) -> Picture | None:
-    """When each trial ran and how it ended; None where none has begun."""
+    """When each trial ran and how it ended; None if none has begun."""
     begun = [t for t in study.get_trials(deepcopy=False) if t.datetime_start is not None]
     if not begun:
         return None
@@ -187,7 +187,7 @@ def _complete(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _figure(plot: Callable[..., Any], *arguments: Any) -> Figure:  # noqa: ANN401
-    """What Optuna draws; it belongs to nobody else."""
+    """The figure that Optuna has drawn, removed from pyplot."""
     import matplotlib.pyplot as plt
 
     with warnings.catch_warnings():
@@ -201,15 +201,15 @@ def _figure(plot: Callable[..., Any], *arguments: Any) -> Figure:  # noqa: ANN40
 
 
 def _tidy_logarithmic(axis: Axis, *, fine: float = 30) -> None:
-    """Plain numbers, and few of them, where matplotlib would write 3 × 10⁻² beside 4 × 10⁻².
+    """Use few and plain tick labels where matplotlib would write 3 × 10⁻² next to 4 × 10⁻².
 
     Args:
-        axis: Left alone where it is not logarithmic.
-        fine: Where the ends' ratio is below this, threes are marked too.
+        axis: The axis; unchanged if it is not logarithmic.
+        fine: If the ratio of the ends is below this, threes are marked too.
     """
     if axis.get_scale() == "log":
         low, high = sorted(axis.get_view_interval())
-        wide = high / low > 1000  # more than two numbers of four digits don't fit beside each other
+        wide = high / low > 1000  # more than two numbers with four digits don't fit next to each other
         axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high / low < fine else (1.0,), numticks=3 if wide else 5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
@@ -229,6 +229,6 @@ def _legend_below(figure: Figure, ax: Axes) -> None:
 
 def _painted(figure: Figure, width: float, height: float, *, alt: str, constrained: bool = True) -> Picture:
     figure.set_size_inches(width, height)
-    # Constrained layout can't place the colour bars of Optuna's contours and parallel coordinates.
+    # The constrained layout can't place the colour bars of Optuna's contours and parallel coordinates.
     figure.set_layout_engine("constrained" if constrained else "none")
     return paint(figure, alt=alt)

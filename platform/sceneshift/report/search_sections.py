@@ -1,4 +1,4 @@
-"""The sections of a study's report on the search itself: the space, the trials, what mattered, what it cost."""
+"""The report's sections on the search itself: the space, the trials, what stopping early saved, the cost."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sceneshift.search.trial_record import TrialRecord
 
 
 def searched_section(record: StudyRecord) -> Section:
-    """What was searched, and the space with best and defaults side by side."""
+    """Build the section on what was searched, with the space and the values of best and defaults."""
     evidence, summary = record.evidence or {}, record.summary or {}
     profile, plan = evidence.get("profile", {}), evidence.get("plan", {})
     tags = summary.get("tags", {})
@@ -29,7 +29,7 @@ def searched_section(record: StudyRecord) -> Section:
         ("profile", record.settings["profile"] + (f" ({profile['description']})" if profile else "")),
         ("trials", _trials_told(record)),
         ("epochs of a trial that is not stopped", record.epochs),
-        ("training pixels", "" if not profile else "all" if largest is None else f"at most {largest} a class"),
+        ("training pixels", "" if not profile else "all" if largest is None else f"at most {largest} per class"),
         ("seed", record.settings["seed"]),
         ("precision", record.settings["precision"]),
         ("trials at once", plan.get("trials at once")),
@@ -45,7 +45,7 @@ def searched_section(record: StudyRecord) -> Section:
     parts: list[Part] = [
         Table(
             name="searched",
-            caption="What was searched, and where it can be had again.",
+            caption="What was searched, and how to reproduce it.",
             columns=("", "this study"),
             rows=[(name, value) for name, value in facts if value not in (None, "")],
         ),
@@ -55,16 +55,16 @@ def searched_section(record: StudyRecord) -> Section:
         anchor="searched",
         title="What was searched",
         intro=(
-            "A search tries configurations of one method, trial by trial, and keeps the one that classifies best the "
-            "validation pixels of the labelled source scenes. The first trial is the published defaults, cut to what "
-            "the profile allows. The range is what a trial could draw from."
+            "A search tries configurations of one method, trial by trial, and keeps the one that best classifies the "
+            "validation pixels of the labelled source scenes. The first trial uses the published defaults, clipped "
+            "to what the profile allows. The range is what a trial could draw from."
         ),
         parts=parts,
     )
 
 
 def trials_section(record: StudyRecord) -> Section:
-    """Every trial: how it went, epoch by epoch."""
+    """Build the section on all trials and their learning curves."""
     best = record.best
     parts: list[Part] = []
     number = None if best is None else best.number
@@ -98,7 +98,7 @@ def trials_section(record: StudyRecord) -> Section:
 
 
 def pruning_section(record: StudyRecord) -> Section:
-    """What stopping early saved."""
+    """Build the section on what stopping trials early saved."""
     rows: list[Sequence[Cell | Value]] = []
     saved_epochs, saved_s = 0, 0.0
     for told, stopped in (("by ASHA", record.stopped_by_asha), ("by the time budget", record.stopped_by_time)):
@@ -114,33 +114,34 @@ def pruning_section(record: StudyRecord) -> Section:
     parts: list[Part] = [
         Paragraph(
             text=f"ASHA stopped {len(record.stopped_by_asha)} of {len(record.records)} trials. Had they all run to "
-            f"epoch {record.epochs}, {saved_epochs} epochs more would have been trained ({share:.0f} % of what there "
+            f"epoch {record.epochs}, {saved_epochs} more epochs would have been trained ({share:.0f} % of what there "
             f"would have been), about {saved_s:.0f} s of training time ({share_s:.0f} %)."
         ),
         Table(
             name="pruning",
-            caption="Epochs and seconds not spent; seconds at each stopped trial's own mean seconds an epoch.",
+            caption="Epochs and seconds not spent; seconds are estimated from each stopped trial's own mean.",
             columns=("stopped", "trials", "epochs run", "epochs not run", "seconds not spent"),
             rows=rows,
         ),
         Paragraph(
-            text="A saving is no proof of harmlessness: a slow starter is stopped like a bad one, and what the stopped "
-            "trials would have come to is not known. What the time budget ended is not a saving, but work left undone."
+            text="The saving may have a cost: a slow starter is stopped like a bad trial, and how well the "
+            "stopped trials would have done is not known. What the time budget ended is not saved, "
+            "but work left undone."
         ),
     ]
     return Section(
         anchor="pruning",
         title="What stopping early saved",
         intro=(
-            "ASHA looks at trials after certain epochs and lets only the better part go on. Here is what that spared, "
-            "against letting every trial run to its end."
+            "ASHA looks at trials after certain epochs and lets only the better ones continue. This section shows "
+            "what that saved, compared with letting every trial run to its end."
         ),
         parts=parts,
     )
 
 
 def compute_section(record: StudyRecord) -> Section:
-    """What was spent, and on which machine."""
+    """Build the section on the compute spent, and the machine."""
     evidence, summary = record.evidence or {}, record.summary or {}
     epochs = [metrics for r in record.records for metrics in r.epochs.values()]
     seconds = sorted(m["time/epoch_s"] for m in epochs if "time/epoch_s" in m)
@@ -152,8 +153,8 @@ def compute_section(record: StudyRecord) -> Section:
         ("training time, all trials together, s", digits(sum(seconds), 0)),
     ]
     if seconds:
-        rows.append(("seconds an epoch, median", digits(seconds[len(seconds) // 2], 2)))
-        rows.append(("seconds an epoch, fastest and slowest", f"{seconds[0]:.2f} and {seconds[-1]:.2f}"))
+        rows.append(("seconds per epoch, median", digits(seconds[len(seconds) // 2], 2)))
+        rows.append(("seconds per epoch, fastest and slowest", f"{seconds[0]:.2f} and {seconds[-1]:.2f}"))
     if starts and ends:
         begun = datetime.fromtimestamp(min(starts), UTC)
         rows.append(("first trial began", f"{begun:%Y-%m-%d %H:%M} UTC"))
@@ -175,13 +176,13 @@ def compute_section(record: StudyRecord) -> Section:
         parts.append(timeline)
     parts.append(Table(name="compute", caption="Compute spent.", columns=("", "this study"), rows=rows))
     if not evidence:
-        parts.append(Paragraph(text="The machine is noted when a study closes; this study has no such note."))
+        parts.append(Paragraph(text="The machine is recorded when a study closes; this study has no such record."))
     return Section(
         anchor="compute",
         title="Compute spent",
         intro=(
             "Seconds are wall time of one trial's epochs; trials that run at once share the machine and slow each "
-            "other, so sums over trials are no CPU time. The machine is that of the command that closed the study."
+            "other, so sums over trials are not CPU time. The machine is that of the command that closed the study."
         ),
         parts=parts,
     )
@@ -191,8 +192,8 @@ def not_spent(stopped: Sequence[TrialRecord], *, epochs: int) -> tuple[int, floa
     """Epochs and seconds that stopped trials would still have taken.
 
     Args:
-        stopped: Trials stopped early; each is reckoned at its own mean seconds an epoch.
-        epochs: Of a trial that runs to its end.
+        stopped: Trials stopped early; for each its own mean seconds per epoch are used.
+        epochs: Epochs of a trial that runs to its end.
     """
     left = [(epochs - r.last_epoch, (r.seconds or 0.0) / r.last_epoch) for r in stopped if r.last_epoch]
     return sum(n for n, _ in left), sum(n * each for n, each in left)
@@ -247,7 +248,7 @@ def _trials_table(record: StudyRecord) -> Table:
     return Table(
         name="trials",
         caption="All trials; numbers count from 0, as on the screen and in MLflow. The value is the objective at the "
-        "last epoch run: of a stopped trial it can't be held against that of one that ran to its end.",
+        "last epoch run: of a stopped trial it can't be compared with that of one that ran to its end.",
         columns=("trial", "role", "state", "val/aa", "epochs", "seconds", "reason", *names),
         rows=rows,
         wide=True,

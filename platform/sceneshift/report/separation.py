@@ -1,7 +1,7 @@
-"""How separate the sides of splits are: the same two counts in tables, on screens, and in MLflow.
+"""The separation of the sides of splits, as the same two counts in tables, on screens, and in MLflow.
 
-A pixel inside a training patch was shown to the network in training; one whose patch overlaps a training patch shares
-pixels with it (:meth:`sceneshift.splits.split.Split.separation`).
+A pixel inside a training patch was seen by the network during training; the patch of a pixel that overlaps a training
+patch shares pixels with it (:meth:`sceneshift.splits.split.Split.separation`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _LEAKS = (
 
 
 def label_use(test_split: str | None) -> str:
-    """What target labels had to do with training and selection: one sentence for every screen and report.
+    """How target labels were used in training and selection: one sentence for every screen and report.
 
     Args:
         test_split: The kind of the split that made the test side within one scene; None across scenes.
@@ -26,19 +26,19 @@ def label_use(test_split: str | None) -> str:
     if test_split is None:
         return "No target label reached training or selection."
     if test_split in ("masks", "fixed"):
-        return "The masks say which pixels test; no label of theirs reached training or selection."
+        return "The masks say which pixels test; none of their labels reached training or selection."
     return (
-        "The split was stratified by all of the scene's labels, those of the test side too; nothing else of the test "
-        "side's labels reached training or selection."
+        "The split was stratified by all of the scene's labels, including the test side's; those reached training and "
+        "selection in no other way."
     )
 
 
 def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
-    """One row a side that is scored beside training pixels, as plain values; a target of its own needs none.
+    """One row per side that is in the same scene as training pixels, as plain values; separate targets need none.
 
     Args:
         pair: The pair.
-        split: Of its source.
+        split: The split of its source.
     """
     sides = [("test", pair.test_split), ("validation", None if split.kind == "all" else split)]
     return [
@@ -60,7 +60,7 @@ def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
 
 
 def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table, the classes not scored, and what a leak means; empty without rows."""
+    """Render the rows as a Markdown table, with classes not scored and the meaning of a leak; empty without rows."""
     if not rows:
         return ""
     near = ("inside a training patch", "with an overlapping patch")
@@ -92,12 +92,12 @@ def separation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def separation_tags(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """A tag ``separation.<pair>.<side>`` a row, in words."""
+    """One tag ``separation.<pair>.<side>`` per row, with a description."""
     return {f"separation.{row['pair']}.{row['side']}": _in_words(row) for row in rows}
 
 
 def separation_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a row, for a screen."""
+    """One line per row, for a screen."""
     return [f"{row['pair']}, {row['side']} pixels: {_in_words(row)}{_not_scored(row, before=';')}." for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page that opens without a network, the same as Markdown, and every table in files."""
+"""The report of a study: one HTML page that opens offline, the same as Markdown, and every table in files."""
 
 import logging
 import shlex
@@ -27,11 +27,11 @@ _LOG = logging.getLogger(__name__)
 def write_study_report(directory: Path, out: Path | None = None) -> Path:
     """Write a study's report.
 
-    The target's labels are not opened: what the page says of the target is what the closing noted. A study that is not
-    closed has a page of what there is, which says so.
+    The target's labels are not read: the page shows what was recorded about the target when the study closed. The page
+    of a study that is not closed shows what is available and says so.
 
     Args:
-        directory: The study's, with its ``optuna.db``.
+        directory: The study's directory, with its ``optuna.db``.
         out: Folder of ``index.html``, ``report.md`` and ``tables/``; by default the study's ``report/``.
 
     Returns:
@@ -56,7 +56,7 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
                     part.write(folder / "tables")
         with replacing(folder / "report.md") as temporary:
             temporary.write_text(render_markdown(title, lead, sections, footer=footer), encoding="utf-8")
-        # The page last: where it is new, all else is.
+        # The page comes last: if it is new, so is everything else.
         with replacing(folder / "index.html") as temporary:
             temporary.write_text(render_html(title, lead, sections, footer=footer), encoding="utf-8")
     except OSError as error:
@@ -67,14 +67,14 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
 
 
 def write_report_or_note(directory: Path) -> None:
-    """Write the report of a study that is being closed; where that fails the closing continues, with a note.
+    """Write the report of a study that is being closed; if that fails, the closing continues with a warning.
 
     Args:
-        directory: The study's.
+        directory: The study's directory.
     """
     try:
         write_study_report(directory)
-    except Exception as error:  # a picture that can't be drawn must not cost the study its closing
+    except Exception as error:  # a picture that can't be drawn must not prevent the study from closing
         _LOG.warning(
             "The report page could not be written (%s: %s). The study is whole;\n  %s\ntries again.",
             type(error).__name__,
@@ -101,33 +101,33 @@ def study_sections(record: StudyRecord) -> list[Section]:
 
 
 def summary_section(record: StudyRecord) -> Section:
-    """The figures that matter, and what may be concluded from them."""
+    """Build the section on the most important results, and what may be concluded from them."""
     parts: list[Part] = []
     if not record.is_closed:
         running = sum(not r.is_finished for r in record.records)
         parts.append(
             Paragraph(
                 text=f"This study is not closed ({len(record.records)} trials begun, {running} of them not ended). The "
-                "page shows what there is; the winner may still change, and the target has not been scored.",
+                "page shows what is available; the winner may still change, and the target has not been scored.",
                 warns=True,
             )
         )
     elif record.is_stale:
         parts.append(
             Paragraph(
-                text="Trials have been added since this study was closed. What is said of the winner and the target is "
-                "of that closing; close the study again by --resume.",
+                text="Trials have been added since this study was closed. The results "
+                "are from that closing; close the study again with --resume.",
                 warns=True,
             )
         )
     if record.settings["profile"] == "smoke-test":
-        parts.append(Paragraph(text="A smoke test: every part ran, and no figure means anything.", warns=True))
+        parts.append(Paragraph(text="A smoke test: every part ran, but the figures mean nothing.", warns=True))
     parts += [Bullets(items=_findings(record)), Paragraph(text="What one may and may not conclude:")]
     parts.append(Bullets(items=_limits(record)))
     return Section(
         anchor="summary",
         title="In short",
-        intro="The figures that matter, and how far they carry. Every later section says how its figures came about.",
+        intro="The most important figures, and what they support. Later sections say how their figures were computed.",
         parts=parts,
     )
 
@@ -162,18 +162,18 @@ def _limits(record: StudyRecord) -> Sequence[str]:
     num = len(record.records)
     complete = sum(r.state == "complete" for r in record.records)
     items = [
-        f"{num} trials, {complete} of them run to the end: the best found, not the best there is. A search of another "
-        "seed may well choose otherwise.",
+        f"{num} trials, {complete} of them run to the end: the best found, not the best there is. A search with "
+        "another seed may well choose differently.",
         "Each configuration was trained once. How much two trainings of one configuration differ is not known from "
         "this study; a gap between best and defaults holds that luck too.",
     ]
     places = len(record.pairs)
     named = "one scene" if places == 1 and record.is_within_one_scene else f"{places} pair{'s' if places > 1 else ''}"
     items.append(
-        f"The target figures are of {named}. They say nothing of other sensors, places or seasons"
+        f"The target figures are of {named}. They say nothing about other sensors, places or seasons"
         + (", and source and target come from one flight." if _all_one_flight(record) else ".")
     )
-    items.append("Validation scores are of the scenes that were trained on; only the target column is of the unseen.")
+    items.append("Validation scores are from the training scenes; only the target columns are from unseen scenes.")
     return items
 
 

@@ -1,4 +1,4 @@
-"""A study as its report finds it on disk: the trial store, and what the closing wrote beside it."""
+"""A study's records on disk, for its report: the trial store, and the files written when it closed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,26 +20,26 @@ SUMMARY, EVIDENCE = "summary.json", "evidence.json"
 #: The trial store of a study, in its directory.
 STORE_FILE = "optuna.db"
 
-#: The roles of what a study shows: two configurations as trials trained them, and what always answers the source's
-#: largest class. Floors stand among them by their titles.
+#: The roles in a study's tables: two configurations as trained by trials, and the constant prediction of the source's
+#: largest class. Floors appear among them by their titles.
 BEST, DEFAULTS, MAJORITY = "best", "defaults", "majority class"
 
-#: The chosen configuration trained once more on pixels of every labelled field; it has no validation.
+#: The chosen configuration trained once more on pixels of every labelled field; it has no validation scores.
 REFITTED = "best, every field"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """All that is known of a study.
+    """Everything that is recorded about a study.
 
     Args:
         directory: The study's.
         study: Optuna's study.
-        settings: What it was begun with.
+        settings: The settings it began with.
         records: Its trials.
-        openings: How often target labels have been looked at.
-        summary: What the closing wrote; None before it.
-        evidence: What the closing noted for the report; None before it, and for studies of earlier versions.
+        openings: How often target labels have been read.
+        summary: The summary written by the closing; None before it.
+        evidence: The facts recorded by the closing for the report; None before it, and for studies of earlier versions.
     """
 
     directory: Path
@@ -75,7 +75,7 @@ class StudyRecord:
 
     @property
     def report_folder(self) -> Path:
-        """Where the closing wrote, and the report goes by default."""
+        """The folder of the closing's files, and the report's default folder."""
         return self.directory / "report"
 
     @property
@@ -95,7 +95,7 @@ class StudyRecord:
 
     @property
     def space_hash(self) -> str:
-        """Hash of the search space's text; the second name is that of version 0.1."""
+        """Hash of the search space's text; the second name is from version 0.1."""
         return str(self.settings.get("search_space.hash", self.settings.get("search-space hash")))
 
     @property
@@ -103,7 +103,7 @@ class StudyRecord:
         """Whether source and target are two sides of one scene."""
         if self.evidence is not None:
             return any("test" in noted["splits"] for noted in self.evidence["pairs"].values())
-        # The second as version 0.1 wrote it.
+        # The second is how version 0.1 wrote it.
         return any(key.startswith(("test_split.hash.", "test split hash of ")) for key in self.settings)
 
     @property
@@ -121,7 +121,7 @@ class StudyRecord:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial the closing chose; before it, the one it would choose now."""
+        """The trial that the closing chose; before it, the one that it would choose now."""
         if self.summary is not None:
             number = int(self.summary["best"]["trial"])
             return next((record for record in self.records if record.number == number), None)
@@ -135,7 +135,7 @@ class StudyRecord:
 
     @property
     def stopped_by_asha(self) -> list[TrialRecord]:
-        """The trials that were stopped for being worse, not for want of time."""
+        """The trials that ASHA stopped for being worse, not those ended by the time budget."""
         return [r for r in self.records if r.state == "pruned" and not _out_of_time(r)]
 
     @property
@@ -154,26 +154,26 @@ class StudyRecord:
         return rung if any(epoch >= rung for epoch in reached) else max(reached, default=1)
 
     def shown(self) -> dict[str, TrialRecord]:
-        """The winner and the defaults, by role, where they are there."""
+        """The winner and the defaults by role, if they exist."""
         roles = {BEST: self.best, DEFAULTS: self.defaults}
         return {role: record for role, record in roles.items() if record is not None}
 
     def pair_evidence(self, pair: str) -> Mapping[str, Any] | None:
-        """What the closing noted of a pair."""
+        """The facts recorded by the closing for a pair."""
         found: Mapping[str, Any] | None = None if self.evidence is None else self.evidence["pairs"].get(pair)
         return found
 
     @property
     def verdicts(self) -> Sequence[Mapping[str, Any]]:
-        """How the registered networks compare with the best floors; none before the closing, or of earlier versions."""
+        """How the registered networks compare with the best floors; empty before closing and for earlier versions."""
         return [] if self.summary is None else self.summary.get("verdicts", [])
 
     def registered_role(self, pair: str) -> str:
-        """What tables call the network that is registered for a pair."""
+        """The role of the network that is registered for a pair."""
         return BEST if self.summary is None else str(self.summary.get("registered", {}).get(pair, BEST))
 
     def best_floor(self, pair: str) -> str | None:
-        """The floor of the highest AA on the target, where there are floors."""
+        """The floor with the highest AA on the target, if there are floors."""
         return next((str(verdict["floor"]) for verdict in self.verdicts if verdict["pair"] == pair), None)
 
     def compared_counts(self, pair: str) -> dict[str, FieldCounts]:
@@ -183,7 +183,7 @@ class StudyRecord:
         return {role: found[role] for role in dict.fromkeys(roles) if role is not None and role in found}
 
     def field_counts(self, pair: str) -> dict[str, FieldCounts]:
-        """By role, what the closing's maps say of the target's fields; empty where it noted nothing."""
+        """By role, the predicted classes per field of the target; empty if the closing recorded none."""
         noted = self.pair_evidence(pair)
         return {
             role: FieldCounts(
@@ -195,7 +195,7 @@ class StudyRecord:
 
 
 def _out_of_time(trial: TrialRecord) -> bool:
-    # A store of version 0.1 has no reason but in words.
+    # A store of version 0.1 has the reason only as text.
     return trial.ended is Ended.TIME_BUDGET or (trial.ended is None and "time budget" in trial.reason)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what lies inside pixels: abundance maps, endmembers with their variability, reconstruction error.
+"""Pictures of unmixing results: abundance maps, endmembers with their variability, reconstruction error.
 
 Shape letters: H rows, W columns, C bands, R endmembers.
 """
@@ -25,16 +25,16 @@ def draw_abundances(
     title: str,
     reference: NDArray[np.floating] | None = None,
 ) -> None:
-    """Draw a map an endmember, all on one scale: 0 to 1 beside a reference, else to the 99.9th percentile.
+    """Draw one map per endmember on a common scale: 0 to 1 with a reference, otherwise up to the 99.9th percentile.
 
-    Among many endmembers none fills a pixel, and maps that end at 1 would all be dark.
+    With many endmembers none fills a pixel, and maps scaled to 1 would all be dark.
 
     Args:
         path: PNG to write.
         abundances: (H, W, R).
         names: R names.
         title: Above all of them.
-        reference: (H, W, R), drawn below each map where it is known.
+        reference: (H, W, R), drawn below each map if it is known.
     """
     height, width, num = abundances.shape
     columns = min(num, _MOST_COLUMNS)
@@ -77,7 +77,7 @@ def draw_endmembers(
     unit: str,
     wavelengths_nm: NDArray[np.floating] | None = None,
 ) -> None:
-    """Draw each endmember's spectrum in a panel of its own, a band of two standard deviations around it.
+    """Draw each endmember's spectrum in its own panel, with a band of two standard deviations.
 
     Args:
         path: PNG to write.
@@ -85,8 +85,8 @@ def draw_endmembers(
         spread: (C, R) standard deviations.
         names: R names.
         title: Above all of them.
-        unit: Of the spectra, for the axis.
-        wavelengths_nm: (C,) or None; then bands are counted. Gaps between bands far apart are left open.
+        unit: Unit of the spectra, for the axis.
+        wavelengths_nm: (C,), or None to number the bands. Gaps between distant bands are left open.
     """
     bands, num = endmembers.shape
     columns = min(num, 4)
@@ -124,7 +124,7 @@ def draw_reconstruction_error(path: Path, error: NDArray[np.floating], *, title:
     height, width = error.shape
     figure = Figure(figsize=(9.5, 1.0 + 4.5 * min(1.5, height / width)), dpi=_DPI, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
-    # A few pixels the network can't rebuild would take the whole scale.
+    # A few pixels that the network can't reconstruct would dominate the scale.
     most = float(np.quantile(degrees, 0.99))
     image = left.imshow(degrees, vmin=0, vmax=max(most, 1e-6), cmap="magma", interpolation="nearest")
     left.set_axis_off()
@@ -140,6 +140,6 @@ def draw_reconstruction_error(path: Path, error: NDArray[np.floating], *, title:
 
 def _without_gaps(x: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     """Indices of runs of bands, cut where the step is over five times the usual one (water bands left out)."""
-    steps = np.abs(np.diff(x))  # some files list bands from the longest wavelength down
+    steps = np.abs(np.diff(x))  # some files list bands in order of decreasing wavelength
     cuts = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.array([], dtype=np.intp)
     return np.split(np.arange(len(x)), cuts)

@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and LaTeX. CSV has the numbers, the others what people read."""
+"""A table as Markdown, CSV and LaTeX. CSV has unrounded numbers, the others formatted text."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from sceneshift.safe_files import replacing
 
-#: What a cell may hold. None is nothing, and NaN a figure that doesn't exist.
+#: Types of cell values. None is an empty cell, NaN an undefined figure.
 Value = str | bool | int | float | None
 
 _LATEX = str.maketrans(
@@ -40,17 +40,17 @@ _LATEX = str.maketrans(
 #: Longer texts may wrap on a page.
 LONGEST_LINE = 60
 
-#: What is shown where there is nothing.
+#: Shown in empty cells.
 NOTHING = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A value, and how people are shown it.
+    """A value and its formatted text.
 
     Args:
-        value: What CSV holds.
-        shown: What people read elsewhere.
+        value: The value in CSV.
+        shown: The text in all other formats.
     """
 
     value: Value
@@ -59,14 +59,14 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table; numbers stand to the right.
+    """A table; columns of numbers are right-aligned.
 
     Args:
         name: The files' name, without ending.
-        caption: What it is, one sentence.
-        columns: Headings.
-        rows: Cells, or plain values shown as they are.
-        wide: Whether LaTeX must shrink it to the width of the text.
+        caption: A one-sentence description.
+        columns: The headings.
+        rows: Cells, or plain values that are shown unchanged.
+        wide: Whether LaTeX must shrink it to the text width.
     """
 
     kind: ClassVar[str] = "table"
@@ -83,7 +83,7 @@ class Table:
 
     @property
     def shown(self) -> list[list[str]]:
-        """The rows as people read them."""
+        """The rows as formatted text."""
         return [[_shown(cell) for cell in row] for row in self.rows]
 
     def markdown(self) -> str:
@@ -91,7 +91,7 @@ class Table:
         return f"{markdown_table(self.columns, self.shown, right=self.numeric)}\n{self.caption}\n"
 
     def csv(self) -> str:
-        """As CSV (RFC 4180) with one line of headings; numbers whole, nothing as an empty field."""
+        """As CSV (RFC 4180) with one line of headings; with unrounded numbers, and None as an empty field."""
         file = io.StringIO(newline="")
         writer = csv.writer(file)
         writer.writerow(self.columns)
@@ -134,7 +134,7 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether a column holds numbers alone."""
+        """Whether a column holds only numbers."""
         found = []
         for i in range(len(self.columns)):
             values = [value for row in self.rows if (value := _value(row[i])) is not None]
@@ -144,12 +144,12 @@ class Table:
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> str:
-    """Texts as a Markdown table whose columns are aligned on a screen, too.
+    """Format texts as a Markdown table whose columns are also aligned as plain text.
 
     Args:
         columns: Headings.
         rows: As many texts each.
-        right: Which columns stand to the right.
+        right: Which columns are right-aligned.
     """
     lines = [[text.replace("|", "\\|") for text in line] for line in (columns, *rows)]
     widths = [max(3, *map(len, texts)) for texts in zip(*lines, strict=True)]
@@ -162,18 +162,18 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, rig
 
 
 def per_cent(share: float) -> Cell:
-    """A share as per cent with one digit."""
+    """Format a share as per cent with one digit."""
     return digits(100 * share, 1)
 
 
 def digits(number: float | None, places: int) -> Cell:
-    """A number with so many places."""
+    """Format a number with a given number of decimal places."""
     shown = NOTHING if number is None or math.isnan(number) else f"{number:.{places}f}".replace("-", "−")
     return Cell(value=number, shown=shown)
 
 
 def setting(value: Value) -> Cell:
-    """A configuration's value: floats to three digits, switches as yes and no."""
+    """Format a configuration's value: floats with three digits, switches as yes and no."""
     if value is None:
         return Cell(value=None, shown=NOTHING)
     if isinstance(value, bool):

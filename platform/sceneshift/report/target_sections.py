@@ -1,4 +1,4 @@
-"""The sections of a study's report on what came of it: scores, classes, confusions, maps, separation."""
+"""The report's sections on the results: scores, classes, confusions, maps, separation."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _NOT_NOTED = (
 
 
 def scores_section(record: StudyRecord) -> Section:
-    """Best and defaults on validation and target."""
+    """Build the section on the scores on validation and target."""
     parts: list[Part] = []
     if record.summary is None:
         parts.append(Paragraph(text=_NOT_CLOSED, warns=True))
@@ -76,16 +76,16 @@ def scores_section(record: StudyRecord) -> Section:
         anchor="scores",
         title="Scores",
         intro=(
-            "OA is the share of pixels classified rightly, AA the mean of the classes' shares, kappa the agreement "
+            "OA is the share of correctly classified pixels, AA the mean of the classes' shares, kappa the agreement "
             "beyond chance. The winner was chosen by its validation score, which is therefore a little too good; the "
-            "target was looked at only afterwards. The distance between the two is the shift between the scenes."
+            "target was read only afterwards. The distance between the two is the shift between the scenes."
         ),
         parts=parts,
     )
 
 
 def per_class_section(record: StudyRecord) -> Section:
-    """Accuracy of every class with intervals over fields."""
+    """Build the section on the accuracy of every class, with intervals over fields."""
     parts: list[Part] = []
     for pair in record.pairs:
         counts, noted = record.compared_counts(pair), record.pair_evidence(pair)
@@ -101,10 +101,11 @@ def per_class_section(record: StudyRecord) -> Section:
         parts.append(
             Bullets(
                 items=(
-                    "An interval holds 95 % of what comes out when the class's fields are drawn anew. A class of one "
-                    f"field has none; with fewer than {FEW_FIELDS} fields it is rough, and rather too narrow.",
-                    "It speaks of other fields of this scene, not of other scenes, flights or seasons, and not of "
-                    "another training: each configuration was trained once, from one seed.",
+                    "An interval contains 95 % of the outcomes when the class's fields are drawn with replacement. "
+                    f"A class of one field has none; with fewer than {FEW_FIELDS} fields it is rough, and rather "
+                    "too narrow.",
+                    "It covers other fields of this scene, not other scenes, flights or seasons, and not another "
+                    "training: each configuration was trained once, from one seed.",
                     "Within one scene a field that the split cuts counts as several, which narrows the intervals.",
                 )
             )
@@ -113,15 +114,16 @@ def per_class_section(record: StudyRecord) -> Section:
         anchor="classes",
         title="Accuracy by class",
         intro=(
-            "The share of each class's target pixels classified rightly. Pixels of one field are right or wrong "
-            "together, so the intervals come from whole fields (connected pixels of one class), not from pixels."
+            "The share of each class's target pixels that are correctly classified. Pixels of one field tend to be "
+            "right or wrong together, so the intervals come from whole fields (connected pixels of one class), "
+            "not from pixels."
         ),
         parts=parts,
     )
 
 
 def confusion_section(record: StudyRecord) -> Section:
-    """Which classes are taken for which."""
+    """Build the section on which classes are confused with which."""
     parts: list[Part] = []
     for pair in record.pairs:
         counts, noted = record.compared_counts(pair), record.pair_evidence(pair)
@@ -132,18 +134,18 @@ def confusion_section(record: StudyRecord) -> Section:
             alt = f"Confusion matrix of the best configuration on {pair}."
             parts += _sheets(record, f"confusion_{pair}", alt, width=560)
     if not parts:
-        told = _NOT_CLOSED if record.summary is None else "No confusion matrix lies in the study's report."
+        told = _NOT_CLOSED if record.summary is None else "The study's report has no confusion matrix."
         parts.append(Paragraph(text=told))
     return Section(
         anchor="confusion",
         title="Confusion matrices",
-        intro="Rows are the truth, columns what was answered; numbers are pixels, shades the share of the row.",
+        intro="Rows are the truth, columns the predictions; numbers are pixels, shades the share of the row.",
         parts=parts,
     )
 
 
 def maps_section(record: StudyRecord) -> Section:
-    """Class maps beside the truth, and what lies inside pixels where the network tells."""
+    """Build the section with class maps next to the truth, and unmixing results if the network unmixes."""
     parts: list[Part] = []
     for pair in record.pairs:
         parts += _sheets(record, f"map_{pair}", f"Truth and class map of the target of {pair}.")
@@ -154,17 +156,17 @@ def maps_section(record: StudyRecord) -> Section:
         ):
             parts += _sheets(record, f"{kind}_{pair}", f"{told} on the target of {pair}.")
     if not parts:
-        parts.append(Paragraph(text=_NOT_CLOSED if record.summary is None else "No map lies in the study's report."))
+        parts.append(Paragraph(text=_NOT_CLOSED if record.summary is None else "The study's report has no map."))
     return Section(
         anchor="maps",
         title="Class maps",
-        intro="What the best configuration makes of the whole target, beside the labels it was scored on.",
+        intro="The best configuration's map of the whole target, next to the labels it was scored on.",
         parts=parts,
     )
 
 
 def leakage_section(record: StudyRecord) -> Section:
-    """What could have made the figures too good."""
+    """Build the section on what could have made the figures too good."""
     summary = record.summary
     parts: list[Part] = []
     splits = [
@@ -173,8 +175,8 @@ def leakage_section(record: StudyRecord) -> Section:
     if record.settings["split"] == "random" or any(split["leaks"] for split in splits):
         parts.append(
             Paragraph(
-                text="A split leaks: held-out pixels lie inside training patches, or were drawn at random among those "
-                "that train. Accuracy on them is too good, and not comparable with a split by blocks or fields.",
+                text="A split leaks: held-out pixels lie inside training patches, or were drawn at random among "
+                "training pixels. Accuracy on them is too good, and not comparable with a split by blocks or fields.",
                 warns=True,
             )
         )
@@ -182,16 +184,16 @@ def leakage_section(record: StudyRecord) -> Section:
         "Chosen by: "
         + (str(summary["selection"]) if summary else "mean validation AA on the sources, last epoch")
         + ".",
-        "Target labels were opened "
-        + {0: "never", 1: "once"}.get(record.openings, f"{record.openings} times")
+        "Target labels were "
+        + {0: "never opened", 1: "opened once"}.get(record.openings, f"opened {record.openings} times")
         + ". "
         + label_use(str(record.settings["split"]) if record.is_within_one_scene else None)
         + (
-            " Whoever looks at the target again and again and changes the search in between, fits it."
+            " Reading the target repeatedly and changing the search in between amounts to fitting it."
             if record.openings > 1
             else ""
         ),
-        "Another study on the same target is another look at it, which no count here can see.",
+        "Another study on the same target also reads it, which is not counted here.",
     ]
     flights = _one_flight(record)
     if flights:
@@ -201,8 +203,8 @@ def leakage_section(record: StudyRecord) -> Section:
         parts.append(
             Table(
                 name="separation",
-                caption="How many held-out pixels lie inside a training patch, and how many have a patch of their own "
-                "that overlaps one: for the winner's patch size and for the largest the splits are made for.",
+                caption="How many held-out pixels lie inside a training patch, and how many have a patch that "
+                "overlaps one: for the winner's patch size, and for the largest, for which the splits are made.",
                 columns=(
                     "pair",
                     "side",
@@ -220,8 +222,8 @@ def leakage_section(record: StudyRecord) -> Section:
     else:
         parts.append(
             Paragraph(
-                text="How separate the sides are is noted when a study closes; this study has no such note. The split "
-                f"is by {record.settings['split']}."
+                text="The separation of the sides is recorded when a study closes; this study has no such record. The "
+                f"split is by {record.settings['split']}."
             )
         )
     notes = [f"{pair}: {note}" for pair in record.pairs for note in (record.pair_evidence(pair) or {}).get("notes", ())]

@@ -1,4 +1,4 @@
-"""Pictures for light and for dark: one drawing, painted twice, and shown as the reader's screen is set."""
+"""Pictures for light and dark mode: each is drawn once, painted twice, and shown according to the reader's setting."""
 
 import base64
 import io
@@ -20,10 +20,10 @@ class Theme:
     """Colours of a page and of the pictures in it.
 
     Args:
-        ground: Behind the axes.
-        ink: Text and ticks.
-        faint: Frames.
-        grid: Grid lines.
+        ground: Colour of the background.
+        ink: Colour of text and ticks.
+        faint: Colour of frames.
+        grid: Colour of grid lines.
     """
 
     ground: str
@@ -35,7 +35,7 @@ class Theme:
 LIGHT = Theme(ground="#ffffff", ink="#24292f", faint="#8c959f", grid="#dfe3e8")
 DARK = Theme(ground="#161b22", ink="#d7dde4", faint="#6e7781", grid="#30363d")
 
-#: Blue, vermilion, green, orange, purple, sky of Okabe and Ito: they read on white and on near black.
+#: Okabe and Ito's blue, vermilion, green, orange, purple and sky blue, legible on white and on near black.
 BEST, DEFAULTS, OTHER = "#0a84d0", "#d55e00", "#8b949e"
 
 
@@ -46,8 +46,8 @@ class Picture:
     Args:
         light: For light screens.
         dark: For dark ones.
-        alt: What it shows, for those who don't see it.
-        width: In CSS pixels.
+        alt: Alternative text.
+        width: Width in CSS pixels.
     """
 
     kind: ClassVar[str] = "picture"
@@ -59,13 +59,13 @@ class Picture:
 
 
 def data_uri(png: bytes) -> str:
-    """A PNG inside the page."""
+    """The PNG as a data URI, for embedding in the page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """Matplotlib's own style, whatever the user or Optuna's plots have set; theirs is back afterwards."""
+    """Use Matplotlib's default style, whatever the user or Optuna's plots have set, and restore theirs afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update({"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "legend.fontsize": 8.5})
@@ -83,7 +83,7 @@ def paint(figure: Figure, *, alt: str) -> Picture:
         alt: What it shows.
     """
     light, dark = (_rendered(figure, theme) for theme in (LIGHT, DARK))
-    (pixels,) = struct.unpack(">I", light[16:20])  # the width stands first in a PNG's header
+    (pixels,) = struct.unpack(">I", light[16:20])  # the width comes first in a PNG's header
     return Picture(light=light, dark=dark, alt=alt, width=round(pixels * 96 / _DPI))
 
 
@@ -97,7 +97,7 @@ def _rendered(figure: Figure, theme: Theme) -> bytes:
     for ax in figure.axes:
         _paint_axes(ax, theme)
     file = io.BytesIO()
-    # A figure that lays itself out fits already; cut to fit, it would be drawn twice.
+    # A figure with its own layout already fits; cropping would draw it twice.
     cut = "tight" if figure.get_layout_engine() is None else None
     figure.savefig(file, format="png", dpi=_DPI, facecolor=theme.ground, bbox_inches=cut, pad_inches=0.08)
     return file.getvalue()

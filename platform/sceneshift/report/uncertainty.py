@@ -1,10 +1,10 @@
-"""How far scores on one scene could have come out otherwise, had it held other fields: a bootstrap over fields.
+"""How far scores on one scene could differ if it contained other fields: a bootstrap over fields.
 
-Neighbouring pixels of a field are alike and mostly right or wrong together, so pixels are no independent samples; an
+Neighbouring pixels of a field are similar and mostly right or wrong together, so they are not independent samples; an
 interval over pixels would be far too narrow. Fields (connected pixels of one class, as
 :mod:`sceneshift.splits.fields` numbers them) are drawn with replacement instead, class by class. The intervals are
-percentiles (Efron, Annals of Statistics 1979, section 3). scipy's bootstrap has no strata, and its BCa has no value
-where all fields are right.
+percentiles (Efron, Annals of Statistics 1979, section 3). scipy's bootstrap has no strata, and its BCa is undefined
+if all fields are right.
 
 Shape letters: H rows, W columns, K classes, F fields, D draws.
 """
@@ -19,19 +19,19 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.scores import Scores
 from sceneshift.splits.fields import number_fields
 
-#: Draws of the bootstrap.
+#: Number of bootstrap draws.
 NUM_DRAWS = 2000
 
-#: The share of the draws an interval holds.
+#: The share of the draws that an interval contains.
 LEVEL = 0.95
 
-#: With fewer fields of a class its interval is rough, and more often than not too narrow.
+#: With fewer fields in a class, its interval is rough and usually too narrow.
 FEW_FIELDS = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FieldCounts:
-    """What a class map says of every field of a scene.
+    """The predicted classes for every field of a scene.
 
     Args:
         classes: (F,) the field's class, an index 0..K-1.
@@ -58,7 +58,7 @@ class FieldCounts:
 
     @classmethod
     def of_map(cls, truth: NDArray[np.integer], class_map: NDArray[np.integer], *, num_classes: int) -> "FieldCounts":
-        """Count, field by field, what a class map says.
+        """Count the predicted classes of a class map per field.
 
         Args:
             truth: (H, W) class ids 1..K, 0 = unlabelled; some pixel has a label.
@@ -86,7 +86,7 @@ class FieldCounts:
         return np.bincount(self.classes, minlength=self.num_classes).astype(np.int64)
 
     def scores(self) -> Scores:
-        """The figures over all pixels of all fields."""
+        """The scores over all pixels of all fields."""
         confusion = np.zeros((self.num_classes, self.num_classes), dtype=np.int64)
         np.add.at(confusion, self.classes, self.predicted)
         return Scores(confusion)
@@ -97,10 +97,10 @@ class Interval:
     """A figure with its percentile interval.
 
     Args:
-        value: Over all fields; NaN where there is none.
-        low: The interval's lower end; NaN where one field or none leaves nothing to draw from.
+        value: The figure over all fields; NaN if there is none.
+        low: The interval's lower end; NaN if there is at most one field to draw from.
         high: Its upper end.
-        fields: Fields it rests on.
+        fields: The number of fields it is based on.
     """
 
     value: float
@@ -121,8 +121,8 @@ class FieldIntervals:
     Args:
         per_class: K accuracies.
         oa: Overall accuracy.
-        aa: Mean accuracy over the classes that have pixels; single fields count as if they couldn't vary.
-        kappa: Cohen's.
+        aa: Mean accuracy over the classes that have pixels; classes with one field count as if they couldn't vary.
+        kappa: Cohen's kappa.
     """
 
     per_class: Sequence[Interval]
@@ -135,8 +135,8 @@ def bootstrap_fields(counts: FieldCounts, *, seed: int = 0, num_draws: int = NUM
     """Intervals of a class map's accuracies, from fields drawn with replacement within each class.
 
     Args:
-        counts: What the map says of every field.
-        seed: Of the draws.
+        counts: The predicted classes per field.
+        seed: Seed of the draws.
         num_draws: D.
     """
     confusions = _drawn_confusions(counts, _draw(counts, seed, num_draws))
@@ -163,9 +163,9 @@ def bootstrap_difference(
     """Intervals of the differences of two maps of one scene, ``oa``, ``aa`` and ``kappa``, both on the same draws.
 
     Args:
-        one: Of the first map.
-        other: Of the map that is subtracted.
-        seed: Of the draws.
+        one: Counts of the first map.
+        other: Counts of the map that is subtracted.
+        seed: Seed of the draws.
         num_draws: D.
 
     Raises:
@@ -185,7 +185,7 @@ def bootstrap_difference(
 
 
 def _draw(counts: FieldCounts, seed: int, num_draws: int) -> NDArray[np.int64]:
-    """(D, F) how often each field is drawn: as many fields of each class as there are."""
+    """(D, F) how often each field is drawn; per class, as many fields are drawn as it has."""
     rng = np.random.default_rng(seed)
     weights = np.zeros((num_draws, len(counts.classes)), dtype=np.int64)
     for k in np.unique(counts.classes):

@@ -1,12 +1,12 @@
-"""What a pair's numbers are, below every table that scores it."""
+"""Lines with the units of a pair's values, shown below every table that scores it."""
 
 from collections.abc import Mapping
 
 
 def unit_lines(units: Mapping[str, str]) -> list[str]:
-    """A line per pair, for a screen or below a table.
+    """One line per pair, for a screen or below a table.
 
     Args:
-        units: What :func:`sceneshift.catalogue.units.stated_units` gave.
+        units: The result of :func:`sceneshift.catalogue.units.stated_units`.
     """
     return [f"Unit of {pair}: {told}." for pair, told in units.items()]

@@ -1,7 +1,7 @@
-"""Whether a network earns its cost: the registered network against the best spectral floor, in one sentence.
+"""Whether a network is worth its cost: the registered network compared with the best spectral floor, in one sentence.
 
-The figure is average accuracy (AA) on the target, the one trials are chosen by on the source. The best floor is the one
-of the highest AA on the target itself, which nobody could have known beforehand: the comparison favours the floors. The
+The figure is average accuracy (AA) on the target, by which trials are chosen on the source. The best floor is the one
+with the highest AA on the target itself, which nobody could have known beforehand: this favours the floors. The
 interval is a bootstrap over the target's fields on the same draws for both (:mod:`sceneshift.report.uncertainty`).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from sceneshift.report.uncertainty import LEVEL, FieldCounts, Interval, bootstrap_difference
 
-#: What a reader should know of floors, under every table that has some.
+#: The note on floors below every table that contains some.
 FLOORS_TOLD = (
     "Floors classify single spectra (scikit-learn), trained on the pixels the registered network trained on; their "
     "normalization and settings are chosen by cross-validation over blocks of the source."
@@ -35,10 +35,10 @@ class Verdict:
 
     Args:
         pair: The pair's or scene's name.
-        floor: The best floor, as tables call it.
+        floor: The best floor's name in tables.
         network_aa: Average accuracy of the registered network, 0..1.
         floor_aa: Average accuracy of the floor.
-        difference: Network less floor, with its interval; without one where every class is a single field.
+        difference: Network less floor, with its interval; without one if every class is a single field.
     """
 
     pair: str
@@ -53,8 +53,8 @@ class Verdict:
 
         Args:
             pair: The pair's or scene's name.
-            network: What the registered network's map says of the target's fields.
-            floors: The same of each floor, by the name tables call it; at least one.
+            network: Predicted classes per field of the target, for the registered network.
+            floors: The same for each floor, by its name in tables; at least one.
         """
         best = max(floors, key=lambda name: floors[name].scores().aa)
         return cls(
@@ -67,7 +67,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """Better or worse where the interval leaves out zero."""
+        """Better or worse if the interval excludes zero."""
         if np.isnan(self.difference.low):
             return Outcome.SAME
         if self.difference.low > 0:
@@ -76,7 +76,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words; accuracies in per cent, differences in points."""
+        """The verdict as a sentence; accuracies in per cent, differences in points."""
         words = {
             Outcome.BETTER: f"is better than the best spectral floor ({self.floor})",
             Outcome.SAME: f"cannot be told from the best spectral floor ({self.floor})",
@@ -92,7 +92,7 @@ class Verdict:
         return f"On {self.pair} the registered network {words}: {figures}, {points} ({interval})."
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON."""
+        """Plain values for JSON."""
         ends = (self.difference.low, self.difference.high)
         return {
             "pair": self.pair,

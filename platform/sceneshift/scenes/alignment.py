@@ -157,8 +157,8 @@ def _align_classes(
     if len(shared) < 2:
         raise InvalidInputError(
             f"source {source.name!r} ({', '.join(source.class_names)}) and target {target.name!r} "
-            f"({', '.join(target.class_names)}) share {len(shared)} classes; expected two at least. Name those that "
-            "are the same by class_map={'name in the target': 'name in the source'}."
+            f"({', '.join(target.class_names)}) share {len(shared)} of their classes; expected at least two shared "
+            "classes. Match names that differ with class_map={'name in the target': 'name in the source'}."
         )
     notes = [
         f"class {theirs} of {target.name} is taken as {ours} of {source.name}"
@@ -167,7 +167,7 @@ def _align_classes(
     ]
     for scene, kept in ((source, shared), (target, tuple(class_map))):
         if left_out := [name for name in scene.class_names if name not in kept]:
-            notes.append(f"left out, in {scene.name} alone: {', '.join(left_out)}")
+            notes.append(f"left out, only in {scene.name}: {', '.join(left_out)}")
     return (
         _renumbered(source, {name: name for name in shared}, shared),
         _renumbered(target, class_map, shared),
@@ -249,8 +249,8 @@ def _resample(
         how = f"Gaussian responses {widths.min():g} to {widths.max():g} nm wide"
     if kept.sum() < 2:
         raise InvalidInputError(
-            f"{int(kept.sum())} of {len(bands)} bands of {coarse.name!r} between {low:g} and {high:g} nm lie where "
-            f"{fine.name!r} has bands to make them of; expected two at least. Check wavelengths and fwhm_nm."
+            f"{int(kept.sum())} of {len(bands)} bands of {coarse.name!r} between {low:g} and {high:g} nm can be "
+            f"computed from bands of {fine.name!r}; expected at least two. Check wavelengths and fwhm_nm."
         )
     centres, bands, weights = centres[kept], bands[kept], weights[:, kept]
     note = (

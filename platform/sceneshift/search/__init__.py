@@ -1,1 +1,1 @@
-"""Many runs: search spaces, the trial store of trials, and Ray Tune around the training of one of them."""
+"""Many trainings: search spaces, the trial store, the judge that ends trials, and the loop that runs them."""

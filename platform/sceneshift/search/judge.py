@@ -1,4 +1,4 @@
-"""Decides what becomes of a search's trials: records epochs, completes, prunes, fails. It knows no executor."""
+"""Decides what happens to a search's trials: records epochs, completes, prunes, fails. Independent of executors."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from sceneshift.training.loop import EpochReport
 
 
 class SearchListener(Protocol):
-    """Who hears of a search while it runs: the screen, MLflow."""
+    """Is notified while a search runs: the screen, MLflow."""
 
     def changed(self, record: TrialRecord) -> None:
         """A trial has begun, recorded an epoch, or ended."""
@@ -41,13 +41,13 @@ class Judge:
     """A search's trials as an executor's queue; see :class:`sceneshift.execution.executor.JobQueue`.
 
     Args:
-        store: Where trials are recorded; trials it holds as running, left by a search that was cut, come first.
-        num_samples: Trials in all.
-        epochs: Epochs of a whole trial.
+        store: Where trials are recorded; trials left running in it by an interrupted search come first.
+        num_samples: Total number of trials.
+        epochs: Epochs of a complete trial.
         make_config: Draws a trial's configuration from the space.
-        job: What is trained for a trial.
-        stop: Asked to end the search where trials can't keep their checkpoints.
-        listeners: Who hears of it.
+        job: Builds the job that trains a trial.
+        stop: Asked to end the search if trials can't store their checkpoints.
+        listeners: Notified of every change.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Judge:
         return not self._unfinished and len(self._store.records()) >= self._num_samples
 
     def next(self) -> Job | None:
-        """A trial that was cut, or a new one; None when there are enough."""
+        """An interrupted trial, or a new one; None when there are enough."""
         if self._unfinished:
             record = self._unfinished.pop(0)
-            # A search that was killed while it drew a configuration draws the same one again.
+            # A search that was killed while drawing a configuration draws the same one again.
             record = record if record.config else self._store.draw(record.number, self._make_config)
         elif len(self._store.records()) < self._num_samples:
             record = self._store.ask(self._make_config)
@@ -90,11 +90,11 @@ class Judge:
         return self._job(record)
 
     def started(self, number: int) -> None:
-        """Tell the listeners."""
+        """Notify the listeners that the trial runs."""
         self._tell(number)
 
     def epoch(self, number: int, report: EpochReport) -> Verdict:
-        """Record the epoch; complete a trial after its last one, or prune it where ASHA says so.
+        """Record the epoch; complete a trial after its last one, or prune it if ASHA says so.
 
         The rungs are computed from the store (Optuna's SuccessiveHalvingPruner), so they survive a restart.
         """
@@ -117,8 +117,8 @@ class Judge:
     def failed(self, number: int, failure: Failure) -> None:
         """Close the trial as failed, with the reason.
 
-        One that could not write its checkpoint is left open: that is no fault of its own, and every trial after it
-        would fail alike. It ends the search, to be resumed when there is room.
+        A trial that could not write its checkpoint is left open: it is not the cause, and later trials would fail too.
+        It ends the search, which can be resumed when there is space.
         """
         if failure.kind is FailureKind.STORAGE:
             self._stop.request(StopReason.STORAGE, failure.message)
@@ -127,7 +127,7 @@ class Judge:
         self._tell(number)
 
     def retry(self, number: int) -> bool:
-        """Return a trial by :meth:`next` again, some times."""
+        """Return a trial from :meth:`next` again, a limited number of times."""
         self._retried[number] += 1
         if self._retried[number] > MAX_RETRIES:
             return False
@@ -135,7 +135,7 @@ class Judge:
         return True
 
     def out_of_time(self, budget_s: float) -> None:
-        """Close the trials that still run as stopped early: the time budget is used up."""
+        """Close the running trials as stopped early, because the time budget is used up."""
         for record in self._store.records():
             if record.state == "running":
                 self._store.prune(record.number, Ended.TIME_BUDGET, f"time budget of {budget_s:g} s used up")

@@ -1,7 +1,7 @@
-"""How many epochs fit a search's time budget on this machine: decided by timed steps, before the first trial.
+"""Choosing how many epochs fit a search's time budget on this machine, by timing steps before the first trial.
 
-A profile that says ``least_epochs`` leaves the number open: machines differ by a factor of four and more in the time of
-a step, and a search that is cut by its budget after two trials has chosen nothing.
+A profile with ``least_epochs`` leaves the number open: machines differ by a factor of four and more in the time of a
+step, and a search that runs out of time after two trials has chosen nothing.
 """
 
 import math
@@ -16,17 +16,17 @@ from sceneshift.search.profile import Profile
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.loop import PairRun, TrainingPlan, run_epoch
 
-#: Batches that are timed, after as many that warm up.
+#: Number of timed batches, after as many for warming up.
 _TIMED_BATCHES = 2
 
-#: The share of the reference trial's time that another trial is expected to take: ASHA stops most early, and few are as
+#: The expected time of another trial, as a share of the reference trial's: ASHA stops most trials early, and few are as
 #: large as the reference.
 _EXPECTED_SHARE = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """A profile whose number of epochs was decided, and what it was decided by.
+    """A profile with its chosen number of epochs, and the measurement it was chosen by.
 
     Args:
         profile: With ``epochs`` and, in proportion, ``grace_epochs``.
@@ -37,7 +37,7 @@ class Pace:
     seconds_per_epoch: float
 
     def announcement(self) -> str:
-        """The choice in a line."""
+        """One line that reports the choice."""
         return (
             f"epochs               {self.profile.epochs} per trial, first stop after {self.profile.grace_epochs}: "
             f"timed steps say {self.seconds_per_epoch:.1f} s per epoch of the defaults; --epochs sets another number"
@@ -53,15 +53,15 @@ def find_pace(
     trials_at_once: int,
     threads: int,
 ) -> Pace:
-    """Time some steps of the reference configuration and fit the number of epochs to the time budget.
+    """Time a few steps of the reference configuration and choose the number of epochs that fits the time budget.
 
     Args:
         profile: With ``least_epochs`` and ``time_budget_s``.
         method: The method's name.
-        config: The reference configuration, which is the largest that the profile allows as a rule.
+        config: The reference configuration, usually the largest that the profile allows.
         sources: One per pair.
-        trials_at_once: Trials that run at once.
-        threads: Threads of a trial.
+        trials_at_once: Number of concurrent trials.
+        threads: Threads per trial.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -73,12 +73,12 @@ def find_pace(
 
 
 def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: int) -> Profile:
-    """The profile with as many epochs as its time budget has room for, within its bounds.
+    """The profile with as many epochs as fit its time budget, within its bounds.
 
     Args:
-        profile: With ``least_epochs`` and ``time_budget_s``; ``epochs`` is the most.
-        seconds_per_epoch: One epoch of a trial.
-        trials_at_once: Trials that run at once.
+        profile: With ``least_epochs`` and ``time_budget_s``; ``epochs`` is the maximum.
+        seconds_per_epoch: Seconds for one epoch of a trial.
+        trials_at_once: Number of concurrent trials.
     """
     assert profile.least_epochs is not None
     assert profile.time_budget_s is not None
@@ -89,7 +89,7 @@ def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: in
 
 
 def _seconds_per_epoch(method: str, config: dict[str, Any], source: SourceDomain) -> float:
-    """A few steps are timed and scaled to an epoch's; validation is timed whole."""
+    """Time a few steps and scale them to an epoch; validation is timed in full."""
     made = find_method(method).config_type.from_mapping(config)
     num_pixels = len(source.split.train)
     per_class = math.ceil(_TIMED_BATCHES * made.batch_size / source.scene.num_classes)

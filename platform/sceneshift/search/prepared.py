@@ -1,4 +1,4 @@
-"""A search that has been checked and may begin: what it searches, what a resumed one must agree with."""
+"""A search that has been checked and may begin: what it searches, and the settings checked on resume."""
 
 import os
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from sceneshift.training.loop import TrainingPlan
 from sceneshift.training.precision import check_precision
 from sceneshift.training.spec import FORMAT, TrainSpec
 
-#: Trials at once on a machine without GPUs: more would leave TPE little to learn from before it suggests.
+#: Maximum of concurrent trials without GPUs: with more, TPE would suggest most trials before it has results.
 MOST_AT_ONCE = 4
 
 #: The profile of ``--smoke-test``.
@@ -45,7 +45,7 @@ class PreparedSearch:
         data: Scenes, splits and training pixels.
         directory: The search's local directory.
         checkpoint_location: Directory or URI of the trials' checkpoints.
-        narrowing: What the pairs' units leave out of the space, one line each.
+        narrowing: What is left out of the space because of the pairs' units, one line each.
     """
 
     spec: SearchSpec
@@ -58,7 +58,7 @@ class PreparedSearch:
 
     @property
     def strategy(self) -> Strategy:
-        """Who scores epochs and chooses."""
+        """The strategy that scores epochs and chooses a trial."""
         return find_strategy(self.spec.strategy)
 
     @property
@@ -67,7 +67,7 @@ class PreparedSearch:
         return self.directory / "optuna.db"
 
     def settings(self) -> dict[str, Any]:
-        """What a resumed search must agree with."""
+        """The settings that must be the same when the search is resumed."""
         spec, data = self.spec, self.spec.data
         return {
             "format": FORMAT,
@@ -86,7 +86,7 @@ class PreparedSearch:
         }
 
     def trial_spec(self, record: TrialRecord) -> TrainSpec:
-        """What a trial trains."""
+        """The training of one trial."""
         return TrainSpec(
             method=self.spec.method,
             config=find_method(self.spec.method).config_type.from_mapping(record.config),
@@ -98,7 +98,7 @@ class PreparedSearch:
         )
 
     def job(self, record: TrialRecord) -> Job:
-        """A trial as something to run."""
+        """The job that runs a trial."""
         return Job(
             number=record.number,
             spec=self.trial_spec(record),
@@ -106,16 +106,16 @@ class PreparedSearch:
         )
 
     def checkpoints_of(self, number: int) -> str:
-        """Where a trial keeps its checkpoints."""
+        """The directory or URI of a trial's checkpoints."""
         return f"{self.checkpoint_location}/trial_{number:04d}"
 
     @property
     def chooses_epochs(self) -> bool:
-        """Whether timed steps are to decide the number of epochs, and have not yet."""
+        """Whether the number of epochs is still to be chosen by timing steps."""
         return self.profile.least_epochs is not None
 
     def paced(self, placement: Placement) -> tuple["PreparedSearch", Pace]:
-        """The same search with the number of epochs that timed steps leave room for, and what they told."""
+        """The same search with the number of epochs chosen by timing steps, and the measurement."""
         pace = find_pace(
             self.profile,
             method=self.spec.method,
@@ -127,7 +127,7 @@ class PreparedSearch:
         return replace(self, profile=pace.profile), pace
 
     def with_recorded_epochs(self) -> "PreparedSearch":
-        """The same search with the number of epochs it began with, where timed steps decided it then.
+        """The same search with the number of epochs it began with, if that was chosen by timing steps.
 
         Raises:
             StudyError: The trial store can't be read.
@@ -138,10 +138,10 @@ class PreparedSearch:
         return replace(self, profile=self.profile.with_epochs(epochs))
 
     def refuse_wrong_name(self, *, resume: bool) -> None:
-        """Refuse a known name where a search begins, and an unknown one where one is resumed.
+        """Reject an existing name for a new search, and an unknown name for a resumed one.
 
         Raises:
-            StudyError: Saying which.
+            StudyError: The name exists, or it doesn't.
         """
         name = self.spec.name
         if resume and not self.store_path.exists():
@@ -162,7 +162,7 @@ class PreparedSearch:
         return wanted == "ray-train" or (wanted == "auto" and chosen)
 
     def trained_in(self, placement: Placement) -> str:
-        """Where trials train, in words."""
+        """A description of where trials train."""
         if self.spec.executor == "local":
             return "this process"
         return "Ray Train" if self.in_ray_train(placement) else "the trial's actor"
@@ -175,7 +175,7 @@ class PreparedSearch:
 
         Raises:
             ResourceError: It doesn't fit.
-            InvalidInputError: What is asked for needs a GPU.
+            InvalidInputError: The specification needs a GPU.
         """
         spec = self.spec
         gpus = spec.gpus_per_trial
@@ -246,7 +246,7 @@ def default_data(
     scene: str | None = None,
     **values: Any,  # noqa: ANN401  # of DataSpec
 ) -> DataSpec:
-    """What a search is on: the pairs or the scene that are named, or else those the space file names."""
+    """The data of a search: the given pairs or scene, or else those that the space file names."""
     if scene is None and not pairs:
         scene, pairs = space.scene, space.pairs
     return DataSpec(pairs=tuple(pairs), scene=scene, **values)
@@ -262,7 +262,7 @@ def local_root(storage_path: str) -> Path:
 
 
 def writable_root(storage_path: str) -> Path:
-    """A directory that can be written, or made, and named in a database's address.
+    """Check that a directory can be written or created, and used in a database's address.
 
     Raises:
         InvalidInputError: It can't.
@@ -280,14 +280,14 @@ def writable_root(storage_path: str) -> Path:
 
 
 def _fit(spec: SearchSpec, cluster: ClusterSize, *, gpus: float, num_samples: int) -> tuple[int, float]:
-    """Trials at once, and the CPUs of each of their workers."""
+    """The number of concurrent trials, and the CPUs of each of their workers."""
     cpus, workers, at_once = spec.cpus_per_trial, spec.workers_per_trial, spec.max_concurrent_trials
     if at_once is None:
         fit = trials_that_fit(cluster, cpus=cpus or 1.0, gpus=gpus, workers=workers)
         at_once = max(1, fit if gpus > 0 else min(MOST_AT_ONCE, fit))
         at_once = min(at_once, num_samples)
     if cpus is None:
-        # As many as leave room for all, a worker being on one node.
+        # As many as fit, since each worker must be on one node.
         shares = range(max(1, int(cluster.cpus // (at_once * workers))), 0, -1) if gpus == 0 else ()
         fits = (n for n in shares if trials_that_fit(cluster, cpus=n, gpus=0, workers=workers) >= at_once)
         cpus = float(next(fits, 1))

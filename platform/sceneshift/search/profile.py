@@ -1,4 +1,4 @@
-"""How much a search may cost, under a name that every table carries."""
+"""Named search sizes; the name is in every table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,22 +12,22 @@ class Profile:
     """A named size of search.
 
     Args:
-        name: What tables and tags call it.
-        description: One line for people.
-        epochs: Epochs of a trial that isn't stopped early; the most, where ``least_epochs`` leaves them open.
-        least_epochs: Where it is given, timed steps choose the epochs, from so many on, to fit the time budget on the
-            machine (:mod:`sceneshift.search.pace`).
-        num_samples: Trials.
+        name: Its name in tables and tags.
+        description: One line for users.
+        epochs: Epochs of a trial that isn't stopped early; the maximum if ``least_epochs`` is given.
+        least_epochs: The minimum, if the number of epochs is to be chosen by timing steps so that they fit the time
+            budget on the machine (:mod:`sceneshift.search.pace`).
+        num_samples: Number of trials.
         time_budget_s: Seconds after which the search stops, or None.
-        pixels_per_class: Most training pixels a class and source scene, or None for all.
+        pixels_per_class: Maximum of training pixels per class and source scene, or None for all.
         limits: Lowest and highest value allowed, by parameter; the space and the defaults are clipped to it.
-        choices: The choices allowed of a categorical parameter, by parameter; the space draws from these alone, and a
-            default that is none of them becomes the first of the space's that is.
-        startup_trials: Random trials before TPE models what it has seen.
-        grace_epochs: No trial is stopped before this epoch; of fewer epochs than ``epochs`` the same share.
-        reduction_factor: ASHA keeps one in so many at each rung.
-        first_trials: What is tried after the published defaults, before anything is drawn: each the values that differ
-            from the defaults, by suggested name.
+        choices: The allowed choices of categorical parameters, by parameter; the space draws only from these, and a
+            default that is not among them is replaced by the space's first choice that is.
+        startup_trials: Random trials before TPE's model is used.
+        grace_epochs: No trial is stopped before this epoch; with fewer than ``epochs``, it shrinks in proportion.
+        reduction_factor: At each rung, ASHA keeps one trial in this many.
+        first_trials: Trials to run after the published defaults and before any draws, each given by the values that
+            differ from the defaults, by suggested name.
 
     Raises:
         InvalidInputError: A number is out of range.
@@ -48,7 +48,7 @@ class Profile:
     first_trials: Sequence[Mapping[str, Any]] = ()
 
     def with_epochs(self, epochs: int) -> "Profile":
-        """The same profile for a decided number of epochs, at most ``epochs``; ASHA's grace is the same share."""
+        """The same profile with a number of epochs up to ``epochs``; ASHA's grace period shrinks in proportion."""
         grace = max(1, round(self.grace_epochs * epochs / self.epochs))
         return replace(self, epochs=epochs, grace_epochs=grace, least_epochs=None)
 

@@ -1,4 +1,4 @@
-"""Runs a prepared search's trials until there are enough, time is up, or someone interrupts."""
+"""Running a prepared search's trials until there are enough, time is up, or the search is interrupted."""
 
 import shutil
 import time
@@ -20,9 +20,9 @@ class SearchOutcome:
     """How a search ended.
 
     Args:
-        interrupted: It ended before it was done and can be resumed.
-        stopped_by: Why, where it was asked to end; None otherwise.
-        message: The same in words, where it wasn't the user.
+        interrupted: It ended before it was finished and can be resumed.
+        stopped_by: Why it was asked to end; None otherwise.
+        message: A sentence with the reason, unless it was the user.
         out_of_time: The time budget ended it. Trials that were running are closed as stopped early, unless no trial at
             all ran to its end: then they stay open, to continue when the search is resumed.
     """
@@ -43,18 +43,18 @@ def run_trials(
 ) -> SearchOutcome:
     """Run trials until the store holds ``profile.num_samples`` of them.
 
-    Trials the store holds as running, left by a search that was cut, come first.
+    Trials left running in the store by an interrupted search come first.
 
     Args:
-        search: What to do.
-        store: Where it is recorded.
-        executor: What runs trainings.
-        listeners: Who hears of every epoch and every end.
+        search: The prepared search.
+        store: Where trials are recorded.
+        executor: What runs the trainings.
+        listeners: Notified of every epoch and every ended trial.
         stop: Ends the search when asked to.
 
     Raises:
         StorageError: The store or the executor's files can't be written.
-        StudyError: What trainings run on broke down.
+        StudyError: The executor failed.
     """
     stop = stop or StopRequest()
     profile = search.profile
@@ -97,7 +97,7 @@ def run_trials(
 
 
 def create_store(search: PreparedSearch, *, origin: dict[str, str]) -> TrialStore:
-    """Create the directory and the trial store of a new search; where that fails, nothing is left of it.
+    """Create the directory and the trial store of a new search; if this fails, nothing is left behind.
 
     Args:
         search: The search.
@@ -113,7 +113,7 @@ def create_store(search: PreparedSearch, *, origin: dict[str, str]) -> TrialStor
     except FileExistsError as error:
         raise StudyError(f"a study {name!r} exists at {directory}; choose another name.") from error
     except OSError as error:
-        raise StorageError(f"{directory} can't be made ({first_line(error)}). Nothing was begun.") from error
+        raise StorageError(f"{directory} can't be created ({first_line(error)}). Nothing was started.") from error
     try:
         return TrialStore.create(
             search.store_path,
@@ -135,10 +135,10 @@ def reopen_store(search: PreparedSearch, *, origin: dict[str, str]) -> TrialStor
 
     Args:
         search: The search.
-        origin: Hashes of code and data by name, as they are now; what differs is among the store's changes.
+        origin: Hashes of code and data by name, as they are now; differences are recorded in the store's changes.
 
     Raises:
-        StudyError: The arguments, the space, or shape, classes or split of the data differ from the beginning's.
+        StudyError: The arguments, the space, or shape, classes or split of the data have changed since it began.
     """
     return TrialStore.reopen(
         search.store_path,

@@ -1,4 +1,4 @@
-"""TPE whose draw of a parameter depends on the study's seed, the trial's number and the parameter's name alone."""
+"""TPE in which a parameter's draw depends only on the study's seed, the trial's number and the parameter's name."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from sceneshift.seeding import derive_seed
 
 
 class NameSeededTPESampler(optuna.samplers.BaseSampler):
-    """Optuna's univariate TPE, seeded anew for every (study seed, trial number, parameter).
+    """Optuna's univariate TPE, seeded separately for every (study seed, trial number, parameter).
 
-    Adding a parameter to a space leaves the draws of the others as they were (DomainBed's rule), and a search that
-    is cut and resumed goes on with the suggestions it would have made.
+    Adding a parameter to a space does not change the draws of the others (DomainBed's rule), and an interrupted search
+    continues with the suggestions it would have made.
 
     Args:
         seed: The study's seed.

@@ -1,7 +1,7 @@
 """Search spaces: define-by-run Python files, read by path on the driver.
 
 A space file holds ``DEFAULTS`` (the published values by suggested name), ``PROFILES`` (name to
-:class:`~sceneshift.search.profile.Profile`), what is searched on where the command line names nothing (``PAIRS``, names
+:class:`~sceneshift.search.profile.Profile`), the default data (``PAIRS``, names
 of scene pairs, or ``SCENE``, one scene) and ``space(trial)``, which calls Optuna's ``trial.suggest_…`` and
 returns the method's configuration as plain values. Workers never see the file.
 """
@@ -33,10 +33,10 @@ class Suggests(Protocol):
 
 
 class ClippedTrial:
-    """A trial whose ranges and choices are cut to those a profile allows before they are asked for.
+    """A trial whose ranges and choices are restricted to those a profile allows.
 
     Args:
-        trial: What really suggests.
+        trial: The trial that makes the suggestions.
         limits: Lowest and highest value by parameter name.
         choices: Allowed choices by parameter name; None allows all.
     """
@@ -52,10 +52,10 @@ class ClippedTrial:
         self._choices = choices or {}
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
-        """Suggest among the choices within the limits that are allowed.
+        """Suggest one of the choices that are allowed and within the limits.
 
         Raises:
-            InvalidInputError: None is.
+            InvalidInputError: There is none.
         """
         if name in self._limits:
             low, high = self._limits[name]
@@ -101,8 +101,8 @@ class FixedTrial:
     """Suggests given values, moved to the nearest value the space allows.
 
     Args:
-        values: By suggested name.
-        narrowed: Names whose choices are not all allowed: a value that is left out becomes the first that is not.
+        values: The values by suggested name.
+        narrowed: Names with restricted choices: a value that is not allowed is replaced by the first that is.
     """
 
     def __init__(self, values: Mapping[str, Any], *, narrowed: Collection[str] = ()) -> None:
@@ -120,7 +120,7 @@ class FixedTrial:
         return self._values[name]
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
-        """The value; else the nearest choice of numbers, or the first of choices that were narrowed."""
+        """The value if allowed, else the nearest of numeric choices, or the first of restricted choices."""
         value = self._value(name)
         if value not in choices and name in self._narrowed:
             value = choices[0]
@@ -157,9 +157,9 @@ class SearchSpace:
         path: Where it was read from.
         source_hash: SHA-256 of the file's text, 16 hexadecimal digits.
         defaults: Published values by suggested name.
-        profiles: By name.
-        pairs: Scene pairs that are searched on where nothing is named; empty where a scene is.
-        scene: The scene that is, or None.
+        profiles: The profiles by name.
+        pairs: Default scene pairs; empty if the default is a scene.
+        scene: The default scene, or None.
         sample: The file's ``space``.
     """
 
@@ -189,7 +189,7 @@ class SearchSpace:
 
         Raises:
             InvalidInputError: The profile leaves nothing of a range or of the choices, or the space sets a parameter to
-                a value that is none of the profile's choices.
+                a value that is not among the profile's choices.
         """
         config = self.sample(ClippedTrial(trial, profile.limits, profile.choices))
         for name, allowed in profile.choices.items():
@@ -212,7 +212,8 @@ class SearchSpace:
         """The values of the first trials by suggested name, clipped to a profile: the defaults, then the others.
 
         Raises:
-            InvalidInputError: As for :meth:`default_trial`, or the profile's first trials name what DEFAULTS does not.
+            InvalidInputError: As for :meth:`default_trial`, or one of the profile's first trials names a
+                parameter that DEFAULTS lacks.
         """
         found = [self.default_trial(profile).params]
         for values in profile.first_trials:
@@ -238,7 +239,7 @@ class SearchSpace:
         return fixed
 
     def largest_patch(self, profile: Profile) -> int:
-        """The largest patch size the search can ask for: what the splits are made for.
+        """The largest patch size the search can suggest; splits are made for it.
 
         Raises:
             InvalidInputError: The space doesn't suggest ``patch_size``.

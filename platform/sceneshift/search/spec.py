@@ -1,4 +1,4 @@
-"""What a search is asked to do: plain values, checked before anything is loaded."""
+"""The specification of a search: plain values, checked before anything is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from sceneshift.training.spec import FORMAT
 #: Where trials can run; "auto" is "ray-train" with GPUs or several workers, else "ray".
 EXECUTORS = ("auto", "ray", "ray-train", "local")
 
-#: Whether the chosen configuration is trained once more on pixels of every labelled field, and on how many.
+#: Whether the chosen configuration is trained once more on pixels of every labelled field, and on how many pixels.
 REFITS = ("auto", "as-trial", "all", "no")
 
 
@@ -27,22 +27,22 @@ class SearchSpec:
         method: Name of the method.
         space: The search space, from :func:`sceneshift.search.space.load_space`.
         profile: The size of the search, such as ``space.profile("laptop")``.
-        data: Scene pairs or a scene. Its patch size and pixels per class follow from space and profile, its seed is the
-            search's.
+        data: Scene pairs or a scene. Its patch size and pixels per class follow from space and profile, and its seed is
+            the search's.
         seed: Seed of splits, suggestions and trials.
-        precision: What training computes in, one of :data:`sceneshift.training.precision.PRECISIONS`.
+        precision: Precision of training, one of :data:`sceneshift.training.precision.PRECISIONS`.
         compile: Compile the networks with ``torch.compile``; for GPUs.
-        strategy: Who is chosen, one of :data:`sceneshift.selection.strategy.STRATEGIES`.
+        strategy: How a trial is chosen, one of :data:`sceneshift.selection.strategy.STRATEGIES`.
         refit: "as-trial" trains the chosen configuration once more, on as many pixels of every labelled field as a
             trial has, "all" on all of them, "no" registers the chosen network itself; "auto" is "all" with the profile
             paper, else "as-trial".
         name: Name of the search, and of its MLflow experiment.
-        storage_path: Where searches are kept: a directory, or a URI such as ``s3://bucket/path`` for the checkpoints.
+        storage_path: Where searches are stored: a directory, or a URI such as ``s3://bucket/path`` for the checkpoints.
         executor: One of :data:`EXECUTORS`.
-        max_concurrent_trials: Trials at once; by default as many as fit, at most 4 without GPUs.
+        max_concurrent_trials: Number of concurrent trials; by default as many as fit, at most 4 without GPUs.
         workers_per_trial: Workers that train a trial together.
-        cpus_per_trial: CPUs per worker; by default the machine's, shared among those at once.
-        gpus_per_trial: GPUs per worker; by default 0, with the profile paper 1 where there is one.
+        cpus_per_trial: CPUs per worker; by default the machine's, divided among concurrent trials.
+        gpus_per_trial: GPUs per worker; by default 0, with the profile paper 1 if there is one.
         stall_timeout_s: Seconds without an epoch from any trial after which the search ends; 0: never.
         shared_data: All nodes see the files of stored scenes under the same path.
 
@@ -101,7 +101,7 @@ class SearchSpec:
 
     @property
     def refit_pixels_per_class(self) -> int | None:
-        """The most pixels per class of that training: as many as trials have, or None for all."""
+        """Maximum of pixels per class for that training: as many as trials have, or None for all."""
         takes_all = self.refit == "all" or (self.refit == "auto" and self.profile.name == "paper")
         return None if takes_all else self.profile.pixels_per_class
 

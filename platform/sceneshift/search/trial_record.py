@@ -1,4 +1,4 @@
-"""One trial as the trial store has it."""
+"""The record of one trial in the trial store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-#: Names of what a trial keeps beside Optuna's own: epochs, configuration, why it ended, and hashes of weights.
+#: Names of the attributes added to Optuna's trial: epochs, configuration, why it ended, and hashes of weights.
 EPOCH, CONFIG, REASON, ENDED, WEIGHTS = "epoch:", "config", "reason", "ended by", "weights"
 
 
@@ -29,7 +29,7 @@ REFERENCE_TRIAL = 0
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial as the trial store has it.
+    """One trial in the trial store.
 
     Args:
         number: 0-based; 0 is the reference trial with the published defaults.
@@ -38,11 +38,11 @@ class TrialRecord:
         config: The method's configuration.
         epochs: Metrics by 1-based epoch.
         value: Its score at the last epoch, or None before the first.
-        ended: Why it ended; None while it runs, and of stores written before it was kept.
-        reason: The same in words, where it was stopped or failed; empty otherwise.
+        ended: Why it ended; None while it runs, and in stores written before this was recorded.
+        reason: A sentence with the reason if it was stopped or failed; empty otherwise.
         weights: Hash of each pair's classifier after the last epoch.
         started_ms: Unix time in milliseconds, or None.
-        seconds: Spent in its epochs, waiting and closing not counted; None before the first.
+        seconds: Seconds spent in its epochs, without waiting and closing; None before the first.
     """
 
     number: int
@@ -74,12 +74,12 @@ class TrialRecord:
 
     @property
     def last_epoch(self) -> int:
-        """Epochs done."""
+        """Number of finished epochs."""
         return max(self.epochs, default=0)
 
     @classmethod
     def from_optuna(cls, trial: FrozenTrial) -> "TrialRecord":
-        """Read what Optuna stored."""
+        """Convert a trial read from Optuna."""
         attributes = trial.user_attrs
         epochs = {int(key.removeprefix(EPOCH)): metrics for key, metrics in attributes.items() if key.startswith(EPOCH)}
         scores = trial.intermediate_values

@@ -1,8 +1,8 @@
 """The trial store of a study: every trial, its state and its epochs, in an Optuna database.
 
-It is the one record a search can be resumed from and MLflow refilled from. Trials stopped early are PRUNED, trials
-that broke are FAIL, a trial that is being worked on is RUNNING; a search that was cut finds the RUNNING ones
-and goes on with them.
+It is the only record from which a search can be resumed and MLflow's records completed. Trials that were stopped early
+are PRUNED, trials that failed are FAIL, and unfinished trials are RUNNING; an interrupted search finds and continues
+the RUNNING ones.
 """
 
 import math
@@ -34,7 +34,7 @@ _CLOSED_WITH = "closed with so many trials"
 
 
 class TrialStore:
-    """Asks for configurations, records epochs, decides by ASHA, closes trials.
+    """Draws configurations, records epochs, stops trials by ASHA, closes trials.
 
     Use :meth:`create` or :meth:`reopen`.
     """
@@ -59,25 +59,25 @@ class TrialStore:
         first_params: Sequence[Mapping[str, Any]],
         origin: Mapping[str, str] | None = None,
     ) -> "TrialStore":
-        """Create the trial store of a new study, whose first trials are given.
+        """Create the trial store of a new study with given first trials.
 
         Args:
             path: The database file; must not exist.
             name: The study's name.
             seed: The study's seed.
-            profile: Sizes of sampler and ASHA.
+            profile: The settings of sampler and ASHA.
             strategy: What scores epochs.
-            settings: What a resumed search must agree with, as plain values.
+            settings: The settings that must be the same on resume, as plain values.
             first_params: Suggested names and values of the first trials; the first of them is the reference trial, the
                 published defaults.
-            origin: Hashes of the code and the data, by name; a resumed search may differ and says so.
+            origin: Hashes of the code and the data, by name; on resume they may differ, which is reported.
 
         Raises:
             StudyError: The file exists.
             StorageError: It can't be written.
         """
         if path.exists():
-            raise StudyError(f"study {name!r} exists at {path}; go on with --resume or choose another name.")
+            raise StudyError(f"study {name!r} exists at {path}; continue it with --resume or choose another name.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             study = optuna.create_study(
@@ -93,7 +93,7 @@ class TrialStore:
                 study.enqueue_trial(dict(params))
         except (OSError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise StorageError(
-                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was begun."
+                f"{path} can't be written ({first_line(error.__cause__ or error)}). Nothing was started."
             ) from error
         return cls(study, profile, strategy, is_new=True)
 
@@ -109,9 +109,9 @@ class TrialStore:
         settings: Mapping[str, Any],
         origin: Mapping[str, str] | None = None,
     ) -> "TrialStore":
-        """Reopen a study's trial store to go on with it.
+        """Reopen a study's trial store to continue it.
 
-        What differs between the origin it has and the one given is kept among :attr:`changes`.
+        Differences between the stored origin and the given one are recorded in :attr:`changes`.
 
         Raises:
             StudyError: There is none, or the settings differ from those it was created with.
@@ -145,7 +145,7 @@ class TrialStore:
         return store
 
     def records(self) -> list[TrialRecord]:
-        """All trials by number, those not yet begun left out."""
+        """All trials by number, without those that have not begun."""
         trials = self.study.get_trials(deepcopy=False)
         return [TrialRecord.from_optuna(t) for t in trials if t.state != TrialState.WAITING]
 
@@ -168,17 +168,17 @@ class TrialStore:
         return self.draw(trial.number, make_config)
 
     def draw(self, number: int, make_config: Callable[[optuna.Trial], Mapping[str, Any]]) -> TrialRecord:
-        """Draw the configuration of a trial that has begun; drawn again, it comes out the same."""
+        """Draw the configuration of a trial that has begun; drawing again gives the same result."""
         trial = self._trial(number)
         trial.set_user_attr(CONFIG, dict(make_config(trial)))
         return self.record(number)
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float], weights: Mapping[str, str]) -> None:
-        """Record an epoch. Recorded twice (a trial that fell back to its checkpoint), the first stands."""
+        """Record an epoch. If it is recorded twice (a trial that fell back to its checkpoint), the first is kept."""
         trial = self._trial(number)
         if f"{EPOCH}{epoch}" in trial.user_attrs:
             return
-        # The epoch last: cut before it, all three are written again.
+        # The epoch comes last: if interrupted before it, all three are written again.
         trial.set_user_attr(WEIGHTS, dict(weights))
         if epoch not in self.study.get_trials(deepcopy=False)[number].intermediate_values:
             trial.report(self._strategy.score(metrics), step=epoch)
@@ -190,33 +190,33 @@ class TrialStore:
         return stops and number != REFERENCE_TRIAL and epoch < self._profile.epochs
 
     def count_opening(self) -> int:
-        """Count, before it happens, that target labels are looked at; returns how often that has been."""
+        """Count a reading of target labels before it happens; returns how often they have been read."""
         times = int(self.study.user_attrs.get(_OPENINGS, 0)) + 1
         self.study.set_user_attr(_OPENINGS, times)
         return times
 
     def mark_closed(self) -> None:
-        """Note that the study was closed whole, with the trials it has now."""
+        """Record that the study was closed completely, with its current trials."""
         self.study.set_user_attr(_CLOSED_WITH, sum(record.is_finished for record in self.records()))
 
     @property
     def is_closed(self) -> bool:
-        """Whether the study was closed whole and no trial has been added since."""
+        """Whether the study was closed completely and no trial has been added since."""
         return bool(self.study.user_attrs.get(_CLOSED_WITH) == len(self.records()))
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        """Changes of code or data between two runs of the study: ``after_trials``, and ``differences`` in words."""
+        """Changes of code or data between two runs of the study: ``after_trials``, and the ``differences`` as text."""
         return list(self.study.user_attrs.get(_CHANGES, []))
 
     @property
     def tracking(self) -> str | None:
-        """Where MLflow keeps the study's runs; None before it was told."""
+        """Where MLflow stores the study's runs; None before :meth:`note_tracking`."""
         uri = self.study.user_attrs.get(_TRACKING)
         return None if uri is None else str(uri)
 
     def note_tracking(self, uri: str) -> None:
-        """Keep where MLflow keeps the study's runs."""
+        """Record where MLflow stores the study's runs."""
         if uri != self.tracking:
             self.study.set_user_attr(_TRACKING, uri)
 
@@ -240,7 +240,7 @@ class TrialStore:
         self._close(number, TrialState.PRUNED, ended, reason)
 
     def fail(self, number: int, ended: Ended, reason: str) -> None:
-        """Close a trial that broke."""
+        """Close a trial that failed."""
         self._close(number, TrialState.FAIL, ended, reason)
 
     def _close(self, number: int, state: TrialState, ended: Ended, reason: str) -> None:
@@ -274,13 +274,13 @@ def _asha(profile: Profile) -> optuna.pruners.SuccessiveHalvingPruner:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreReading:
-    """What a trial store holds, for those who only look.
+    """The content of a trial store, for reading only.
 
     Args:
         study: Optuna's study, for its pictures.
-        settings: What a resumed search must agree with.
-        records: All trials by number, those not yet begun left out.
-        openings: How often target labels have been looked at.
+        settings: The settings that must be the same on resume.
+        records: All trials by number, without those that have not begun.
+        openings: How often target labels have been read.
     """
 
     study: optuna.Study
@@ -290,7 +290,7 @@ class StoreReading:
 
 
 def read_store(path: Path) -> StoreReading:
-    """Read a trial store without changing it, also while a search writes it.
+    """Read a trial store without changing it, even while a search writes to it.
 
     Raises:
         StudyError: There is none, or it can't be read.
@@ -302,7 +302,7 @@ def read_store(path: Path) -> StoreReading:
         # Quoted twice: SQLAlchemy undoes one, SQLite the other.
         location = quote(quote(str(path.resolve())))
         storage = optuna.storages.RDBStorage(f"sqlite:///file:{location}?mode=ro&uri=true")
-        # The trials are read once: a picture and a table of one report are of the same moment.
+        # The trials are read once, so that the pictures and tables of a report show the same moment.
         stored = optuna.load_study(study_name=None, storage=storage)
         study = optuna.create_study(study_name=stored.study_name, direction="maximize")
         study.add_trials(stored.get_trials(deepcopy=False))

@@ -1,4 +1,4 @@
-"""What the units of a search's pairs leave of its space."""
+"""Restricting a search space to what the units of the pairs allow."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from sceneshift.splits.pair import ScenePair
 def narrow_normalizations(
     space: SearchSpace, profile: Profile, pairs: Sequence[ScenePair], config_type: type[MethodConfig]
 ) -> tuple[Profile, tuple[str, ...]]:
-    """Leave a search the normalizations alone that the units of all its pairs allow.
+    """Restrict a search to the normalizations that the units of all its pairs allow.
 
     Args:
         space: The search space.
@@ -23,8 +23,8 @@ def narrow_normalizations(
         config_type: The method's configuration.
 
     Returns:
-        The profile with its choices of ``normalization`` narrowed, and what to tell of it, one line each; the profile
-        as it was and nothing to tell where the pairs allow all.
+        The profile with its choices of ``normalization`` narrowed, and notes for the user, one line each; the
+        unchanged profile and no notes if the pairs allow all.
 
     Raises:
         InvalidInputError: The space has no normalization that the pairs allow.
@@ -42,7 +42,7 @@ def narrow_normalizations(
         for pair in pairs:
             refuse_normalization(pair, value)
     if "normalization" in {*space.defaults, *config}:
-        # A space that sets the step may draw it under another name: every trial is checked.
+        # A space that sets the normalization itself may draw it under another name, so every trial is checked.
         left = UNITLESS if suggested is None else tuple(allowed)
         profile = replace(profile, choices={**profile.choices, "normalization": left})
     left_out = [step for step in steps if step not in allowed]
@@ -56,7 +56,7 @@ def narrow_normalizations(
 
 
 def unit_tags(pairs: Sequence[ScenePair], profile: Profile) -> dict[str, str]:
-    """What every run tells of its pairs' units and of the choices that a profile allows.
+    """The tags of every run about its pairs' units and the choices that the profile allows.
 
     Args:
         pairs: The pairs.

@@ -1,1 +1,1 @@
-"""What MLflow is told: runs, metrics, models. Other rooms don't import MLflow, and reach it through this one."""
+"""Records in MLflow: runs, metrics, models. Other rooms don't import MLflow but use this one."""

@@ -1,4 +1,4 @@
-"""Where MLflow keeps its records: the server ``MLFLOW_TRACKING_URI`` names, or a SQLite file of our own."""
+"""Where MLflow stores its records: the server that ``MLFLOW_TRACKING_URI`` names, or a local SQLite file."""
 
 import os
 import shlex
@@ -14,26 +14,26 @@ from sceneshift.tracking.versions import refuse_other_server, schema_in_words
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-#: Read by MLflow when it is imported; what a user has set stays.
+#: Read by MLflow when it is imported; values set by the user are kept.
 MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # A server that is away must not hold a search up for minutes.
+    # An unreachable server must not delay a search by minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # With a server, every run that is closed would print two lines.
+    # With a server, MLflow would print two lines for every closed run.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
-#: Address and port of ``mlflow ui`` in the command and the links that are printed: this machine's alone.
+#: Address and port of ``mlflow ui`` in the printed command and links: reachable only from this machine.
 UI_HOST, UI_PORT = "127.0.0.1", 5000
 
 #: Key of the table of trials that :meth:`sceneshift.tracking.search_run.SearchRun.arrange_trials` lays out, in links.
 TRIALS_VIEW = "trials"
 
-#: MLflow's pages otherwise open as those of another product, without a run's description.
+#: Selects "Model training"; otherwise MLflow opens a view without a run's description.
 _PAGES = "workflowType=machine_learning"
 
 
@@ -70,7 +70,7 @@ def model_page(name: str, version: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingBackend:
-    """A place for MLflow's records.
+    """Where MLflow stores its records.
 
     Args:
         uri: The tracking URI.
@@ -109,7 +109,7 @@ class TrackingBackend:
         apply_mlflow_settings()
         import logging
 
-        # The making of the tables is logged line by line, and every fault with its traceback beside being raised.
+        # MLflow logs the creation of tables line by line, and the traceback of every error that it also raises.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         import mlflow
@@ -124,7 +124,7 @@ class TrackingBackend:
             client.search_experiments(max_results=1)
         except StudyError:
             raise
-        except Exception as error:  # a database's driver, a server, a path: each has errors of its own
+        except Exception as error:  # a database driver, a server, a path: each raises its own errors
             if "error code 401" in str(error):
                 raise StudyError(
                     f"MLflow at {self.uri} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
@@ -139,7 +139,7 @@ class TrackingBackend:
         return client
 
     def open_experiment(self, client: "MlflowClient", name: str) -> str:
-        """The id of an experiment; it is made where there is none.
+        """The id of an experiment, which is created if it doesn't exist.
 
         Raises:
             StudyError: It was deleted.

@@ -1,4 +1,4 @@
-"""The scenes of a study as MLflow's datasets: names, digests and sizes; no pixel and no label is written."""
+"""The scenes of a study as MLflow datasets: names, digests and sizes; no pixels or labels are written."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,16 @@ from sceneshift.splits.source import SourceDomain
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
-#: What a dataset was to a run: trained on, or only looked at when the study closed.
+#: The role of a dataset in a run: used for training, or only read when the study closed.
 TRAINING, OBSERVED = "training", "observed"
 
 
 def training_input(source: SourceDomain, *, digest: str) -> "DatasetInput":
-    """A labelled source scene, as something that trains.
+    """A labelled source scene, as a dataset used for training.
 
     Args:
         source: The source and its split.
-        digest: :attr:`sceneshift.scenes.scene.Scene.content_hash`, which whoever asks has at hand.
+        digest: :attr:`sceneshift.scenes.scene.Scene.content_hash`, which the caller has already computed.
     """
     scene, split = source.scene, source.split
     figures = {
@@ -33,7 +33,7 @@ def training_input(source: SourceDomain, *, digest: str) -> "DatasetInput":
 
 
 def observed_input(pair: ScenePair, *, digest: str) -> "DatasetInput":
-    """A target scene without its labels, as something that is mapped when the study closes.
+    """A target scene without its labels, as a dataset that is mapped when the study closes.
 
     Args:
         pair: The pair it is the target of.

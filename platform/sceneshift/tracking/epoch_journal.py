@@ -1,4 +1,4 @@
-"""The epochs of a training on disk, one line each, from which MLflow is told whatever it has not heard."""
+"""The epochs of a training on disk, one line each, from which missing MLflow records are written."""
 
 import json
 import time
@@ -17,10 +17,10 @@ class JournalEntry(NamedTuple):
 
 
 class EpochJournal:
-    """A file of JSON lines that is only ever added to.
+    """An append-only file of JSON lines.
 
     Args:
-        path: The file; made with its first epoch.
+        path: The file; created with the first epoch.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,11 +32,11 @@ class EpochJournal:
                     row = json.loads(line)
                     self.entries.setdefault(int(row["epoch"]), JournalEntry(int(row["at_ms"]), row["metrics"]))
                 except (ValueError, KeyError, TypeError):
-                    # The end of a process in mid-line: the last epoch is told again when its training goes on.
+                    # The process ended in mid-line: the last epoch is recorded again when its training resumes.
                     continue
 
     def add(self, epoch: int, metrics: Mapping[str, float]) -> JournalEntry:
-        """Keep an epoch; told twice, the first stands.
+        """Append an epoch; if it is added twice, the first is kept.
 
         Raises:
             StorageError: The file can't be written.
@@ -46,7 +46,7 @@ class EpochJournal:
             line = json.dumps({"epoch": epoch, "at_ms": entry.at_ms, "metrics": entry.metrics})
             try:
                 with self._path.open("a") as file:
-                    # A line of its own even after one that was cut.
+                    # Starts a new line even after a truncated one.
                     file.write(f"{line}\n" if file.tell() == 0 else f"\n{line}\n")
             except OSError as error:
                 raise StorageError(f"{self._path} can't be written ({error}); nothing was overwritten.") from error

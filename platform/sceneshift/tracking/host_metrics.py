@@ -1,7 +1,7 @@
-"""How busy the machine is that a search is led from, under the names of MLflow's own system metrics.
+"""The load of the machine that runs the search, under the names of MLflow's own system metrics.
 
-MLflow's ``SystemMetricsMonitor`` ends at the first fault of the server and writes from a thread of its own; here its
-gauges are read, and :class:`sceneshift.tracking.search_run.SearchRun` writes what they say with everything else.
+MLflow's ``SystemMetricsMonitor`` stops at the first server error and writes from its own thread; here only its gauges
+are used, and :class:`sceneshift.tracking.search_run.SearchRun` writes their values with everything else.
 """
 
 import logging
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-#: Seconds between two readings; MLflow's own variable changes it.
+#: Seconds between two readings; set by MLflow's own variable.
 EVERY_S = 15.0
 
-#: So many values wait for a server that is away; older ones are let go.
+#: Maximum number of values kept for an unreachable server; older ones are dropped.
 _MOST_WAITING = 5000
 
 
@@ -23,7 +23,7 @@ class HostMetrics:
     """CPU, memory, disk, network and GPUs of this machine.
 
     Args:
-        run_started_ms: When the run began that the readings belong to; their step is the seconds since.
+        run_started_ms: When the run of the readings began; their step is the seconds since then.
     """
 
     def __init__(self, run_started_ms: int) -> None:
@@ -41,11 +41,11 @@ class HostMetrics:
         self.waiting: list[Metric] = []
 
     def read_if_due(self) -> None:
-        """Read the gauges when it is time; the readings wait in :attr:`waiting` for whoever writes them."""
+        """Read the gauges if it is time; the readings are kept in :attr:`waiting` until they are written."""
         if not self._enabled:
             return
         if not self._primed:
-            # What a thread's first look at the CPU tells is 0; the next tells of the time since.
+            # A thread's first reading of the CPU is 0; the next covers the time since then.
             self._gauges[0].collect_metrics()
             self._gauges[0].clear_metrics()
             self._primed = True
@@ -65,10 +65,10 @@ class HostMetrics:
 
 
 def _gpu_gauges() -> list:  # type: ignore[type-arg]  # mlflow's classes are untyped
-    """MLflow's gauge of NVIDIA's GPUs, where there are any and the package that reads them."""
+    """MLflow's gauge for NVIDIA GPUs, if there are any and the package that reads them is installed."""
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
     try:
         return [GPUMonitor()]
-    except Exception:  # each of driver, package and GPU can be missing, with an error of its own
+    except Exception:  # driver, package or GPU can be missing, each with its own error
         return []

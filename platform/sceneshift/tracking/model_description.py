@@ -1,4 +1,4 @@
-"""All that stands beside a model's weights, as JSON: enough to look at a scene with it, anywhere.
+"""The JSON description stored with a model's weights: everything needed to classify a scene with it anywhere.
 
 Shape letters: C bands, K classes.
 """
@@ -18,8 +18,8 @@ from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary
 
-#: The format this package writes, and the newest it reads. Format 1 had no number, and nothing of the source's bands,
-#: numbers and place; format 2 had nothing of its unit.
+#: The format this package writes, and the newest it reads. Format 1 had no number and lacked the source's bands,
+#: values and location; format 2 lacked its unit.
 FORMAT = 3
 
 
@@ -34,16 +34,16 @@ class ModelDescription:
         class_names: The K classes in the order of the ids 1..K.
         class_colours: Their colours, ``#rrggbb``.
         source_scene: The name of the scene it was trained on.
-        normalization: The step fitted on the source, as plain values.
-        wavelengths_nm: (C,) band centres; None where the source's are unknown.
-        source_steps: Normalizations the source's file had been through before.
-        source_values: What numbers the source has; None in models of format 1.
-        source_footprint: Where the source lies; None in models of format 1.
-        source_unit: What the source's numbers are, in words; None where it states none, and in models of formats 1
+        normalization: The normalization fitted on the source, as plain values.
+        wavelengths_nm: (C,) band centres; None if the source's are unknown.
+        source_steps: Normalizations that had been applied to the source's file before.
+        source_values: Summary of the source's values; None in models of format 1.
+        source_footprint: The location of the source; None in models of format 1.
+        source_unit: The unit of the source's values; None if it states none, and in models of formats 1
             and 2.
         profile: The size of the search, or ``training``.
         study: The study or run it comes from.
-        format: Of the description itself.
+        format: Format of the description itself.
     """
 
     method: str
@@ -78,9 +78,9 @@ class ModelDescription:
         Args:
             method: The method's name.
             config: Its configuration.
-            source: The scene it was trained on; of it, names, bands, place and figures of its numbers are kept, no
-                pixel.
-            normalization: Fitted on it.
+            source: The scene it was trained on; names, bands, location and a summary of its values are stored, no
+                pixels.
+            normalization: The one fitted on it.
             profile: The size of the search, or ``training``.
             study: The study or run it comes from.
         """
@@ -108,7 +108,7 @@ class ModelDescription:
 
     @property
     def fitted_normalization(self) -> Normalization:
-        """The step the model applies.
+        """The normalization that the model applies.
 
         Raises:
             InvalidInputError: The description holds something else.
@@ -125,7 +125,7 @@ class ModelDescription:
         return find_method(self.method).config_type.from_mapping(self.config)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON, which :meth:`from_dict` takes back without loss."""
+        """Plain values for JSON, from which :meth:`from_dict` restores the description without loss."""
         return asdict(self)
 
     @classmethod
@@ -156,11 +156,11 @@ class ModelDescription:
             raise InvalidInputError(f"the model's description is broken ({first_line(error)}); log it anew.") from error
 
     def shares_pixels_with(self, scene: UnlabelledScene) -> bool:
-        """Whether pixels of a scene are, as far as names and footprints tell, pixels of the source."""
+        """Whether a scene shares pixels with the source, judging by names and footprints."""
         return self.source_footprint is not None and scene.footprint.overlaps(self.source_footprint)
 
     def made_cube(self, height: int = 2, width: int = 3) -> NDArray[np.float32]:
-        """A small cube (height, width, C) of made numbers in the source's range: nothing of the source is in it."""
+        """A small cube (height, width, C) of synthetic values in the source's range, without any of its pixels."""
         low, high = (0.0, 1.0) if self.source_values is None else (self.source_values.dark, self.source_values.bright)
         bands, pixels = np.arange(self.bands), np.arange(height * width)[:, None]
         waves = 0.5 + 0.3 * np.sin(2 * np.pi * (bands / self.bands + pixels / (height * width)))

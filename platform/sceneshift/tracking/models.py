@@ -24,8 +24,8 @@ from sceneshift.training.checkpoint import weights_hash
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-#: What a process needs to load a model and to read scenes with it (.arrow, .mat, .npy, .npz); Ray, Optuna and the rest
-#: are not among it, nor what reads ENVI and GeoTIFF.
+#: Packages needed to load a model and to read scenes for it (.arrow, .mat, .npy, .npz), without Ray, Optuna and the
+#: rest, and without the readers of ENVI and GeoTIFF.
 _REQUIREMENTS = ("mlflow", "torch", "numpy", "numba", "scipy", "pyarrow", "h5py")
 
 
@@ -36,7 +36,7 @@ class LoggedModel:
     Args:
         name: Registered name.
         version: Version number.
-        alias: The alias it was given.
+        alias: Its alias.
         replaced: The version that had the alias before, or None.
     """
 
@@ -67,15 +67,15 @@ def log_and_register(
 ) -> LoggedModel:
     """Log a classifier on a run, register it, and give it an alias.
 
-    The same weights are registered once: where they already bear the alias, nothing is added.
+    The same weights are registered only once: if they already have the alias, nothing is added.
 
     Args:
-        client: Of the MLflow that has the run.
+        client: Client of the MLflow server that has the run.
         run_id: The run the model belongs to.
-        alias: Such as ``champion``, whose previous bearer becomes ``previous-champion``.
-        classifier: The module kept for prediction.
-        description: What it is and was trained on.
-        tags: On the model version.
+        alias: An alias such as ``champion``, whose previous version becomes ``previous-champion``.
+        classifier: The module for prediction.
+        description: What it is and what it was trained on.
+        tags: Tags of the model version.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -103,10 +103,10 @@ def log_and_register(
             )
         with contextlib.suppress(MlflowException):  # it exists
             client.create_registered_model(name)
-        # A server takes the source only with the model's id beside it; a file of our own would do without.
+        # A server accepts the source only together with the model's id; a local file would not need it.
         made = client.create_model_version(name, source=info.model_uri, run_id=run_id, model_id=info.model_id)
         number = str(made.version)
-    # Logging on a run opens it again; it ended when it ended.
+    # Logging on a run reopens it; its original end time is restored.
     if before.status != "RUNNING":
         client.set_terminated(run_id, before.status, before.end_time)
     for key, value in {**tags, "weights": digest}.items():
@@ -119,12 +119,12 @@ def log_and_register(
 
 
 def load_scene_model(uri: str, *, device: torch.device | str = "cpu") -> SceneModel:
-    """Load a model's weights and description into this version's code; nothing that lies with them is run.
+    """Load a model's weights and description into this version's code; code stored with them is not run.
 
     Args:
         uri: ``models:/<name>@<alias>``, ``models:/<name>/<version>``, ``runs:/<id>/<name>``, or a folder it was
             downloaded to. The tracking URI must be set (:meth:`TrackingBackend.connect`).
-        device: Where its classifier shall be.
+        device: The device for its classifier.
 
     Raises:
         MissingDataError: There is no such model; the message lists those there are.
@@ -142,7 +142,7 @@ def load_scene_model(uri: str, *, device: torch.device | str = "cpu") -> SceneMo
 
 
 def version_of(uri: str) -> str | None:
-    """The number of the version ``models:/<name>@<alias>`` stands for now; None for any other address."""
+    """The number of the version to which ``models:/<name>@<alias>`` currently refers; None for any other address."""
     import mlflow
 
     name, at, alias = uri.removeprefix("models:/").partition("@")
@@ -152,7 +152,7 @@ def version_of(uri: str) -> str | None:
 
 
 def _registered(uri: str) -> str:
-    """The models there are, for a message."""
+    """The registered models, for an error message."""
     import mlflow
 
     try:
@@ -172,10 +172,10 @@ def _registered(uri: str) -> str:
 
 
 def _signature() -> Any:  # noqa: ANN401 - mlflow has no types
-    """What comes out, and the parameters.
+    """The model's outputs and parameters.
 
-    Of what goes in MLflow enforces nothing: its schemas hold one rank each, and a cube, patches and a path are three.
-    The model itself refuses what doesn't fit, in words; :func:`_in_words` says what fits.
+    MLflow does not check the inputs: its schemas allow one rank each, but a cube, patches and a path have three. The
+    model itself rejects unsuitable input with an explanation; :func:`_in_words` describes what it accepts.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -192,7 +192,7 @@ def _signature() -> Any:  # noqa: ANN401 - mlflow has no types
 
 
 def _in_words(description: ModelDescription) -> dict[str, Any]:
-    """What a reader of the model's page should know."""
+    """The description on the model's page."""
     bands, side = description.bands, description.patch_size
     numbers = "as the source scene's file has them, not normalized"
     if (values := description.source_values) is not None:
@@ -211,7 +211,7 @@ def _in_words(description: ModelDescription) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # Logging a model prints a dozen lines of advice for people who log models by hand.
+    # Logging a model prints a dozen lines of advice that only apply to models logged by hand.
     logger = logging.getLogger("mlflow")
     level = logger.level
     logger.setLevel(logging.ERROR)

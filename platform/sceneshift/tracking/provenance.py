@@ -10,13 +10,13 @@ import sceneshift
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
-#: What of code and data changed between two runs of a study or training.
+#: Tag with the changes of code and data between two runs of a study or training.
 CHANGES_TAG = "sceneshift.changes"
 
 #: The specification of a search, a trial or a training, as JSON: all that is needed to run it again.
 SPEC_TAG = "sceneshift.spec"
 
-#: The run that was run again.
+#: Tag with the run that was repeated.
 REPEAT_OF_TAG = "sceneshift.repeat_of"
 
 
@@ -34,13 +34,13 @@ def code_tags() -> dict[str, str]:
 
 
 def code_origin() -> dict[str, str]:
-    """What of the code decides results: a hash of the package, and the versions of what it computes with."""
+    """The code that determines results: a hash of the package, and the versions of the packages it computes with."""
     versions = {f"version of {name}": version(name) for name in _PACKAGES}
     return {"code (hash of the package's sources)": sources_hash(), **versions}
 
 
 def sources_hash() -> str:
-    """SHA-256 over the package's Python files by name, as 16 hexadecimal digits; known without git as well."""
+    """SHA-256 over the package's Python files by name, as 16 hexadecimal digits; available without git."""
     root = Path(sceneshift.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Which version of a registered model is the champion, which was it before, and what each version says of itself."""
+"""The champion of a registered model, the previous champion, and the description of each version."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-#: Aliases of the version that is used, and of the one that was before it.
+#: Aliases of the version in use, and of the one before it.
 CHAMPION, PREVIOUS_CHAMPION = "champion", "previous-champion"
 
-#: The newest version that a study chose and nobody has compared with the champion yet.
+#: Alias of the newest version that a study chose and that has not been compared with the champion yet.
 CANDIDATE = "candidate"
 
 #: On a version: the pair it was trained on the source of, and what it was chosen by.
@@ -35,9 +35,9 @@ class Version:
         name: The model's name.
         number: The version's number.
         run_id: The run it belongs to.
-        tags: On the version.
-        description: In words, for whoever looks at the registry.
-        aliases: It bears now.
+        tags: Tags of the version.
+        description: A text for readers of the registry.
+        aliases: Its current aliases.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Version:
 
 
 def as_version(found: "ModelVersion") -> Version:
-    """What MLflow tells of one version, asked for by its number or alias."""
+    """Convert MLflow's record of one version, requested by number or alias."""
     return Version(
         name=found.name,
         number=str(found.version),
@@ -78,7 +78,7 @@ def alias_of_new(client: "MlflowClient", name: str, weights: str) -> str:
 
 
 def bearer(client: "MlflowClient", name: str, alias: str) -> Version | None:
-    """The version that bears an alias; None where there is no such model, or no such alias."""
+    """The version with an alias; None if there is no such model or no such alias."""
     return _found(lambda: client.get_model_version_by_alias(name, alias))
 
 
@@ -99,7 +99,7 @@ def find_version(client: "MlflowClient", name: str, number: str | None) -> Versi
     if version is not None:
         return version
     numbers = sorted(int(found.version) for found in client.search_model_versions(f"name='{name}'"))
-    # A search leaves a version's aliases out.
+    # MLflow's search does not return a version's aliases.
     versions = (as_version(client.get_model_version(name, str(known))) for known in numbers)
     listed = "; ".join(map(_in_a_line, versions)) or "none"
     if number is None:
@@ -108,9 +108,9 @@ def find_version(client: "MlflowClient", name: str, number: str | None) -> Versi
 
 
 def make_champion(client: "MlflowClient", version: Version) -> None:
-    """Give a version the alias champion; who had it becomes the previous champion."""
+    """Give a version the alias champion; the old champion becomes the previous champion."""
     before = bearer(client, version.name, CHAMPION)
-    # The previous one first: cut in between, there is a champion all the same.
+    # The previous one first: if interrupted in between, there is still a champion.
     if before is not None and before.number != version.number:
         client.set_registered_model_alias(version.name, PREVIOUS_CHAMPION, before.number)
     client.set_registered_model_alias(version.name, CHAMPION, version.number)
@@ -130,7 +130,7 @@ def describe_version(client: "MlflowClient", name: str, number: str, description
 
 
 def model_id_of(version: "ModelVersion") -> str | None:
-    """The logged model a version was made from; None where it was made from something else."""
+    """The logged model a version was made from; None if it was made from something else."""
     # `version.model_id` is empty on a database; the source has it.
     source = str(version.source)
     return source.removeprefix(_MODEL_URI) if source.startswith(f"{_MODEL_URI}m-") else None
@@ -153,7 +153,7 @@ def note_promotion(client: "MlflowClient", version: Version, *, how: str, select
 
 
 def count_target_opening(client: "MlflowClient", name: str, pair: str) -> int:
-    """Count, before it happens, that a pair's target labels are looked at to choose a version; returns how often."""
+    """Count a reading of a pair's target labels for choosing a version before it happens; returns how often."""
     key = f"target.openings.{pair}"
     times = int(client.get_registered_model(name).tags.get(key, 0)) + 1
     client.set_registered_model_tag(name, key, str(times))
@@ -173,19 +173,19 @@ def version_description(
     code: Mapping[str, str],
     units: str | None = None,
 ) -> str:
-    """What a reader of the registry should know of a version, in Markdown.
+    """The description of a version in the registry, in Markdown.
 
     Args:
         verdict: How it compares with the best spectral floor, in a sentence.
-        selection: What it was chosen by.
+        selection: The criterion that chose it.
         profile: The size of the search or training.
-        validation: ``oa``, ``aa``, ``kappa`` on the source's validation pixels; None where all pixels trained.
-        target: The same on the target, which was looked at when the choice was made.
+        validation: ``oa``, ``aa``, ``kappa`` on the source's validation pixels; None if all pixels trained.
+        target: The same on the target, which was read after the choice was made.
         pair: The pair's or scene's name.
-        data: Hashes, by what they are of.
+        data: Hashes by name.
         origin: The study or training.
         code: Tags of :func:`sceneshift.tracking.provenance.code_tags`.
-        units: What the pair's scenes state their numbers are; None where they state nothing.
+        units: The units that the pair's scenes state; None if they state nothing.
     """
     stated = "" if units is None else f" ({units})"
     dirty = " and changes not committed" if code.get("git.dirty") == "true" else ""
@@ -213,13 +213,13 @@ def _in_a_line(version: Version) -> str:
 
 
 def _found(ask: Callable[[], "ModelVersion"]) -> Version | None:
-    """The version MLflow answers with, or None where it knows none; a server that is away is an error."""
+    """The version MLflow answers with, or None if there is none; an unreachable server is an error."""
     from mlflow.exceptions import MlflowException
 
     try:
         return as_version(ask())
     except MlflowException as error:
-        # The latter is what an alias that nobody bears is answered with.
+        # The latter is the answer for an alias that no version has.
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise

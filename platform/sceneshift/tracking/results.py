@@ -1,4 +1,4 @@
-"""What a study came to, in MLflow: scores, pictures, models and a summary on the study's run."""
+"""Writing a study's results to MLflow: scores, pictures, models and a summary on the study's run."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from sceneshift.tracking.search_run import STATE_TAG, SearchRun
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-#: What is written of each pair's scores.
+#: The scores written for each pair.
 FIGURES = ("oa", "aa", "kappa")
 
 #: Folder of a run's pictures and tables.
@@ -44,18 +44,18 @@ def log_results(
     separation: Mapping[str, float],
     folder: Path,
 ) -> None:
-    """Write a closed study's results: what only observes is named ``target/…``, what selected ``val/…``.
+    """Write a closed study's results: observed metrics are named ``target/…``, metrics used for selection ``val/…``.
 
     Args:
         mirror: The study's runs.
         shown: The trials that were scored on the targets, by role.
         best: The winner's role.
-        summary: What closing came to, as in ``summary.json``.
-        table: Its verdicts in words, its scores, and what separates the sides of its splits, as Markdown.
+        summary: The results of closing, as in ``summary.json``.
+        table: Its verdicts, its scores, and the separation of its splits, as Markdown.
         records: All trials.
-        models: The winner's, one a pair.
+        models: The winner's models, one per pair.
         separation: How far apart the sides of the splits are, as metrics.
-        folder: Pictures and tables.
+        folder: The folder with pictures and tables.
     """
     client, winner = mirror.client, shown[best]
     assert winner.value is not None
@@ -86,7 +86,7 @@ def log_results(
 
 
 def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str], *, metric: str) -> list[str]:
-    """The columns that tell trials apart: score, epochs, state, target scores, and the parameters that differ."""
+    """The columns that distinguish trials: score, epochs, state, target scores, and the parameters that differ."""
     names = {name: None for record in records for name in record.config}
     varied = [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
     return [
@@ -108,15 +108,15 @@ def render_note(
     page: str,
     pictures: Sequence[str],
 ) -> str:
-    """The study in Markdown, for the description of its run: links and pictures are those of MLflow's own pages.
+    """Describe the study in Markdown, for its run's description: links and pictures refer to MLflow's own pages.
 
     Args:
         mirror: The study's runs.
-        summary: What closing came to.
-        table: Its verdicts in words, and its scores as a Markdown table.
-        models: The winner's.
-        page: The file that the report is read in first.
-        pictures: Of those in :data:`PREVIEWS`.
+        summary: The results of closing.
+        table: Its verdicts, and its scores as a Markdown table.
+        models: The winner's models.
+        page: The main file of the report.
+        pictures: Those listed in :data:`PREVIEWS`.
     """
     trials, best, times = summary["trials"], summary["best"], summary["times the target was opened"]
     here = (mirror.experiment_id, mirror.run_id)
@@ -140,7 +140,7 @@ def render_note(
 
 
 def _log_previews(client: "MlflowClient", run_id: str, folder: Path) -> list[str]:
-    """Log the study's pictures once more, as wide as a description is: the UI would cut them off at its border."""
+    """Log the study's pictures again at the width of a description, since the UI would cut off wider ones."""
     shown = [path for start in _SHOWN for path in sorted(folder.glob(f"{start}*.png"))]
     with tempfile.TemporaryDirectory() as directory:
         for path in shown:
@@ -152,7 +152,7 @@ def _log_previews(client: "MlflowClient", run_id: str, folder: Path) -> list[str
 
 
 def _link_models(client: "MlflowClient", run_id: str, models: Sequence[LoggedModel]) -> None:
-    """Name the winner's models among the outputs of the study's run as well."""
+    """Add the winner's models to the outputs of the study's run."""
     from mlflow.entities import LoggedModelOutput
 
     outputs = client.get_run(run_id).outputs

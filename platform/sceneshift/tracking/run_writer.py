@@ -1,4 +1,4 @@
-"""Epochs of one MLflow run, written whole, in as few calls as MLflow takes; searches and trainings share it."""
+"""Writing the epochs of one MLflow run in few calls; shared by searches and trainings."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
-#: MLflow takes so many metrics at a time, at most.
+#: Maximum number of metrics in one call to MLflow.
 MOST_METRICS = 1000
 
 
@@ -15,9 +15,9 @@ class RunWriter:
     """Writes the epochs of one run.
 
     Args:
-        client: MLflow's.
+        client: The MLflow client.
         run_id: The run.
-        logged_epochs: The last epoch it has.
+        logged_epochs: The last epoch that MLflow has.
         has_params: Whether its parameters were written.
     """
 
@@ -38,7 +38,7 @@ class RunWriter:
             self.has_params = True
 
     def write_epochs(self, epochs: Iterable[tuple[int, int, Mapping[str, float]]]) -> None:
-        """Write the epochs MLflow lacks. What fails is raised; written whole epochs stay written.
+        """Write the epochs MLflow lacks. Errors are raised; complete epochs written before stay written.
 
         Args:
             epochs: Number, time in milliseconds of Unix time, and metrics, in order.
@@ -50,7 +50,7 @@ class RunWriter:
             if epoch <= self.logged_epochs:
                 continue
             rows = {**metrics, "epoch": float(epoch)}
-            # Whole epochs: one that was written by half would be written twice after a cut.
+            # Only whole epochs: a half-written one would be written twice after an interruption.
             if chunk and len(chunk) + len(rows) > MOST_METRICS:
                 self._log(chunk)
                 chunk = []

@@ -1,7 +1,7 @@
-"""The model MLflow keeps: :class:`sceneshift.tracking.scene_model.SceneModel` behind MLflow's ``predict``.
+"""The model MLflow stores: :class:`sceneshift.tracking.scene_model.SceneModel` behind MLflow's ``predict``.
 
-MLflow runs this file when the model is loaded ("models from code"); the package's own sources travel beside it, so
-no class of ours is pickled. Ray is not needed to load or use it.
+MLflow runs this file when the model is loaded ("models from code"); the package's own sources are stored with it,
+so none of our classes is pickled. Ray is not needed to load or use it.
 
 Shape letters: H rows, W columns, B batch, C bands, P patch size, K classes.
 """
@@ -17,17 +17,17 @@ from sceneshift.files.opening import open_unlabelled
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.tracking.scene_model import SceneModel
 
-#: What ``params={"output": …}`` may be.
+#: The allowed values of ``params={"output": …}``.
 OUTPUTS = ("classes", "probabilities")
 
 
 class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow's base is untyped
     """Classifies a scene's pixels, or patches of a scene.
 
-    ``predict`` takes a cube (H, W, C), patches (B, C, P, P), or the path of a scene's file, in the numbers of the
-    source scene's file: the normalization fitted on the source is applied here. It gives class ids 1..K, (H, W) or
-    (B,), or with ``params={"output": "probabilities"}`` (H, W, K) or (B, K). ``params={"check_values": False}`` takes
-    numbers that would be refused as being of another kind than the source's.
+    ``predict`` takes a cube (H, W, C), patches (B, C, P, P), or the path of a scene's file, in the unit of the
+    source scene's file: the normalization fitted on the source is applied here. It returns class ids 1..K, (H, W) or
+    (B,), or with ``params={"output": "probabilities"}`` (H, W, K) or (B, K). ``params={"check_values": False}`` accepts
+    values that would be rejected for differing from the source's.
     """
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401
@@ -37,7 +37,7 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
     def predict(
         self,
         context: Any,  # noqa: ANN401
-        model_input: np.ndarray,  # lists and paths are taken as well: it is the one hint MLflow takes without a warning
+        model_input: np.ndarray,  # also lists and paths: MLflow accepts only this hint without a warning
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
         """Class ids, or probabilities.
@@ -58,7 +58,7 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
             array = _array_of(model_input)
             if array.ndim == 4:
                 logits = self.model.patch_logits(array, check_values=check_values)
-                # Not the largest probability: two logits may round to one.
+                # Not the largest probability, since two logits may round to the same.
                 chosen = logits.softmax(dim=1) if output == "probabilities" else logits.argmax(dim=1) + 1
                 return np.asarray(chosen.numpy())
             if array.ndim != 3:
@@ -74,7 +74,7 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
 
 
 def _path_in(given: Any) -> str | None:  # noqa: ANN401
-    """A path, in whatever MLflow wraps a text in on its way here."""
+    """The path in the input, however MLflow has wrapped the string."""
     if isinstance(given, np.ndarray) and given.size == 1:
         given = given.item()
     elif isinstance(given, list) and len(given) == 1:

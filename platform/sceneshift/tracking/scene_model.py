@@ -1,4 +1,4 @@
-"""A trained classifier with all it needs to look at a scene: no MLflow, no Ray.
+"""A trained classifier with everything it needs to classify a scene, without MLflow and Ray.
 
 Shape letters: H rows, W columns, D bands of a scene, B batch, C bands, P patch, K classes.
 """
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 #: The two files a model consists of.
 WEIGHTS_FILE, DESCRIPTION_FILE = "weights.pt", "description.json"
 
-#: Two band centres nearer than this are the same.
+#: Band centres closer than this are considered equal.
 _SAME_NM = 0.05
 
 
@@ -38,9 +38,9 @@ class ReadyScene:
     """A scene a model has accepted.
 
     Args:
-        cube: (H, W, D), as it is.
-        prepare: From a piece of it to what the network sees.
-        notes: What a reader should know, one line each.
+        cube: (H, W, D), unchanged.
+        prepare: Converts a piece of it to the network's input.
+        notes: Notes for the user, one line each.
     """
 
     cube: NDArray[np.generic]
@@ -49,7 +49,7 @@ class ReadyScene:
 
 
 class SceneModel:
-    """A trained classifier; :meth:`load` makes one from what MLflow keeps.
+    """A trained classifier; :meth:`load` restores one from the files MLflow stores.
 
     Args:
         description: What it is.
@@ -63,11 +63,11 @@ class SceneModel:
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device | str = "cpu") -> Self:
-        """Load weights and description; runs no code that lies with them.
+        """Load weights and description; code stored with them is not run.
 
         Args:
-            folder: Where :data:`WEIGHTS_FILE` and :data:`DESCRIPTION_FILE` lie.
-            device: Where the classifier shall be.
+            folder: The folder with :data:`WEIGHTS_FILE` and :data:`DESCRIPTION_FILE`.
+            device: The device for the classifier.
 
         Raises:
             MissingDataError: The files aren't there.
@@ -86,7 +86,7 @@ class SceneModel:
         )
         try:
             weights = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
-        except Exception as error:  # of a damaged file torch raises almost anything, with advice to trust it
+        except Exception as error:  # for a damaged file torch raises almost anything, with advice to trust the file
             raise InvalidInputError(
                 f"{folder / WEIGHTS_FILE} holds no weights ({type(error).__name__}); was it damaged? Copy it again."
             ) from error
@@ -100,8 +100,8 @@ class SceneModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the classifier is."""
-        # A spectral floor has buffers alone.
+        """The device of the classifier."""
+        # A spectral floor has only buffers.
         return next(itertools.chain(self.classifier.parameters(), self.classifier.buffers())).device
 
     def ready(self, scene: UnlabelledScene | NDArray[np.generic], *, check_values: bool = True) -> ReadyScene:
@@ -109,7 +109,7 @@ class SceneModel:
 
         Args:
             scene: With its wavelengths, or a bare cube (H, W, C).
-            check_values: Refuse numbers that can't be of the source's kind
+            check_values: Reject values that can't be of the source's kind
                 (:mod:`sceneshift.scenes.value_summary`); reads all of the cube once.
 
         Raises:
@@ -148,7 +148,7 @@ class SceneModel:
                     + (hint or "Are the bands last?")
                 )
         if check_values and told.source_values is not None:
-            # A thinner spectrum's brightness is about the same: bands are resampled later, piece by piece.
+            # A spectrum with fewer bands has about the same brightness; bands are resampled later, piece by piece.
             self._refuse_other_values(told.source_values, cube)
 
         def prepare(piece: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -189,7 +189,7 @@ class SceneModel:
         Args:
             scene: With its wavelengths, or a bare cube (H, W, C), in the source's unit and not normalized.
             check_values: As for :meth:`ready`.
-            tile_shape: Rows and columns worked on at once; the map does not depend on it.
+            tile_shape: Rows and columns processed at once; the map does not depend on it.
             progress: Called now and then with the number of pixels done and H * W.
 
         Returns:
@@ -250,7 +250,7 @@ class SceneModel:
         return ready
 
     def _bands(self, scene: UnlabelledScene) -> tuple[BandResampling | None, list[str]]:
-        """How a scene's bands become the model's, and what is to be said about it."""
+        """How a scene's bands are converted to the model's, and notes about it for the user."""
         told = self.description
         if told.wavelengths_nm is None or scene.wavelengths_nm is None:
             if scene.num_bands != told.bands:
@@ -281,6 +281,6 @@ class SceneModel:
     def _check_numbers(self, array: NDArray[np.generic]) -> None:
         if array.dtype.kind not in "iuf":
             raise InvalidInputError(f"an array of {array.dtype}; expected real numbers.")
-        # Piece by piece: a whole array of bools would be a quarter of a scene.
+        # Piece by piece: a boolean array of the whole cube would take a quarter of the scene's memory.
         if array.dtype.kind == "f" and not all(np.isfinite(piece).all() for piece in array):
             raise InvalidInputError("NaN or infinity in the input; mask those pixels or leave the bands out.")

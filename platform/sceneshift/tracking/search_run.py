@@ -1,8 +1,8 @@
 """A study in MLflow: the parent run is the study, its children are the trials.
 
-MLflow mirrors the trial store. Writing happens in one background thread, which collects what there is to tell and
-writes it every few seconds. When MLflow fails, the search goes on, one warning is given, and the thread tries again
-from time to time; :meth:`SearchRun.catch_up` writes what is still missing when the study closes.
+MLflow mirrors the trial store. One background thread collects new records and writes them every few seconds. When
+MLflow fails, the search continues with one warning, and the thread retries from time to time;
+:meth:`SearchRun.catch_up` writes what is still missing when the study closes.
 """
 
 import contextlib
@@ -35,10 +35,10 @@ TRIAL_TAG, STUDY_TAG, STATE_TAG, ENDED_TAG, REASON_TAG = (
 )
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 
-#: Seconds between two writings, and between two tries while MLflow is away.
+#: Seconds between two writes, and between two attempts while MLflow is unreachable.
 WRITE_EVERY_S, RETRY_EVERY_S = 5.0, 30.0
 
-#: A run's description; the UI shows it as Markdown, up to so many characters.
+#: Tag with a run's description, and the maximum number of characters that the UI shows as Markdown.
 NOTE_TAG, _LONGEST_NOTE = "mlflow.note.content", 8000
 
 
@@ -53,10 +53,10 @@ class _Child:
 
 
 def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
-    """Refuse a name that MLflow already has an experiment of, but for one that a failed start has left without a run.
+    """Reject a name that MLflow already has an experiment for, unless a failed start left the experiment without runs.
 
     Raises:
-        StudyError: It has.
+        StudyError: There is such an experiment with runs.
     """
     found = client.get_experiment_by_name(name)
     if found is not None and (
@@ -72,17 +72,17 @@ class SearchRun:
     """The MLflow runs of one study.
 
     Args:
-        backend: Where MLflow keeps its records.
-        study_name: Experiment and parent run carry this name.
-        metric: The name of what trials are ordered by.
-        tags: On the parent and on every child.
-        trial_tags: On a trial's child, in place of the parent's of the same name; asked when it has a configuration.
-        params: On the parent.
+        backend: Where MLflow stores its records.
+        study_name: Name of the experiment and the parent run.
+        metric: Name of the metric by which trials are ordered.
+        tags: Tags of the parent and every child.
+        trial_tags: Tags of a trial's child, overriding the parent's; requested when the trial has a configuration.
+        params: Parameters of the parent.
         training: The sources, on the parent and on every child.
-        observed: The targets, on the parent alone: no trial is handed one.
+        observed: The targets, only on the parent: no trial receives one.
 
     Raises:
-        StudyError: MLflow can't be reached or told, or the study's experiment was deleted there.
+        StudyError: MLflow can't be reached or written to, or the study's experiment was deleted there.
     """
 
     def __init__(
@@ -124,17 +124,17 @@ class SearchRun:
         self._thread.start()
 
     def changed(self, record: TrialRecord) -> None:
-        """Have a trial's record written, in the background. Of one trial the newest record is enough."""
+        """Schedule a trial's record for writing in the background. Only the newest record of a trial is kept."""
         with self._lock:
             self._waiting[record.number] = record
 
     def finished(self, record: TrialRecord) -> None:
-        """Nothing more: the record of its end was passed on as a change."""
+        """Does nothing: the record of the trial's end was already passed to :meth:`changed`."""
 
     def catch_up(self, records: Sequence[TrialRecord]) -> None:
         """Wait for the background thread, then write whatever of the records is still missing.
 
-        A fault of MLflow is told, not raised: the trial store has everything.
+        An error of MLflow is logged, not raised: the trial store has everything.
         """
         self._end_thread()
         self._broken = False
@@ -142,7 +142,7 @@ class SearchRun:
         self._write_waiting()
 
     def describe(self, note: str) -> None:
-        """Give the study's run a description in Markdown, which the UI shows first. Too long a one is cut at a line."""
+        """Set the description of the study's run, in Markdown; the UI shows it first. Long texts are cut at a line."""
         if len(note) > _LONGEST_NOTE:
             note = note[:_LONGEST_NOTE].rsplit("\n", 1)[0]
         self._client.set_tag(self.run_id, NOTE_TAG, note)
@@ -151,7 +151,7 @@ class SearchRun:
         """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens: by objective, best first.
 
         Args:
-            columns: In MLflow's words, such as ``metrics.`val/aa` ``.
+            columns: Column names as in MLflow, such as ``metrics.`val/aa` ``.
         """
         view = {
             "searchFilter": f"tags.`{STUDY_TAG}` = 'trial'",
@@ -171,7 +171,7 @@ class SearchRun:
         """The run of a trial.
 
         Raises:
-            StudyError: MLflow has none (it was out of reach all the time).
+            StudyError: MLflow has none (it was unreachable all the time).
         """
         if number not in self._children:
             raise StudyError(f"MLflow at {self.backend.uri} has no run for trial {number}; resume to write it.")
@@ -185,8 +185,8 @@ class SearchRun:
     def close(self, status: str) -> None:
         """End the parent run with an MLflow status such as ``FINISHED`` or ``KILLED``.
 
-        Trials that have not ended are marked as interrupted; a resumed search finds them. A fault of MLflow is told,
-        not raised.
+        Trials that have not ended are marked as interrupted; a resumed search finds them. An error of MLflow is
+        logged, not raised.
         """
         self._end_thread()
         try:
@@ -220,7 +220,7 @@ class SearchRun:
                 self._client.log_inputs(run_id, inputs)
             self.arrange_trials(self._first_columns())
         except Exception:
-            with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
+            with contextlib.suppress(Exception):  # or the next start would continue a run with other parameters
                 self._client.delete_run(run_id)
             raise
         return run_id
@@ -260,7 +260,7 @@ class SearchRun:
         self._thread.join()
 
     def _write_waiting(self) -> None:
-        """Write what waits; what can't be written waits on, unless something newer of the same trial does."""
+        """Write waiting records; those that can't be written keep waiting unless a newer one of the trial does."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         failed = [record for record in waiting.values() if not self._write_or_warn(record)]
@@ -343,7 +343,7 @@ class SearchRun:
 
 
 def _ended_ms(record: TrialRecord) -> int | None:
-    """When a trial's last epoch was recorded, which may be long before MLflow is told; None before the first."""
+    """When a trial's last epoch was recorded, possibly long before MLflow has it; None before the first."""
     if not record.epochs:
         return None
     return int(record.epochs[record.last_epoch]["time/recorded_unix_s"] * 1000)

@@ -1,6 +1,6 @@
-"""What a registered model was trained and validated on, kept on its run: enough to compare it fairly later.
+"""What a registered model was trained and validated on, stored with its run, for fair comparisons later.
 
-Positions and hashes only; no pixel and no label is written.
+Only positions and hashes; no pixels or labels are written.
 """
 
 import json
@@ -30,12 +30,12 @@ class TrainedOn:
 
     Args:
         recipe: What the pair is made from.
-        source_hash: Of the source with its labels.
-        split_hash: Of the split.
+        source_hash: Hash of the source with its labels.
+        split_hash: Hash of the split.
         train: Flat indices of the source's training pixels.
-        validation: Flat indices of the pixels that were held back from the network that was chosen; none where nothing
+        validation: Flat indices of the pixels that were held back from the network that was chosen; none if nothing
             was chosen.
-        predicted: (M,) class indices 0..K-1 that the chosen network answered on ``validation``, where the model is not
+        predicted: (M,) class indices 0..K-1 that the chosen network predicted on ``validation``, if the model is not
             that network but its configuration trained once more on every field, those pixels' fields among them.
     """
 
@@ -60,9 +60,9 @@ class TrainedOn:
 
         Args:
             recipe: What the pair is made from.
-            source: Its source, with the split the choice was made by.
-            source_hash: The source's content hash, which whoever asks has at hand.
-            registered: The source with the pixels the registered model trained on, where those are others.
+            source: Its source, with the split that was used for the choice.
+            source_hash: The source's content hash, which the caller has already computed.
+            registered: The source with the pixels the registered model trained on, if those are different.
             predicted: As for the class.
         """
         split = source.split
@@ -76,7 +76,7 @@ class TrainedOn:
         )
 
     def save(self, client: "MlflowClient", run_id: str) -> None:
-        """Keep it on a run."""
+        """Store it with a run."""
         recipe = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
         recipe["catalogue"] = self.recipe.catalogue.path
         values = {
@@ -91,10 +91,10 @@ class TrainedOn:
 
     @classmethod
     def load(cls, client: "MlflowClient", run_id: str, pair: str) -> Self | None:
-        """Read it from a run; None where the run has none, as those of older versions.
+        """Read it from a run; None if the run has none, like those of older versions.
 
         Raises:
-            InvalidInputError: What is there is something else, or the catalogue it names is none any more.
+            InvalidInputError: The stored file is something else, or the catalogue it names is no longer valid.
             MissingDataError: The catalogue it names isn't there.
         """
         import mlflow

@@ -1,7 +1,7 @@
 """One training in MLflow: a run with its settings, the metrics of every epoch, pictures and model.
 
-Every epoch is on disk as well, in a journal. When MLflow fails in the middle, the training goes on, one warning is
-given, and what is missing is written at the end, or when the training is resumed.
+Every epoch is also on disk, in a journal. When MLflow fails in the middle, the training continues with one warning, and
+what is missing is written at the end, or when the training is resumed.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 _RUN_TAG = "sceneshift.training"
 
-#: Metrics are written together, when there are many, or when so many seconds have passed.
+#: Metrics are written together, when there are this many, or after this many seconds.
 _PATIENCE_S = 5.0
 
 
@@ -32,13 +32,13 @@ class TrainingRun:
     """The MLflow run of one training.
 
     Args:
-        backend: Where MLflow keeps its records.
-        experiment: Name of the experiment; made where there is none.
-        name: Name of the run; a run of that name in the experiment is gone on with.
-        tags: On the run.
-        params: On the run.
-        journal: Where the epochs are kept on disk.
-        began_at: The MLflow the run began at, where it is gone on with.
+        backend: Where MLflow stores its records.
+        experiment: Name of the experiment; created if it doesn't exist.
+        name: Name of the run; an existing run of that name in the experiment is resumed.
+        tags: Tags of the run.
+        params: Parameters of the run.
+        journal: The epochs on disk.
+        began_at: The MLflow where the run began, if it is resumed.
 
     Raises:
         StudyError: MLflow can't be reached, the experiment was deleted there, or the run is in another MLflow.
@@ -68,14 +68,14 @@ class TrainingRun:
                 "When it is back, give the same command again."
             ) from error
         self._writer = RunWriter(self.client, self.run_id, logged_epochs=logged, has_params=True)
-        # It may have epochs that MLflow did not hear of before the training was cut.
+        # It may have epochs that were not written to MLflow before the training was interrupted.
         self._journal = EpochJournal(journal)
         self._known = max([logged, *self._journal.entries])
         self._written_at = time.monotonic()
         self._warned = False
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Take an epoch's metrics; they are written now or soon. An epoch the run knows is left out.
+        """Take an epoch's metrics; they are written now or soon. An epoch the run already has is ignored.
 
         Raises:
             StorageError: The journal can't be written.
@@ -125,7 +125,7 @@ class TrainingRun:
         )
 
     def close(self, status: str) -> None:
-        """End the run with an MLflow status such as ``FINISHED`` or ``KILLED``; a fault of MLflow is told."""
+        """End the run with an MLflow status such as ``FINISHED`` or ``KILLED``; an error of MLflow is logged."""
         try:
             self._write()
             self.client.set_terminated(self.run_id, status)
@@ -185,7 +185,7 @@ class TrainingRun:
         try:
             RunWriter(self.client, run_id).write_params(params)
         except Exception:
-            with contextlib.suppress(Exception):  # or the next start would go on with a run of other parameters
+            with contextlib.suppress(Exception):  # or the next start would continue a run with other parameters
                 self.client.delete_run(run_id)
             raise
         return run_id, 0

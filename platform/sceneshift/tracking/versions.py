@@ -1,4 +1,4 @@
-"""Whether an MLflow is of a version that can be talked to, and what to do where it is not."""
+"""Checking whether an MLflow server has a compatible version, and what to do if not."""
 
 import re
 import shlex

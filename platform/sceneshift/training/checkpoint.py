@@ -94,7 +94,7 @@ class CheckpointFolder:
         except OSError as error:
             raise StorageError(
                 f"the checkpoint {final} can't be written ({error}); nothing was overwritten. "
-                "Make room or give another --storage-path, then go on with --resume."
+                "Make room or give another --storage-path, then continue with --resume."
             ) from error
 
     def load_latest(self) -> tuple[int, dict[str, Any]] | None:

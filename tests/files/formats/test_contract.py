@@ -146,9 +146,9 @@ def test_a_variable_is_chosen_by_name_then_by_shape_and_a_guess_is_said_aloud(
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(read_array(path, "ori_data", ndim=3), scene.cube)
     (message,) = caplog.messages
-    assert "took cube 9 x 7 x 5, the only array of 3 dimensions, for want of ori_data" in message
+    assert "took cube 9 x 7 x 5, the only 3-D array, because there is no ori_data" in message
     assert "labels 9 x 7" in message
-    with pytest.raises(InvalidInputError, match=r"looked for ori_data.*found 2 that fit.*cube 9 x 7 x 5"):
+    with pytest.raises(InvalidInputError, match=r"no variable 'ori_data', and 2 arrays fit.*cube 9 x 7 x 5"):
         read_array(path, "ori_data")
 
 
@@ -167,7 +167,7 @@ def test_the_only_image_of_a_file_needs_no_name_and_no_warning(
 def test_a_wrong_dimension_is_told(kind: str, scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / f"map{SUFFIX[kind]}"
     export_labels(scene.labels, path, kind, class_names=scene.class_names)
-    with pytest.raises(InvalidInputError, match=r"looked for an array of 3 dimensions, found none .* 9 x 7"):
+    with pytest.raises(InvalidInputError, match=r"no array fits \(expected a 3-D array\).* 9 x 7"):
         read_scene(path)
     if kind in GEO:
         path, _ = write_both(scene, tmp_path, kind)
@@ -177,7 +177,7 @@ def test_a_wrong_dimension_is_told(kind: str, scene: Scene, tmp_path: Path) -> N
 
 def test_a_missing_variable_is_told_with_what_is_there(kind: str, scene: Scene, tmp_path: Path) -> None:
     path, _ = write_both(scene, tmp_path, kind)
-    with pytest.raises(InvalidInputError, match=r"found none that fit. The file holds: .*9 x 7 x 5"):
+    with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: .*9 x 7 x 5"):
         read_array(path, "spectra", ndim=4)
 
 
@@ -274,7 +274,7 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path, caplog: pytest.LogCap
         np.testing.assert_array_equal(read_array(tmp_path / name, "cube"), cube)
         with pytest.raises(InvalidInputError, match=r"labels.*\(no numbers\)"):
             read_label_map(tmp_path / name, "labels")
-    with pytest.raises(InvalidInputError, match=r"a\.npy: looked for an array, .* the array 3 x 3 \(no numbers\)"):
+    with pytest.raises(InvalidInputError, match=r"a\.npy: no array fits .* the array 3 x 3 \(no numbers\)"):
         read_array(tmp_path / "a.npy")
     assert not mark.exists()
 

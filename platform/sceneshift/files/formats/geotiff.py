@@ -69,7 +69,7 @@ class GeoTiff(FileFormat):
                 return self.load(path, "the image")
             except MissingPackageError:
                 raise InvalidInputError(
-                    f"{path} could not be read ({type(error).__name__}: {first_line(error)}); is it whole? Copy or "
+                    f"{path} could not be read ({type(error).__name__}: {first_line(error)}); is it complete? Copy or "
                     "download it again, or have GDAL read it: `pip install -c constraints.txt -e '.[geo]'`."
                 ) from error
 

@@ -124,4 +124,4 @@ def _part(path: Path, head: bytes, place: int, order: str, length: int) -> tuple
 
 
 def _damaged(path: Path, what: str) -> InvalidInputError:
-    return InvalidInputError(f"{path} could not be read ({what}); is it whole? Copy or download it again.")
+    return InvalidInputError(f"{path} could not be read ({what}); is it complete? Copy or download it again.")

@@ -106,7 +106,7 @@ def _header(path: Path, name: str, file: IO[bytes], size: int) -> Variable:
         raise InvalidInputError(f"{path} could not be read ({name} of shape {shape}); copy or download it again.")
     if numeric and (needed := dtype.itemsize * math.prod(shape)) > (held := size - start.tell()):
         raise InvalidInputError(
-            f"{path} could not be read ({name} of shape {shape} takes {needed} bytes, and has {held}); is it whole? "
+            f"{path} could not be read ({name} of shape {shape} takes {needed} bytes, and has {held}); is it complete? "
             "Copy or download it again."
         )
     return Variable(shape=shape, numeric=numeric)
