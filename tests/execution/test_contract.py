@@ -10,6 +10,9 @@ from sceneshift.training.loop import train
 
 EXECUTORS = ("local", "ray", "ray-train")
 
+#: A run that hangs fails its test instead of all of them.
+STALL_S = 180.0
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -52,7 +55,7 @@ def test_jobs_run_are_stopped_diverge_and_break_as_the_queue_is_told(
         make_job(4, location=tmp_path / "file" / "below"),
     ]
     queue, stop = recording_queue(jobs, last={1: 1}), StopRequest()
-    executor.run(queue, [tiny_source], stop=stop)
+    executor.run(queue, [tiny_source], stop=stop, stall_timeout_s=STALL_S)
     whole, expected = queue.of("epoch", 0), alone(jobs[0], tiny_source)
     assert [report.epoch for report in whole] == [1, 2]
     assert [without_times(report) for report in whole] == [without_times(report) for report in expected]
@@ -82,13 +85,13 @@ def test_a_run_that_is_asked_to_stop_leaves_its_job_which_continues_as_if_uncut(
         return decide(number, report)
 
     first.epoch = epoch
-    executor.run(first, [tiny_source], stop=stop)
+    executor.run(first, [tiny_source], stop=stop, stall_timeout_s=STALL_S)
     assert first.of("epoch", 7)[-1].epoch < 30
     assert not first.of("epoch", 8)
     done = CheckpointFolder(job.checkpoint_location).latest_epoch()
     assert done >= 1
     again = recording_queue([job], last={7: 30})
-    executor.run(again, [tiny_source], stop=StopRequest())
+    executor.run(again, [tiny_source], stop=StopRequest(), stall_timeout_s=STALL_S)
     told = [report.epoch for report in again.of("epoch", 7)]
     # The last whole epoch is told again; Ray Train's workers may have trained some more before they were ended.
     assert told[0] >= done
@@ -100,7 +103,7 @@ def test_a_run_that_is_asked_to_stop_leaves_its_job_which_continues_as_if_uncut(
 @pytest.mark.parametrize("executor", EXECUTORS, indirect=True)
 def test_time_that_is_up_ends_a_run_and_no_job(executor, make_job, recording_queue, tiny_source):
     queue = recording_queue([make_job(0, epochs=10_000)], last={0: 10_000})
-    executor.run(queue, [tiny_source], stop=StopRequest(), time_budget_s=6.0)
+    executor.run(queue, [tiny_source], stop=StopRequest(), time_budget_s=6.0, stall_timeout_s=STALL_S)
     assert len(queue.of("epoch", 0)) < 10_000
     assert {entry[0] for entry in queue.told} <= {"started", "epoch"}
 
@@ -110,7 +113,9 @@ def test_two_workers_train_a_job_together(cluster, make_job, recording_queue, ti
     from sceneshift.execution.ray_tune import RayExecutor
 
     job, queue = make_job(0), recording_queue([make_job(0)])
-    RayExecutor(Placement(workers=2), tmp_path / "ray", in_ray_train=True).run(queue, [tiny_source], stop=StopRequest())
+    RayExecutor(Placement(workers=2), tmp_path / "ray", in_ray_train=True).run(
+        queue, [tiny_source], stop=StopRequest(), stall_timeout_s=STALL_S
+    )
     together = queue.of("epoch", 0)
     expected = alone(job, tiny_source)
     assert [report.epoch for report in together] == [1, 2]

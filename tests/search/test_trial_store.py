@@ -25,7 +25,13 @@ def create(path, **changes):
 
 
 def reopen(path, **changes):
-    arguments = {"name": "study", "seed": 0, "profile": PROFILE, "settings": {"pairs": ["a", "b"], "seed": 0}}
+    arguments = {
+        "name": "study",
+        "seed": 0,
+        "profile": PROFILE,
+        "strategy": SourceBlocks(),
+        "settings": {"pairs": ["a", "b"], "seed": 0},
+    }
     return TrialStore.reopen(path, **{**arguments, **changes})
 
 

@@ -229,6 +229,8 @@ class TrialStore:
 
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""
+        if self.record(number).is_finished:  # its last epoch was told again
+            return
         value = self.record(number).value
         assert value is not None
         assert math.isfinite(value)
