@@ -1,6 +1,6 @@
-"""The errors a user can meet, under one root.
+"""The errors that users may see, under one root.
 
-A message says what was got, what was expected, and what to do next.
+A message says what was given, what was expected, and what to do next.
 """
 
 import difflib
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 class SceneshiftError(Exception):
     """Root of every error this package raises on purpose.
 
-    ``resumable`` tells whether what it ended can be resumed.
+    ``resumable`` says whether the search or training that it ended can be resumed.
     """
 
     resumable: bool = False
@@ -21,15 +21,15 @@ class InvalidInputError(SceneshiftError, ValueError):
 
 
 class MissingDataError(SceneshiftError, FileNotFoundError):
-    """A file or package that holds data is not where it was looked for."""
+    """A file or package with data was not found."""
 
 
 class MissingPackageError(SceneshiftError, ImportError):
-    """An optional package that this needs is not installed."""
+    """A required optional package is not installed."""
 
 
 class ResourceError(SceneshiftError):
-    """What was asked for does not fit the machine or the cluster."""
+    """The requested resources do not fit the machine or the cluster."""
 
 
 class StudyError(SceneshiftError):
@@ -37,11 +37,11 @@ class StudyError(SceneshiftError):
 
 
 class StorageError(StudyError):
-    """What a study keeps can't be written: a disk that is full, gone or read-only. Mended, the study can be resumed."""
+    """A study's files can't be written: the disk is full, missing or read-only. The study can be resumed afterwards."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in its first line, or its type where it says nothing."""
+    """The first line of an error's message, or its type if there is none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -49,7 +49,7 @@ def first_line(error: BaseException) -> str:
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty string.
 
-    In parentheses it can stand behind the name in the middle of a sentence as well as at its end.
+    In parentheses it can follow the name in the middle or at the end of a sentence.
     """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,4 +1,4 @@
-"""How files are opened and replaced safely, whatever library is underneath."""
+"""Opening and replacing files safely, whatever library reads or writes them."""
 
 import hashlib
 import os
@@ -14,31 +14,31 @@ from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftErr
 
 T = TypeVar("T")
 
-#: No compression makes a cube or a label map so many times smaller; deflate can't make anything 1033 times smaller.
+#: No compression shrinks a cube or a label map by this factor; deflate can't shrink anything by a factor of 1033.
 _MOST_EXPANSION = 4096
 
-#: So much is never too much: a label map without a label takes next to nothing in a file.
+#: This size is always allowed: a label map without labels takes almost no space in a file.
 _ALWAYS_BYTES = 16 * 2**20
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with its ``~`` replaced, where there is such a user; pathlib's own raises where there is none."""
+    """A path with its ``~`` expanded if there is such a user; pathlib's own method raises if there is none."""
     return Path(os.path.expanduser(path))
 
 
 def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    """The path of a file that is there, may be read, and has one of the endings.
+    """Check that a file exists, is readable, and has one of the suffixes; returns its path.
 
     Raises:
         MissingDataError: There is no such file.
-        InvalidInputError: It is a folder or a device, is empty, may not be read, or ends otherwise.
+        InvalidInputError: It is a folder or a device, is empty, is not readable, or has another suffix.
     """
     location = expanded(path)
     try:
         status = os.stat(location)
     except PermissionError as error:
         raise InvalidInputError(f"{location}: no permission to look into its folder; ask its owner.") from error
-    except (OSError, ValueError) as error:  # no such name, or what can't be a name
+    except (OSError, ValueError) as error:  # no such name, or an invalid name
         raise MissingDataError(f"there is no file {location}; check the path, or put the file there.") from error
     if stat.S_ISDIR(status.st_mode):
         raise InvalidInputError(f"{location} is a folder; expected a file ({', '.join(suffixes)}).")
@@ -56,11 +56,11 @@ def existing(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 
 
 def writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    """The path of a file that may be written: its folder is there, and it has one of the endings.
+    """Check that a file can be written, its folder exists, and it has one of the suffixes; returns its path.
 
     Raises:
         MissingDataError: There is no such folder.
-        InvalidInputError: It ends otherwise, or is a folder.
+        InvalidInputError: It has another suffix, or is a folder.
     """
     location = expanded(path)
     if location.suffix.lower() not in suffixes:
@@ -111,7 +111,7 @@ def sha256_of(path: Path) -> str:
 
 
 def refuse_oversized(location: Path, what: str, *, needed: int, held: int) -> None:
-    """Refuse what claims to be far larger than the bytes that hold it, before memory is asked for.
+    """Reject an array that claims to be far larger than the bytes that hold it, before memory is allocated.
 
     Args:
         location: The file.
@@ -120,7 +120,7 @@ def refuse_oversized(location: Path, what: str, *, needed: int, held: int) -> No
         held: Bytes it has in the file, compressed or not.
 
     Raises:
-        InvalidInputError: No compression could have done that.
+        InvalidInputError: No compression could achieve this.
     """
     if needed > _ALWAYS_BYTES + _MOST_EXPANSION * held:
         raise InvalidInputError(
@@ -131,9 +131,9 @@ def refuse_oversized(location: Path, what: str, *, needed: int, held: int) -> No
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Hand out a temporary name beside a file; when all went well, what lies there takes the file's name.
+    """Yield a temporary name next to a file; without an error, the file written there replaces it.
 
-    The content is on disk before the name changes: at the path lies the old file or the new one, never a part.
+    The content is on disk before the name changes: the path always holds the old file or the new one, never a part.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}{path.suffix}")
     try:
@@ -144,7 +144,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Bring a written file to disk, give it its name, and bring the name to disk."""
+    """Sync a written file to disk, rename it, and sync the new name to disk."""
     _sync(temporary)
     os.replace(temporary, path)
     _sync(path.parent)

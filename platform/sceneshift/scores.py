@@ -1,4 +1,4 @@
-"""Accuracy figures, all read off one confusion matrix.
+"""Accuracy scores, all computed from one confusion matrix.
 
 Shape letters: K classes, N samples. OA overall accuracy, AA average (per-class) accuracy, kappa Cohen's.
 """
@@ -13,7 +13,7 @@ from sceneshift.errors import InvalidInputError
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The figures of one (K, K) confusion matrix; rows are the truth, columns the prediction.
+    """The scores of one (K, K) confusion matrix; rows are the truth, columns the prediction.
 
     Raises:
         InvalidInputError: The matrix is not square, negative somewhere, or empty of samples.
@@ -70,7 +70,7 @@ class Scores:
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa, -1..1; 0 where truth and prediction are both one class throughout."""
+        """Cohen's kappa, -1..1; 0 if truth and prediction are the same single class throughout."""
         total = self.confusion.sum()
         chance = float((self.confusion.sum(axis=0) / total) @ (self.confusion.sum(axis=1) / total))
         return 0.0 if chance == 1.0 else (self.oa - chance) / (1.0 - chance)

@@ -1,4 +1,4 @@
-"""Seeds that follow from names, so that adding one draw never shifts another."""
+"""Seeds derived from names, so that adding one draw never changes another."""
 
 import hashlib
 
@@ -13,5 +13,5 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def trial_seed(study_seed: int, number: int) -> int:
-    """The seed of a study's trial; each pair's own follows from it and the pair's name."""
+    """The seed of a study's trial; each pair's seed is derived from it and the pair's name."""
     return derive_seed(study_seed, "trial", number)

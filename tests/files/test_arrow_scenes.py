@@ -182,7 +182,7 @@ def test_foreign_files_are_told(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": "3"}, "is of format version 3; this package reads version 2. Write the scene anew, or install"),
+        ({"version": "3"}, "is of format version 3; this package reads version 2. Write the scene again, or install"),
         ({"version": "1"}, "is of format version 1; this package reads version 2"),
         ({"shape": "40 31 8"}, "1200 pixels of 40 x 31"),
         ({"shape": "40 30 9"}, r"columns \['spectrum', 'label'\]"),

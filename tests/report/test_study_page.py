@@ -107,7 +107,7 @@ def test_what_stopping_saved_is_reckoned_from_each_trial_s_own_epochs(closed, pa
     assert float(by_asha["seconds not spent"]) == 4 * (4 + 5 + 6 + 7 + 8)
     assert [int(by_time[c]) for c in ("trials", "epochs not run")] == [1, 2]
     assert float(by_time["seconds not spent"]) == 18
-    assert "20 epochs more would have been trained (43 % of" in page.text
+    assert "20 more epochs would have been trained (43 % of" in page.text
 
 
 def test_a_refitted_winner_has_a_row_without_validation(closed):

@@ -27,5 +27,5 @@ def test_other_settings_are_refused_with_a_list_and_advice():
 
 def test_a_change_is_told_with_what_it_means():
     told = change_warning("study 's'", ["code: was 'a', is 'b'"])
-    assert told.startswith("NOTE: study 's' goes on with other code or data than before; that is recorded.")
+    assert told.startswith("NOTE: study 's' is resumed with other code or data than before; this is recorded.")
     assert told.endswith("need not be comparable:\n  code: was 'a', is 'b'")

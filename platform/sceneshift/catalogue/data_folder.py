@@ -57,7 +57,7 @@ def data_folder(data_dir: str | None) -> Path | None:
 
 
 def data_folders(scene: str, data_dir: str | None) -> list[Path]:
-    """The folders a scene's files are looked for in, the likelier first.
+    """The folders that are searched for a scene's files, the more likely first.
 
     Args:
         scene: The scene's name; a folder of that name, upper or lower case, is its own.

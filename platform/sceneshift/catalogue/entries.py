@@ -23,7 +23,7 @@ class Files:
 
     Args:
         cube: (H, W, C), or (C, H * W) with the pixels column by column (``bands_by_pixels``).
-        labels: (H, W) class numbers; None where the scene has no map of its own.
+        labels: (H, W) class numbers; None if the scene has no label map.
         bands_by_pixels: How the cube lies in its file.
         train_mask: (H, W) class numbers of the training pixels the scene was published with.
         test_mask: (H, W) class numbers of its test pixels.
@@ -61,7 +61,7 @@ class SceneEntry:
         label_values: The numbers the classes have in the label map, where those are not 1..K.
         wavelengths_nm: (C,) band centres, or None where they are unknown.
         scale: What the file's numbers are divided by when the scene is loaded.
-        unit: What they are then, in words; None where that is unknown, and then the scale is 1.
+        unit: Their unit after the division; None if it is unknown, and then the scale is 1.
         sha256: SHA-256 of the files the figures were counted from, by file name, as 64 hexadecimal digits.
 
     Raises:

@@ -110,7 +110,7 @@ def _load_aligned(recipe: NamedPair) -> AlignedPair:
 
 
 def _align_own(pair: OwnPair, recipe: NamedPair) -> AlignedPair:
-    for side in (pair.source, pair.target):  # a missing file of the target is told before the source is read
+    for side in (pair.source, pair.target):  # a missing file of the target is reported before the source is read
         find_files(side, recipe.data_dir, catalogue=recipe.catalogue)
     source, target = (
         load_scene(side, recipe.data_dir, catalogue=recipe.catalogue) for side in (pair.source, pair.target)

@@ -41,7 +41,7 @@ def allowed_normalizations(pair: ScenePair) -> tuple[str, ...]:
 
 
 def refuse_normalization(pair: ScenePair, name: str) -> None:
-    """Refuse a normalization that a pair's units don't allow.
+    """Reject a normalization that a pair's units don't allow.
 
     Args:
         pair: The pair.
@@ -93,7 +93,7 @@ def undeclared_difference(pair: ScenePair) -> str | None:
 
 
 def describe_units(pair: ScenePair) -> str | None:
-    """The units that a pair's scenes state, in words; None where neither states one.
+    """A description of the units that a pair's scenes state; None if neither states one.
 
     Args:
         pair: The pair.
@@ -107,7 +107,7 @@ def describe_units(pair: ScenePair) -> str | None:
 def _summary(scene: UnlabelledScene) -> ValueSummary:
     try:
         return ValueSummary.of(scene.cube)
-    except InvalidInputError as error:  # of zeros alone
+    except InvalidInputError as error:  # only zeros
         raise InvalidInputError(f"scene {scene.name!r}: {error}") from error
 
 

@@ -18,18 +18,18 @@ class OwnScene:
         where: File and table it is described in, for messages.
         folder: The catalogue's folder, which paths may be relative to.
         acquisition: Name of the first scene described that reads the same cube: their pixels are the same.
-        stored: The ``.arrow`` file; None where there are a cube and a label file.
+        stored: The ``.arrow`` file; None if there are a cube and a label file.
         cube: The file with the cube (H, W, C).
         cube_variable: The cube's name in it; None takes the only array that fits.
         labels: The file with the label map; None takes the cube's.
         labels_variable: The map's name in it.
         class_names: The K classes; None takes what the files say.
         label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
-        unlabelled_values: Numbers in the map that mean unlabelled, beside 0.
+        unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
         wavelengths_nm: (C,) band centres; None takes what the files say.
         pixels_per_class: (K,) labelled pixels a class that are expected; None expects nothing.
         scale: What the file's numbers are divided by.
-        unit: What they are then, in words; None takes what the files say.
+        unit: Their unit after the division; None uses the one in the files.
     """
 
     name: str

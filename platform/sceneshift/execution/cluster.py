@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from sceneshift.errors import ResourceError, first_line
 
-#: glibc would give large blocks back to the system and fault them in again at every step (a third of a step).
+#: glibc would otherwise return large blocks to the system and fault them in again at every step (a third of a step).
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 
-#: Read by Ray when it starts; what a user has set stays.
+#: Read by Ray when it starts; values set by the user are kept.
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Workers would run at nice 15, behind everything else on the machine.
+    # Workers would otherwise run at nice 15, behind everything else on the machine.
     "RAY_worker_niceness": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # The older output engine is the one that verbose=0 silences altogether.
+    # Only the older output engine is silenced completely by verbose=0.
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -28,16 +28,16 @@ RAY_SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSize:
-    """What a cluster has.
+    """The resources of a cluster.
 
     Args:
-        cpus: CPUs, those its autoscaler may add included.
-        gpus: GPUs, likewise.
+        cpus: CPUs, including those its autoscaler may add.
+        gpus: GPUs, including those its autoscaler may add.
         largest_node: The most of "CPU" and "GPU" a single node has; None where an autoscaler may add nodes of any size.
-        num_nodes: Nodes there are now.
+        num_nodes: Current number of nodes.
         is_own: Whether it was started for this search.
-        address: Where it answers.
-        nodes: What each node has that there is now.
+        address: Its address.
+        nodes: Resources of each current node.
     """
 
     cpus: float
@@ -61,20 +61,20 @@ def apply_ray_settings() -> None:
 
 
 def resolved_ray_address() -> str:
-    """What ``RAY_ADDRESS`` says, in words for the first lines a user sees."""
+    """A description of ``RAY_ADDRESS`` for the first lines a user sees."""
     given = os.environ.get("RAY_ADDRESS", "")
     return given if given not in ("", "local") else "local Ray (RAY_ADDRESS is not set)"
 
 
 @contextlib.contextmanager
 def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
-    """Connect to the cluster at ``RAY_ADDRESS``, or start one on this machine and end it afterwards.
+    """Connect to the cluster at ``RAY_ADDRESS``, or start a local one and shut it down afterwards.
 
-    The address is known before Ray starts and handed to every worker: Ray Train's cleaner would otherwise look
-    for a cluster by itself, and on a host with two of them find the wrong one.
+    The address is known before Ray starts and passed to every worker: Ray Train's cleaner would otherwise search for a
+    cluster by itself and, on a host with two of them, find the wrong one.
 
     Args:
-        num_cpus: CPUs of a cluster of our own; by default those of the machine.
+        num_cpus: CPUs of a local cluster; by default those of the machine.
 
     Raises:
         ResourceError: No cluster answers at ``RAY_ADDRESS``, or none can be started here.
@@ -122,7 +122,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except Exception as error:  # Ray raises a bare Exception where its processes don't come up in time
+        except Exception as error:  # Ray raises a plain Exception if its processes don't start in time
             raise ResourceError(
                 f"Ray could not be started on this machine ({first_line(error)}). Nothing was trained; when the "
                 "machine is less busy, give the same command again."
@@ -135,7 +135,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         resources: dict[str, float] = ray.cluster_resources()
-        # No public call tells how far a cluster can grow. What Ray says is what the node types of cluster.yaml come to
+        # No public call says how far a cluster can grow. Ray reports the total of the node types in cluster.yaml
         # at their max_workers, within the whole's; None without an autoscaler, or before it has told the head.
         limits = ray._private.state.state.get_max_resources_from_cluster_config() if given else None
         most = {name: max(resources.get(name, 0.0), (limits or {}).get(name, 0.0)) for name in ("CPU", "GPU")}
@@ -161,20 +161,20 @@ def check_room(
     gpus_per_trial: float,
     workers_per_trial: int = 1,
 ) -> None:
-    """Refuse a search that could never run the trials it wants, before any compute.
+    """Reject a search that could never run its trials, before anything is computed.
 
-    All trials at once must fit, each with all its workers, on the cluster as it is, or as far as its autoscaler may
-    let it grow. What other people's work takes there is not counted: it ends.
+    All concurrent trials must fit, each with all its workers, on the cluster as it is or as far as its autoscaler may
+    grow it. Resources used by other jobs are not subtracted, since those jobs end.
 
     Args:
-        cluster: What there is.
-        trials_at_once: Trials that run side by side.
+        cluster: The resources of the cluster.
+        trials_at_once: Number of concurrent trials.
         cpus_per_trial: CPUs of each worker of a trial.
         gpus_per_trial: GPUs of each worker of a trial.
         workers_per_trial: Workers of a trial.
 
     Raises:
-        ResourceError: With the numbers and the nearest setting that fits.
+        ResourceError: It doesn't fit; the message has the numbers and the nearest setting that does.
     """
     for resource, each, have in (("CPU", cpus_per_trial, cluster.cpus), ("GPU", gpus_per_trial, cluster.gpus)):
         largest = have if cluster.largest_node is None else cluster.largest_node[resource]
@@ -210,20 +210,20 @@ def check_room(
 
 
 def trials_that_fit(cluster: ClusterSize, *, cpus: float, gpus: float, workers: int = 1) -> int:
-    """Trials that run side by side, each of so many workers with so many CPUs and GPUs each."""
+    """The number of trials that can run at once, given the workers per trial and the CPUs and GPUs per worker."""
     return _workers_that_fit(cluster, cpus=cpus, gpus=gpus) // workers
 
 
 def _workers_that_fit(cluster: ClusterSize, *, cpus: float, gpus: float) -> int:
     whole = {"CPU": cluster.cpus, "GPU": cluster.gpus}
-    # A worker is on one node. Where nodes may be added, their sizes are not known: the whole is counted.
+    # A worker must be on one node. If nodes may be added, their sizes are unknown and only the total counts.
     nodes = cluster.nodes if cluster.nodes and cluster.largest_node is not None else (whole,)
     shares = {name: each for name, each in (("CPU", cpus), ("GPU", gpus)) if each > 0}
     return sum(min((int((node.get(n, 0.0) + 1e-9) / each) for n, each in shares.items()), default=0) for node in nodes)
 
 
 def _knock(address: str) -> None:
-    """Raise OSError at once where nobody listens at host:port; Ray itself would try for minutes."""
+    """Raise OSError immediately if nobody listens at host:port; Ray itself would retry for minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

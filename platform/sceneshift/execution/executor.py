@@ -1,7 +1,7 @@
-"""What every executor is: it takes jobs from a queue, trains them, and reports every epoch back.
+"""The executor protocol: an executor takes jobs from a queue, trains them, and reports every epoch back.
 
-The queue decides; an executor only runs. A contract suite (``tests/execution/test_contract.py``) holds all of them to
-the same behaviour.
+The queue decides; an executor only runs. A contract suite (``tests/execution/test_contract.py``) checks that all of
+them behave the same.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from sceneshift.training.spec import TrainSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """What trainings take of a machine or cluster.
+    """The resources that trainings use on a machine or cluster.
 
     Args:
-        at_once: Trainings side by side.
+        at_once: Number of concurrent trainings.
         workers: Workers that train one network together.
-        cpus: CPUs per worker, also its torch threads; 0 leaves torch's own number.
+        cpus: CPUs per worker, also its torch threads; 0 keeps torch's default.
         gpus: GPUs per worker; a fraction shares one.
-        scenes_by_path: Workers open stored scenes where they lie, which all nodes must see; otherwise they get them
+        scenes_by_path: Workers open stored scenes by path, which all nodes must see; otherwise they get them
             through Ray's object store.
     """
 
@@ -40,9 +40,9 @@ class Job:
     """One training to run.
 
     Args:
-        number: What the queue knows it by.
+        number: Its number in the queue.
         spec: What is trained.
-        checkpoint_location: Where its checkpoints lie; a job that has some continues from the last.
+        checkpoint_location: Where its checkpoints are; a job that has some continues from the last.
         pairs: The sources it trains on, by the name of their pair; all of the queue's by default.
     """
 
@@ -57,7 +57,7 @@ class Job:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Job":
-        """Take back what :meth:`as_dict` gave."""
+        """Restore a job from :meth:`as_dict`."""
         return cls(**{**values, "spec": TrainSpec.from_dict(values["spec"]), "pairs": tuple(values["pairs"])})
 
     def of(self, sources: Sequence[SourceDomain]) -> list[SourceDomain]:
@@ -73,23 +73,23 @@ class Verdict(StrEnum):
 
 
 class FailureKind(StrEnum):
-    """Why a job broke."""
+    """Why a job failed."""
 
-    #: A checkpoint could not be written: no fault of the job, and every other one would fail alike.
+    #: A checkpoint could not be written: the job is not the cause, and every other one would fail too.
     STORAGE = "storage"
     MEMORY = "out of memory"
-    #: Its process died, more often than it is started again.
+    #: Its process died more often than it is restarted.
     PROCESS = "process died"
     ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A job that broke.
+    """A failed job.
 
     Args:
-        kind: Why.
-        message: The same in a line.
+        kind: The kind of failure.
+        message: The reason in one line.
     """
 
     kind: FailureKind
@@ -97,25 +97,25 @@ class Failure:
 
 
 class JobQueue(Protocol):
-    """Where an executor's jobs come from, and who decides about them."""
+    """The source of an executor's jobs, which also decides about them."""
 
     def next(self) -> Job | None:
-        """The next job; None where there is none left."""
+        """The next job; None if there is none left."""
 
     def started(self, number: int) -> None:
         """A job begins, or continues."""
 
     def epoch(self, number: int, report: EpochReport) -> Verdict:
-        """A job has trained an epoch, or reports its last one again after it was cut."""
+        """A job has trained an epoch, or reports its last one again after an interruption."""
 
     def diverged(self, number: int, message: str) -> None:
         """A job's loss is no longer finite; it has ended."""
 
     def failed(self, number: int, failure: Failure) -> None:
-        """A job broke; it has ended."""
+        """A job has failed and ended."""
 
     def retry(self, number: int) -> bool:
-        """Have a job returned by :meth:`next` again that never began; False where that was done often enough."""
+        """Make :meth:`next` return a job again that never began; False if that was done often enough."""
 
 
 class StopReason(StrEnum):
@@ -128,12 +128,12 @@ class StopReason(StrEnum):
 
 @dataclass
 class StopRequest:
-    """Ends a run when it is asked to. Of several requests the first counts.
+    """Ends a run on request. Of several requests, the first counts.
 
     Args:
-        reason: Why; None while nobody has asked.
-        message: The same in words, where it wasn't the user.
-        is_heard: Whether an executor is running that looks at it; otherwise an interrupt is Python's own.
+        reason: Why; None while there was no request.
+        message: A sentence with the reason, unless it was the user.
+        is_heard: Whether a running executor checks it; otherwise Python handles an interrupt itself.
     """
 
     reason: StopReason | None = None
@@ -142,7 +142,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """Within this an executor looks at it."""
+        """A context in which an executor checks the request."""
         self.is_heard = True
         try:
             yield
@@ -171,18 +171,18 @@ class Executor(Protocol):
     ) -> None:
         """Run a queue's jobs until there are none left, time is up, or it is asked to stop.
 
-        Jobs that were running then are left as they are: they continue when the queue is run again.
+        Jobs that are then still running are left open: they continue when the queue is run again.
 
         Args:
             queue: The jobs.
             sources: One per pair.
-            stop: Looked at after every epoch at the latest.
+            stop: Checked at least after every epoch.
             time_budget_s: Seconds after which it ends; None for no limit.
             stall_timeout_s: Seconds without an epoch after which it ends by ``stop``; 0 for no limit.
 
         Raises:
-            StorageError: What it keeps itself can't be written.
-            StudyError: What it runs on broke down.
+            StorageError: Its own files can't be written.
+            StudyError: What it runs on failed.
         """
 
 
@@ -193,8 +193,8 @@ class FixedJobs:
     Args:
         jobs: What to run.
         on_epoch: Called with a job's number after each of its epochs.
-        stop: Asked to end where a checkpoint can't be written.
-        last_epoch: Ends every job after that epoch, where it is earlier than the job's own last.
+        stop: Asked to end if a checkpoint can't be written.
+        last_epoch: Ends every job after that epoch, if it is earlier than the job's own last.
     """
 
     jobs: Sequence[Job]
@@ -209,31 +209,31 @@ class FixedJobs:
         self._retried: dict[int, int] = {}
 
     def next(self) -> Job | None:
-        """The next of the jobs."""
+        """The next job; None if there is none left."""
         return self._waiting.pop(0) if self._waiting else None
 
     def started(self, number: int) -> None:
         """Nothing to do."""
 
     def epoch(self, number: int, report: EpochReport) -> Verdict:
-        """Pass it on; after its last epoch a job has ended."""
+        """Pass the epoch on; after its last epoch, a job has ended."""
         if self.on_epoch is not None:
             self.on_epoch(number, report)
         last = self._job(number).spec.epochs if self.last_epoch is None else self.last_epoch
         return Verdict.STOP if report.epoch >= last else Verdict.CONTINUE
 
     def diverged(self, number: int, message: str) -> None:
-        """Keep why."""
+        """Record the reason."""
         self.divergences[number] = message
 
     def failed(self, number: int, failure: Failure) -> None:
-        """Keep why; where checkpoints can't be written, end."""
+        """Record the reason; if checkpoints can't be written, end the run."""
         self.failures[number] = failure
         if failure.kind is FailureKind.STORAGE:
             self.stop.request(StopReason.STORAGE, failure.message)
 
     def retry(self, number: int) -> bool:
-        """Twice."""
+        """Allow two retries per job."""
         self._retried[number] = self._retried.get(number, 0) + 1
         if self._retried[number] > MAX_RETRIES:
             return False
@@ -244,5 +244,5 @@ class FixedJobs:
         return next(job for job in self.jobs if job.number == number)
 
 
-#: A job whose process died is started again so many times; it continues after its last epoch.
+#: How often a job whose process died is restarted; it continues after its last epoch.
 MAX_RETRIES = 2

@@ -25,8 +25,7 @@ from sceneshift.splits.source import SourceDomain
 class LocalExecutor:
     """Runs jobs in this process, one at a time.
 
-    An exception of the training's own fails its job, as the death of a worker does elsewhere; there is nobody to start
-    it again.
+    An exception in a training fails its job, as the death of a worker does elsewhere; nothing restarts it.
 
     Args:
         placement: CPUs (torch threads) and GPUs; one job at a time, of one worker.
@@ -103,9 +102,9 @@ class LocalExecutor:
             queue.failed(job.number, Failure(kind=FailureKind.STORAGE, message=str(error)))
         except MemoryError as error:
             queue.failed(job.number, Failure(kind=FailureKind.MEMORY, message=first_line(error)))
-        except Exception as error:  # whatever the training raises is the job's own
+        except Exception as error:  # whatever the training raises only fails this job
             queue.failed(job.number, Failure(kind=FailureKind.ERROR, message=f"{type(error).__name__}: {error}"))
 
 
-class _Ended(Exception):  # no error: the training is not wanted any further
-    """Raised through the plain loop, after an epoch that is kept."""
+class _Ended(Exception):  # not an error: the training is no longer needed
+    """Raised through the plain loop to end it after a recorded epoch."""

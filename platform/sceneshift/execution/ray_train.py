@@ -19,7 +19,7 @@ TrainFunction = Callable[[dict[str, Any], Sequence[Any], Callable[[dict[str, Any
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerShape:
-    """What one training worker takes.
+    """The resources of one training worker.
 
     Args:
         cpus: CPUs.
@@ -31,9 +31,9 @@ class WorkerShape:
 
     @property
     def backend(self) -> str:
-        """What workers exchange sums through: NCCL between GPUs; gloo on CPUs, and where workers may share a GPU.
+        """The backend for exchanging sums: NCCL between GPUs; gloo on CPUs, and if workers may share a GPU.
 
-        NCCL refuses two workers on one GPU.
+        NCCL does not allow two workers on one GPU.
         """
         return "nccl" if self.gpus >= 1 else "gloo"
 
@@ -49,15 +49,15 @@ def train_with_ray(
 ) -> None:
     """Run a training function in Ray Train workers and wait for its end; only inside a Tune trial.
 
-    Ray Train keeps only rows that come with a checkpoint of its own kind, and ours go elsewhere: rows are for Ray Tune.
-    Tune also counts the failures.
+    Ray Train stores only rows that come with its own kind of checkpoint, and ours are stored elsewhere: rows are for
+    Ray Tune, which also counts the failures.
 
     Args:
-        function: What each worker runs. All workers must report alike; the first one's rows are passed on.
+        function: What each worker runs. All workers must report the same rows; those of the first are passed on.
         settings: Plain values.
-        sources: References to what lies in the object store.
-        worker: What each worker takes.
-        storage_path: Directory or URI for Ray Train's own files, in reach of every node. The run's name below it is
+        sources: References to objects in the object store.
+        worker: The resources of each worker.
+        storage_path: Directory or URI for Ray Train's own files, accessible to every node. The run's name below it is
             stable, so that a restarted trial is the same run.
         num_workers: Workers that train together.
     """

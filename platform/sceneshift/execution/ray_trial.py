@@ -24,25 +24,25 @@ def run_in_actor(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> No
     """Ray Tune's trainable: train in this actor, and report every epoch to Tune.
 
     Args:
-        config: What :func:`trial_config` made.
-        sources: One :class:`SourceDomain` per pair, in the object store: who trains fetches them, nobody copies them.
+        config: The result of :func:`trial_config`.
+        sources: One :class:`SourceDomain` per pair, in the object store: the training process fetches them.
     """
     _train(config, sources, tune.report)
 
 
 def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
-    """Ray Tune's trainable: train in the workers of Ray Train, whose epochs go on to Tune.
+    """Ray Tune's trainable: train in the workers of Ray Train, whose epochs are passed to Tune.
 
     Args:
-        config: What :func:`trial_config` made.
+        config: The result of :func:`trial_config`.
         sources: As in :func:`run_in_actor`.
 
     Raises:
-        StorageError: The checkpoints' place can't be written.
+        StorageError: The location of the checkpoints can't be written to.
         StudyError: Ray Train came back before the last epoch.
     """
     job, placement = Job.from_dict(config["job"]), Placement(**config["placement"])
-    # Ray Train keeps files of its own there, and says less clearly why it can't.
+    # Ray Train stores its own files there, with less clear error messages.
     CheckpointFolder.check(job.checkpoint_location)
     train_with_ray(
         _train,
@@ -54,7 +54,7 @@ def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -
     )
     done = CheckpointFolder(job.checkpoint_location).latest_epoch()
     if done < job.spec.epochs:
-        # Tune would take it for a trial that has ended. Raised, it is tried again, from its last epoch.
+        # Tune would consider the trial ended. With an error, it is retried from its last epoch.
         raise StudyError(
             f"Ray Train ended job {job.number} after epoch {done} of {job.spec.epochs}; on several machines the "
             "checkpoints must lie in a directory all of them share, or at a URI such as s3://…"

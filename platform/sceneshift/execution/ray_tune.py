@@ -1,6 +1,6 @@
-"""Trainings on a Ray cluster, as trials of Ray Tune: who suggests and who stops is the queue.
+"""Trainings on a Ray cluster, as trials of Ray Tune: the queue suggests and stops them.
 
-None of Tune's parts here keeps a state of its own, so nothing of theirs has to be saved or restored.
+None of the Tune components here has its own state, so nothing has to be saved or restored.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ _CONTINUE: str = TrialScheduler.CONTINUE
 
 
 class RayExecutor:
-    """Runs jobs on the connected Ray cluster, each in an actor of its own or inside Ray Train.
+    """Runs jobs on the connected Ray cluster, each in its own actor or inside Ray Train.
 
     Args:
-        placement: What jobs take.
+        placement: The resources of the jobs.
         directory: Local directory for Ray Tune's own files.
         in_ray_train: Train inside Ray Train's TorchTrainer; needed for several workers per job.
-        on_hang: Told in words when a stalled run does not end by itself; expected to end the process.
+        on_hang: Called with a message if a stalled run does not end by itself; should end the process.
     """
 
     name: ClassVar[str] = "ray"
@@ -77,7 +77,7 @@ class RayExecutor:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         placement = self._placement
         if self._in_ray_train:
-            # The trial only waits for its workers: with a CPU of its own, trials would hold the CPUs their workers
+            # The trial only waits for its workers: if it had its own CPU, trials would hold the CPUs their workers
             # need.
             resources = {"cpu": 0, "node:__internal_head__": 0.001}
         else:
@@ -90,7 +90,7 @@ class RayExecutor:
             tune_config=TuneConfig(
                 search_alg=_Suggest(queue, placement),
                 scheduler=_Decide(queue, stop),
-                # The queue says when there are enough: Tune would count a trial twice that it is handed once more.
+                # The queue decides when there are enough: Tune would count a retried trial twice.
                 num_samples=-1,
                 max_concurrent_trials=placement.at_once,
                 time_budget_s=time_budget_s,
@@ -112,14 +112,14 @@ class RayExecutor:
             self._fit(tuner)
 
     def _fit(self, tuner: Tuner) -> None:
-        # Tune would take SIGINT for itself, and keep it after the run.
+        # Tune would handle SIGINT itself, and keep its handler after the run.
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
         try:
             tuner.fit()
         except RayError as error:
             raise StudyError(f"Ray broke down ({first_line(error)}).") from error
         except RuntimeError as error:
-            # So Tune passes on what it has no answer to, such as memory that runs short just as a trial begins.
+            # Tune passes on errors that it can't handle, such as running out of memory just as a trial begins.
             if "Caught unexpected exception" not in str(error):
                 raise
             raise StudyError(f"Ray broke down ({first_line(error)}).") from error
@@ -137,7 +137,7 @@ def put_sources(sources: Sequence[SourceDomain], *, by_path: bool) -> list[ray.O
 
     Args:
         sources: One per pair.
-        by_path: Send of stored scenes only where they lie. All workers of a node then share the file's pages, and the
+        by_path: Send only the location of stored scenes. All workers of a node then share the file's pages, and the
             object store holds none of them. Otherwise it holds one copy per node, which that node's workers share.
     """
     with contextlib.nullcontext() if by_path else sent_whole():
@@ -168,17 +168,17 @@ class _Suggest(_PickledEmpty, Searcher):  # type: ignore[misc]  # Ray's classes 
         return str(Searcher.FINISHED) if job is None else trial_config(job, self._placement)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: :class:`_Decide` has told the queue."""
+        """Does nothing: :class:`_Decide` has already notified the queue."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save."""
+        """Does nothing, since there is no state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Does nothing, since there is no state."""
 
 
 class _Decide(_PickledEmpty, FIFOScheduler):  # type: ignore[misc]
-    """Passes epochs and faults on to the queue, and what it decides to Tune."""
+    """Passes epochs and failures to the queue, and the queue's decisions to Tune."""
 
     def __init__(self, queue: JobQueue, stop: StopRequest) -> None:
         super().__init__()
@@ -196,11 +196,11 @@ class _Decide(_PickledEmpty, FIFOScheduler):  # type: ignore[misc]
         return _STOP if self._queue.epoch(number, epoch_of(result)) is Verdict.STOP else _CONTINUE
 
     def on_trial_error(self, tune_controller: object, trial: Trial) -> None:
-        """A trial's process failed more often than Tune starts it again.
+        """A trial's process failed more often than Tune restarts it.
 
-        Tune also calls this for a trial it is about to put on another worker; that one continues, and is left open.
+        Tune also calls this for a trial that it is about to move to another worker; that one continues and stays open.
 
-        A trial that is still pending was about to begin in another's process, which died. Tune does not retry that.
+        A trial that is still pending was about to begin in another trial's process, which died. Tune does not retry it.
         """
         number = trial.config["number"]
         if trial.status == Trial.ERROR:
@@ -211,14 +211,14 @@ class _Decide(_PickledEmpty, FIFOScheduler):  # type: ignore[misc]
 
 
 def _why(trial: Trial) -> Failure:
-    """What a trial's error file says."""
+    """The message in a trial's error file."""
     lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     kind, _, message = last.partition(": ")
     if kind.rpartition(".")[2].startswith(StorageError.__name__):
         return Failure(kind=FailureKind.STORAGE, message=message)
     if trial.error_file and not last:
-        # On a full disk there was no room for the error either.
+        # On a full disk there was no space for the error either.
         try:
             CheckpointFolder.check(trial.config["job"]["checkpoint_location"])
         except StorageError as error:
@@ -235,7 +235,7 @@ def _why(trial: Trial) -> Failure:
 
 
 class _Stop(_PickledEmpty, Stopper):  # type: ignore[misc]
-    """Ends the run when it is asked to; Ray Tune looks ten times a second."""
+    """Ends the run on request; Ray Tune checks ten times per second."""
 
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
@@ -248,7 +248,7 @@ class _Stop(_PickledEmpty, Stopper):  # type: ignore[misc]
 
 
 class _Starts(_PickledEmpty, Callback):  # type: ignore[misc]
-    """Tells the queue of a job that begins."""
+    """Notifies the queue of a job that begins."""
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue

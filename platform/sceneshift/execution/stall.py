@@ -1,4 +1,4 @@
-"""A run that makes no progress says so, tells what it waits for, and ends instead of hanging."""
+"""Detection of runs without progress: they report what they are waiting for, and end instead of hanging."""
 
 import logging
 import threading
@@ -13,23 +13,23 @@ from sceneshift.execution.executor import StopReason, StopRequest
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds between two lines that tell what a run without progress waits for, at most.
+#: Maximum of seconds between two messages about what a run without progress is waiting for.
 _LONGEST_SILENCE_S = 300.0
 #: Seconds a stalled run has to end by itself, before its process is ended.
 _GRACE_S = 60.0
-#: Seconds Ray has to say what it waits for.
+#: Seconds for Ray to report what it is waiting for.
 _ANSWER_S = 10.0
 
 
 class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
-    """Watches a run from a thread of its own, so that it can speak while the run hangs inside Ray.
+    """Watches a run from its own thread, so that it can report while the run hangs inside Ray.
 
     Use as a context manager around the run, and as one of Ray Tune's callbacks.
 
     Args:
         timeout_s: Seconds without an epoch from any trial after which the run is ended.
         stop: Asked to end it.
-        on_hang: Told why when the run has not ended by itself thereafter; expected to end the process.
+        on_hang: Called with the reason if the run does not end by itself afterwards; should end the process.
     """
 
     def __init__(self, timeout_s: float, *, stop: StopRequest, on_hang: Callable[[str], None] | None) -> None:
@@ -42,7 +42,7 @@ class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune writes its callbacks to disk before it begins."""
+        """An empty state, because Tune writes its callbacks to disk before it begins."""
         return {}
 
     def __enter__(self) -> "StallWatch":
@@ -55,17 +55,17 @@ class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
         self._thread.join()
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
-        """Keep the trials, to tell what they do."""
+        """Store the trials, to report their states."""
         self._trials = trials
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        """An epoch: progress."""
+        """An epoch counts as progress."""
         self._last = time.monotonic()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """A trial has broken and makes room for another: progress as well."""
+        """A failed trial makes room for another, which also counts as progress."""
         self._last = time.monotonic()
 
     def _watch(self) -> None:
@@ -87,7 +87,7 @@ class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
         states = [str(trial.status) for trial in self._trials]
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "none begun"
         answer: list[str] = []
-        # Ray may be what hangs: it is asked in a thread that can be left behind.
+        # Ray itself may hang, so it is queried in a thread that can be abandoned.
         asking = threading.Thread(target=lambda: answer.append(what_ray_lacks()), daemon=True)
         asking.start()
         asking.join(_ANSWER_S)
@@ -96,7 +96,7 @@ class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
 
 
 def what_ray_lacks() -> str:
-    """Dead nodes, placement groups that wait, and what is free, in one line."""
+    """One line with dead nodes, waiting placement groups, and free resources."""
     import ray
     from ray.util import placement_group_table
 

@@ -1,6 +1,6 @@
-"""What the process that trains does with a job: the plain loop, its epochs and faults reported as rows of plain values.
+"""Training a job in a worker process: the plain loop, with epochs and failures reported as rows of plain values.
 
-Rows are what Ray carries; in this process they are read back at once.
+Ray transports rows; in the local process they are read back immediately.
 """
 
 import math
@@ -26,17 +26,17 @@ def train_job(
 ) -> None:
     """Train a job, or continue it after its last epoch.
 
-    A fault that every further try would meet again, such as a batch smaller than the workers that share it, is reported
-    as a row; others are raised.
+    A failure that would recur on every retry, such as a batch smaller than the number of workers, is reported as a row;
+    others are raised.
 
     Args:
         job: What is trained.
-        placement: What this worker may use.
-        sources: Those of the job.
-        report_row: Called after every epoch, and with a fault; may raise to end the training.
+        placement: The resources of this worker.
+        sources: The job's sources.
+        report_row: Called after every epoch, and with a failure; may raise to end the training.
     """
     if placement.cpus >= 1:
-        # Ray sets OMP_NUM_THREADS, yet a reused worker may keep the count of the job before.
+        # Ray sets OMP_NUM_THREADS, but a reused worker may keep the number of the previous job.
         torch.set_num_threads(math.floor(placement.cpus))
 
     def report(epoch: EpochReport) -> None:
@@ -48,7 +48,7 @@ def train_job(
             sources,
             report=report,
             checkpoints=CheckpointFolder(job.checkpoint_location),
-            # Of several workers on a machine each sees all their GPUs; Ray Train has chosen one for each.
+            # If a machine has several workers, each sees all their GPUs; Ray Train has chosen one for each.
             device=torch.device("cuda", torch.cuda.current_device()) if placement.gpus > 0 else "cpu",
         )
     except TrainingDiverged as error:
@@ -60,7 +60,7 @@ def train_job(
 
 
 def epoch_of(row: Mapping[str, Any]) -> EpochReport:
-    """An epoch's report from its row, without what Ray adds.
+    """Restore an epoch's report from its row, without Ray's additions.
 
     Ray flattens nested values: weights come back as ``weights/<pair>``, or as they were sent.
     """

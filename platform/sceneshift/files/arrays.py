@@ -2,7 +2,7 @@
 
 A file that can't be read, or holds something else than it should, is an error of this package that says which file
 and what lies in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
-was chosen by shape is said aloud where there was something else to choose.
+was chosen by shape is reported if there were alternatives.
 
 Shape letters: H rows, W columns.
 """
@@ -112,7 +112,7 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
 
 
 def read_description(path: str | Path) -> Description:
-    """What stands beside the arrays of a file: names, wavelengths, where it lies; whatever the format holds.
+    """Read the metadata of a file: names, wavelengths, location; whatever the format holds.
 
     Raises:
         MissingDataError: There is no such file.
@@ -128,7 +128,7 @@ def _reader(location: Path) -> FileFormat:
 
 
 def _whole_numbers(location: Path, values: NDArray[Any]) -> NDArray[np.int64]:
-    # Above 2**53 a float no longer tells whole numbers apart, and no class has such a number.
+    # Above 2**53 a float can't distinguish integers any more, and no class has such a number.
     wrong = ~np.isfinite(values) | (np.abs(values) > 2**53) | (values != np.floor(values))
     if wrong.any():
         raise InvalidInputError(

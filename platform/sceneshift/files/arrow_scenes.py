@@ -57,7 +57,7 @@ def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
     arrays = map_arrays(path, verify=verify)
     described = Description.from_json(arrays.description)
     if described.name is None or described.class_names is None or described.footprint is None:
-        raise InvalidInputError(f"{path}: no name, class names or footprint of a scene in it; write it anew.")
+        raise InvalidInputError(f"{path}: no name, class names or footprint of a scene in it; write it again.")
     return Scene(
         name=described.name,
         cube=arrays.cube,

@@ -59,7 +59,7 @@ def read_scene(
 ) -> Scene:
     """Read a scene with its label map.
 
-    Pixels whose bands all have the file's "nothing measured here" value become zeros without a label, said aloud.
+    Pixels whose bands all have the file's value for missing data become zeros without a label, which is reported.
 
     Args:
         path: The file with the cube (H, W, C).
@@ -69,7 +69,7 @@ def read_scene(
         cube_variable: The cube's name in its file; by default ``cube``, else the only array of three dimensions.
         labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
         label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
-        unlabelled_values: Numbers in the map that mean unlabelled, beside 0.
+        unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
         wavelengths_nm: (C,) band centres; by default what the file says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
         scale: What the file's numbers are divided by.
@@ -148,7 +148,7 @@ def read_unlabelled_scene(
         cube=cube,
         wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
         normalization=described.normalization,
-        footprint=described.footprint,  # type: ignore[arg-type]  # None: an acquisition of its own
+        footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
         georeference=described.georeference,
         unit=described.unit,
     )
@@ -199,7 +199,7 @@ def export_labels(
         format: One of :data:`FORMATS`.
         class_names: What the numbers 1..K mean. Beside a GeoTIFF they go into a file that GDAL looks for.
         class_colours: The colours of 1..K, ``#rrggbb``; ENVI and GeoTIFF hold them.
-        georeference: Where the map lies on the ground.
+        georeference: Location of the map on the ground.
 
     Raises:
         MissingDataError: The folder isn't there.
@@ -234,7 +234,7 @@ def export_layers(
         path: The file; an existing one is replaced.
         format: "envi" or "geotiff".
         names: The N bands' names.
-        georeference: Where the maps lie on the ground.
+        georeference: Location of the maps on the ground.
 
     Raises:
         MissingDataError: The folder isn't there.
@@ -246,11 +246,11 @@ def export_layers(
 
 
 def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float32], Description, NDArray[np.bool_]]:
-    """(H, W, C) cube, what stands beside it, and (H, W) which pixels were measured."""
+    """(H, W, C) cube, its metadata, and (H, W) the mask of measured pixels."""
     location = Path(path)
     values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
     described = read_description(location)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which the scene refuses
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which the scene rejects
         cube = np.ascontiguousarray(values, dtype=np.float32)
     measured = np.ones(cube.shape[:2], dtype=bool)
     if (ignored := described.ignore_value) is not None:

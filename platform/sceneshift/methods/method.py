@@ -201,7 +201,7 @@ class Method(ABC):
     def begin_epoch(self, epoch: int, *, epochs: int) -> None:  # noqa: B027
         """Set what depends on how far the training is, such as a learning rate; called before an epoch's first step.
 
-        What is set here follows from the arguments alone, so that a training that was cut can go on without it.
+        What is set here follows from the arguments alone, so that an interrupted training can continue without it.
 
         Args:
             epoch: 1-based.

@@ -44,7 +44,7 @@ class S2VNetConfig(MethodConfig):
         lambda_tv_a: Weight of the abundance features' variation along both axes.
         released_endmembers: Release: `sigmoid(S E + delta)` from random endmembers, values of one half and more.
         released_decoder_input: Release: the decoder is fed the encoder's scores before the constraint.
-        released_batch_axis: Release: Gaussian weights run over the batch, so a patch's class hangs on its neighbours.
+        released_batch_axis: Release: Gaussian weights run over the batch, so classes depend on the batch.
         released_cosine: Release: one norm over the whole batch.
 
     Raises:

@@ -1,6 +1,6 @@
 """Batch norm that knows of a shared batch: its statistics are those of all workers' rows.
 
-torch's SyncBatchNorm refuses tensors on a CPU. Of stacked batches, several that pass a network as one, the norms of
+torch's SyncBatchNorm does not support CPU tensors. Of stacked batches, several that pass a network as one, the norms of
 :mod:`sceneshift.networks.branches` take the statistics of each.
 
 Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places, W workers.

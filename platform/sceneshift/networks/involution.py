@@ -15,7 +15,7 @@ a few patches at a time, into planes of (H + 1) x (W + 1) whose last row and col
 so that "one pixel up and left, zero outside the patch" is the same memory read W + 2 places earlier. Each of
 the nine shifts is then one view and one fused multiply-add over long contiguous runs, which stay in cache.
 The kernels are generated on planes of the same size. Only x and the kernels (before their ReLU, which is
-taken chunk by chunk too) are kept for the backward pass; on a CPU not even the kernels, which are generated anew.
+taken chunk by chunk too) are kept for the backward pass; on a CPU not even the kernels, which are generated again.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ from sceneshift.networks.cpu_kernels.involve import involve, involve_backward
 _TAPS = 9
 _CENTRE = 4
 _LANES = 16
-#: Kernel values of the patches worked on at a time, where kernels are generated anew for the backward pass.
+#: Kernel values of the patches processed at a time, if kernels are generated again for the backward pass.
 _CHUNK_VALUES = 2_000_000
 # Values in a plane buffer. On a CPU 1 MiB in float32, ten patches of 13 x 13 with 128 channels: fastest of
 # 2**16 ... 2**22 there, and as fast as any at 7 x 7 with 64. Elsewhere launches cost more than cache misses.

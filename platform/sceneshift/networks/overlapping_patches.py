@@ -37,7 +37,7 @@ _CASES = ((1, 2), (0, 1, 2), (0, 1))
 class DiscriminatorOverPatches:
     """Classifies patches of one scene as the discriminator would classify each by itself.
 
-    Some of the weights are copied: to be built anew when they have changed. Chen et al., TGRS 2024, in eval mode.
+    Some of the weights are copied: it must be rebuilt when they have changed. Chen et al., TGRS 2024, in eval mode.
 
     Args:
         discriminator: The network; in eval mode, and not changed.

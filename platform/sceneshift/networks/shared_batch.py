@@ -1,6 +1,6 @@
 """A batch that several workers hold together, each a share of its rows.
 
-While a batch is shared, everything that hangs on the whole batch must come out as if one worker held all of it: batch
+While a batch is shared, everything that depends on the whole batch must equal the result of a single worker: batch
 statistics, contrasts between rows, means of losses, gradients. What is needed for that is here, and it rests on
 torch.distributed's sum and maximum over all workers alone, which gloo and NCCL both have for every device. All workers
 must call the same functions in the same order. Where no batch is shared, nothing is sent and nothing is copied.

@@ -24,7 +24,7 @@ from sceneshift.scenes.scene import Scene
 #: Numbers worked on at once: 2 MB in float64.
 _BLOCK = 2**18
 
-#: So much of a Gaussian response's area must lie on bands of the finer sensor.
+#: The share of a Gaussian response's area that must lie on bands of the finer sensor.
 _LEAST_COVERED = 0.9
 
 #: A gap is wider than so many steps of both sensors.
@@ -90,7 +90,7 @@ class BandResampling:
     note: str
 
     def apply(self, cube: NDArray[np.generic]) -> NDArray[np.float32]:
-        """(..., D) to (..., S) float32; a pixel comes to the same digits in every piece of a scene."""
+        """(..., D) to (..., S) float32; a pixel gives the same digits in every piece of a scene."""
         low, high = cube[..., self.left].astype(np.float64), cube[..., self.right].astype(np.float64)
         low += (high - low) * self.share
         return low.astype(np.float32)
@@ -176,7 +176,7 @@ def _align_classes(
 
 
 def _renumbered(scene: Scene, meaning: Mapping[str, str], shared: tuple[str, ...]) -> Scene:
-    """The scene with the shared classes alone, in their order."""
+    """The scene with only the shared classes, in their order."""
     if scene.class_names == shared and all(name == meaning.get(name) for name in shared):
         return scene
     renumber = np.zeros(scene.num_classes + 1, dtype=np.int64)

@@ -8,7 +8,7 @@ Such an array is known by the object that holds its memory (:class:`StoredMemory
 that is how a scene knows that it needs no check, and a pickle that a path is enough. It is safe because
 
 - only :func:`write_arrays` makes such files, and it is given the arrays of a scene, which have been checked;
-- the memory is mapped read-only: no view of it can be made writable, by nobody in this process;
+- the memory is mapped read-only: no view of it can be made writable in this process;
 - a file is never changed: another one of its name is a new file (a rename), and the map keeps the old one.
 
 What it doesn't guard against is a file damaged on disk, or changed in place by another program: for that the checksum
@@ -147,7 +147,7 @@ def is_checked_cube(array: NDArray[Any]) -> bool:
 
 
 def is_stored(array: NDArray[Any]) -> bool:
-    """Whether an array lies in a mapped file, where nobody can change it."""
+    """Whether an array lies in a mapped file, where it can't be changed."""
     return _memory_of(array) is not None
 
 
@@ -207,7 +207,7 @@ def _open_referenced(reference: StoredReference) -> StoredArrays:
     if arrays.file.sha256 != reference.sha256:
         raise InvalidInputError(
             f"{reference.path} holds another scene (checksum {arrays.file.sha256[:16]}) than was sent "
-            f"({reference.sha256[:16]}): it was written anew meanwhile. Start again."
+            f"({reference.sha256[:16]}): it was rewritten in the meantime. Start again."
         )
     return arrays
 
@@ -217,7 +217,7 @@ def map_arrays(path: str | Path, *, verify: bool = False) -> StoredArrays:
 
     Args:
         path: The file.
-        verify: Compare the checksum of the file, every byte of it, with the one it tells.
+        verify: Compare the checksum of the file, over every byte, with the one stored in it.
 
     Raises:
         MissingDataError: There is no such file.
@@ -279,7 +279,7 @@ def _map(location: Path) -> StoredArrays:
         raise InvalidInputError(f"{location} is an Arrow file, but no scene this package wrote; use write_scene.")
     if version != str(VERSION):
         raise InvalidInputError(
-            f"{location} is of format version {version}; this package reads version {VERSION}. Write the scene anew, "
+            f"{location} is of format version {version}; this package reads version {VERSION}. Write the scene again, "
             "or install the package that wrote it."
         )
     if shape_text is None or description is None or sha256 is None or description_sha256 is None:

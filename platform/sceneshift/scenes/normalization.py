@@ -1,4 +1,4 @@
-"""What a cube goes through before a network sees it: one named step, fitted on the source scene alone.
+"""Normalization of cubes before a network sees them: one named step, fitted on the source scene alone.
 
 x is a pixel's number in one band, in the unit of the scene's file; y is what the network sees. Minimum, maximum, mean
 and standard deviation (of the population) are those of the band over all pixels of the source scene, labelled or not,
@@ -13,7 +13,7 @@ those that validate among them.
   bands lie apart goes out with the deviation. What is added to a whole spectrum, such as haze, goes out as well.
 - ``none``: y = x.
 
-A band that is constant over the source tells nothing of its classes, and becomes 0 in every scene. The first three are
+A band that is constant over the source carries no information, and becomes 0 in every scene. The first three are
 scikit-learn's ``Normalizer``, ``MinMaxScaler`` and ``StandardScaler`` (Pedregosa et al., JMLR 12, 2011), which leave a
 target's constant band unscaled instead; derivative spectra are those of Tsai and Philpot (Remote Sensing of Environment
 66, 1998), without their smoothing.
@@ -49,7 +49,7 @@ _BLOCK = 2**18
 
 
 def check_normalization(name: str) -> None:
-    """Refuse a step that is unknown.
+    """Reject an unknown normalization.
 
     Raises:
         InvalidInputError: Naming the nearest, and those there are.
@@ -132,7 +132,7 @@ class Normalization:
     def apply(self, cube: NDArray[np.generic]) -> NDArray[np.float32]:
         """Normalize a cube or patches: of the source or of a target, by what was fitted on the source.
 
-        Computed block by block along the first axis, so that beside the result little memory is taken.
+        Computed block by block along the first axis, so that little memory is needed besides the result.
 
         Args:
             cube: (..., C) of any numeric type, in the source's unit (for :data:`UNITLESS` in any).
@@ -217,7 +217,7 @@ def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
 
     def normalize(block: NDArray[np.generic], out: NDArray[np.float32]) -> None:
         out[...] = block
-        # Band after band, and not by numpy's sum, whose order hangs on the layout in memory: a pixel comes to the
+        # Band by band, not with numpy's sum, whose order depends on the memory layout: a pixel gets the
         # same digits in a cube, in a part of it and in a patch.
         squares = np.zeros(out.shape[:-1], dtype=np.float32)
         for band in range(out.shape[-1]):

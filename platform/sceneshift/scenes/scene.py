@@ -81,11 +81,11 @@ class UnlabelledScene:
             One that lies in a stored scene's file was checked when it was written, can't have changed, and is not
             looked through again (:mod:`sceneshift.scenes.mapped_arrays`).
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
-        footprint: Where the pixels come from; by default an acquisition of its own.
+        footprint: Where the pixels come from; by default a separate acquisition.
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is
             normalized later, by its configuration (:mod:`sceneshift.scenes.normalization`).
         georeference: Where it lies on the ground, or None where that is unknown.
-        unit: What the cube's numbers are, in words such as ``reflectance``; None where that is unknown. It is not part
+        unit: Unit of the cube's values, such as ``reflectance``; None if it is unknown. It is not part
             of the hashes, which are of the numbers.
 
     Raises:
@@ -244,7 +244,7 @@ class Scene(UnlabelledScene):
 
 
 def check_unit(unit: str, *, where: str) -> None:
-    """Refuse a unit that doesn't read as a few words in one line.
+    """Reject a unit that is not a few words in one line.
 
     Args:
         unit: What numbers are.
@@ -261,7 +261,7 @@ def check_unit(unit: str, *, where: str) -> None:
 
 
 def refuse_second_scale(scale: float, stated: str | None, *, where: str) -> None:
-    """Refuse to divide numbers whose file states their unit, as they would be divided twice.
+    """Reject a scale for values whose file states their unit, as they would be divided twice.
 
     Args:
         scale: What they are to be divided by.
@@ -290,7 +290,7 @@ def scaled(cube: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """
     if scale == 1:
         return cube
-    with np.errstate(over="ignore"):  # the scene refuses what becomes infinity
+    with np.errstate(over="ignore"):  # the scene rejects values that become infinity
         return cube / np.float32(scale)
 
 

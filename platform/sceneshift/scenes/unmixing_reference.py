@@ -43,7 +43,7 @@ class UnmixingReference:
                 f"endmembers of shape {self.endmembers.shape}; expected (bands, {num_materials} materials)."
             )
         low, high = float(self.abundances.min()), float(self.abundances.max())
-        if not (low >= -1e-6 and high <= 1 + 1e-6):  # NaN is refused as well
+        if not (low >= -1e-6 and high <= 1 + 1e-6):  # rejects NaN too
             raise InvalidInputError(f"abundances from {low:g} to {high:g}; expected shares between 0 and 1.")
 
 

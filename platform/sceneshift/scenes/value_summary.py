@@ -1,7 +1,7 @@
 """What numbers a scene has, and whether another scene's numbers can be of the same kind.
 
 A trained model wants the numbers it was trained on: counts or radiance or reflectance, as they were, not normalized.
-What can be decided by looking at numbers is refused, and no more:
+Only what can be decided from the values is rejected:
 
 - every spectrum has L2 norm 1, every band runs exactly from 0 to 1, or every band has mean 0 and deviation 1: the
   numbers went through a normalization already, which the source's numbers had not;
@@ -151,7 +151,7 @@ class ValueSummary:
 
 
 def normalized_already(source: ValueSummary, given: ValueSummary) -> dict[str, str]:
-    """What shows that numbers went through a normalization which the source's had not: in words, by field.
+    """Evidence that values went through a normalization that the source's had not: descriptions by field.
 
     Args:
         source: Of one scene.
@@ -173,7 +173,7 @@ def is_other_brightness(source: ValueSummary, given: ValueSummary) -> bool:
 def refuse_other_values(
     source: ValueSummary, given: ValueSummary, *, normalization: str, unit: str | None = None
 ) -> None:
-    """Refuse numbers that can't be of the source's kind; the module says which are.
+    """Reject values that can't be of the source's kind; the module's docstring says which.
 
     Args:
         source: Of the scene a model was trained on.

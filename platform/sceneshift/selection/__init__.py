@@ -1,1 +1,1 @@
-"""Who is chosen: strategies over recorded epochs. Each says which labels and pixels it reads."""
+"""Model selection: strategies over recorded epochs. Each says which labels and pixels it reads."""

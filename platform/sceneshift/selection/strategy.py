@@ -1,7 +1,7 @@
-"""What a strategy of model selection is: it scores epochs, says which weights to keep, and chooses among trials.
+"""Strategies for model selection, which score epochs, say which weights to keep, and choose among trials.
 
-A strategy reads records alone; what was recorded is in :class:`sceneshift.training.loop.EpochReport`. Every strategy
-passes one contract suite, ``tests/selection/test_contract.py``.
+A strategy only reads records; their content is described in :class:`sceneshift.training.loop.EpochReport`. Every
+strategy passes one contract suite, ``tests/selection/test_contract.py``.
 """
 
 import math
@@ -18,7 +18,7 @@ Metrics = Mapping[str, float]
 
 
 class Reads(StrEnum):
-    """What of the target a strategy looks at."""
+    """What a strategy reads of the target."""
 
     NOTHING = "nothing of the target"
     PIXELS = "the target's unlabelled pixels"
@@ -26,7 +26,7 @@ class Reads(StrEnum):
 
 
 class RecordedTrial(Protocol):
-    """The part of a trial's record that choices are made by."""
+    """The part of a trial's record that strategies use."""
 
     @property
     def number(self) -> int:
@@ -47,7 +47,7 @@ class Choice:
 
     Args:
         trial: The trial's number.
-        epoch: The epoch whose weights are taken.
+        epoch: The epoch whose weights are used.
         score: Its score.
     """
 
@@ -59,31 +59,31 @@ class Choice:
 class Strategy(ABC):
     """Scores epochs and chooses among trials; higher is better."""
 
-    #: What ``--selection`` and tables call it.
+    #: Its name for ``--selection`` and in tables.
     name: ClassVar[str]
     #: The rule, in a phrase for tables and tags.
     rule: ClassVar[str]
-    #: What of the target it reads.
+    #: What it reads of the target.
     reads: ClassVar[Reads]
-    #: The name its score goes by in trial stores, pictures and MLflow.
+    #: The name of its score in trial stores, pictures and MLflow.
     metric: ClassVar[str]
 
     @abstractmethod
     def score(self, metrics: Metrics) -> float:
-        """The score of an epoch: what searchers maximize and trials are stopped early by."""
+        """The score of an epoch, which searches maximize and which stops trials early."""
 
     @abstractmethod
     def keep(self, history: Mapping[int, Metrics]) -> Collection[int]:
-        """The epochs whose weights may still be chosen, of those trained so far; the last is kept in any case."""
+        """The epochs whose weights may still be chosen, among those trained so far; the last is always kept."""
 
     @abstractmethod
     def chosen_epoch(self, history: Mapping[int, Metrics]) -> int:
-        """The epoch whose weights stand for a trial."""
+        """The epoch whose weights represent a trial."""
 
     def choose(self, trials: Sequence[RecordedTrial]) -> Choice | None:
-        """The trial with the highest score at its chosen epoch; of equals, the earlier one.
+        """The trial with the highest score at its chosen epoch; if equal, the earlier one.
 
-        Trials that were stopped early don't take part: their scores belong to shorter trainings. None where no trial
+        Trials that were stopped early don't take part: their scores belong to shorter trainings. None if no trial
         ran to its end with a finite score.
         """
         found = []
@@ -96,10 +96,10 @@ class Strategy(ABC):
 
 
 class SourceBlocks(Strategy):
-    """The last epoch of the best mean average accuracy on the sources' validation pixels.
+    """Chooses the last epoch of the trial with the best mean average accuracy on the sources' validation pixels.
 
-    The mean over pairs of AA on pixels held back from the source, by blocks or as the split says. AA and not OA,
-    because the balance of classes moves from scene to scene and a score should not bet on the source's. Source
+    The mean over pairs of AA on pixels held back from the source, by blocks or as the split says. AA, not OA,
+    because class proportions differ between scenes and a score should not rely on the source's. Source
     validation as a rule: Gulrajani and Lopez-Paz, "In Search of Lost Domain Generalization", ICLR 2021, section 3.
     """
 
@@ -113,11 +113,11 @@ class SourceBlocks(Strategy):
         return metrics[self.metric]
 
     def keep(self, history: Mapping[int, Metrics]) -> Collection[int]:
-        """The last."""
+        """The last epoch."""
         return [max(history)]
 
     def chosen_epoch(self, history: Mapping[int, Metrics]) -> int:
-        """The last."""
+        """The last epoch."""
         return max(history)
 
 

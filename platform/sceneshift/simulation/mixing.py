@@ -69,7 +69,7 @@ class Variability:
     Args:
         scaling: Standard deviation of log psi.
         perturbation: Times the library's variations; 1 gives what the library has seen.
-        length: Correlation length of u and z over the scene, in pixels; 0 draws every pixel anew.
+        length: Correlation length of u and z over the scene, in pixels; with 0, every pixel is drawn independently.
 
     Raises:
         InvalidInputError: A value is out of range.

@@ -107,7 +107,9 @@ def best_layout(
         trains, validates = (drawn, other) if train_blocks else (other, drawn)
         if rare_to_training:
             layout = _train_rare_whole(scene, trains, validates, guard=guard, min_pixels=min_pixels)
-            if not train_blocks:  # what gave way to validation pixels that are none any more trains again
+            if (
+                not train_blocks
+            ):  # pixels that made room for validation pixels that are no longer any are used for training again
                 trains = (scene.labels > 0) & ~grow(layout.validates, guard)
                 if kind == "fields":  # of a field that validates, no pixel may train
                     trains &= ~(drawn & np.isin(scene.labels, 1 + np.flatnonzero(layout.scored)))

@@ -1,6 +1,6 @@
 """Fixed training and test masks: whose class numbers mean what, and which labels a scene has after them.
 
-A mask numbers the classes in an order of its own. Which number is which class is read from the training mask alone,
+A mask may number the classes in a different order. The class of each number is read from the training mask alone,
 against the scene's own label map; the test mask follows and decides nothing.
 
 Shape letters: H rows, W columns, K classes.
@@ -44,7 +44,7 @@ def apply_masks(
         scene: The scene with its own label map.
         train_mask: (H, W) class numbers of the training pixels, 0 elsewhere.
         test_mask: (H, W) class numbers of the test pixels, 0 elsewhere.
-        has_own_labels: Whether the scene's label map tells what the masks' numbers mean; otherwise they are the
+        has_own_labels: Whether the scene's label map defines what the masks' numbers mean; otherwise they are the
             scene's class ids.
 
     Raises:

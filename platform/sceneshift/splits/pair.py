@@ -83,9 +83,9 @@ class ScenePair:
 
 
 def refuse_shared_pixels(pairs: Sequence[ScenePair]) -> None:
-    """Refuse a set of pairs in which a pixel belongs to one pair's source and to one pair's target.
+    """Reject a set of pairs in which a pixel belongs to one pair's source and another's target.
 
-    With east -> west beside west -> east, every target pixel of the one is trained on by the other, and a
+    With both east -> west and west -> east, every target pixel of the one is trained on by the other, and a
     choice made over both has seen all target labels. A pair within one scene may overlap itself: its test split
     keeps the two sides' pixels apart. Beside another pair of that scene it may not stand.
 

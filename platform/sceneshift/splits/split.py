@@ -140,10 +140,10 @@ class Split:
 
 
 def random_split(scene: Scene, *, train_fraction: float, patch_size: int, seed: int) -> Split:
-    """Split at random, class by class: the literature's practice, whose patches lie on both sides.
+    """Split at random, class by class, as is common in the literature: patches lie on both sides.
 
     Of every class ``ceil(train_fraction * pixels)`` train, and at least one pixel is left to validate; a class of a
-    single pixel trains and is not scored. There is no guard band: :meth:`Split.separation` tells what that means.
+    single pixel trains and is not scored. There is no guard band: :meth:`Split.separation` shows what that means.
 
     Args:
         scene: The scene with all its labels.
@@ -245,7 +245,7 @@ def everything_split(scene: Scene, patch_size: int, *, seed: int = 0) -> Split:
 
 
 def refuse_empty_classes(scene: Scene) -> None:
-    """Refuse a scene with a class of which no pixel is labelled.
+    """Reject a scene with a class that has no labelled pixel.
 
     Raises:
         InvalidInputError: Naming the classes.
@@ -258,7 +258,7 @@ def refuse_empty_classes(scene: Scene) -> None:
 
 
 def check_patch_size(patch_size: int, shape: tuple[int, int], where: str) -> None:
-    """Refuse a patch that has no middle pixel, or is wider than the scene: it would be mostly reflections.
+    """Reject a patch that has no middle pixel, or is wider than the scene and would consist mostly of reflections.
 
     Args:
         patch_size: P.
@@ -279,7 +279,7 @@ def check_patch_size(patch_size: int, shape: tuple[int, int], where: str) -> Non
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuse a share that is not strictly between 0 and 1.
+    """Reject a share that is not strictly between 0 and 1.
 
     Raises:
         InvalidInputError: Naming the argument.

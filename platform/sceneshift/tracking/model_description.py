@@ -153,7 +153,9 @@ class ModelDescription:
         try:
             return cls(**{key: _READ.get(key, _as_is)(value) for key, value in given.items()})
         except (TypeError, KeyError, ValueError) as error:
-            raise InvalidInputError(f"the model's description is broken ({first_line(error)}); log it anew.") from error
+            raise InvalidInputError(
+                f"the model's description is broken ({first_line(error)}); log it again."
+            ) from error
 
     def shares_pixels_with(self, scene: UnlabelledScene) -> bool:
         """Whether a scene shares pixels with the source, judging by names and footprints."""

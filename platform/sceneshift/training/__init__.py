@@ -1,4 +1,1 @@
-"""One training run: the plain loop, its checkpoints, and Ray Train around it.
-
-Only ``training.ray_train`` imports ray.
-"""
+"""One training: its data, the plain loop, checkpoints and evaluation, without Ray."""

@@ -1,4 +1,4 @@
-"""Where batches are made: the training patches of a source, shuffled and changed at random, epoch after epoch.
+"""Building batches: the training patches of a source, shuffled and augmented, epoch by epoch.
 
 Shape letters: B batch, C bands, P patch size, K classes, N pixels.
 """
@@ -20,15 +20,15 @@ from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.workers import Workers
 
-#: Batches the batch-norm statistics are averaged over.
+#: Number of batches over which batch-norm statistics are averaged.
 CALIBRATION_BATCHES = 20
 
 
 class Batch(NamedTuple):
-    """What a step is given.
+    """The input of a training step.
 
     Attributes:
-        patches: (B, C, P, P) float32, of a shared batch this worker's rows.
+        patches: (B, C, P, P) float32; of a shared batch, this worker's rows.
         labels: (B,) class indices 0..K-1, of the same rows.
         share: Which rows of the whole batch they are; None for a worker alone.
     """
@@ -44,11 +44,11 @@ class SourceBatches:
     Args:
         source: The scene and its split.
         cube: (H, W, C) the scene, normalized.
-        config: Of the method: patch and batch size, and what is changed at random.
+        config: The method's configuration: patch size, batch size and augmentations.
         at_once: One batch holds all training pixels, in the split's order.
-        draws: Where order and changes are drawn from, on the device.
-        device: Where everything lives.
-        workers: Those that share each batch.
+        draws: The generator for order and augmentations, on the device.
+        device: The device of all tensors.
+        workers: The workers that share each batch.
 
     Raises:
         InvalidInputError: A batch has fewer patches than there are workers.
@@ -74,7 +74,7 @@ class SourceBatches:
         self.hold_back(source)
 
     def hold_back(self, source: SourceDomain) -> None:
-        """Take the training pixels from another split of the same scene from now on."""
+        """From now on, use the training pixels of another split of the same scene."""
         self._pair_name = source.pair_name
         self._pixels = torch.from_numpy(np.array(source.split.train)).to(self.sampler.device)
         self._labels = torch.from_numpy(source.labels_of(source.split.train)).to(self.sampler.device)
@@ -95,12 +95,12 @@ class SourceBatches:
             yield Batch(patches, self._labels[mine], share)
 
     def _chosen(self) -> tuple[Tensor, ...]:
-        """Which of the training pixels each batch has."""
+        """The training pixels of each batch."""
         num_pixels, device = len(self._pixels), self._pixels.device
         if self._at_once:
             return (torch.arange(num_pixels, device=device),)
         order = torch.randperm(num_pixels, device=device, generator=self._draws)
-        # Equal batches: the last is no runt whose batch statistics stand on a handful of patches.
+        # Equal batches, so that no last batch computes its statistics from a handful of patches.
         return order.tensor_split(math.ceil(num_pixels / self._config.batch_size))
 
     def for_calibration(self) -> Iterator[Tensor]:
@@ -108,15 +108,15 @@ class SourceBatches:
 
         Every training pixel once, or as many as such batches hold at the configuration's batch size.
         """
-        # A draw of its own, from the training pixels alone: how often one evaluates doesn't shift the training.
+        # A separate draw from the training pixels, so that the number of evaluations doesn't change the training.
         rng = torch.Generator().manual_seed(derive_seed(self._pair_name, "calibration"))
         num_pixels = len(self._pixels)
-        # One pass over the pixels; more only where a batch would be left with less than two of them.
+        # One pass over the pixels; more only if a batch would have fewer than two of them.
         passes = math.ceil(2 * CALIBRATION_BATCHES / num_pixels)
         order = torch.cat([torch.randperm(num_pixels, generator=rng) for _ in range(passes)])
         most = CALIBRATION_BATCHES * self._config.batch_size
         for chosen in order[:most].to(self._pixels.device).tensor_split(CALIBRATION_BATCHES):
-            # Of a batch too small to be shared, every worker takes all.
+            # If a batch is too small to be shared, every worker uses all of it.
             share = self._workers.share_of(len(chosen)) if len(chosen) >= self._workers.num else None
             with shared_batch(share):
                 yield self.sampler.patches(self._pixels[chosen if share is None else chosen[share.rows]])

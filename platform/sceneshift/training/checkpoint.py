@@ -1,4 +1,4 @@
-"""Checkpoints that survive a crash while they are written, and that tell when they are damaged."""
+"""Checkpoints that survive a crash while they are written, and that detect damage."""
 
 import hashlib
 import io
@@ -23,17 +23,17 @@ _TENSOR = "<tensor>"
 
 
 class CheckpointFolder:
-    """The checkpoints of one training: one file per epoch; the last two stay, and those a strategy keeps.
+    """The checkpoints of one training: one file per epoch; the last two and those a strategy keeps are retained.
 
-    A file is a SHA-256 digest followed by what ``torch.save`` wrote of the packed state
+    A file is a SHA-256 digest followed by the output of ``torch.save`` for the packed state
     (:func:`pack`). It is written under a temporary name and
-    moved, so a file of the right name is whole unless the disk damaged it, which the digest tells.
+    moved, so a file with the right name is complete unless the disk damaged it, which the digest detects.
 
     Args:
         location: A directory, or a URI pyarrow understands (``s3://bucket/path``).
 
     Raises:
-        InvalidInputError: The URI is none that pyarrow understands.
+        InvalidInputError: pyarrow does not understand the URI.
     """
 
     def __init__(self, location: str) -> None:
@@ -54,7 +54,7 @@ class CheckpointFolder:
         """Write and delete a small file at a location, before any compute depends on it.
 
         Raises:
-            InvalidInputError: The location is no path or URI that pyarrow understands.
+            InvalidInputError: The location is not a path or URI that pyarrow understands.
             StorageError: It can't be written.
         """
         folder = cls(location)
@@ -62,7 +62,7 @@ class CheckpointFolder:
         try:
             folder._fs.create_dir(folder._path, recursive=True)
             with folder._fs.open_output_stream(probe) as stream:
-                # On a full disk an empty file may still find room.
+                # On a full disk there may still be room for an empty file.
                 stream.write(bytes(_PROBE_BYTES))
             folder._fs.delete_file(probe)
         except OSError as error:
@@ -98,9 +98,9 @@ class CheckpointFolder:
             ) from error
 
     def load_latest(self) -> tuple[int, dict[str, Any]] | None:
-        """Read the newest whole checkpoint as (epoch, state); None where there is none.
+        """Read the newest complete checkpoint as (epoch, state); None if there is none.
 
-        A damaged file is named in a warning and the one before it is used.
+        If a file is damaged, a warning names it and the previous one is used.
 
         Raises:
             StorageError: The location can't be read.
@@ -118,7 +118,7 @@ class CheckpointFolder:
         return None
 
     def load(self, epoch: int) -> dict[str, Any] | None:
-        """Read the state after one epoch; None where there is no whole checkpoint of it.
+        """Read the state after one epoch; None if there is no complete checkpoint of it.
 
         Raises:
             StorageError: The location can't be read.
@@ -129,7 +129,7 @@ class CheckpointFolder:
             raise StorageError(f"checkpoints at {self._path} can't be read ({error}).") from error
 
     def latest_epoch(self) -> int:
-        """The epoch of the newest checkpoint, unread; 0 where there is none."""
+        """The epoch of the newest checkpoint, without reading it; 0 if there is none."""
         return max(self._epochs(), default=0)
 
     def _epochs(self) -> list[int]:

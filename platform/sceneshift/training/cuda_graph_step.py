@@ -24,14 +24,14 @@ class _Recording:
 class RecordedStep:
     """A method's training step on a CUDA device.
 
-    The first batch of a shape is trained on as usual, at the second the step is recorded, and from then on replayed:
+    The first batch of a shape is trained on as usual; at the second the step is recorded, and from then on replayed:
     the same kernels on the same memory with new patches, labels and draws. A learning rate is part of a recording; when
-    it changes, it is recorded anew. The method's weights, optimizers and draws stand after a step where
-    ``method.training_step`` would have left them.
+    it changes, the step is recorded again. After a step, the method's weights, optimizers and draws are the same as
+    after ``method.training_step``.
 
     Args:
-        method: On a CUDA device, and no worker among several.
-        computing: The context a step computes in.
+        method: The method, on a CUDA device, trained by a single worker.
+        computing: The context of a step's computation.
     """
 
     def __init__(self, method: Method, computing: Callable[[], AbstractContextManager[None]]) -> None:
@@ -62,7 +62,7 @@ class RecordedStep:
         recording = self._recordings[patches.shape]
         if recording is None:
             for group in groups:
-                group["capturable"] = True  # what torch asks for before it records an optimizer
+                group["capturable"] = True  # torch requires this before it records an optimizer
             try:
                 recording = self._recordings[patches.shape] = self._record(patches, labels)
             finally:
@@ -74,15 +74,15 @@ class RecordedStep:
         return {name: term.clone() for name, term in recording.terms.items()}
 
     def forget(self) -> None:
-        """Give back the recordings' memory; what comes next is recorded anew.
+        """Release the recordings' memory; the next step is recorded again.
 
-        To be called where the state was replaced, since optimizers put new tensors in place of theirs when they load
-        one, and a recording holds the old.
+        To be called after the state was replaced, since optimizers replace their tensors when they load a state, but a
+        recording holds the old ones.
         """
         self._recordings.clear()
 
     def _take(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """A step as usual, beside the main stream: what is made once is made here, as a recording needs it."""
+        """Take an unrecorded step on a side stream, which allocates what a recording needs."""
         main = torch.cuda.current_stream(self._method.device)
         self._stream.wait_stream(main)
         with torch.cuda.stream(self._stream), self._computing():
@@ -94,9 +94,9 @@ class RecordedStep:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._method.generator)
         patches, labels = patches.clone(memory_format=torch.contiguous_format), labels.clone()
-        # A recording keeps the memory of a whole step. Those of one run, which are never replayed at once, share it.
+        # A recording keeps the memory of a whole step. Those of one run are never replayed at once and share it.
         pool = next((made.graph.pool() for made in self._recordings.values() if made is not None), None)
-        # What other threads ask of the GPU meanwhile does no harm to it.
+        # GPU calls of other threads in the meantime do not disturb it.
         recording = torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local")
         with recording, self._computing():
             terms = self._method.step(patches, labels)

@@ -1,4 +1,4 @@
-"""Which scenes train and test, and which of their pixels: plain values, and what they load.
+"""The scenes and pixels for training and testing: plain values, and the data they load.
 
 A :class:`DataSpec` decides every pixel of a training: which train, which validate, which test. It is the same for a
 search, one of its trials, a refit and a single training.
@@ -19,13 +19,13 @@ from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
 
-#: Share of a source's pixels that train beside those that validate.
+#: Share of a source's pixels used for training if others validate.
 SOURCE_FRACTION = 0.8
 
-#: Share of a scene's pixels on its training side: where that side also validates, and where all of it trains.
+#: Share of a scene's pixels on its training side: if that side also validates, and if all of it trains.
 SCENE_FRACTION_WITH_VALIDATION, SCENE_FRACTION = 0.5, 0.1
 
-#: How labelled pixels can be divided; "all" of a pair's source alone.
+#: How labelled pixels can be split; "all" only for a pair's source.
 SPLITS = (*IN_SCENE_SPLITS, "all")
 
 _PATHS = ("train_mask", "test_mask", "data_dir", "catalogue")
@@ -46,11 +46,11 @@ class DataSpec:
             default), of a scene beside those that test (0.5 where its training side also validates, else 0.1).
         train_mask: Label map of the training pixels, for "fixed".
         test_mask: Label map of the test pixels, for "fixed".
-        data_dir: Folder of the scenes' files; by default what SCENESHIFT_DATA says.
-        catalogue: TOML file of the user's scenes and pairs; by default what SCENESHIFT_CATALOGUE says.
+        data_dir: Folder of the scenes' files; by default SCENESHIFT_DATA.
+        catalogue: TOML file of the user's scenes and pairs; by default SCENESHIFT_CATALOGUE.
         patch_size: The largest patch that will be cut, in pixels: guard bands of splits are made for it.
-        pixels_per_class: Most training pixels per class and source, or None for all.
-        seed: Draws splits and training pixels.
+        pixels_per_class: Maximum of training pixels per class and source, or None for all.
+        seed: Seed for splits and training pixels.
 
     Raises:
         InvalidInputError: Neither or both of ``pairs`` and ``scene`` are given, a pair is named twice, a value is
@@ -94,12 +94,12 @@ class DataSpec:
 
     @property
     def holds_back(self) -> bool:
-        """Whether any pixel of a source validates."""
+        """Whether pixels of a source are held back for validation."""
         return self.validates and self.split != "all"
 
     @property
     def fraction(self) -> float | None:
-        """The share of each class's pixels that train; None where the split has none."""
+        """The share of each class's pixels used for training; None if the split has none."""
         if self.split in ("fixed", "all") or (self.scene is None and not self.validates):
             return None
         if self.train_fraction is not None:
@@ -110,7 +110,7 @@ class DataSpec:
 
     @property
     def split_name(self) -> str:
-        """How labelled pixels are divided, as tables call it: the kind, and the share that trains."""
+        """The split's name in tables: its kind, and the share that trains."""
         if self.scene is None and not self.validates:
             return "all"
         return self.split if self.fraction is None else f"{self.split} {self.fraction:g}"
@@ -127,7 +127,7 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Take back what :meth:`as_dict` gave."""
+        """Restore a specification from :meth:`as_dict`."""
         return cls(**{**values, "pairs": tuple(values["pairs"])})
 
     def recipes(self) -> tuple[Recipe, ...]:

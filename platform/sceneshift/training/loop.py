@@ -1,4 +1,4 @@
-"""The plain training loop: one network per source scene, all of them epoch by epoch in step.
+"""The plain training loop: one network per source scene, all of them in step, epoch by epoch.
 
 It runs in any Python process; what happens after an epoch is the caller's ``report``. In the processes of a
 torch.distributed group it runs in each, and they train together (:mod:`sceneshift.training.workers`).
@@ -35,8 +35,8 @@ from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.precision import check_precision, computing_in
 from sceneshift.training.workers import Workers
 
-#: What a search maximizes: the mean over pairs of the average accuracy on source validation pixels. AA and not OA,
-#: because the balance of classes moves from scene to scene and a score should not bet on the source's.
+#: What a search maximizes: the mean over pairs of the average accuracy on source validation pixels. AA, not OA,
+#: because class proportions differ between scenes and a score should not rely on the source's.
 OBJECTIVE = "val/aa"
 
 
@@ -48,12 +48,12 @@ class TrainingPlan:
         method: Name of the method.
         config: Its configuration.
         epochs: Passes over each source's training pixels.
-        seed: The run's seed; each pair's own follows from it and the pair's name.
-        precision: What training steps compute in, one of :data:`sceneshift.training.precision.PRECISIONS`. Weights,
-            losses and evaluation are float32 in any case.
+        seed: The run's seed; each pair's seed is derived from it and the pair's name.
+        precision: Precision of training steps, one of :data:`sceneshift.training.precision.PRECISIONS`. Weights,
+            losses and evaluation are always float32.
         compile: Compile the modules with `torch.compile`: minutes at the start, for GPUs and long trainings.
-        evaluate_every: Epochs between two evaluations; 0 evaluates after the last epoch alone. How often one evaluates
-            doesn't change what is trained.
+        evaluate_every: Epochs between two evaluations; 0 evaluates only after the last epoch. The interval
+            doesn't affect training.
 
     Raises:
         InvalidInputError: No epoch, or several of a method that is fitted in one; a negative interval; an unknown
@@ -90,7 +90,7 @@ class TrainingPlan:
             )
 
     def check_workers(self, num: int) -> None:
-        """Refuse several workers where the method trains in one process alone.
+        """Reject several workers for a method that trains in one process only.
 
         Raises:
             InvalidInputError: Naming the method and the number.
@@ -107,7 +107,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
-    """What one epoch came to.
+    """The results of one epoch.
 
     Args:
         epoch: 1-based.
@@ -115,9 +115,9 @@ class EpochReport:
             ``val/<pair>/oa|aa|kappa`` (all of them after an epoch that is evaluated, where the split has validation
             pixels); ``train/<pair>/<loss term>``; ``time/epoch_s`` and in it, over all pairs,
             ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
-            ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is told
+            ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is reported
             again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
-            ``time/<pair>/trained_s``: the pair's seconds in all epochs so far, those before a cut among them.
+            ``time/<pair>/trained_s``: the pair's seconds in all epochs so far, including those before an interruption.
         weights: Hash of each pair's classifier.
     """
 
@@ -127,7 +127,7 @@ class EpochReport:
 
 
 class TrainingDiverged(SceneshiftError):
-    """A loss is no longer a finite number; training on would be compute spent on nothing.
+    """A loss is no longer a finite number; continuing would waste compute.
 
     Args:
         epoch: The epoch in which it happened, 1-based.
@@ -146,7 +146,7 @@ class TrainingDiverged(SceneshiftError):
 class PairRun:
     """The training of one network on one source scene, normalized as the configuration says.
 
-    ``normalization`` is what was fitted on the source; a target is mapped after the same.
+    ``normalization`` is the one fitted on the source; it is also applied to targets.
 
     Args:
         plan: What is trained.
@@ -290,18 +290,18 @@ def train(
 ) -> list[PairRun]:
     """Train one network per source scene, all pairs through epoch 1, then all through epoch 2, and so on.
 
-    With checkpoints, a run that was cut goes on after its last whole epoch, as if it had not been cut; that epoch is
-    reported once more. It may go on with another number of workers.
+    With checkpoints, an interrupted run continues after its last complete epoch as if it had not been interrupted; that
+    epoch is reported again. The number of workers may change.
 
-    In a torch.distributed group all workers call this alike: they make together the epochs that one would make, with
-    the same draws, and each reports the same losses and scores. The first alone touches the checkpoints.
+    In a torch.distributed group all workers call this in the same way: together they train the same epochs as one,
+    with the same draws, and each reports the same losses and scores. Only the first uses the checkpoints.
 
     Args:
         plan: What is trained, how long, from which seed.
-        sources: One source a pair.
-        report: Called after every epoch, and with the last whole epoch of a run that goes on.
-        checkpoints: Where the state is kept after every epoch; None keeps nothing.
-        device: Where everything lives.
+        sources: One source per pair.
+        report: Called after every epoch, and with the last complete epoch of a resumed run.
+        checkpoints: Where the state is stored after every epoch; None stores nothing.
+        device: The device of all tensors.
 
     Returns:
         The pairs' runs, their classifiers ready for prediction.
@@ -328,9 +328,9 @@ def train(
             )
         for run in runs:
             run.load_state_dict(state["pairs"][run.source.pair_name])
-        # A checkpoint of an earlier version has no seconds of a pair's.
+        # A checkpoint of an earlier version lacks the seconds per pair.
         trained_s |= {key: state["report"]["metrics"].get(key, 0.0) for key in trained_s}
-        # Told again: whoever was cut between writing this checkpoint and telling has not heard of its epoch.
+        # Reported again: the run may have been interrupted between writing this checkpoint and reporting.
         report(EpochReport(epoch=done, **state["report"]))
     for epoch in range(done + 1, plan.epochs + 1):
         started = time.perf_counter()
@@ -347,7 +347,7 @@ def train(
         if checkpoints is not None:
             pairs = {run.source.pair_name: run.state_dict() for run in runs}
             state = {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}}
-            # All wait for it: an epoch is told of when it is kept.
+            # All workers wait for it: an epoch is only reported once it is stored.
             workers.from_first(partial(checkpoints.save, epoch, state))
         outcome["time/checkpoint_s"] = time.perf_counter() - trained
         report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))

@@ -14,7 +14,7 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 def check_precision(precision: str, *, on_gpu: bool) -> None:
-    """Refuse a format that is unknown, or that the device doesn't have.
+    """Reject a format that is unknown or not supported by the device.
 
     Raises:
         InvalidInputError: Naming those there are.
@@ -31,8 +31,8 @@ def check_precision(precision: str, *, on_gpu: bool) -> None:
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     """Compute the forward and backward passes of one step in a format.
 
-    Of one step and no more: autocast keeps the rounded copy it makes of a weight for as long as it is on, also when the
-    weight has moved.
+    For one step only: while it is on, autocast keeps its rounded copy of a weight even after the weight has been
+    updated.
 
     Args:
         precision: One of :data:`PRECISIONS`.

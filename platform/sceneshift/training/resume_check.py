@@ -1,7 +1,7 @@
-"""What a study or a training began with, held against what it is resumed with.
+"""The settings and origin of a study or training, compared with the resumed run.
 
-Settings must agree: a resumed study with others would be two studies in one record. The origin, which is the code and
-the data, may change; a change is told and recorded, as results before and after it need not be comparable.
+Settings must be the same: a study resumed with others would be two studies in one record. The origin, that is code and
+data, may change; a change is reported and recorded, since results before and after it may not be comparable.
 """
 
 import json
@@ -12,7 +12,7 @@ from sceneshift.errors import StudyError
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as JSON gives them back, so that what was stored can be compared with what was not."""
+    """The values after a round trip through JSON, so that they can be compared with stored ones."""
     stored: dict[str, Any] = json.loads(json.dumps(values))
     return stored
 
@@ -28,16 +28,16 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str, Any], *, advice: str) -> None:
-    """Refuse to resume with settings that differ.
+    """Raise an error if the settings of a resumed run differ.
 
     Args:
         what: Such as "study 'x'".
         before: The settings it began with.
-        now: The settings it is to go on with.
+        now: The settings with which it is resumed.
         advice: What to do.
 
     Raises:
-        StudyError: They differ; with a list of what does.
+        StudyError: They differ; the message lists the differences.
     """
     differing = differences(before, now)
     if differing:
@@ -45,8 +45,8 @@ def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str
 
 
 def change_warning(what: str, changes: list[str]) -> str:
-    """What is printed where code or data are not those a study was last run with."""
+    """The warning printed if code or data have changed since the last run."""
     return (
-        f"NOTE: {what} goes on with other code or data than before; that is recorded. Results from before and after "
+        f"NOTE: {what} is resumed with other code or data than before; this is recorded. Results from before and after "
         "need not be comparable:\n  " + "\n  ".join(changes)
     )

@@ -1,4 +1,4 @@
-"""One training, whole: what is trained, for how long, from which seed, on which pixels."""
+"""The complete specification of one training: what is trained, for how long, from which seed, on which pixels."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from sceneshift.methods.registry import find_method
 from sceneshift.training.data import DataSpec
 from sceneshift.training.loop import TrainingPlan
 
-#: The version of the rendering. A run of another one is refused by name.
+#: The version of this format. A run with another version is rejected with a message.
 FORMAT = 2
 
-#: What changes nothing of what is trained.
+#: Fields that do not affect what is trained.
 _LOOKS_ALONE = ("evaluate_every",)
 
 
@@ -22,8 +22,8 @@ _LOOKS_ALONE = ("evaluate_every",)
 class TrainSpec(TrainingPlan):
     """A :class:`~sceneshift.training.loop.TrainingPlan` with its data.
 
-    This is the one rendering of a run: what MLflow is tagged with, what a resumed run is compared by, what
-    ``--from-run`` runs again.
+    This is the single description of a run: it is stored in MLflow's tags, compared on resume, and used by
+    ``--from-run``.
 
     Args:
         data: The scenes and pixels; patches may be smaller than those its splits are made for.
@@ -41,7 +41,7 @@ class TrainSpec(TrainingPlan):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Take back what :meth:`as_dict` gave.
+        """Restore a specification from :meth:`as_dict`.
 
         Raises:
             StudyError: Another version of this package wrote it.
@@ -57,7 +57,7 @@ class TrainSpec(TrainingPlan):
         return cls(**{**values, "config": config, "data": DataSpec.from_dict(values.pop("data"))})
 
     def key(self) -> str:
-        """Hash of all that decides the result, 16 hexadecimal digits."""
+        """Hash of everything that determines the result, 16 hexadecimal digits."""
         values = {name: value for name, value in self.as_dict().items() if name not in _LOOKS_ALONE}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -65,17 +65,17 @@ class TrainSpec(TrainingPlan):
         """The same training on pixels drawn over all labelled pixels of its sources, with none held back.
 
         Args:
-            pixels_per_class: The most pixels per class; None for all.
+            pixels_per_class: Maximum of pixels per class; None for all.
         """
         data = self.data
-        # A scene's default share is another where nothing validates; its test pixels are to stay the same.
+        # A scene's default share differs if nothing validates, but its test pixels must stay the same.
         fraction = data.train_fraction if data.scene is None else data.fraction
         data = replace(data, validates=False, train_fraction=fraction, pixels_per_class=pixels_per_class)
         return replace(self, data=data)
 
 
 def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """A rendering with one entry per value, named ``config.lr``: a message then names the one that differs."""
+    """Flatten nested values to one entry each, such as ``config.lr``, so that messages can name those that differ."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

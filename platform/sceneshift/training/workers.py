@@ -1,4 +1,4 @@
-"""The worker processes that train one network together, as torch.distributed knows them.
+"""The worker processes of a torch.distributed group that train one network together.
 
 Each worker holds all pixels of the sources, draws from the same seeds what one worker would draw, and computes on its
 share of every batch. The first worker alone reads and writes checkpoints: no other needs to reach the storage.
@@ -59,7 +59,7 @@ class Workers:
     def from_first(self, make: Callable[[], T]) -> T:
         """Call a function in the first worker, and return in all what it returned there, as plain values and tensors.
 
-        Nobody goes on before it has.
+        No worker continues before it has returned.
 
         Raises:
             SceneshiftError: In all workers, what the function raised in the first.

@@ -23,11 +23,11 @@ class Description:
         band_names: (C,) what the bands are, where they are no wavelengths.
         wavelengths_nm: (C,) band centres in nanometres.
         fwhm_nm: (C,) band widths at half maximum, in nanometres.
-        ignore_value: The number that stands for "nothing measured here".
+        ignore_value: The value for missing data.
         normalization: Names of the steps the numbers have been through.
         footprint: Which pixels of which acquisition.
         georeference: Where it lies on the ground.
-        unit: What the numbers are, in words.
+        unit: Unit of the values.
     """
 
     name: str | None = None
@@ -79,7 +79,7 @@ class Description:
             return cls(**{key: _READ.get(key, _as_is)(value) for key, value in values.items()})
         except (TypeError, KeyError, ValueError) as error:
             raise InvalidInputError(
-                f"a scene's description is broken ({first_line(error)}): {text[:80]!r}; write the file anew."
+                f"a scene's description is broken ({first_line(error)}): {text[:80]!r}; write the file again."
             ) from error
 
 

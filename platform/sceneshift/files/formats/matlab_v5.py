@@ -2,7 +2,7 @@
 
 SciPy takes the sizes and types in such a file at their word: a damaged type ends the whole process, a damaged size
 asks for gigabytes. So the elements' heads are read here first, without the numbers, by MathWorks' "MAT-File Format"
-(chapter 1, level 5), and what doesn't add up is refused.
+(chapter 1, level 5), and inconsistent files are rejected.
 """
 
 import math

@@ -27,7 +27,7 @@ _LARGEST_IN_MICROMETERS = 100.0
 
 
 def in_nanometers(values: Sequence[float], *, unit: str | None, largest: float, where: str) -> tuple[float, ...]:
-    """Convert to nanometres; an untold unit is taken from the size of the numbers, and said aloud.
+    """Convert to nanometres; a missing unit is inferred from the size of the values, which is reported.
 
     Args:
         values: Centres or widths.

@@ -30,7 +30,7 @@ class Departures:
     Args:
         endmembers: `sigmoid(S E + delta)`, which can't fall below one half, from random endmembers.
         decoder_input: the decoder is fed the encoder's raw scores instead of abundances.
-        batch_axis: Gaussian weights run over the batch: a patch's class hangs on its neighbours in the batch.
+        batch_axis: Gaussian weights run over the batch: a patch's class depends on the rest of the batch.
         batch_cosine: the cosine is divided by the square of one norm over the whole batch.
     """
 

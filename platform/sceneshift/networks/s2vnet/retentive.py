@@ -75,7 +75,7 @@ class GaussianWeights(nn.Module):
 
     `w = exp(-(y - offset)^2 / (2 width^2))`, `y = (x - mean) / std`, `x w / sum(w)`, one learned offset and width a
     head. Mean, deviation and sum run over a map's pixels. In the authors' release they run over the batch, so that a
-    patch's class hangs on its neighbours in the batch; ``over_batch`` builds that.
+    patch's class depends on the rest of the batch; ``over_batch`` does the same.
     """
 
     def __init__(self, heads: int, *, over_batch: bool = False) -> None:
