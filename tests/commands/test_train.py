@@ -374,7 +374,7 @@ def test_a_spectral_floor_is_trained_resumed_mapped_and_registered_like_a_networ
     folder = tmp_path / "training" / "f"
     told, weights = summary(folder), weights_of(folder, "sw-se")
     assert told["settings"]["epochs"] == 1
-    assert told["settings"]["config"]["patch_size"] == 1
+    assert told["settings"]["config.patch_size"] == 1
     class_map = np.load(folder / "report" / "map_sw-se.npy")
     assert len(np.unique(class_map)) > 1
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
