@@ -20,6 +20,7 @@ def test_a_name_on_the_page_can_be_imported(name: str) -> None:
         except ModuleNotFoundError:
             continue
         for attribute in parts[length:]:
+            assert hasattr(found, attribute), name
             found = getattr(found, attribute)
         return
     pytest.fail(f"{name} can't be imported")

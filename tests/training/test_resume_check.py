@@ -1,7 +1,7 @@
 import pytest
 
 from sceneshift.errors import StudyError
-from sceneshift.training.resume_check import change_warning, differences, refuse_other_settings
+from sceneshift.training.resume_check import differences, refuse_other_settings
 
 
 def test_equal_values_differ_in_nothing_even_when_one_side_was_stored():
@@ -23,9 +23,3 @@ def test_other_settings_are_refused_with_a_list_and_advice():
         "  b: was 2, is 4",
         "Do this.",
     ]
-
-
-def test_a_change_is_told_with_what_it_means():
-    told = change_warning("study 's'", ["code: was 'a', is 'b'"])
-    assert told.startswith("NOTE: study 's' is resumed with other code or data than before; this is recorded.")
-    assert told.endswith("need not be comparable:\n  code: was 'a', is 'b'")

@@ -35,10 +35,6 @@ from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.precision import check_precision, computing_in
 from sceneshift.training.workers import Workers
 
-#: What a search maximizes: the mean over pairs of the average accuracy on source validation pixels. AA, not OA,
-#: because class proportions differ between scenes and a score should not rely on the source's.
-OBJECTIVE = "val/aa"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:

@@ -42,11 +42,3 @@ def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str
     differing = differences(before, now)
     if differing:
         raise StudyError(f"{what} can't be resumed with other settings:\n  " + "\n  ".join(differing) + f"\n{advice}")
-
-
-def change_warning(what: str, changes: list[str]) -> str:
-    """The warning printed if code or data have changed since the last run."""
-    return (
-        f"NOTE: {what} is resumed with other code or data than before; this is recorded. Results from before and after "
-        "need not be comparable:\n  " + "\n  ".join(changes)
-    )
