@@ -1,5 +1,7 @@
 """What every executor must do alike: local, Ray, and Ray Train with one worker and with two."""
 
+import time
+
 import pytest
 
 from sceneshift.execution.cluster import ray_cluster
@@ -106,6 +108,30 @@ def test_time_that_is_up_ends_a_run_and_no_job(executor, make_job, recording_que
     executor.run(queue, [tiny_source], stop=StopRequest(), time_budget_s=6.0, stall_timeout_s=STALL_S)
     assert len(queue.of("epoch", 0)) < 10_000
     assert {entry[0] for entry in queue.told} <= {"started", "epoch"}
+    if executor.name == "ray":
+        import ray
+        from ray.util import placement_group_table
+
+        # Trials ended while their workers start would otherwise leave their placement groups.
+        deadline = time.monotonic() + 20.0
+        while ray.available_resources().get("CPU") != 2.0:
+            assert time.monotonic() < deadline, placement_group_table()
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_only_the_placement_groups_of_the_run_are_released(cluster):
+    from ray.util import placement_group, placement_group_table, remove_placement_group
+
+    from sceneshift.execution.ray_train import released_afterwards
+
+    kept = placement_group([{"CPU": 1}])
+    with released_afterwards():
+        requested = [placement_group([{"CPU": 1}]), placement_group([{"CPU": 64}])]
+    states = {name: group["state"] for name, group in placement_group_table().items()}
+    assert states[kept.id.hex()] == "CREATED"
+    assert {states[group.id.hex()] for group in requested} == {"REMOVED"}
+    remove_placement_group(kept)
 
 
 @pytest.mark.slow
@@ -113,9 +139,12 @@ def test_two_workers_train_a_job_together(cluster, make_job, recording_queue, ti
     from sceneshift.execution.ray_tune import RayExecutor
 
     job, queue = make_job(0), recording_queue([make_job(0)])
+    stop = StopRequest()
     RayExecutor(Placement(workers=2), tmp_path / "ray", in_ray_train=True).run(
-        queue, [tiny_source], stop=StopRequest(), stall_timeout_s=STALL_S
+        queue, [tiny_source], stop=stop, stall_timeout_s=STALL_S
     )
+    assert stop.reason is None, stop.message
+    assert not queue.of("failed", 0)
     together = queue.of("epoch", 0)
     expected = alone(job, tiny_source)
     assert [report.epoch for report in together] == [1, 2]

@@ -4,7 +4,9 @@ Ray Train starts the worker processes, places them on GPUs, joins them to a torc
 loop trains them together (:mod:`sceneshift.training.workers`), and passes what they report on to Ray Tune.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,11 @@ import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
+from ray.util import placement_group_table, remove_placement_group
+from ray.util.placement_group import PlacementGroup
+
+#: Seconds without a new placement group after which the ended trials are taken to request no more of them.
+_SETTLED_S = 1.0
 
 #: Called in each worker with the settings, the sources and a function that reports one row.
 TrainFunction = Callable[[dict[str, Any], Sequence[Any], Callable[[dict[str, Any]], None]], None]
@@ -82,3 +89,30 @@ def train_with_ray(
             failure_config=ray.train.FailureConfig(max_failures=0),
         ),
     ).fit()
+
+
+@contextlib.contextmanager
+def released_afterwards() -> Iterator[None]:
+    """A context after which no placement group is left that this driver's trials requested in it.
+
+    Ray Train's cleaner learns of a placement group only once all workers in it have started. A trial that is ended
+    before, as by the time budget, would leave its CPUs and GPUs reserved until the driver disconnects, and a refit on
+    the same cluster would wait for them.
+    """
+    before = _own_groups()
+    yield
+    settled = time.monotonic() + _SETTLED_S
+    while time.monotonic() < settled:
+        if left := _own_groups() - before:
+            for group in left:
+                remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(group)))
+            settled = time.monotonic() + _SETTLED_S
+        time.sleep(0.1)
+
+
+def _own_groups() -> set[str]:
+    """The ids of this driver's placement groups. An id ends with that of the job that requested it."""
+    job = ray.get_runtime_context().get_job_id()
+    return {
+        name for name, group in placement_group_table().items() if name.endswith(job) and group["state"] != "REMOVED"
+    }

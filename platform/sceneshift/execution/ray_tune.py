@@ -28,6 +28,7 @@ from sceneshift.execution.executor import (
     StopRequest,
     Verdict,
 )
+from sceneshift.execution.ray_train import released_afterwards
 from sceneshift.execution.ray_trial import run_in_actor, run_in_ray_train, trial_config
 from sceneshift.execution.stall import StallWatch
 from sceneshift.execution.worker import DIVERGED_KEY, ERROR_KEY, epoch_of
@@ -108,7 +109,8 @@ class RayExecutor:
                 verbose=0,
             ),
         )
-        with stop.heard(), watch or contextlib.nullcontext():
+        released = released_afterwards() if self._in_ray_train else contextlib.nullcontext()
+        with stop.heard(), watch or contextlib.nullcontext(), released:
             self._fit(tuner)
 
     def _fit(self, tuner: Tuner) -> None:
