@@ -1,6 +1,6 @@
 """Random changes to training patches.
 
-Each is a function of patches and draws; a method's configuration lists those it wants
+Each is a frozen dataclass that is called with patches and draws; a method's configuration lists those it wants
 (:meth:`sceneshift.methods.method.MethodConfig.augmentations`), and they are made one after the other.
 
 Shape letters: B patches of the whole batch, b those that are changed here, C bands, P patch size.
