@@ -190,7 +190,7 @@ def as_weights(weights: NDArray[np.floating] | None, num_pixels: int) -> NDArray
         raise InvalidInputError(
             f"weights of shape {weights.shape}; expected ({num_pixels},) finite numbers from 0 on with a positive sum."
         )
-    return weights.astype(np.float64) / weights.sum()
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def _both_sides(

@@ -171,7 +171,7 @@ def _losses(logits: NDArray[np.floating], labels: NDArray[np.integer], loss: Los
     checked = as_logits(logits)
     truth = as_labels(labels, checked)
     if loss == "zero-one":
-        return (checked.argmax(axis=1) != truth).astype(np.float64)
+        return np.asarray(checked.argmax(axis=1) != truth, dtype=np.float64)
     losses: NDArray[np.float64] = -log_softmax(checked, axis=1)[np.arange(len(truth)), truth]
     return losses
 

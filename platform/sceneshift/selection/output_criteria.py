@@ -8,7 +8,7 @@ Shape letters: M target pixels, K classes, D features.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax, xlogy
+from scipy.special import logsumexp, xlogy
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score
 
@@ -132,10 +132,13 @@ def soft_neighborhood_density(target_logits: NDArray[np.floating], *, temperatur
         return float("nan")
     units = outputs / np.linalg.norm(outputs, axis=1, keepdims=True)
     scaled = units @ units.T / temperature
-    others = scaled[~np.eye(num_pixels, dtype=bool)].reshape(num_pixels, num_pixels - 1)
-    # H = log Z - E[s / T], which needs no logarithm of the similarities' softmax.
-    expected = np.sum(softmax(others, axis=1) * others, axis=1)
-    return float(np.mean(logsumexp(others, axis=1) - expected))
+    np.fill_diagonal(scaled, -np.inf)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    similarities = np.exp(scaled)
+    np.fill_diagonal(scaled, 0.0)  # times a similarity of 0; infinity would not be 0
+    total = similarities.sum(axis=1)
+    # With P = similarity / total, -sum P log P = log total - sum P scaled, which needs no logarithm of a zero.
+    return float(np.mean(np.log(total) - np.einsum("ij,ij->i", similarities, scaled) / total))
 
 
 @nan_if_nan

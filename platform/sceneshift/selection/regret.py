@@ -143,14 +143,13 @@ def rank_correlations(scores: NDArray[np.floating], accuracy: NDArray[np.floatin
     of_scores, of_accuracy = (_centered_ranks(np.where(unknown, np.nan, side)) for side in (scores, accuracy))
     scale = np.sqrt(np.sum(of_scores**2, axis=-1) * np.sum(of_accuracy**2, axis=-1))
     product = np.sum(of_scores * of_accuracy, axis=-1)
-    return np.divide(product, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
+    return np.asarray(np.divide(product, scale, out=np.full(scale.shape, np.nan), where=scale > 0), dtype=np.float64)
 
 
 def _centered_ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Twice the ranks along the last axis minus their mean; 0 for NaN."""
     one, other = values[..., :, np.newaxis], values[..., np.newaxis, :]
-    ranks = np.sum(one > other, axis=-1) - np.sum(one < other, axis=-1)
-    return ranks.astype(np.float64)
+    return np.asarray(np.sum(one > other, axis=-1) - np.sum(one < other, axis=-1), dtype=np.float64)
 
 
 def _by_seed(values: NDArray[np.floating]) -> NDArray[np.float64]:
