@@ -176,6 +176,8 @@ def check_file(path: Path) -> list[str]:
     described = read_description(path)
     wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
     lines = [str(path), *([] if described.unit is None else [f"  unit: {described.unit}"])]
+    if described.stored_as is not None:
+        lines.append(f"  values, when it is read as a scene: {described.stored_as}")
     for variable, shape in array_shapes(path).items():
         if len(shape) not in (2, 3):
             lines.append(f"  {variable}: shape {shape}")
@@ -261,6 +263,9 @@ def import_scene(command: Import) -> str:
         class_names=command.class_names,
         cube_variable=command.cube_variable,
         labels_variable=command.labels_variable,
+        cut_to_overlap=command.cut_to_overlap,
+        scale=command.scale,
+        unit=command.unit,
     )
     write_scene(scene, out)
     height, width = scene.shape
