@@ -16,7 +16,7 @@ from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
 from sceneshift.catalogue.load import find_files, load_both_labelled, load_scene
 from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
-from sceneshift.catalogue.units import describe_units, undeclared_difference
+from sceneshift.catalogue.units import UnitDifference, describe_units, unit_difference
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
@@ -29,7 +29,6 @@ from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, sha256_of, writable
-from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.pair import ScenePair
 
@@ -141,11 +140,15 @@ def _stated(entry: SceneEntry | OwnScene) -> str:
 
 
 def _about_units(pair: ScenePair) -> list[str]:
-    units, difference = describe_units(pair), undeclared_difference(pair)
+    units, difference = describe_units(pair), unit_difference(pair)
     return [
         *([] if units is None else [f"Unit of the numbers: {units}."]),
-        *([] if difference is None else [f"Only {' and '.join(UNITLESS)} may be trained on it, because {difference}."]),
+        *([] if difference is None else [f"{_left(difference)} may be trained on it, because {difference.words}."]),
     ]
+
+
+def _left(difference: UnitDifference) -> str:
+    return f"Only {' and '.join(difference.allowed)}" if difference.allowed else "No normalization"
 
 
 def _what_is_missing(name: str, data_dir: str | None, catalogue: OwnCatalogue) -> str:
