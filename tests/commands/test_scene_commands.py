@@ -95,7 +95,11 @@ def test_a_unit_that_a_file_states_is_told(tiny_scene: Scene, tmp_path: Path, ki
 
 
 @pytest.mark.parametrize(
-    ("units", "told"), [({"one": "counts", "two": "counts"}, "counts"), ({}, "l2-per-pixel and l2-then-standardize")]
+    ("units", "told"),
+    [
+        ({"one": "counts", "two": "counts"}, "Unit of the numbers: counts."),
+        ({}, "Only l2-per-pixel and l2-then-standardize may be trained on it, because"),
+    ],
 )
 def test_a_pair_s_units_are_told(
     unit_catalogue: Callable[..., str], capsys: pytest.CaptureFixture[str], units: dict[str, str], told: str
