@@ -145,6 +145,12 @@ def test_other_pixels_are_refused_cut_or_not(one: Transform, other: Transform, t
         assert all(words in str(error.value) for words in told)
 
 
+def test_pixels_without_a_size_to_speak_of_are_refused() -> None:
+    thin = raster((1e-300, 0.0, X, 0.0, -1e-300, Y))
+    with pytest.raises(InvalidInputError, match="pixels differ in size or direction"):
+        shared_pixels(thin, raster(NORTH_UP), cut_to_overlap=True)
+
+
 def test_places_that_share_no_pixel_cannot_be_cut() -> None:
     for columns, rows in ((W, 0), (0, -H), (-1000, 7)):
         with pytest.raises(InvalidInputError, match=r"they share no pixel\. The first has origin.*Name the file"):

@@ -115,6 +115,8 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
             why += f" ({one.crs}; {other.crs})"
         raise _elsewhere(first, second, why, "Reproject one to the other's first (`gdalwarp -t_srs`).")
     corners = _corners_within(one, other, second.shape)
+    if not np.isfinite(corners).all():  # pixels so thin that nothing is told of the other's
+        raise _elsewhere(first, second, "their pixels differ in size or direction", "Correct the georeference.")
     column, row = (round(float(value)) for value in corners[0])
     if np.abs(corners - _corners(second.shape) - np.array([column, row])).max() > TOLERANCE:
         raise _off_grid(first, second, corners)
