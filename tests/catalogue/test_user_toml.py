@@ -202,7 +202,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (NAMED + 'unit = "r"\nscale = nan', "[scenes.x]", "scale: got nan; expected a positive number."),
         (NAMED + 'unit = "r"\nscale = 1e300', "[scenes.x]", "scale: got 1e+300; expected a positive number."),
         (NAMED + 'unit = "r"\nscale = "10"', "[scenes.x]", "scale: got '10'; expected a positive number."),
-        (ONE + "cut_to_overlap = 1", "[scenes.x]", "cut_to_overlap: got 1; expected true or false."),
+        (FILES + "cut_to_overlap = 1", "[scenes.x]", "cut_to_overlap: got 1; expected true or false."),
         (
             ONE + 'stored = "x.arrow"\ncut_to_overlap = true',
             "[scenes.x]",

@@ -146,7 +146,7 @@ def test_other_pixels_are_refused_cut_or_not(one: Transform, other: Transform, t
 
 
 def test_pixels_without_a_size_to_speak_of_are_refused() -> None:
-    thin = raster((1e-300, 0.0, X, 0.0, -1e-300, Y))
+    thin = raster((1.0, 0.0, X, 0.0, -1e-303, 1e9))
     with pytest.raises(InvalidInputError, match="pixels differ in size or direction"):
         shared_pixels(thin, raster(NORTH_UP), cut_to_overlap=True)
 
