@@ -145,16 +145,20 @@ def package_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatc
 def unit_catalogue(make_scene: Callable[..., Scene], tmp_path: Path) -> Callable[..., str]:
     """Write two stored tiny scenes, ``one`` and ``two``, and a catalogue with the pair ``one-two``; returns its path.
 
-    The second scene's numbers are the first's kind times the factor; the units are those given.
+    The second scene's numbers are the first's kind times the factor, and the catalogue's scale divides them; the units
+    are those given.
     """
 
-    def write(factor: float = 1.0, *, one: str | None = None, two: str | None = None) -> str:
+    def write(
+        factor: float = 1.0, *, one: str | None = None, two: str | None = None, scale: float | None = None
+    ) -> str:
         text = '[pairs.one-two]\nsource = "one"\ntarget = "two"\n'
         for seed, (name, unit) in enumerate({"one": one, "two": two}.items()):
             scene = make_scene(seed, name=name)
             cube = scene.cube * np.float32(factor if name == "two" else 1)
             write_scene(replace(scene, cube=cube), tmp_path / f"{name}.arrow")
             text += f'[scenes.{name}]\nstored = "{name}.arrow"\n' + (f'unit = "{unit}"\n' if unit else "")
+            text += f"scale = {scale}\n" if name == "two" and scale is not None else ""
         (tmp_path / "scenes.toml").write_text(text)
         return str(tmp_path / "scenes.toml")
 

@@ -16,11 +16,12 @@ from sceneshift.catalogue.units import (
     describe_units,
     refuse_normalization,
     stated_units,
-    undeclared_difference,
+    unit_difference,
 )
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, Normalization
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Footprint, Scene
+from sceneshift.scenes.value_summary import FACTOR
 from sceneshift.splits.pair import ScenePair
 
 KEEP_THE_UNIT = [name for name in NORMALIZATIONS if name not in UNITLESS]
@@ -48,8 +49,11 @@ def turned(pair: ScenePair) -> ScenePair:
 
 
 @pytest.mark.parametrize("factor", [1e-4, 0.01, 100, 1e4])
-@pytest.mark.parametrize(("source", "target"), [(None, None), ("reflectance", None), (None, "counts")])
-def test_units_that_differ_and_are_not_both_declared_leave_the_steps_in_which_they_cancel(
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(None, None), ("reflectance", None), (None, "counts"), ("reflectance", "reflectance"), ("reflectance", "counts")],
+)
+def test_units_that_differ_leave_the_steps_in_which_they_cancel_whatever_words_are_declared(
     pair: Pair, factor: float, source: str | None, target: str | None
 ) -> None:
     one = pair(factor, source=source, target=target)
@@ -66,18 +70,50 @@ def test_units_that_differ_and_are_not_both_declared_leave_the_steps_in_which_th
             assert all(word in message for word in ("`unit`", "`scale`", "TOML", *UNITLESS))
 
 
-@pytest.mark.parametrize("factor", [1e-4, 1, 1e4])
 @pytest.mark.parametrize("target", ["reflectance", "0–1 by its own extremes"])
-def test_declared_units_allow_all_the_same_or_not(pair: Pair, factor: float, target: str) -> None:
-    one = pair(factor, source="reflectance", target=target)
-    assert allowed_normalizations(one) == NORMALIZATIONS
+def test_declared_units_account_for_an_offset_and_own_extremes(pair: Pair, target: str) -> None:
+    def build(**units: str) -> ScenePair:
+        one = pair(**units)
+        cube = one.target.cube + np.float32(1)
+        stretched = (cube - cube.min()) / (cube.max() - cube.min())
+        return replace(
+            one, source=replace(one.source, cube=one.source.cube + 1), target=replace(one.target, cube=stretched)
+        )
+
+    declared = build(source="reflectance", target=target)
+    assert allowed_normalizations(declared) == NORMALIZATIONS
     for name in NORMALIZATIONS:
-        refuse_normalization(one, name)
+        refuse_normalization(declared, name)
+    for undeclared in (build(), build(source="reflectance"), build(target=target)):
+        assert allowed_normalizations(undeclared) == ()
+        for name in NORMALIZATIONS:
+            with pytest.raises(InvalidInputError, match=r"expected scenes in one unit.*from 0 to 1.*Declare what the"):
+                refuse_normalization(undeclared, name)
+
+
+@pytest.mark.parametrize(("within", "allowed"), [(0.99, NORMALIZATIONS), (1.01, UNITLESS)])
+def test_the_factor_allowed_is_the_one_that_is_stated(pair: Pair, within: float, allowed: tuple[str, ...]) -> None:
+    one = pair()
+    for factor in (within * FACTOR, 1 / (within * FACTOR)):
+        scaled = replace(one.source.without_labels(), name="other", footprint=None)
+        scaled = replace(scaled, cube=scaled.cube * np.float32(factor), footprint=one.target.footprint)
+        assert allowed_normalizations(replace(one, target=scaled)) == allowed
+
+
+def test_an_offset_leaves_differences_of_bands(pair: Pair) -> None:
+    one = pair()
+    moved = replace(one, target=replace(one.target, cube=one.target.cube + np.float32(0.5)))
+    assert allowed_normalizations(moved) == allowed_normalizations(turned(moved)) == ("derivative",)
+    refuse_normalization(moved, "derivative")
+    with pytest.raises(
+        InvalidInputError, match=r"expected derivative, in which that cancels, because.*more than 0\.1 ap"
+    ):
+        refuse_normalization(moved, "l2-per-pixel")
 
 
 @pytest.mark.parametrize("factor", [0.3, 1, 3])
 def test_numbers_of_one_kind_need_no_declaration(pair: Pair, factor: float) -> None:
-    assert undeclared_difference(pair(factor)) is None
+    assert unit_difference(pair(factor)) is None
     assert allowed_normalizations(pair(factor)) == allowed_normalizations(turned(pair(factor))) == NORMALIZATIONS
 
 
@@ -86,7 +122,8 @@ def test_numbers_normalized_already_are_of_another_unit(pair: Pair, step: str) -
     one = pair()
     normalized = Normalization.fit(step, one.target.cube).apply(one.target.cube)
     one = replace(one, target=replace(one.target, cube=normalized))
-    assert allowed_normalizations(one) == allowed_normalizations(turned(one)) == UNITLESS
+    allowed = UNITLESS if step == "l2-per-pixel" else ()
+    assert allowed_normalizations(one) == allowed_normalizations(turned(one)) == allowed
     both = replace(one, source=replace(one.source, cube=normalized))
     assert allowed_normalizations(both) == NORMALIZATIONS
 
@@ -99,12 +136,13 @@ def test_regions_of_one_scene_are_in_one_unit_and_not_looked_through(monkeypatch
         assert describe_units(one) is None
 
 
-def test_a_step_in_which_the_unit_cancels_needs_no_look_at_the_numbers(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(units, "ValueSummary")
-    for name in UNITLESS:
-        refuse_normalization(pair(1e4), name)
+def test_cuts_of_one_acquisition_in_two_units_are_compared(pair: Pair) -> None:
+    one = pair(1e4, source="reflectance")
+    rows = one.source.shape[0]
+    below = Footprint(parent=one.source.name, rows=(rows, 2 * rows), columns=one.source.footprint.columns)
+    both = replace(one, target=replace(one.target, footprint=below))
+    assert allowed_normalizations(both) == UNITLESS
+    assert allowed_normalizations(replace(both, source=replace(both.source, unit=None))) == NORMALIZATIONS
 
 
 def test_an_unknown_step_is_told(pair: Pair) -> None:
@@ -113,9 +151,9 @@ def test_an_unknown_step_is_told(pair: Pair) -> None:
 
 
 def test_a_scene_of_zeros_is_told_by_name(pair: Pair) -> None:
-    with pytest.raises(InvalidInputError, match="scene 'other': every number"):
-        allowed_normalizations(pair(0))
-    assert allowed_normalizations(pair(0, source="counts", target="counts")) == NORMALIZATIONS
+    for declared in ({}, {"source": "counts", "target": "counts"}):
+        with pytest.raises(InvalidInputError, match="scene 'other': every number"):
+            allowed_normalizations(pair(0, **declared))
 
 
 @pytest.mark.parametrize(

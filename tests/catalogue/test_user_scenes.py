@@ -15,8 +15,8 @@ from sceneshift.catalogue.user_entries import OwnCatalogue
 from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import write_scene
-from sceneshift.files.scenes import export_scene
-from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
+from sceneshift.files.scenes import export_labels, export_scene
+from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
 
 
 @pytest.fixture(autouse=True)
@@ -237,3 +237,83 @@ def test_an_own_scene_is_divided_by_masks_that_are_given(
     masks = {"train_mask": str(tmp_path / "train.npy"), "test_mask": str(tmp_path / "test.npy")}
     pair = load_pair(InScene(scene="mine", split="fixed", patch_size=3, seed=0, catalogue=described(MINE), **masks))
     np.testing.assert_array_equal(pair.source.labels, np.where(rows, tiny_scene.labels, 0))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_cube_and_labels_that_lie_apart_are_refused_or_cut_as_the_table_says(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, cut: bool
+) -> None:
+    pytest.importorskip("rasterio")
+    lie = Georeference(transform=(30, 0, 1000, 0, -30, 2000), crs="EPSG:32633")
+    apart = Georeference(transform=(30, 0, 1030, 0, -30, 2060), crs="EPSG:32633")
+    export_scene(replace(tiny_scene, georeference=lie), tmp_path / "place.tif", "geotiff")
+    export_labels(tiny_scene.labels, tmp_path / "apart.tif", "geotiff", georeference=apart)
+    text = '[scenes.mine]\ncube = "place.tif"\nlabels = "apart.tif"\n' + NAMES
+    other = '[scenes.other]\ncube = "data/elsewhere.npy"\nlabels = "labels.npy"\n' + NAMES
+    pair = '[pairs.two]\nsource = "mine"\ntarget = "other"\n'
+    if not cut:
+        catalogue = described(text + "cut_to_overlap = false\n" + other + pair)
+        for load in (lambda: load_scene("mine", catalogue=catalogue), lambda: load_pair(two(catalogue))):
+            with pytest.raises(
+                InvalidInputError, match=r"\[scenes\.mine\]: cube .*origin \(1000, 2000\).*origin \(1030, 2060\).*cut_"
+            ):
+                load()
+        return
+    catalogue = described(text + "cut_to_overlap = true\n" + other + pair)
+    scene = load_scene("mine", catalogue=catalogue)
+    np.testing.assert_array_equal(scene.cube, tiny_scene.cube[:38, 1:])
+    np.testing.assert_array_equal(scene.labels, tiny_scene.labels[2:, :29])
+    np.testing.assert_array_equal(load_pair(two(catalogue)).source.labels, scene.labels)
+    assert catalogue.scene_hash("mine") != described(text).scene_hash("mine")
+
+
+def two(catalogue: OwnCatalogue) -> NamedPair:
+    return NamedPair(name="two", catalogue=catalogue)
+
+
+def test_masks_are_compared_with_the_scene_s_place(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path
+) -> None:
+    pytest.importorskip("rasterio")
+    scene = replace(tiny_scene, georeference=Georeference(transform=(30, 0, 1000, 0, -30, 2000), crs="EPSG:32633"))
+    write_scene(scene, tmp_path / "place.arrow")
+    rows = np.arange(40)[:, None] < 20
+    masks = {}
+    for side, labels in (
+        ("train", np.where(rows, tiny_scene.labels, 0)),
+        ("test", np.where(rows, 0, tiny_scene.labels)),
+    ):
+        masks[f"{side}_mask"] = str(tmp_path / f"{side}.tif")
+        # Cut from a larger map: two rows up, one column to the right.
+        apart = Georeference(transform=(30, 0, 1030, 0, -30, 2060), crs="EPSG:32633")
+        larger = np.zeros((45, 32), dtype=np.uint8)
+        larger[2:42, :29] = labels[:, 1:]
+        export_labels(larger, masks[f"{side}_mask"], "geotiff", georeference=apart)
+    recipe = InScene(scene=str(tmp_path / "place.arrow"), split="fixed", patch_size=3, seed=0, **masks)
+    with pytest.raises(InvalidInputError, match=r"scene 'tiny' and mask .*train\.tif .*keep the 40 x 29 pixels that"):
+        load_pair(recipe)
+    source, target = load_both_labelled(replace(recipe, cut_to_overlap=True))
+    np.testing.assert_array_equal(source.labels[:, 1:], np.where(rows, tiny_scene.labels, 0)[:, 1:])
+    np.testing.assert_array_equal(target.labels[:, 1:], np.where(rows, 0, tiny_scene.labels)[:, 1:])
+    assert (source.shape, int(source.labels[:, 0].sum())) == ((40, 30), 0)
+
+
+@pytest.mark.parametrize(("scale", "told"), [(10_000, ""), (100, "the file declares another: numbers / 10000")])
+def test_a_scale_of_file_and_table_divides_once(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, scale: float, told: str
+) -> None:
+    pytest.importorskip("rasterio")
+    export_scene(replace(tiny_scene, cube=tiny_scene.cube * 10_000), tmp_path / "counts.hdr", "envi")
+    with (tmp_path / "counts.hdr").open("a") as header:
+        header.write("reflectance scale factor = 10000\n")
+    text = '[scenes.mine]\ncube = "counts.hdr"\nlabels = "labels.npy"\n' + NAMES
+    for more in ("", f'scale = {scale}\nunit = "reflectance"\n'):
+        if more and told:
+            with pytest.raises(
+                InvalidInputError, match=rf"\[scenes\.mine\]: .*counts\.hdr: got scale = 100, and {told}"
+            ):
+                load_scene("mine", catalogue=described(text + more))
+            continue
+        scene = load_scene("mine", catalogue=described(text + more))
+        np.testing.assert_allclose(scene.cube, tiny_scene.cube, rtol=1e-5)
+        assert scene.unit == "reflectance"

@@ -202,6 +202,12 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (NAMED + 'unit = "r"\nscale = nan', "[scenes.x]", "scale: got nan; expected a positive number."),
         (NAMED + 'unit = "r"\nscale = 1e300', "[scenes.x]", "scale: got 1e+300; expected a positive number."),
         (NAMED + 'unit = "r"\nscale = "10"', "[scenes.x]", "scale: got '10'; expected a positive number."),
+        (FILES + "cut_to_overlap = 1", "[scenes.x]", "cut_to_overlap: got 1; expected true or false."),
+        (
+            ONE + 'stored = "x.arrow"\ncut_to_overlap = true',
+            "[scenes.x]",
+            "cut_to_overlap: got True; expected nothing be",
+        ),
         (NAMED + 'unit = "r"\nscale = true', "[scenes.x]", "scale: got True; expected a positive number."),
         (NAMED + "unit = 3", "[scenes.x]", "unit: got 3; expected a text."),
         (NAMED + 'unit = " "', "[scenes.x]", "got the unit ' '; expected a few words in one line."),

@@ -121,15 +121,15 @@ class TestSearches:
         assert "NOT in the validation score, only on one side of the split: Corn-notill, Soybean-notill" in text
 
     def test_what_units_leave_out_and_which_are_declared(self, prepared, unit_catalogue):
-        def lines(**units):
-            catalogue = unit_catalogue(1e4, **units)
+        def lines(factor=1e4, **units):
+            catalogue = unit_catalogue(factor, **units)
             return announce_search(prepared(pairs=("one-two",), catalogue=catalogue, split="random"))
 
         search = prepared(pairs=("one-two",), catalogue=unit_catalogue(1e4), split="random")
         assert lines()[-len(search.narrowing) :] == [
             f"{'' if i else 'narrowed':<21}{line}" for i, line in enumerate(search.narrowing)
         ]
-        declared = lines(one="reflectance", two="counts")
+        declared = lines(1.0, one="reflectance", two="counts")
         assert any("reflectance (one), counts (two)" in line for line in declared)
         assert not any(line.startswith("narrowed") for line in declared)
 
@@ -174,6 +174,6 @@ class TestTrainings:
         assert "validation pixels by fields, guard 3" in text
 
     def test_declared_units(self, lines, unit_catalogue):
-        catalogue = unit_catalogue(1e4, one="reflectance", two="counts")
+        catalogue = unit_catalogue(one="reflectance", two="counts")
         told = lines(pair="one-two", catalogue=catalogue, split="random")
         assert any("reflectance (one), counts (two)" in line for line in told)

@@ -17,10 +17,11 @@ from sceneshift.commands.predict import predict_scene
 from sceneshift.commands.predict_arguments import PredictArgs
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrays import read_label_map
-from sceneshift.files.arrow_scenes import write_scene
-from sceneshift.files.scenes import export_scene
+from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.scenes import export_labels, export_scene
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.scene import Georeference
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import load_scene_model, log_and_register
@@ -146,6 +147,45 @@ def test_labels_of_another_scene_are_refused(run, tmp_path):
         np.save(tmp_path / "l.npy", labels.astype(np.uint8))
         with pytest.raises(InvalidInputError, match=message):
             run(labels=str(tmp_path / "l.npy"))
+
+
+def test_labels_of_another_place_are_refused_and_cut_on_demand(run, scenes, tmp_path):
+    pytest.importorskip("rasterio")
+    other = open_scene(scenes[1] / "other.arrow")
+    places = [Georeference(transform=(2, 0, 2 * x, 0, -2, 100), crs="EPSG:32633") for x in (500, 503)]
+    export_scene(replace(other, georeference=places[0]), tmp_path / "other.tif", "geotiff")
+    labels = np.zeros((40, 30), dtype=np.uint8)
+    labels[:, :27] = other.labels[:, 3:]
+    export_labels(labels, tmp_path / "apart.tif", "geotiff", class_names=other.class_names, georeference=places[1])
+    told = {"scene": str(tmp_path / "other.tif"), "labels": str(tmp_path / "apart.tif"), "format": ("npy",)}
+    told["class_names"] = other.class_names
+    with pytest.raises(
+        InvalidInputError, match=r"origin \(1000, 100\).*origin \(1006, 100\).*40 x 27 pixels that both"
+    ):
+        run(**told)
+    run(**told, cut_to_overlap=True)
+    class_map = np.load(tmp_path / "maps" / "class_map.npy")
+    assert class_map.shape == (40, 30)
+    known = other.labels[:, 3:] > 0
+    right = float((class_map[:, 3:] == other.labels[:, 3:])[known].mean())
+    scores = json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"]
+    assert scores["oa"] == pytest.approx(right)
+
+
+def test_a_cube_in_another_unit_is_mapped_by_its_scale_alone(run, scenes, tmp_path):
+    cube = np.load(scenes[1] / "other.npy")
+    np.save(tmp_path / "counts.npy", 1000 * cube)
+    np.save(tmp_path / "own.npy", (cube - cube.min()) / (cube.max() - cube.min()))
+    for name, low, high in (("counts", 1000 * cube.min(), 1000 * cube.max()), ("own", 0, 1)):
+        with pytest.raises(InvalidInputError) as error:
+            run(scene=str(tmp_path / f"{name}.npy"))
+        source = scenes[0].cube
+        assert f"the input runs from {low:g} to {high:g}: " in str(error.value)
+        assert f"{source.min():g} to {source.max():g}. Declare what" in str(error.value)
+    run(scene="other.npy", format=("npy",))
+    first = np.load(tmp_path / "maps" / "class_map.npy")
+    run(scene=str(tmp_path / "counts.npy"), scale=1000, format=("npy",), overwrite=True)
+    assert np.mean(np.load(tmp_path / "maps" / "class_map.npy") == first) > 0.999  # but for rounding
 
 
 def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):

@@ -16,8 +16,8 @@ from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pai
 from sceneshift.commands.scenes import check_file, find_scene, import_scene, list_scenes, run_command
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import open_scene, write_scene
-from sceneshift.files.scenes import export_scene
-from sceneshift.scenes.scene import Scene
+from sceneshift.files.scenes import export_labels, export_scene
+from sceneshift.scenes.scene import Georeference, Scene
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,7 +95,11 @@ def test_a_unit_that_a_file_states_is_told(tiny_scene: Scene, tmp_path: Path, ki
 
 
 @pytest.mark.parametrize(
-    ("units", "told"), [({"one": "counts", "two": "counts"}, "counts"), ({}, "l2-per-pixel and l2-then-standardize")]
+    ("units", "told"),
+    [
+        ({"one": "counts", "two": "counts"}, "Unit of the numbers: counts."),
+        ({}, "Only l2-per-pixel and l2-then-standardize may be trained on it, because"),
+    ],
 )
 def test_a_pair_s_units_are_told(
     unit_catalogue: Callable[..., str], capsys: pytest.CaptureFixture[str], units: dict[str, str], told: str
@@ -178,3 +182,46 @@ def test_the_script_answers_a_user(houston: Path) -> None:
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
     assert "error: 'indian_pine' is neither a scene" in wrong.stderr
+
+
+def test_a_label_map_of_another_place_is_not_imported_but_cut_on_demand(tiny_scene: Scene, tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    places = [Georeference(transform=(30, 0, x, 0, -30, 2000), crs="EPSG:32633") for x in (1000, 1150)]
+    export_scene(replace(tiny_scene, georeference=places[0]), tmp_path / "cube.tif", "geotiff")
+    export_labels(tiny_scene.labels, tmp_path / "apart.tif", "geotiff", georeference=places[1])
+    command = Import(
+        file=str(tmp_path / "cube.tif"),
+        labels=str(tmp_path / "apart.tif"),
+        class_names=tiny_scene.class_names,
+        out=str(tmp_path / "s.arrow"),
+    )
+    with pytest.raises(InvalidInputError, match=r"origin \(1000, 2000\).*origin \(1150, 2000\).*by --cut-to-overlap"):
+        import_scene(command)
+    assert not (tmp_path / "s.arrow").exists()
+    assert "40 x 25 pixels" in import_scene(replace(command, cut_to_overlap=True))
+    stored = open_scene(tmp_path / "s.arrow")
+    np.testing.assert_array_equal(stored.cube, tiny_scene.cube[:, 5:])
+    np.testing.assert_array_equal(stored.labels, tiny_scene.labels[:, :25])
+    assert stored.georeference == places[1]
+
+
+def test_numbers_are_imported_in_the_unit_that_flags_declare(tiny_scene: Scene, tmp_path: Path) -> None:
+    export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
+    file = str(tmp_path / "tiny.npz")
+    import_scene(Import(file=file, out=str(tmp_path / "t.arrow"), scale=10, unit="reflectance"))
+    stored = open_scene(tmp_path / "t.arrow")
+    np.testing.assert_array_equal(stored.cube, tiny_scene.cube / np.float32(10))
+    assert stored.unit == "reflectance"
+    with pytest.raises(InvalidInputError, match="--scale 10 without --unit"):
+        Import(file=file, out="t.arrow", scale=10)
+    with pytest.raises(InvalidInputError, match="--scale -1: expected a positive number"):
+        Import(file=file, out="t.arrow", scale=-1, unit="reflectance")
+
+
+def test_a_scale_that_a_file_declares_is_told(tiny_scene: Scene, tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    export_scene(tiny_scene, tmp_path / "tiny.hdr", "envi")
+    with (tmp_path / "tiny.hdr").open("a") as header:
+        header.write("reflectance scale factor = 100\n")
+    lines = check_file(tmp_path / "tiny.hdr")
+    assert "  values, when it is read as a scene: numbers / 100 = reflectance" in lines

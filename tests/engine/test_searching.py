@@ -52,7 +52,7 @@ class TestTags:
             return search_tags(prepare(spec(pairs=("one-two",), catalogue=catalogue, split="random")))
 
         assert set(tags()["choices.normalization"].split(", ")) == set(UNITLESS)
-        declared = tags(one="reflectance", two="counts")
+        declared = tags(1.0, one="reflectance", two="counts")
         assert declared["units.one-two"] == "reflectance (one), counts (two)"
         assert not any("choices" in key for key in declared)
         assert not any(key.startswith("units.") for key in tags(1.0))

@@ -284,18 +284,22 @@ class TestRefusedBeforeAnythingIsWritten:
 class TestUnits:
     @pytest.fixture
     def of_pair(self, prepared, unit_catalogue):
-        def build(factor=1e4, *, step="minmax-per-band", one=None, two=None):
-            catalogue = unit_catalogue(factor, one=one, two=two)
+        def build(factor=1e4, *, step="minmax-per-band", **units):
+            catalogue = unit_catalogue(factor, **units)
             settings = (f"normalization={step}",)
             return prepared(pair="one-two", catalogue=catalogue, split="random", set=settings)
 
         return build
 
     @pytest.mark.parametrize("step", [step for step in NORMALIZATIONS if step not in UNITLESS])
-    def test_a_step_that_keeps_the_unit_is_refused_where_units_differ_undeclared(self, of_pair, step):
-        with pytest.raises(InvalidInputError, match=f"pair 'one-two': got the normalization {step}"):
-            of_pair(step=step)
-        assert of_pair(step=step, one="reflectance", two="counts").spec.config.normalization == step
+    def test_a_step_that_keeps_the_unit_is_refused_where_values_differ_by_an_undeclared_scale(self, of_pair, step):
+        for units in ({}, {"one": "reflectance", "two": "reflectance"}):
+            with pytest.raises(InvalidInputError, match=f"pair 'one-two': got the normalization {step}") as error:
+                of_pair(step=step, **units)
+            assert "one runs from" in str(error.value)
+            assert "two runs from" in str(error.value)
+        declared = of_pair(step=step, one="reflectance", two="reflectance", scale=1e4)
+        assert declared.spec.config.normalization == step
         assert of_pair(1.0, step=step).spec.config.normalization == step
 
     @pytest.mark.parametrize("step", UNITLESS)
@@ -303,7 +307,7 @@ class TestUnits:
         assert of_pair(step=step).spec.config.normalization == step
 
     def test_units_are_tagged_where_one_is_stated(self, of_pair):
-        training = of_pair(one="reflectance", two="counts")
+        training = of_pair(1.0, one="reflectance", two="counts")
         assert training.tags()["units.one-two"] == "reflectance (one), counts (two)"
         assert not any(key.startswith("units") for key in of_pair(1.0).tags())
         assert of_pair(1.0).settings().keys() == training.settings().keys()

@@ -21,10 +21,11 @@ from sceneshift.engine.prepared_training import prepare_training
 from sceneshift.errors import SceneshiftError
 from sceneshift.files.arrays import read_array, read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene
-from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
+from sceneshift.files.scenes import export_labels, export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.alignment import align
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Georeference, Scene
+from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split, mask_split, random_split
@@ -290,7 +291,7 @@ def _(folder: Path) -> str:
     return str(step.apply(cube_of(bands=4)).shape)
 
 
-@case("units that seem to differ and are not declared", "`train.py` and searches, before anything is trained", REFUSED)
+@case("units that seem to differ", "`train.py` and searches, before anything is trained", REFUSED)
 def _(folder: Path) -> str:
     other = scene_of("other")
     other = replace(other, cube=10_000 * other.cube)
@@ -302,6 +303,59 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     export_scene(replace(scene_of(), unit="reflectance"), folder / "field.npz", "npz")
     return read_scene(folder / "field.npz", scale=10_000, unit="reflectance").name
+
+
+@case("a cube divided by its own extremes, shown to a model of one that was not", "before it is mapped", REFUSED)
+def _(folder: Path) -> str:
+    cube = 1000 + 5000 * cube_of(20, 20)
+    own = (cube - cube.min()) / (cube.max() - cube.min())
+    refuse_other_values(ValueSummary.of(cube), ValueSummary.of(own), normalization="l2-per-pixel")
+    return ""
+
+
+@case("another scale than the file declares", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    export_scene(scene_of(), folder / "field.hdr", "envi")
+    with (folder / "field.hdr").open("a") as header:
+        header.write("reflectance scale factor = 10000\n")
+    return read_unlabelled_scene(folder / "field.hdr", scale=100).name
+
+
+@case("a scale factor left in the header of numbers that were divided", "reading a scene", TOLD)
+def _(folder: Path) -> str:
+    export_scene(scene_of(), folder / "field.hdr", "envi")
+    with (folder / "field.hdr").open("a") as header:
+        header.write("reflectance scale factor = 10000\n")
+    with heard() as told:
+        scene = read_unlabelled_scene(folder / "field.hdr")
+    np.testing.assert_array_equal(scene.cube, scene_of().cube)
+    return told[0]
+
+
+def place_of(scene: Scene, folder: Path, *, columns: float | None) -> Scene:
+    """A scene read from a cube, and a label map that begins so many columns further, or doesn't say where."""
+    lies = [Georeference(transform=(30, 0, 1000 + 30 * by, 0, -30, 2000), crs="EPSG:32633") for by in (0, columns or 0)]
+    export_scene(replace(scene, georeference=lies[0]), folder / "field.tif", "geotiff")
+    elsewhere = None if columns is None else lies[1]
+    export_labels(scene.labels, folder / "labels.tif", "geotiff", class_names=scene.class_names, georeference=elsewhere)
+    return read_scene(folder / "field.tif", labels=folder / "labels.tif", class_names=scene.class_names)
+
+
+@case("a cube and a label map of two places", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return place_of(scene_of(), folder, columns=2).name
+
+
+@case("a label map that lies fractions of a pixel beside its cube", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return place_of(scene_of(), folder, columns=0.5).name
+
+
+@case("a label map that doesn't say where it lies", "reading a scene", TOLD)
+def _(folder: Path) -> str:
+    with heard() as told:
+        place_of(scene_of(), folder, columns=None)
+    return told[0]
 
 
 @case("a missing variable", "reading a file", REFUSED)

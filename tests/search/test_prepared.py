@@ -420,8 +420,8 @@ class TestUnits:
 
     @pytest.fixture
     def search(self, unit_catalogue, prepare_flags):
-        def build(factor=1e4, *, method="s2amsnet", one=None, two=None, **changes):
-            catalogue = unit_catalogue(factor, one=one, two=two)
+        def build(factor=1e4, *, method="s2amsnet", one=None, two=None, scale=None, **changes):
+            catalogue = unit_catalogue(factor, one=one, two=two, scale=scale)
             flags = {"split": "random", "pairs": ("one-two",), "catalogue": catalogue}
             return prepare_flags(method, **{**flags, **changes})
 
@@ -466,10 +466,15 @@ class TestUnits:
             refuse_other_settings("study 's'", first.settings(), now, advice="")
 
     @pytest.mark.parametrize(
-        ("factor", "one", "two"), [(1.0, None, None), (1e4, "reflectance", "counts"), (1e4, "counts", "counts")]
+        ("factor", "units"),
+        [
+            (1.0, {}),
+            (1.0, {"one": "reflectance", "two": "counts"}),
+            (1e4, {"one": "counts", "two": "counts", "scale": 1e4}),
+        ],
     )
-    def test_units_that_agree_or_are_declared_leave_the_space_whole(self, search, factor, one, two):
-        study = search(factor, one=one, two=two)
+    def test_values_that_agree_or_are_declared_to_leave_the_space_whole(self, search, factor, units):
+        study = search(factor, **units)
         assert (study.profile.choices, study.narrowing) == ({}, ())
         assert not any("choices" in key for key in study.settings())
         assert study.default_trial.choices["normalization"] == [

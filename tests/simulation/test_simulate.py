@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.units import allowed_normalizations
+from sceneshift.scenes.normalization import NORMALIZATIONS
 from sceneshift.simulation import simulate as simulate_module
 from sceneshift.simulation.ground_shifts import ClassBalance, Illumination, Season
 from sceneshift.simulation.mixing import Mixing, Variability
@@ -245,3 +247,10 @@ def test_what_was_applied_is_told_in_plain_values(make_recipe) -> None:
     notes = pair.scene_pair().notes
     assert notes[0] == "simulated, seed 7; shifts: season 0.25, resolution 0.5"
     assert "own ground" in notes[1]
+
+
+def test_both_scenes_state_one_unit_so_that_every_shift_is_one_of_the_scene_and_not_of_the_unit(make_recipe) -> None:
+    for shifts in ((), ALL_SHIFTS, (Atmosphere(strength=1.0, path=0.5),), (AddedNoise(strength=1.0),)):
+        pair = simulate(make_recipe(shifts=shifts)).scene_pair()
+        assert pair.source.unit == pair.target.unit == "as in the spectral library"
+        assert allowed_normalizations(pair) == NORMALIZATIONS

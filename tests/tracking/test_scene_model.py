@@ -11,7 +11,7 @@ import torch
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
-from sceneshift.scenes.normalization import Normalization
+from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, Normalization
 from sceneshift.scenes.scene import Footprint, UnlabelledScene
 from sceneshift.tracking.model_description import FORMAT, ModelDescription
 from sceneshift.tracking.scene_model import DESCRIPTION_FILE, WEIGHTS_FILE, SceneModel
@@ -149,12 +149,59 @@ def test_a_model_of_an_older_version_still_loads(folder, described, source, expe
     assert (model.description.format, model.description.source_values) == (1, None)
     assert model.description.class_colours == described.class_colours
     np.testing.assert_array_equal(model.map_scene(source.cube), expected)
+    note = model.ready(source).notes[-1]
+    assert "remembers nothing of its source's values" in note
+    assert f"they run from {source.cube.min():g} to {source.cube.max():g} here" in note
+
+
+def test_a_model_of_the_version_before_magnitudes_says_what_it_can_not_see(folder, described, source, expected):
+    values = described.as_dict()
+    for name in ("magnitude", "floor"):
+        del values["source_values"][name]
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(values | {"format": 3}))
+    model = SceneModel.load(folder)
+    assert model.description.source_values.floor is None
+    np.testing.assert_array_equal(model.map_scene(source.cube), expected)
+    (note,) = model.ready(source).notes
+    low, high = source.cube.min(), source.cube.max()
+    assert note.endswith(f"the range of its source's values, {low:g} to {high:g}: an offset can't be seen")
+    with pytest.raises(InvalidInputError, match="more than 5 times apart"):
+        model.ready(source.cube * 6)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_a_model_remembers_what_its_source_s_values_are(folder, source, normalization):
+    """What a factor or an offset makes of the source is refused by both ranges, where it doesn't cancel."""
+    config = dataclasses.replace(CONFIG, normalization=normalization)
+    described = ModelDescription.of(
+        method="s2amsnet",
+        config=config,
+        source=source,
+        normalization=Normalization.fit(normalization, source.cube),
+    )
+    assert described.source_values == ModelDescription.from_dict(described.as_dict()).source_values
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(described.as_dict()))
+    model = SceneModel.load(folder)
+    cube, own = source.cube, (source.cube - source.cube.min()) / (source.cube.max() - source.cube.min())
+    given = {"half": 0.5 * cube, "percent": 100 * cube, "offset": cube + np.float32(0.5 * cube.max()), "own": own}
+    accepted = {"half"}
+    accepted |= {"percent"} if normalization in UNITLESS else set()
+    accepted |= {"offset"} if normalization == "derivative" else set()
+    for name, other in given.items():
+        if name in accepted:
+            assert model.ready(other).notes == ()
+            continue
+        with pytest.raises(InvalidInputError) as error:
+            model.ready(other)
+        assert f"the input runs from {other.min():g} to {other.max():g}: " in str(error.value)
+        assert f"source's file has them, {cube.min():g} to {cube.max():g}. " in str(error.value)
+        assert model.ready(other, check_values=False).notes == ()
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 4}, r"of format 4; this version reads 1 to 3\. Install a newer one, or load the model by mlflow"),
+        ({"format": 5}, r"of format 5; this version reads 1 to 4\. Install a newer one, or load the model by mlflow"),
         ({"format": "x"}, "of format 'x'"),
         ({"shoe_size": 44}, "holds shoe_size"),
         ({"method": "s2amsnett"}, "no method is called 's2amsnett'.*did you mean 's2amsnet'"),
@@ -189,7 +236,7 @@ def test_damaged_and_missing_files_are_named(folder):
         (np.ones((4, 8)), r"shape \(4, 8\); expected a cube"),
         (np.full((4, 4, 8), np.nan), "NaN or infinity in the input"),
         (np.full((4, 4, 8), "x"), "expected real numbers"),
-        (np.full((4, 4, 8), 0.5), "median spectrum has a brightness"),
+        (np.full((4, 4, 8), 0.5), "median spectrum of the input has a brightness"),
         (np.zeros((4, 4, 8)), "every number of the input is zero"),
     ],
 )
@@ -208,7 +255,7 @@ def test_numbers_that_are_right_all_the_same_can_be_forced(model):
         (np.ones((2, 7, 5, 5)), r"\(2, 7, 5, 5\); this model takes \(B, 8, 5, 5\): 8 bands, 5 x 5"),
         (np.ones((2, 8, 7, 7)), r"this model takes \(B, 8, 5, 5\)"),
         (np.full((2, 8, 5, 5), np.inf), "NaN or infinity"),
-        (np.full((2, 8, 5, 5), 0.5), "median spectrum has a brightness"),
+        (np.full((2, 8, 5, 5), 0.5), "median spectrum of the input has a brightness"),
     ],
 )
 def test_patches_of_another_kind_are_refused(model, patches, message):

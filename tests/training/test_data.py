@@ -43,6 +43,10 @@ class TestRecipes:
         masks = replace(data, split="fixed", train_fraction=None, train_mask="a.npy", test_mask="b.npy")
         (fixed,) = masks.recipes()
         assert (fixed.split, fixed.train_mask, fixed.test_mask) == ("fixed", "a.npy", "b.npy")
+        assert not fixed.cut_to_overlap
+        assert "cut_to_overlap" not in masks.as_dict()  # the key of a specification from before is the same
+        (cut,) = replace(masks, cut_to_overlap=True).recipes()
+        assert cut == replace(fixed, cut_to_overlap=True)
 
     def test_pairs_have_a_recipe_each(self):
         assert DataSpec(pairs=("sw-se", "west-east"), data_dir="d").recipes() == (
@@ -125,11 +129,13 @@ class TestPlainValues:
             DataSpec(pairs=("sw-se", "west-east"), split="fields", pixels_per_class=7, seed=5, patch_size=9),
             DataSpec(scene="indian_pines", split="random", validates=False, train_fraction=0.3),
             DataSpec(scene="indian_pines", split="fixed", train_mask="/a.npy", test_mask="/b.npy", data_dir="/d"),
+            DataSpec(scene="indian_pines", split="fixed", train_mask="/a", test_mask="/b", cut_to_overlap=True),
         ],
     )
     def test_they_come_back_from_json_as_they_were(self, data):
         values = data.as_dict()
-        assert values.keys() == {field.name for field in fields(DataSpec)}
+        names = {field.name for field in fields(DataSpec)}
+        assert values.keys() == (names if data.cut_to_overlap else names - {"cut_to_overlap"})
         assert DataSpec.from_dict(json.loads(json.dumps(values))) == data
 
     def test_paths_become_absolute_so_that_another_folder_finds_the_same_data(self, tiny_scene, tmp_path, monkeypatch):

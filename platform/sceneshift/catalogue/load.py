@@ -24,6 +24,7 @@ from sceneshift.catalogue.user_scenes import load_own_scene, locate_own_scene
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
 from sceneshift.files.arrays import read_array, read_label_map
 from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.safe_files import sha256_of
 from sceneshift.scenes.alignment import AlignedPair, align
 from sceneshift.scenes.class_numbers import to_class_ids
@@ -250,8 +251,17 @@ def _entry(name: str, catalogue: OwnCatalogue) -> SceneEntry:
 
 
 def _divide(recipe: InScene) -> DividedScene:
-    masks = read_masks(*_mask_files(recipe)) if recipe.split == "fixed" else None
+    files = _mask_files(recipe) if recipe.split == "fixed" else None
+    masks = None if files is None else read_masks(*files)
     scene = load_scene(recipe.scene, recipe.data_dir, catalogue=recipe.catalogue)
+    if files is not None and masks is not None:
+        train, test = (
+            place_labels(
+                mask, georeference_of(path), what=f"mask {path}", on=scene, cut_to_overlap=recipe.cut_to_overlap
+            )
+            for mask, (path, _) in zip(masks, files, strict=True)
+        )
+        masks = train, test
     published_as_masks = recipe.scene in SCENES and SCENES[recipe.scene].has_own_masks
     return divide_scene(recipe, scene, masks=masks, has_own_labels=not published_as_masks)
 

@@ -57,6 +57,8 @@ class InScene:
         train_mask: Label map of the training pixels, for "fixed"; its class numbers have an order of their own. A
             scene that was published with masks uses those where none are given.
         test_mask: Label map of the test pixels, numbered like ``train_mask``.
+        cut_to_overlap: Whether masks that lie whole pixels apart from the scene are cut to it; the scene's pixels
+            beyond a mask are in neither side.
         data_dir: The folder the scene's files lie in; by default what SCENESHIFT_DATA says.
         catalogue: The user's own scenes and pairs.
 
@@ -71,6 +73,7 @@ class InScene:
     train_fraction: float = 0.1
     train_mask: str | None = None
     test_mask: str | None = None
+    cut_to_overlap: bool = False
     data_dir: str | None = None
     catalogue: OwnCatalogue = NO_CATALOGUE
 

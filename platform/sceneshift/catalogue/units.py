@@ -1,94 +1,114 @@
 """Whether the two scenes of a pair are in one unit, and which normalizations the pair allows.
 
 A scene declares its unit where its entry in the catalogue, its table in a user's TOML file or its stored file states
-one. A pair's units count as declared where both scenes state one, be it two different ones: whoever trains on the pair
-is told both. Where at least one states none, the numbers decide. Two scenes of one acquisition are in one unit; any
-others are taken to differ where, seen from either of them,
+one, and its scale where one of them or the file does; a declared scale has been applied when the scene is loaded
+(:mod:`sceneshift.files.formats.stored_values`). What is left is compared by the numbers themselves, as
+:mod:`sceneshift.scenes.value_summary` says: a factor between the scenes leaves the normalizations that begin with the
+L2 norm, an offset leaves ``derivative``, and both together, or bands that were scaled one by one, leave none. Any other
+step is fitted on the source's numbers, and would put the target's far outside what a network was trained on.
 
-- the other's median spectrum is more than ten times darker than the darkest spectra, or more than ten times brighter
-  than the brightest; or
-- the other's numbers went through a normalization that these did not (:mod:`sceneshift.scenes.value_summary`).
-
-Units that differ without being declared leave only :data:`~sceneshift.scenes.normalization.UNITLESS`, the steps that
-begin with the L2 norm, in which a factor on a whole scene goes out. Any other step is fitted on the source's numbers,
-and would put the target's far outside what a network was trained on.
+Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
+an offset is taken as known, and whoever trains on the pair is told both.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, check_normalization
+from sceneshift.scenes.normalization import NORMALIZATIONS, check_normalization
 from sceneshift.scenes.scene import UnlabelledScene
-from sceneshift.scenes.value_summary import ValueSummary, is_other_brightness, normalized_already
+from sceneshift.scenes.value_summary import ValueSummary, compare_values
 from sceneshift.splits.pair import ScenePair
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitDifference:
+    """Why the units of a pair are taken to differ.
+
+    Args:
+        allowed: The normalizations that are left.
+        words: The reasons, as a clause with the ranges of both scenes.
+    """
+
+    allowed: tuple[str, ...]
+    words: str
 
 
 def allowed_normalizations(pair: ScenePair) -> tuple[str, ...]:
     """The normalizations that may be used on a pair; see the module for which they are.
 
-    Reads both cubes once where the units are not declared.
+    Reads both cubes once, unless they are of one acquisition.
 
     Args:
         pair: The pair.
 
     Returns:
-        :data:`~sceneshift.scenes.normalization.NORMALIZATIONS` or :data:`~sceneshift.scenes.normalization.UNITLESS`.
+        Some of :data:`~sceneshift.scenes.normalization.NORMALIZATIONS`, in their order; perhaps none.
 
     Raises:
-        InvalidInputError: A scene whose unit is not declared holds nothing but zeros.
+        InvalidInputError: A scene holds nothing but zeros.
     """
-    return NORMALIZATIONS if undeclared_difference(pair) is None else UNITLESS
+    difference = unit_difference(pair)
+    return NORMALIZATIONS if difference is None else difference.allowed
 
 
 def refuse_normalization(pair: ScenePair, name: str) -> None:
-    """Reject a normalization that a pair's units don't allow.
+    """Reject a normalization that a pair's values don't allow.
 
     Args:
         pair: The pair.
         name: One of :data:`~sceneshift.scenes.normalization.NORMALIZATIONS`.
 
     Raises:
-        InvalidInputError: The units differ without being declared and the step keeps them, there is no such step, or a
-            scene whose unit is not declared holds nothing but zeros.
+        InvalidInputError: The values differ by what the step keeps, there is no such step, or a scene holds nothing but
+            zeros.
     """
     check_normalization(name)
-    if name not in UNITLESS and (difference := undeclared_difference(pair)) is not None:
-        raise InvalidInputError(
-            f"pair {pair.name!r}: got the normalization {name}; expected {' or '.join(UNITLESS)}, in which the unit "
-            f"cancels, because {difference}. Use one of these, or state the unit of both scenes in a TOML catalogue "
-            "(`unit`, and `scale` where the numbers must be divided): docs/scenes.md."
-        )
+    difference = unit_difference(pair)
+    if difference is None or name in difference.allowed:
+        return
+    if difference.allowed:
+        expected = f"{' or '.join(difference.allowed)}, in which that cancels"
+        advice = "Use one of these, or declare"
+    else:
+        expected, advice = "scenes in one unit, as it cancels in none", "Declare"
+    raise InvalidInputError(
+        f"pair {pair.name!r}: got the normalization {name}; expected {expected}, because {difference.words}. {advice} "
+        "what the numbers of a scene are divided by in a TOML catalogue (`scale`, and `unit` of both scenes), or take "
+        "the scene as it was before it was normalized: docs/scenes.md."
+    )
 
 
-def undeclared_difference(pair: ScenePair) -> str | None:
-    """Why a pair's units are taken to differ, as a clause with the ranges of both scenes; None where they are not.
+def unit_difference(pair: ScenePair) -> UnitDifference | None:
+    """Why a pair's units are taken to differ, and what is left; None where they are not.
 
-    Reads both cubes once where the units are not declared.
+    Reads both cubes once, unless they are of one acquisition.
 
     Args:
         pair: The pair.
 
     Raises:
-        InvalidInputError: A scene whose unit is not declared holds nothing but zeros.
+        InvalidInputError: A scene holds nothing but zeros.
     """
     source, target = pair.source, pair.target
-    if source.footprint.parent == target.footprint.parent or (source.unit is not None and target.unit is not None):
+    if source.footprint.parent == target.footprint.parent and source.unit == target.unit:
         return None
     of_source, of_target = _summary(source), _summary(target)
-    reasons = [
-        *(f"in {target.name} {words}" for words in normalized_already(of_source, of_target).values()),
-        *(f"in {source.name} {words}" for words in normalized_already(of_target, of_source).values()),
-    ]
-    if is_other_brightness(of_source, of_target) or is_other_brightness(of_target, of_source):
-        reasons.append(
-            "the brightness of the median spectrum (root mean square over bands) is "
-            f"{of_source.median:.4g} in {source.name} and {of_target.median:.4g} in {target.name}"
-        )
-    if not reasons:
+    difference = compare_values(
+        of_source,
+        of_target,
+        names=(source.name, target.name),
+        declared=source.unit is not None and target.unit is not None,
+        both_ways=True,
+    )
+    if not difference.reasons:
         return None
-    return (
-        f"the units seem to differ ({_told(source, of_source)}; {_told(target, of_target)}) and are not declared for "
-        f"both scenes: {'; '.join(reasons)}"
+    return UnitDifference(
+        allowed=tuple(name for name in NORMALIZATIONS if difference.allows(name)),
+        words=(
+            f"the units seem to differ ({_told(source, of_source)}; {_told(target, of_target)}): "
+            f"{'; '.join(difference.reasons)}"
+        ),
     )
 
 

@@ -30,6 +30,7 @@ class OwnScene:
         pixels_per_class: (K,) labelled pixels a class that are expected; None expects nothing.
         scale: What the file's numbers are divided by.
         unit: Their unit after the division; None uses the one in the files.
+        cut_to_overlap: Keep the pixels that cube and label map both cover, if they lie whole pixels apart.
     """
 
     name: str
@@ -48,6 +49,7 @@ class OwnScene:
     pixels_per_class: tuple[int, ...] | None = None
     scale: float = 1.0
     unit: str | None = None
+    cut_to_overlap: bool = False
 
     @property
     def files(self) -> dict[str, str]:
@@ -63,6 +65,7 @@ class OwnScene:
             *(self.label_values, self.unlabelled_values, self.wavelengths_nm),
             # Only where it is stated: entries without a unit keep the hash they had before there were any.
             *(() if self.unit is None else (self.scale, self.unit)),
+            *(("cut_to_overlap",) if self.cut_to_overlap else ()),
         )
 
 

@@ -78,6 +78,7 @@ def load_own_scene(entry: OwnScene, data_dir: str | None) -> Scene:
             acquisition=entry.acquisition,
             scale=entry.scale,
             unit=entry.unit,
+            cut_to_overlap=entry.cut_to_overlap,
         )
     except InvalidInputError as error:
         raise InvalidInputError(f"{entry.where}: {error}") from error

@@ -28,14 +28,13 @@ CATALOGUE_NAME = "scenes.toml"
 
 _ENDINGS = (".toml",)
 
-_SCENE_KEYS = (
-    *("stored", "cube", "cube_variable", "labels", "labels_variable", "class_names"),
-    *("label_values", "unlabelled_values", "wavelengths_nm", "pixels_per_class", "scale", "unit"),
-)
-_PAIR_KEYS = ("source", "target", "class_map", "fwhm_nm")
-
 #: Keys that say where a cube and its labels lie in files, which a stored scene has settled.
-_FILE_KEYS = ("cube", "cube_variable", "labels", "labels_variable", "label_values", "unlabelled_values")
+_FILE_KEYS = (
+    *("cube", "cube_variable", "labels", "labels_variable", "label_values", "unlabelled_values"),
+    "cut_to_overlap",
+)
+_SCENE_KEYS = ("stored", *_FILE_KEYS, "class_names", "wavelengths_nm", "pixels_per_class", "scale", "unit")
+_PAIR_KEYS = ("source", "target", "class_map", "fwhm_nm")
 
 #: Names become names of files and of models.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -63,8 +62,7 @@ def open_catalogue(named: str | None, data_dir: str | None) -> OwnCatalogue:
         return read_catalogue(named, found="--catalogue")
     if in_environment := os.environ.get(CATALOGUE_VARIABLE):
         return read_catalogue(in_environment, found=CATALOGUE_VARIABLE)
-    folder = data_folder(data_dir)
-    if folder is not None and (folder / CATALOGUE_NAME).exists():
+    if (folder := data_folder(data_dir)) is not None and (folder / CATALOGUE_NAME).exists():
         return read_catalogue(folder / CATALOGUE_NAME, found="in the data folder")
     return NO_CATALOGUE
 
@@ -164,6 +162,11 @@ class _Table:
                 key, expected="a positive number", advice="Write what the file's numbers are divided by, such as 10000."
             )
         return float(value)
+
+    def flag(self, key: str) -> bool:
+        if not isinstance(value := self._values.get(key, False), bool):
+            raise self.wrong(key, expected="true or false", advice="Write it without quotes.")
+        return value
 
     def lengths(self, key: str, *, single: bool = False) -> tuple[float, ...] | float | None:
         """A list of positive numbers, or a single one where that is allowed."""
@@ -284,6 +287,7 @@ def _scene(table: _Table, name: str, location: Path) -> OwnScene:
         pixels_per_class=pixels,
         scale=scale,
         unit=unit,
+        cut_to_overlap=table.flag("cut_to_overlap"),
     )
 
 
@@ -393,5 +397,4 @@ def _is_positive(value: object) -> bool:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return text if len(text := repr(value)) <= 80 else text[:77] + "…"

@@ -22,6 +22,9 @@ class SplitFlags:
     test_mask: str | None = None
     """Label map of the test pixels, numbered like --train-mask."""
 
+    cut_to_overlap: bool = False
+    """If the masks are georeferenced and whole pixels apart from the scene, use the pixels that both cover."""
+
     data_dir: str | None = None
     """Folder with the scenes' files, directly or in subfolders named after them. Default: SCENESHIFT_DATA."""
 
@@ -43,6 +46,31 @@ class ComputeFlags:
 
     compile: bool = False
     """Compile the networks with torch.compile: takes minutes at the start; for GPUs and long trainings."""
+
+
+def check_scale(scale: float) -> None:
+    """Reject a scale that nothing can be divided by.
+
+    Raises:
+        InvalidInputError: It is no positive number that float32 can hold.
+    """
+    if not 1e-30 <= scale <= 1e30:
+        raise InvalidInputError(
+            f"--scale {scale:g}: expected a positive number, what the file's numbers are divided by, such as 10000."
+        )
+
+
+def check_cut(cut_to_overlap: bool, train_mask: str | None) -> None:
+    """Reject --cut-to-overlap without masks.
+
+    Raises:
+        InvalidInputError: There are none.
+    """
+    if cut_to_overlap and train_mask is None:
+        raise InvalidInputError(
+            "--cut-to-overlap cuts --train-mask and --test-mask to the scene; give them. For the cube and the label "
+            "map of a scene of your own, write cut_to_overlap = true in the TOML catalogue."
+        )
 
 
 def named_split(split: str, *, by_field: bool) -> str:

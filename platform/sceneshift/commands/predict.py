@@ -153,8 +153,10 @@ def _open(arguments: PredictArgs) -> "UnlabelledScene":
     from sceneshift.files.opening import open_unlabelled
 
     if arguments.scene in SCENES:
+        if arguments.scale != 1:
+            raise InvalidInputError(f"--scale {arguments.scale:g}: {arguments.scene} has its scale in the catalogue.")
         return find_scene(arguments.scene, arguments.data_dir).without_labels()
-    return open_unlabelled(expanded(arguments.scene), cube_variable=arguments.cube_variable)
+    return open_unlabelled(expanded(arguments.scene), cube_variable=arguments.cube_variable, scale=arguments.scale)
 
 
 def _device(arguments: PredictArgs) -> str:

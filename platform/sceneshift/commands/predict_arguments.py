@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.flags import check_scale
 from sceneshift.errors import InvalidInputError
 
 #: The value of ``--labels`` for the scene's own labels.
@@ -38,6 +39,9 @@ class PredictArgs:
     class_names: tuple[str, ...] | None = None
     """Class names of the numbers 1, 2, … in --labels. Default: those in its file, else the model's classes."""
 
+    cut_to_overlap: bool = False
+    """If --labels is georeferenced and whole pixels apart from the scene, score the pixels that both cover."""
+
     probabilities: bool = False
     """Write the probability of every class as well, as geotiff or envi if asked for, else as npy."""
 
@@ -56,6 +60,9 @@ class PredictArgs:
 
     accept_values: bool = False
     """Map the scene even if its values seem to have another unit than the source's or to be normalized already."""
+
+    scale: float = 1.0
+    """What the numbers of the scene's file are divided by to be in the unit the model was trained on."""
 
     cube_variable: str | None = None
     """The cube's name in the scene's file."""
@@ -81,6 +88,9 @@ class PredictArgs:
             raise InvalidInputError("--class-names says what the numbers of --labels mean; give --labels as well.")
         if self.class_names is not None and self.labels == OWN_LABELS:
             raise InvalidInputError("--labels own has class names of its own; leave out --class-names.")
+        if self.cut_to_overlap and self.labels in (None, OWN_LABELS):
+            raise InvalidInputError("--cut-to-overlap cuts the file of --labels to the scene; give one.")
+        check_scale(self.scale)
         if self.tile_mib is not None and self.tile_mib < 1:
             raise InvalidInputError(f"--tile-mib {self.tile_mib}: expected at least 1.")
         if self.threads is not None and self.threads < 1:

@@ -12,6 +12,7 @@ from sceneshift.commands.predict_arguments import OWN_LABELS, PredictArgs
 from sceneshift.commands.scenes import find_scene
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.files.arrays import read_description, read_label_map
+from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
@@ -59,6 +60,13 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
     else:
         path = expanded(arguments.labels)
         labels = read_label_map(path)
+        labels = place_labels(
+            labels,
+            georeference_of(path),
+            what=f"--labels {arguments.labels}",
+            on=scene,
+            cut_to_overlap=arguments.cut_to_overlap,
+        )
         names = arguments.class_names or (None if path.suffix.lower() == ".png" else read_description(path).class_names)
     if labels.shape != scene.shape:
         raise InvalidInputError(

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.flags import check_scale
 from sceneshift.commands.simulate_arguments import Simulate
+from sceneshift.errors import InvalidInputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,27 @@ class Import:
 
     labels_variable: str | None = None
     """The label map's name in its file."""
+
+    cut_to_overlap: bool = False
+    """If cube and label map are georeferenced and some whole pixels apart, keep the pixels that both cover."""
+
+    scale: float = 1.0
+    """What the file's numbers are divided by to be in --unit."""
+
+    unit: str | None = None
+    """Unit of the numbers after the division, such as reflectance. Default: the one in the file."""
+
+    def __post_init__(self) -> None:
+        """Reject a scale that could not be used.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        check_scale(self.scale)
+        if self.scale != 1 and self.unit is None:
+            raise InvalidInputError(
+                f"--scale {self.scale:g} without --unit; say what the divided numbers are, such as --unit reflectance."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
 from sceneshift.catalogue.load import find_files, load_both_labelled, load_scene
 from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
-from sceneshift.catalogue.units import describe_units, undeclared_difference
+from sceneshift.catalogue.units import UnitDifference, describe_units, unit_difference
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
@@ -29,7 +29,6 @@ from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, sha256_of, writable
-from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.pair import ScenePair
 
@@ -141,11 +140,15 @@ def _stated(entry: SceneEntry | OwnScene) -> str:
 
 
 def _about_units(pair: ScenePair) -> list[str]:
-    units, difference = describe_units(pair), undeclared_difference(pair)
+    units, difference = describe_units(pair), unit_difference(pair)
     return [
         *([] if units is None else [f"Unit of the numbers: {units}."]),
-        *([] if difference is None else [f"Only {' and '.join(UNITLESS)} may be trained on it, because {difference}."]),
+        *([] if difference is None else [f"{_left(difference)} may be trained on it, because {difference.words}."]),
     ]
+
+
+def _left(difference: UnitDifference) -> str:
+    return f"Only {' and '.join(difference.allowed)}" if difference.allowed else "No normalization"
 
 
 def _what_is_missing(name: str, data_dir: str | None, catalogue: OwnCatalogue) -> str:
@@ -176,6 +179,8 @@ def check_file(path: Path) -> list[str]:
     described = read_description(path)
     wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
     lines = [str(path), *([] if described.unit is None else [f"  unit: {described.unit}"])]
+    if described.stored_as is not None:
+        lines.append(f"  values, when it is read as a scene: {described.stored_as}")
     for variable, shape in array_shapes(path).items():
         if len(shape) not in (2, 3):
             lines.append(f"  {variable}: shape {shape}")
@@ -261,6 +266,9 @@ def import_scene(command: Import) -> str:
         class_names=command.class_names,
         cube_variable=command.cube_variable,
         labels_variable=command.labels_variable,
+        cut_to_overlap=command.cut_to_overlap,
+        scale=command.scale,
+        unit=command.unit,
     )
     write_scene(scene, out)
     height, width = scene.shape

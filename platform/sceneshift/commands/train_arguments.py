@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_cut, check_name, check_train_fraction, named_split
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
 
@@ -117,6 +117,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             if value is not None and value < least:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
         check_train_fraction(self.train_fraction, self.split)
+        check_cut(self.cut_to_overlap, self.train_mask)
         if self.scene is not None and self.split == "all":
             raise InvalidInputError("--split all with --scene leaves no pixel to test; use it with --pair.")
         if self.pair is not None and self.split == "fixed":
@@ -199,6 +200,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             train_fraction=self.train_fraction,
             train_mask=self.train_mask,
             test_mask=self.test_mask,
+            cut_to_overlap=self.cut_to_overlap,
             data_dir=self.data_dir,
             catalogue=self.catalogue,
             patch_size=config.patch_size,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_cut, check_name, check_train_fraction, named_split
 from sceneshift.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
         if self.pairs is not None and self.scene is not None:
             raise InvalidInputError("give --pairs or --scene, not both: their studies don't share a selection.")
         check_train_fraction(self.train_fraction, self.split)
+        check_cut(self.cut_to_overlap, self.train_mask)
         if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
         check_name("--experiment-name", self.experiment_name)
@@ -154,6 +155,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
             train_fraction=self.train_fraction,
             train_mask=self.train_mask,
             test_mask=self.test_mask,
+            cut_to_overlap=self.cut_to_overlap,
             data_dir=self.data_dir,
             catalogue=self.catalogue,
         )

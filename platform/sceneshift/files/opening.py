@@ -3,6 +3,7 @@
 Shape letters: H rows, W columns, C bands.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +13,27 @@ from sceneshift.files.arrow_scenes import open_scene
 from sceneshift.files.scenes import read_unlabelled_scene
 from sceneshift.safe_files import existing, guarded
 from sceneshift.scenes.mapped_arrays import SUFFIXES as STORED
-from sceneshift.scenes.scene import UnlabelledScene
+from sceneshift.scenes.scene import UnlabelledScene, refuse_second_scale, scaled
 
 
-def open_unlabelled(path: str | Path, *, cube_variable: str | None = None) -> UnlabelledScene:
+def open_unlabelled(path: str | Path, *, cube_variable: str | None = None, scale: float = 1.0) -> UnlabelledScene:
     """Open a scene; a stored scene (``.arrow``) and a float32 ``.npy`` are mapped from the file, not read.
 
     Args:
         path: A stored scene, or what :func:`sceneshift.files.scenes.read_unlabelled_scene` reads.
         cube_variable: The cube's name in its file.
+        scale: What its numbers are divided by; a scale other than 1 reads all of it into memory.
 
     Raises:
         MissingDataError: The file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read, or holds no scene.
+        InvalidInputError: The file can't be read, or holds no scene, or states its unit and is to be scaled.
     """
     suffix = Path(path).suffix.lower()
     if suffix in STORED:
-        return open_scene(path).without_labels()
+        scene = open_scene(path).without_labels()
+        refuse_second_scale(scale, scene.unit, where=str(path))
+        return replace(scene, cube=scaled(scene.cube, scale))
     if suffix == ".npy":
         location = existing(path, (".npy",))
         cube = guarded(location, lambda place: np.load(place, mmap_mode="r", allow_pickle=False))
@@ -38,5 +42,5 @@ def open_unlabelled(path: str | Path, *, cube_variable: str | None = None) -> Un
                 f"{location}: an array of shape {cube.shape}; expected a cube (rows, columns, bands)."
             )
         if cube.dtype == np.float32:
-            return UnlabelledScene(name=location.stem, cube=cube)
-    return read_unlabelled_scene(path, cube_variable=cube_variable)
+            return UnlabelledScene(name=location.stem, cube=scaled(cube, scale))
+    return read_unlabelled_scene(path, cube_variable=cube_variable, scale=scale)

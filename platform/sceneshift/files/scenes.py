@@ -19,6 +19,7 @@ from sceneshift.files.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
 from sceneshift.files.formats.numpy_files import Npz
+from sceneshift.files.places import Raster, Window, cut_georeference, georeference_of, shared_pixels
 from sceneshift.safe_files import guarded, writable
 from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.scene import (
@@ -56,10 +57,16 @@ def read_scene(
     acquisition: str | None = None,
     scale: float = 1.0,
     unit: str | None = None,
+    cut_to_overlap: bool = False,
 ) -> Scene:
     """Read a scene with its label map.
 
-    Pixels whose bands all have the file's value for missing data become zeros without a label, which is reported.
+    Where cube and label map are two georeferenced files, they must lie on the same pixels
+    (:mod:`sceneshift.files.places`).
+
+    Numbers come as values: a scale that the file declares is applied
+    (:mod:`sceneshift.files.formats.stored_values`). Pixels whose bands all have the file's value for missing data
+    become zeros without a label, which is reported.
 
     Args:
         path: The file with the cube (H, W, C).
@@ -72,17 +79,19 @@ def read_scene(
         unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
         wavelengths_nm: (C,) band centres; by default what the file says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
-        scale: What the file's numbers are divided by.
+        scale: What the file's numbers are divided by; not more than once if the file declares the same scale.
         unit: What they are then; by default what the file says.
+        cut_to_overlap: If the two files lie whole pixels apart or differ in size, keep the pixels that both cover.
 
     Raises:
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
-            wavelengths don't fit each other, or a file that states its unit is to be scaled.
+            wavelengths don't fit each other, cube and labels lie at different places, or a file that states its unit
+            is to be scaled.
     """
     cube, described, measured = _read_cube(path, cube_variable)
-    refuse_second_scale(scale, described.unit, where=str(path))
+    scale = _scale_left(scale, described, where=str(path))
     labels_path = Path(path) if labels is None else Path(labels)
     label_map = read_label_map(labels_path, _own_name(labels_path, labels_variable, LABELS))
     names = class_names or described.class_names
@@ -92,6 +101,17 @@ def read_scene(
         raise InvalidInputError(
             f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them."
         )
+    whole = (slice(0, cube.shape[0]), slice(0, cube.shape[1]))
+    kept, labelled = whole, whole
+    if labels is not None:
+        height, width = label_map.shape
+        kept, labelled = shared_pixels(
+            Raster(what=f"cube {path}", shape=(cube.shape[0], cube.shape[1]), georeference=described.georeference),
+            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=georeference_of(labels_path)),
+            cut_to_overlap=cut_to_overlap,
+        )
+        if kept != whole or labelled != (slice(0, height), slice(0, width)):
+            cube, measured, label_map = np.ascontiguousarray(cube[kept]), measured[kept], label_map[labelled]
     if label_map.shape != cube.shape[:2]:
         raise InvalidInputError(
             f"{path}: a cube of {cube.shape[:2]} pixels, and a label map of {label_map.shape} in {labels_path}; "
@@ -112,8 +132,9 @@ def read_scene(
             f"{path}: a cube of {cube.shape[2]} bands, and {len(centres)} wavelengths; expected one for each."
         )
     scene_name = name or described.name or Path(path).stem
-    rows, columns = cube.shape[:2]
-    whole = Footprint(parent=acquisition or scene_name, rows=(0, rows), columns=(0, columns))
+    of_file = described.footprint or Footprint(
+        parent=acquisition or scene_name, rows=(0, whole[0].stop), columns=(0, whole[1].stop)
+    )
     return Scene(
         name=scene_name,
         cube=scaled(cube, scale),
@@ -121,14 +142,14 @@ def read_scene(
         class_names=names,
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
-        footprint=described.footprint or whole,
-        georeference=described.georeference,
+        footprint=_cut_footprint(of_file, kept),
+        georeference=cut_georeference(described.georeference, kept),
         unit=unit or described.unit,
     )
 
 
 def read_unlabelled_scene(
-    path: str | Path, *, name: str | None = None, cube_variable: str | None = None
+    path: str | Path, *, name: str | None = None, cube_variable: str | None = None, scale: float = 1.0
 ) -> UnlabelledScene:
     """Read a scene as something to be mapped; labels in the file are not looked at.
 
@@ -136,16 +157,18 @@ def read_unlabelled_scene(
         path: As for :func:`read_scene`.
         name: As for :func:`read_scene`.
         cube_variable: As for :func:`read_scene`.
+        scale: As for :func:`read_scene`.
 
     Raises:
         MissingDataError: The file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read.
+        InvalidInputError: The file can't be read, or states its unit and is to be scaled.
     """
     cube, described, _ = _read_cube(path, cube_variable)
+    scale = _scale_left(scale, described, where=str(path))
     return UnlabelledScene(
         name=name or described.name or Path(path).stem,
-        cube=cube,
+        cube=scaled(cube, scale),
         wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
         normalization=described.normalization,
         footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
@@ -250,8 +273,12 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float
     location = Path(path)
     values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
     described = read_description(location)
+    stored = described.stored_as
+    if stored is not None and stored.is_applied(values, described.ignore_value):
+        _log.warning("%s declares %s, and its numbers are that already: not converted again", path, stored)
+        stored = None
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which the scene rejects
-        cube = np.ascontiguousarray(values, dtype=np.float32)
+        cube = np.ascontiguousarray(values, dtype=np.float32) if stored is None else stored.apply(values)
     measured = np.ones(cube.shape[:2], dtype=bool)
     if (ignored := described.ignore_value) is not None:
         holes = np.isnan(values) if np.isnan(ignored) else values == np.asarray(ignored).astype(values.dtype)
@@ -267,6 +294,35 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float
             cube = cube.copy() if np.shares_memory(cube, values) else cube
             cube[~measured] = 0
     return cube, described, measured
+
+
+def _scale_left(scale: float, described: Description, *, where: str) -> float:
+    """What is left to be divided by, after what the file declares has been applied.
+
+    Raises:
+        InvalidInputError: The file declares another scale, or states the unit of its numbers.
+    """
+    declared = described.stored_as
+    if scale == 1 or (declared is not None and declared.is_division_by(scale)):
+        return 1.0
+    if declared is not None:
+        raise InvalidInputError(
+            f"{where}: got scale = {scale:g}, and the file declares another: {declared}. Expected one of the two; "
+            "leave the scale out, or correct the file."
+        )
+    refuse_second_scale(scale, described.unit, where=where)
+    return scale
+
+
+def _cut_footprint(footprint: Footprint, kept: Window) -> Footprint:
+    """The footprint of a part of a scene."""
+    (top, _), (left, _) = footprint.rows, footprint.columns
+    rows, columns = kept
+    return Footprint(
+        parent=footprint.parent,
+        rows=(top + rows.start, top + rows.stop),
+        columns=(left + columns.start, left + columns.stop),
+    )
 
 
 def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:

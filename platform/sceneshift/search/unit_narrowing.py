@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sceneshift.catalogue.units import refuse_normalization, stated_units, undeclared_difference
+from sceneshift.catalogue.units import refuse_normalization, stated_units, unit_difference
 from sceneshift.methods.method import MethodConfig
-from sceneshift.scenes.normalization import UNITLESS
+from sceneshift.scenes.normalization import NORMALIZATIONS
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import FixedTrial, SearchSpace
 from sceneshift.splits.pair import ScenePair
@@ -29,7 +29,7 @@ def narrow_normalizations(
     Raises:
         InvalidInputError: The space has no normalization that the pairs allow.
     """
-    differences = {pair.name: told for pair in pairs if (told := undeclared_difference(pair)) is not None}
+    differences = {pair.name: told for pair in pairs if (told := unit_difference(pair)) is not None}
     if not differences:
         return profile, ()
     default = space.default_trial(profile)
@@ -37,13 +37,14 @@ def narrow_normalizations(
     value = config_type.from_mapping(config).normalization
     suggested = default.choices.get("normalization")
     steps = [value] if suggested is None else suggested
-    allowed = [step for step in steps if step in UNITLESS]
+    common = [step for step in NORMALIZATIONS if all(step in told.allowed for told in differences.values())]
+    allowed = [step for step in steps if step in common]
     if not allowed:
         for pair in pairs:
             refuse_normalization(pair, value)
     if "normalization" in {*space.defaults, *config}:
         # A space that sets the normalization itself may draw it under another name, so every trial is checked.
-        left = UNITLESS if suggested is None else tuple(allowed)
+        left = tuple(common if suggested is None else allowed)
         profile = replace(profile, choices={**profile.choices, "normalization": left})
     left_out = [step for step in steps if step not in allowed]
     if not left_out:
@@ -51,7 +52,7 @@ def narrow_normalizations(
     lines = [f"normalization: {', '.join(allowed)}; not searched: {', '.join(left_out)}"]
     if value not in allowed:
         lines.append(f"the default {value} becomes {allowed[0]}")
-    lines += [f"pair {name}: {told}" for name, told in differences.items()]
+    lines += [f"pair {name}: {told.words}" for name, told in differences.items()]
     return profile, tuple(lines)
 
 

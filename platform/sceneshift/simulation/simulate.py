@@ -34,6 +34,9 @@ from sceneshift.splits.pair import ScenePair
 #: Values of the cube worked on at a time, about a MB: what a core's cache holds.
 _BLOCK_VALUES = 300_000
 
+#: Unit of both scenes: whatever shifts do to the values, they are of one library.
+UNIT = "as in the spectral library"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SimulatedPair:
@@ -105,6 +108,7 @@ def _make_side(recipe: Simulation, side: str) -> tuple[Scene, UnmixingReference]
         labels=labels,
         class_names=recipe.library.names,
         wavelengths_nm=recipe.library.wavelengths_nm,
+        unit=UNIT,
         # Another seed is another scene, whatever its name.
         footprint=Footprint(parent=f"{recipe.name}/{side}, seed {recipe.seed}", rows=(0, height), columns=(0, width)),
     )

@@ -19,8 +19,8 @@ from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary
 
 #: The format this package writes, and the newest it reads. Format 1 had no number and lacked the source's bands,
-#: values and location; format 2 lacked its unit.
-FORMAT = 3
+#: values and location; format 2 lacked its unit, format 3 magnitude and floor of its values.
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)

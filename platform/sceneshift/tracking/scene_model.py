@@ -147,9 +147,11 @@ class SceneModel:
                     f"this model was trained on the {told.bands} bands of {told.source_scene}. "
                     + (hint or "Are the bands last?")
                 )
-        if check_values and told.source_values is not None:
-            # A spectrum with fewer bands has about the same brightness; bands are resampled later, piece by piece.
-            self._refuse_other_values(told.source_values, cube)
+        if check_values:
+            declared = isinstance(scene, UnlabelledScene) and None not in (scene.unit, told.source_unit)
+            notes += self._check_values(
+                ValueSummary.of(cube, prepare=None if resampling is None else resampling.apply), declared=declared
+            )
 
         def prepare(piece: NDArray[np.generic]) -> NDArray[np.float32]:
             return self._normalization.apply(piece if resampling is None else resampling.apply(piece))
@@ -236,8 +238,8 @@ class SceneModel:
             )
         self._check_numbers(patches)
         last = patches.transpose(0, 2, 3, 1)
-        if check_values and told.source_values is not None:
-            self._refuse_other_values(told.source_values, last)
+        if check_values:
+            self._check_values(ValueSummary.of(last), is_part=True)
         normalized = torch.from_numpy(np.ascontiguousarray(self._normalization.apply(last).transpose(0, 3, 1, 2)))
         batches = torch.split(normalized.to(self.device), prediction_batch(self.device))
         with computing_in("float32", self.device):
@@ -269,14 +271,28 @@ class SceneModel:
         resampling = resample_to(centres, scene.name, scene.wavelengths_nm)
         return resampling, [resampling.note]
 
-    def _refuse_other_values(self, source_values: ValueSummary, spectra: NDArray[np.generic]) -> None:
+    def _check_values(self, given: ValueSummary, *, declared: bool = False, is_part: bool = False) -> list[str]:
+        """Compare values with the source's; returns notes about what an older model doesn't remember of them."""
         told = self.description
+        if told.source_values is None:
+            return [
+                "the model is of an old version and remembers nothing of its source's values: they run from "
+                f"{given.low:g} to {given.high:g} here, and can't be compared"
+            ]
         refuse_other_values(
-            source_values,
-            ValueSummary.of(spectra),
+            told.source_values,
+            given,
             normalization=str(told.normalization["name"]),
             unit=told.source_unit,
+            declared=declared,
+            is_part=is_part,
         )
+        if told.source_values.floor is None:
+            return [
+                f"the model is of an old version and remembers only the range of its source's values, "
+                f"{told.source_values.low:g} to {told.source_values.high:g}: an offset can't be seen"
+            ]
+        return []
 
     def _check_numbers(self, array: NDArray[np.generic]) -> None:
         if array.dtype.kind not in "iuf":

@@ -46,6 +46,7 @@ class DataSpec:
             default), of a scene beside those that test (0.5 where its training side also validates, else 0.1).
         train_mask: Label map of the training pixels, for "fixed".
         test_mask: Label map of the test pixels, for "fixed".
+        cut_to_overlap: Whether masks that lie whole pixels apart from the scene are cut to it.
         data_dir: Folder of the scenes' files; by default SCENESHIFT_DATA.
         catalogue: TOML file of the user's scenes and pairs; by default SCENESHIFT_CATALOGUE.
         patch_size: The largest patch that will be cut, in pixels: guard bands of splits are made for it.
@@ -64,6 +65,7 @@ class DataSpec:
     train_fraction: float | None = None
     train_mask: str | None = None
     test_mask: str | None = None
+    cut_to_overlap: bool = False
     data_dir: str | None = None
     catalogue: str | None = None
     patch_size: int = 13
@@ -118,6 +120,8 @@ class DataSpec:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; paths are absolute, so that the same data is found from another folder."""
         values = asdict(self) | {"pairs": list(self.pairs)}
+        if not self.cut_to_overlap:
+            del values["cut_to_overlap"]  # specifications from before there was one keep their key
         for name in _PATHS:
             if values[name] is not None:
                 values[name] = str(Path(values[name]).resolve())
@@ -148,6 +152,7 @@ class DataSpec:
             train_fraction=self.fraction or SCENE_FRACTION,
             train_mask=self.train_mask,
             test_mask=self.test_mask,
+            cut_to_overlap=self.cut_to_overlap,
             data_dir=self.data_dir,
             catalogue=catalogue,
         )

@@ -210,7 +210,7 @@ def test_numbers_are_in_memory_once(tmp_path: Path, name: str) -> None:
     assert values.nbytes <= peak < 1.5 * values.nbytes
 
 
-def test_a_scale_factor_is_left_alone_and_ignored_pixels_lose_their_label(
+def test_a_scale_factor_divides_and_ignored_pixels_lose_their_label(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Pixel (0, 0) is ignored throughout; (0, 1) has the value in one band alone, and was measured.
@@ -220,9 +220,11 @@ def test_a_scale_factor_is_left_alone_and_ignored_pixels_lose_their_label(
     (tmp_path / "scene.dat").write_bytes(values.transpose(2, 0, 1).tobytes())
     np.save(tmp_path / "labels.npy", np.ones((4, 3), dtype=int))
     scene = read_scene(path, labels=tmp_path / "labels.npy", class_names=("soil", "tree"))
-    expected = values.astype(np.float32)
+    expected = values / np.float32(10000)
     expected[0, 0] = 0
-    np.testing.assert_array_equal(scene.cube, expected)
+    np.testing.assert_array_equal(scene.cube[0, 0], 0)
+    np.testing.assert_allclose(scene.cube[1:], expected[1:], rtol=1e-7)
+    assert scene.unit == "reflectance"
     assert (int(scene.labels[0, 0]), int(scene.labels.sum())) == (0, 11)
     assert "1 of 12 pixels are -9 in every band" in caplog.text
 

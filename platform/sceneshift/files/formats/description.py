@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from sceneshift.errors import InvalidInputError, first_line
+from sceneshift.files.formats.stored_values import StoredValues
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
 
 
@@ -28,6 +29,7 @@ class Description:
         footprint: Which pixels of which acquisition.
         georeference: Where it lies on the ground.
         unit: Unit of the values.
+        stored_as: How stored numbers become values; None where they are the values. Never written.
     """
 
     name: str | None = None
@@ -41,6 +43,7 @@ class Description:
     footprint: Footprint | None = None
     georeference: Georeference | None = None
     unit: str | None = None
+    stored_as: StoredValues | None = None
 
     @classmethod
     def of(cls, scene: UnlabelledScene) -> Self:
@@ -72,9 +75,10 @@ class Description:
             raise InvalidInputError(
                 f"a scene's description is no JSON ({first_line(error)}): {text[:80]!r}."
             ) from error
-        if not isinstance(values, dict) or (unknown := set(values) - {f.name for f in fields(cls)}):
+        known = [f.name for f in fields(cls) if f.name != "stored_as"]
+        if not isinstance(values, dict) or (unknown := set(values) - set(known)):
             told = sorted(unknown) if isinstance(values, dict) else type(values).__name__
-            raise InvalidInputError(f"a scene's description holds {told}; expected {[f.name for f in fields(cls)]}.")
+            raise InvalidInputError(f"a scene's description holds {told}; expected {known}.")
         try:
             return cls(**{key: _READ.get(key, _as_is)(value) for key, value in values.items()})
         except (TypeError, KeyError, ValueError) as error:

@@ -1,7 +1,7 @@
 """ENVI images: a text header ``.hdr`` beside a file of raw numbers, read by GDAL (rasterio).
 
-Numbers come as they lie in the file: a "reflectance scale factor" is left alone. Headers are written here: GDAL's
-rounds where the image lies to 15 digits, has no class names, and invents names of bands.
+Numbers come as they lie in the file; a "reflectance scale factor" or gains are part of the description. Headers are
+written here: GDAL's rounds where the image lies to 15 digits, has no class names, and invents names of bands.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -29,6 +29,7 @@ from sceneshift.files.formats.gdal_image import (
     read_georeference,
     read_image,
 )
+from sceneshift.files.formats.stored_values import stored_in_envi
 from sceneshift.files.formats.wavelengths import in_nanometers
 from sceneshift.safe_files import put_in_place, replacing
 from sceneshift.scenes.class_colours import as_rgb, class_colours
@@ -86,12 +87,17 @@ class Envi(FileFormat):
         with _open(path) as (file, header):
             unit = header.get("wavelength units")
             names = _texts(header.get("class names"))
+            stored_as = stored_in_envi(
+                header.get("reflectance scale factor"), file.scales, file.offsets, where=str(path)
+            )
             return Description(
                 class_names=names[1:] if len(names) > 1 else None,
                 wavelengths_nm=_nanometers(path, header.get("wavelength"), unit, header.get("wavelength")),
                 fwhm_nm=_nanometers(path, header.get("fwhm"), unit, header.get("wavelength")),
                 ignore_value=_ignored(path, header.get("data ignore value")),
                 georeference=read_georeference(file) if "map info" in header else None,
+                unit=None if stored_as is None else stored_as.unit,
+                stored_as=stored_as,
             )
 
     def write(self, path: Path, arrays: Mapping[str, NDArray[Any]], description: Description) -> None:

@@ -15,7 +15,8 @@ from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
 from sceneshift.files.formats.file_format import Variable, geo_package
 from sceneshift.scenes.scene import Georeference
 
-_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+#: Transforms that count pixels, and tell nothing of the ground: GDAL's default, and what ENVI writes for any image.
+_PIXELS = ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
 
 #: What GDAL calls a reference system of which nothing is known.
 _NO_CRS = 'LOCAL_CS["Arbitrary"'
@@ -56,7 +57,7 @@ def read_georeference(file: Any) -> Georeference | None:  # noqa: ANN401 - raste
     crs = file.crs.to_string() if file.crs else None
     if crs is not None and crs.startswith(_NO_CRS):
         crs = None
-    if (a, b, c, d, e, f) == _IDENTITY and crs is None:
+    if (a, b, c, d, e, f) in _PIXELS and crs is None:
         return None
     return Georeference(transform=(a, b, c, d, e, f), crs=crs)
 

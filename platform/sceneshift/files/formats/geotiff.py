@@ -1,6 +1,6 @@
 """GeoTIFF, by rasterio: bands with their wavelengths, and where the image lies on the ground.
 
-Numbers come as they lie in the file: scale and offset of a band are left alone.
+Numbers come as they lie in the file; scale and offset of the bands are part of the description.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -25,6 +25,7 @@ from sceneshift.files.formats.gdal_image import (
     read_image,
 )
 from sceneshift.files.formats.picture import load_picture
+from sceneshift.files.formats.stored_values import StoredValues
 from sceneshift.files.formats.wavelengths import in_nanometers
 from sceneshift.safe_files import refuse_oversized, replacing
 from sceneshift.scenes.class_colours import as_rgb
@@ -81,6 +82,7 @@ class GeoTiff(FileFormat):
             imagery = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in file.indexes]
             ignored = file.nodata
             georeference = read_georeference(file)
+            stored_as = StoredValues.by_bands(file.scales, file.offsets)
         if all("wavelength" in band for band in bands):
             centres = [float(band["wavelength"]) for band in bands]
             unit = bands[0].get("wavelength_units")
@@ -94,6 +96,7 @@ class GeoTiff(FileFormat):
             "wavelengths_nm": wavelengths,
             "ignore_value": None if ignored is None else float(ignored),
             "georeference": georeference,
+            "stored_as": stored_as,
         }
         return Description(**values)
 
