@@ -246,11 +246,11 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
             "[pairs.p]",
             "classes of the target (soil, tree, water), and 'sol' is",
         ),
-        (SIDES + 'class_map = { soil = "soil" }', "[pairs.p]", "expected two classes of the source at least."),
+        (SIDES + 'class_map = { soil = "soil" }', "[pairs.p]", "expected at least two classes. Name another."),
         (
             SIDES + 'class_map = { soil = "soil", tree = "soil" }',
             "[pairs.p]",
-            "class of the target once, and 'soil' st",
+            "class of the target once, and 'soil' is named twice",
         ),
         (
             NAMED + '[pairs.p]\nsource = "x"\ntarget = "samson"',
@@ -268,6 +268,37 @@ def test_each_wrong_entry_is_told_with_file_table_and_key(tmp_path: Path, text: 
     assert told.startswith(f"{path}, {table}" if table else f"{path}, ")
     assert message in told
     assert told.endswith((".", "?", "} .", "}."))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('wood = { source = ["soil", "tree"], targets = "tree" }', "source and target for 'wood', and 'targets' is"),
+        ('wood = { source = ["sol", "tree"], target = "tree" }', "classes of the source (soil, tree, water), and 'sol'"),
+        ('water = { source = ["soil", "tree"], target = "tree" }', "and 'water' is another class of the source"),
+        ('wood = { source = ["soil", "tree"], target = "tree" }, tree = "soil"', "source once, and 'tree' is named twic"),
+        ('wood = { source = [], target = "tree" }', "expected a class of the source, or a list of them, for 'wood'"),
+        ('wood = { source = ["soil", "tree"] }', "classes of the target (soil, tree, water), and 'wood' is none"),
+    ],
+)
+def test_a_merging_class_map_that_is_wrong_is_told(tmp_path: Path, entry: str, message: str) -> None:
+    path = write(tmp_path, SIDES + f"class_map = {{ {entry} }}")
+    with pytest.raises(InvalidInputError) as error:
+        read_catalogue(path)
+    assert str(error.value).startswith(f"{path}, [pairs.p], class_map: got ")
+    assert message in str(error.value)
+
+
+def test_classes_of_either_side_are_merged(tmp_path: Path) -> None:
+    entry = 'land = { source = ["soil", "tree"], target = ["soil", "tree"] }, water = "water"'
+    pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
+    assert pair.class_map == (("soil", "land"), ("tree", "land"), ("water", "water"))
+    assert pair.merged == (("soil", "land"), ("tree", "land"))
+    # The pair's own name stands for the class of a side that is not written.
+    entry = 'tree = { source = ["tree", "water"] }, soil = "soil"'
+    pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
+    assert pair.class_map == (("tree", "tree"), ("soil", "soil"))
+    assert pair.merged == (("tree", "tree"), ("water", "tree"))
 
 
 def test_what_is_long_is_cut_short(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def _align_own(pair: OwnPair, recipe: NamedPair) -> AlignedPair:
     )
     class_map = None if pair.class_map is None else dict(pair.class_map)
     try:
-        return align(source, target, class_map=class_map, fwhm_nm=pair.fwhm_nm)
+        return align(source, target, class_map=class_map, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
     except InvalidInputError as error:
         raise InvalidInputError(f"{pair.where}: {error}") from error
 

@@ -76,6 +76,8 @@ class OwnPair:
         source: Name of a scene, the user's or a published one.
         target: As ``source``.
         class_map: (class of the target, class of the source) for those that are the same; None goes by name.
+        merged: (class of the source, its new name) for those that are renamed or become one; ``class_map`` knows them
+            by the new name.
         fwhm_nm: Band widths of the coarser sensor, one or one a band; None resamples linearly.
     """
 
@@ -84,6 +86,7 @@ class OwnPair:
     source: str
     target: str
     class_map: tuple[tuple[str, str], ...] | None = None
+    merged: tuple[tuple[str, str], ...] = ()
     fwhm_nm: float | tuple[float, ...] | None = None
 
 
@@ -123,7 +126,8 @@ class OwnCatalogue:
             return None
         pair = self.pairs[name]
         sides = tuple(self.scene_hash(side) or side for side in (pair.source, pair.target))
-        return _hash((sides, pair.class_map, pair.fwhm_nm))
+        # Only where classes are merged: other pairs keep the hash they had before that was possible.
+        return _hash((sides, pair.class_map, pair.fwhm_nm, *((pair.merged,) if pair.merged else ())))
 
 
 def _hash(values: tuple[object, ...]) -> str:

@@ -9,11 +9,13 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import data_folder
+from sceneshift.catalogue.user_class_map import read_class_map
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line, nearest_name
 from sceneshift.safe_files import existing
@@ -300,7 +302,12 @@ def _pairs(top: _Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
                 advice="One scene is divided by --scene and --split.",
             )
         ours, theirs = (_class_names(scene, scenes) for scene in (source, target))
-        class_map = _class_map(table, ours, theirs)
+        written = table.table("class_map")
+        class_map, merged = (
+            (None, ())
+            if written is None
+            else read_class_map(written, ours, theirs, wrong=partial(table.wrong, "class_map"))
+        )
         if class_map is None and ours is not None and theirs is not None and len(set(ours) & set(theirs)) < 2:
             raise table.wrong(
                 "class_map",
@@ -313,6 +320,7 @@ def _pairs(top: _Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
             source=source,
             target=target,
             class_map=class_map,
+            merged=merged,
             fwhm_nm=table.lengths("fwhm_nm", single=True),
         )
     return found
@@ -329,44 +337,6 @@ def _side(table: _Table, key: str, scenes: Mapping[str, OwnScene]) -> str:
             advice="Describe it by a table [scenes.NAME] in this file, or correct the name.",
         )
     return name
-
-
-def _class_map(
-    table: _Table, ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None
-) -> tuple[tuple[str, str], ...] | None:
-    """(class of the target, class of the source), from a table of what each class of the source is called there."""
-    written = table.table("class_map")
-    if written is None:
-        return None
-    inverted: dict[str, str] = {}
-    for source_class, value in written.items():
-        target_classes = value if isinstance(value, list) else [value]
-        if not target_classes or not all(isinstance(name, str) and name for name in target_classes):
-            raise table.wrong(
-                "class_map",
-                expected=f"a class of the target, or a list of them, for {source_class!r}",
-                advice="Write the names in quotes.",
-            )
-        for side, names, known in (("source", [source_class], ours), ("target", target_classes, theirs)):
-            for name in names:
-                if known is not None and name not in known:
-                    raise table.wrong(
-                        "class_map",
-                        expected=f"classes of the {side} ({', '.join(known)}), and {name!r} is none"
-                        + nearest_name(name, known),
-                        advice='Write { "class of the source" = "class of the target" }.',
-                    )
-        for name in target_classes:
-            if name in inverted:
-                raise table.wrong(
-                    "class_map",
-                    expected=f"each class of the target once, and {name!r} stands twice",
-                    advice="Leave one out.",
-                )
-            inverted[name] = source_class
-    if len(set(inverted.values())) < 2:
-        raise table.wrong("class_map", expected="two classes of the source at least", advice="Name another.")
-    return tuple(inverted.items())
 
 
 def _class_names(scene: str, scenes: Mapping[str, OwnScene]) -> tuple[str, ...] | None:
