@@ -274,9 +274,15 @@ def test_each_wrong_entry_is_told_with_file_table_and_key(tmp_path: Path, text: 
     ("entry", "message"),
     [
         ('wood = { source = ["soil", "tree"], targets = "tree" }', "source and target for 'wood', and 'targets' is"),
-        ('wood = { source = ["sol", "tree"], target = "tree" }', "classes of the source (soil, tree, water), and 'sol'"),
+        (
+            'wood = { source = ["sol", "tree"], target = "tree" }',
+            "classes of the source (soil, tree, water), and 'sol'",
+        ),
         ('water = { source = ["soil", "tree"], target = "tree" }', "and 'water' is another class of the source"),
-        ('wood = { source = ["soil", "tree"], target = "tree" }, tree = "soil"', "source once, and 'tree' is named twic"),
+        (
+            'wood = { source = ["soil", "tree"], target = "tree" }, tree = "soil"',
+            "source once, and 'tree' is named twic",
+        ),
         ('wood = { source = [], target = "tree" }', "expected a class of the source, or a list of them, for 'wood'"),
         ('wood = { source = ["soil", "tree"] }', "classes of the target (soil, tree, water), and 'wood' is none"),
     ],

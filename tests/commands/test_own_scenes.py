@@ -225,12 +225,12 @@ def test_a_scene_of_one_s_own_is_divided_like_any_other(campus: Path) -> None:
     assert pair.source.wavelengths_nm.tolist() == list(range(450, 801, 50))
 
 
-def test_two_scenes_of_one_stored_file_share_their_pixels(campus: Path) -> None:
+def test_a_copy_of_a_stored_scene_is_of_its_acquisition(campus: Path) -> None:
     stored = open_scene(campus / "harbour.arrow")
     write_scene(replace(stored, cube=stored.cube * 2), campus / "again.arrow")
     text = '[scenes.a]\nstored = "harbour.arrow"\n[scenes.b]\nstored = "again.arrow"\n'
     (campus / "scenes.toml").write_text(text + '[pairs.campus-harbour]\nsource = "a"\ntarget = "b"\n')
-    with pytest.raises(InvalidInputError, match="share pixels of 'harbour'"):
+    with pytest.raises(InvalidInputError, match="source 'a' and target 'b' are of one acquisition"):
         prepared_from(training(campus))
 
 

@@ -12,7 +12,7 @@ from sceneshift.catalogue.data_folder import DATA_VARIABLE, data_folder, data_fo
 from sceneshift.catalogue.user_entries import OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import open_scene
-from sceneshift.files.scenes import read_scene
+from sceneshift.files.scenes import footprint_of, read_scene
 from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import Scene, refuse_second_scale, scaled
 
@@ -102,6 +102,7 @@ def _from_store(entry: OwnScene, path: Path) -> Scene:
     return replace(
         scene,
         name=entry.name,
+        footprint=footprint_of(scene.footprint, scene.name, acquisition=entry.acquisition),
         cube=scaled(scene.cube, entry.scale),
         class_names=entry.class_names or scene.class_names,
         wavelengths_nm=wavelengths,

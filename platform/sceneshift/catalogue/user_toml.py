@@ -355,7 +355,10 @@ def _refuse_taken(table: _Table, name: str, taken: Sequence[str], *, of: str) ->
 def _reads_the_same(scene: OwnScene, other: OwnScene) -> bool:
     """Whether two scenes read the same cube, so that their pixels are the same whatever their labels."""
     variables = {scene.cube_variable, other.cube_variable}
-    return scene.cube is not None and scene.cube == other.cube and (len(variables) == 1 or None in variables)
+    files, others = (
+        {key: os.path.normpath(file) for key, file in one.files.items() if key != "labels"} for one in (scene, other)
+    )
+    return files == others and (len(variables) == 1 or None in variables)
 
 
 def _is_positive(value: object) -> bool:

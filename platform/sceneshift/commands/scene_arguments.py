@@ -93,7 +93,7 @@ class Show:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Show how far apart source and target of a pair are: angles per class, a distance of distributions, a quick SVM.
+    """Show how a pair's scenes are aligned and how far apart they are: angles per class, and a quick SVM.
 
     This reads the target's labels. No network is trained or chosen with the results.
     """

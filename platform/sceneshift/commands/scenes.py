@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue import indian_pines
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
-from sceneshift.catalogue.load import find_files, load_both_labelled, load_scene
+from sceneshift.catalogue.load import find_files, load_pair_and_labelled_target, load_scene
 from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
 from sceneshift.catalogue.units import describe_units, undeclared_difference
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
@@ -63,15 +63,15 @@ def run_command(command: SceneCommand) -> int:
             path, unit = show_scene(command)
             print(f"wrote {path}" + ("" if unit is None else f"; the numbers are {unit}"))
         case Pair():
-            source, target = load_both_labelled(
+            pair, target = load_pair_and_labelled_target(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
             )
+            source = pair.source
             print(
                 f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
                 "labels are read for this."
             )
-            pair = ScenePair(name=command.pair, source=source, target=target.without_labels())
-            print("\n".join([*_about_units(pair), ""]))
+            print("\n".join([*pair.notes, *_about_units(pair), ""]))
             print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
         case Simulate():
             spectra = None

@@ -6,6 +6,7 @@ Shape letters: H rows, W columns, C bands, K classes.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,9 @@ def read_scene(
     scene_name = name or described.name or Path(path).stem
     rows, columns = cube.shape[:2]
     whole = Footprint(parent=acquisition or scene_name, rows=(0, rows), columns=(0, columns))
+    footprint = described.footprint or whole
+    if acquisition is not None:
+        footprint = footprint_of(footprint, described.name, acquisition=acquisition)
     return Scene(
         name=scene_name,
         cube=scaled(cube, scale),
@@ -121,10 +125,22 @@ def read_scene(
         class_names=names,
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
-        footprint=described.footprint or whole,
+        footprint=footprint,
         georeference=described.georeference,
         unit=unit or described.unit,
     )
+
+
+def footprint_of(stated: Footprint, name: str | None, *, acquisition: str) -> Footprint:
+    """The footprint of a scene whose file states one; a whole scene that only bears its own name says nothing by it.
+
+    Args:
+        stated: What the file states.
+        name: The scene's name in the file.
+        acquisition: The acquisition that a catalogue says it is of.
+    """
+    says_nothing = stated.parent == name and stated.rows[0] == stated.columns[0] == 0
+    return replace(stated, parent=acquisition) if says_nothing else stated
 
 
 def read_unlabelled_scene(

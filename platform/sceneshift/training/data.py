@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sceneshift.catalogue.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
 from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.one_acquisition import refuse_shared_content
 from sceneshift.catalogue.pair_spec import IN_SCENE_SPLITS, InScene, NamedPair, Recipe, scene_name
 from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.errors import InvalidInputError, nearest_name
@@ -163,6 +164,7 @@ class DataSpec:
         recipes = self.recipes()
         pairs = tuple(load_pair(recipe) for recipe in recipes)
         refuse_shared_pixels(pairs)
+        refuse_shared_content(pairs)
         return LoadedData(spec=self, recipes=recipes, pairs=pairs, sources=tuple(self.divide(pair) for pair in pairs))
 
     def divide(self, pair: ScenePair) -> SourceDomain:
