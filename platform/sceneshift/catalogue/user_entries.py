@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sceneshift.catalogue.user_cut import Cut
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnScene:
@@ -30,6 +32,7 @@ class OwnScene:
         pixels_per_class: (K,) labelled pixels a class that are expected; None expects nothing.
         scale: What the file's numbers are divided by.
         unit: Their unit after the division; None uses the one in the files.
+        cut: The part of the files' pixels that the scene is; None for all.
     """
 
     name: str
@@ -48,11 +51,12 @@ class OwnScene:
     pixels_per_class: tuple[int, ...] | None = None
     scale: float = 1.0
     unit: str | None = None
+    cut: Cut | None = None
 
     @property
     def files(self) -> dict[str, str]:
         """The files it needs, by the key that names them."""
-        named = {"stored": self.stored, "cube": self.cube, "labels": self.labels}
+        named = {"stored": self.stored, "cube": self.cube, "labels": self.labels, "mask": self.cut and self.cut.mask}
         return {key: file for key, file in named.items() if file is not None}
 
     @property
@@ -63,6 +67,7 @@ class OwnScene:
             *(self.label_values, self.unlabelled_values, self.wavelengths_nm),
             # Only where it is stated: entries without a unit keep the hash they had before there were any.
             *(() if self.unit is None else (self.scale, self.unit)),
+            *(() if self.cut is None else (self.cut.rows, self.cut.columns, self.cut.mask)),
         )
 
 

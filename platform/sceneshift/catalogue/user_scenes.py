@@ -11,6 +11,7 @@ import numpy as np
 from sceneshift.catalogue.data_folder import DATA_VARIABLE, data_folder, data_folders
 from sceneshift.catalogue.user_entries import OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrays import read_label_map
 from sceneshift.files.arrow_scenes import open_scene
 from sceneshift.files.scenes import footprint_of, read_scene
 from sceneshift.safe_files import expanded
@@ -63,24 +64,32 @@ def load_own_scene(entry: OwnScene, data_dir: str | None) -> Scene:
     """
     paths = locate_own_scene(entry, data_dir)
     try:
-        if "stored" in paths:
-            return _from_store(entry, paths["stored"])
-        return read_scene(
-            paths["cube"],
-            labels=paths.get("labels"),
-            name=entry.name,
-            class_names=entry.class_names,
-            cube_variable=entry.cube_variable,
-            labels_variable=entry.labels_variable,
-            label_values=entry.label_values,
-            unlabelled_values=entry.unlabelled_values,
-            wavelengths_nm=entry.wavelengths_nm,
-            acquisition=entry.acquisition,
-            scale=entry.scale,
-            unit=entry.unit,
-        )
+        scene = _whole(entry, paths)
+        if entry.cut is None:
+            return scene
+        mask = (read_label_map(paths["mask"]), paths["mask"]) if "mask" in paths else None
+        return entry.cut.apply(scene, mask)
     except InvalidInputError as error:
         raise InvalidInputError(f"{entry.where}: {error}") from error
+
+
+def _whole(entry: OwnScene, paths: dict[str, Path]) -> Scene:
+    if "stored" in paths:
+        return _from_store(entry, paths["stored"])
+    return read_scene(
+        paths["cube"],
+        labels=paths.get("labels"),
+        name=entry.name,
+        class_names=entry.class_names,
+        cube_variable=entry.cube_variable,
+        labels_variable=entry.labels_variable,
+        label_values=entry.label_values,
+        unlabelled_values=entry.unlabelled_values,
+        wavelengths_nm=entry.wavelengths_nm,
+        acquisition=entry.acquisition,
+        scale=entry.scale,
+        unit=entry.unit,
+    )
 
 
 def _from_store(entry: OwnScene, path: Path) -> Scene:

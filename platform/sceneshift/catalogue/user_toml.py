@@ -16,6 +16,7 @@ from typing import Any
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import data_folder
 from sceneshift.catalogue.user_class_map import read_class_map
+from sceneshift.catalogue.user_cut import Cut
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line, nearest_name
 from sceneshift.safe_files import existing
@@ -33,6 +34,7 @@ _ENDINGS = (".toml",)
 _SCENE_KEYS = (
     *("stored", "cube", "cube_variable", "labels", "labels_variable", "class_names"),
     *("label_values", "unlabelled_values", "wavelengths_nm", "pixels_per_class", "scale", "unit"),
+    *("rows", "columns", "mask"),
 )
 _PAIR_KEYS = ("source", "target", "class_map", "fwhm_nm")
 
@@ -286,7 +288,22 @@ def _scene(table: _Table, name: str, location: Path) -> OwnScene:
         pixels_per_class=pixels,
         scale=scale,
         unit=unit,
+        cut=_cut(table),
     )
+
+
+def _cut(table: _Table) -> Cut | None:
+    cut = Cut(rows=_range(table, "rows"), columns=_range(table, "columns"), mask=table.text("mask"))
+    return None if cut == Cut() else cut
+
+
+def _range(table: _Table, key: str) -> tuple[int, int] | None:
+    values = table.numbers(key, least=0)
+    if values is not None and (len(values) != 2 or values[0] >= values[1]):
+        raise table.wrong(
+            key, expected="two numbers that increase", advice=f"Write {key} = [first, one after the last]."
+        )
+    return None if values is None else (values[0], values[1])
 
 
 def _pairs(top: _Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
@@ -356,7 +373,8 @@ def _reads_the_same(scene: OwnScene, other: OwnScene) -> bool:
     """Whether two scenes read the same cube, so that their pixels are the same whatever their labels."""
     variables = {scene.cube_variable, other.cube_variable}
     files, others = (
-        {key: os.path.normpath(file) for key, file in one.files.items() if key != "labels"} for one in (scene, other)
+        {key: os.path.normpath(file) for key, file in one.files.items() if key not in ("labels", "mask")}
+        for one in (scene, other)
     )
     return files == others and (len(variables) == 1 or None in variables)
 
