@@ -44,6 +44,9 @@ class TrainArgs(SplitFlags, ComputeFlags):
     train_fraction: float | None = None
     """Share of each class's pixels used for training. Default: 0.1 with --scene, 0.8 with --pair."""
 
+    pixels_per_class: int | None = None
+    """Maximum of training pixels per class and source, drawn from those of the split. Default: all of them."""
+
     patch_size: int | None = None
     """Side of the patches in pixels. Default: the method's."""
 
@@ -106,6 +109,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
                 "give either --scene (train and test in one scene) or --pair (train on a source, test on its target)."
             )
         for name, least in (
+            ("pixels_per_class", 1),
             ("patch_size", 1),
             ("batch_size", 1),
             ("epochs", 1),
@@ -202,6 +206,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             data_dir=self.data_dir,
             catalogue=self.catalogue,
             patch_size=config.patch_size,
+            pixels_per_class=self.pixels_per_class,
             seed=self.seed,
         )
         return TrainSpec(

@@ -16,6 +16,7 @@ from sceneshift.catalogue.pair_spec import IN_SCENE_SPLITS, InScene, NamedPair, 
 from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.layouts import NoLayoutError
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
@@ -110,6 +111,14 @@ class DataSpec:
         return SCENE_FRACTION_WITH_VALIDATION if self.validates else SCENE_FRACTION
 
     @property
+    def source_fraction(self) -> float:
+        """The share of each class's pixels of a source used for training, beside those that validate.
+
+        Of a scene it is that of its training side, which a fifth of validates like any pair's source.
+        """
+        return SOURCE_FRACTION if self.scene is not None or self.fraction is None else self.fraction
+
+    @property
     def split_name(self) -> str:
         """The split's name in tables: its kind, and the share that trains."""
         if self.scene is None and not self.validates:
@@ -173,15 +182,22 @@ class DataSpec:
         Raises:
             InvalidInputError: It can't be divided so.
         """
-        # Of a scene the share is that of its training side, which a fifth of validates like any pair's source.
-        fraction = SOURCE_FRACTION if self.scene is not None or self.fraction is None else self.fraction
-        split = source_split(
-            pair,
-            self.split if self.holds_back else "all",
-            fraction=fraction,
-            patch_size=self.patch_size,
-            seed=self.seed,
-        )
+        try:
+            split = source_split(
+                pair,
+                self.split if self.holds_back else "all",
+                fraction=self.source_fraction,
+                patch_size=self.patch_size,
+                seed=self.seed,
+            )
+        except NoLayoutError as error:
+            if self.scene is None:
+                raise
+            raise InvalidInputError(
+                f"the training side of {self.scene} can't be divided once more for validation; its share is "
+                f"--train-fraction {self.fraction:g}. {error} Here the training share is fixed; give the training side "
+                "more by --train-fraction."
+            ) from error
         if self.pixels_per_class is not None:
             split = split.thinned(pair.source, pixels_per_class=self.pixels_per_class)
         return SourceDomain(pair_name=pair.name, scene=pair.source, split=split)
