@@ -73,7 +73,7 @@ def read_class_map(
 
 
 def _listed(value: object, name: str, side: str, wrong: Callable[..., InvalidInputError]) -> list[str]:
-    names = value if isinstance(value, list) else [value]
+    names: list[Any] = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(one, str) and one for one in names):
         raise wrong(expected=f"a class of the {side}, or a list of them, for {name!r}", advice="Write names in quotes.")
     return names

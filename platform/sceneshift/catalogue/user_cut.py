@@ -69,9 +69,11 @@ class Cut:
         if not kept[place].any():
             raise InvalidInputError("mask: no pixel of the cut has a number above 0; expected some.")
         if mask is not None:  # the smallest rectangle around what is kept
-            for axis in (0, 1):
-                used = np.flatnonzero(kept[place].any(axis=1 - axis)) + place[axis].start
-                place = (*place[:axis], slice(int(used[0]), int(used[-1]) + 1), *place[axis + 1 :])
+            rows, columns = (np.flatnonzero(kept[place].any(axis=axis)) for axis in (1, 0))
+            place = (
+                slice(top + int(rows[0]), top + int(rows[-1]) + 1),
+                slice(left + int(columns[0]), left + int(columns[-1]) + 1),
+            )
             top, left = place[0].start, place[1].start
         inside = kept[place]
         return replace(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.flags import FileFlags, check_wavelengths
 from sceneshift.commands.simulate_arguments import Simulate
 
 
@@ -29,33 +30,31 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Import:
+class Import(FileFlags):
     """Convert a scene from any file to a memory-mapped .arrow file with a checksum."""
 
     file: tyro.conf.Positional[str]
-    """The file with the cube."""
+    """The file with the cube, or a scene's name."""
 
     out: str
     """The .arrow file to write."""
 
-    labels: str | None = None
-    """The file with the label map. Default: the same."""
-
     name: str | None = None
     """The scene's name. Default: the one in the file, else the file's name."""
 
-    class_names: tuple[str, ...] | None = None
-    """The class names in the order of the numbers 1..K. Default: those in the file."""
+    data_dir: str | None = None
+    """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
 
-    cube_variable: str | None = None
-    """The cube's name in its file."""
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
-    labels_variable: str | None = None
-    """The label map's name in its file."""
+    def __post_init__(self) -> None:
+        """Reject band centres that are no nanometres."""
+        check_wavelengths(self.wavelengths_nm)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(FileFlags):
     """Write a scene in a format that other programs can read."""
 
     scene: tyro.conf.Positional[str]
@@ -73,9 +72,13 @@ class Export:
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
+    def __post_init__(self) -> None:
+        """Reject band centres that are no nanometres."""
+        check_wavelengths(self.wavelengths_nm)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Show:
+class Show(FileFlags):
     """Draw a scene: false colours, label map, mean spectra per class."""
 
     scene: tyro.conf.Positional[str]
@@ -89,6 +92,10 @@ class Show:
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
+    def __post_init__(self) -> None:
+        """Reject band centres that are no nanometres."""
+        check_wavelengths(self.wavelengths_nm)
 
 
 @dataclass(frozen=True, kw_only=True)

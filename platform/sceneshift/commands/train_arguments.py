@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import (
+    ComputeFlags,
+    FileFlags,
+    SplitFlags,
+    check_name,
+    check_train_fraction,
+    check_wavelengths,
+    named_split,
+)
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainArgs(SplitFlags, ComputeFlags):
+class TrainArgs(SplitFlags, FileFlags, ComputeFlags):
     """Train one network, on one scene or on the source of a scene pair, and map the whole scene or the target.
 
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
@@ -30,8 +38,8 @@ class TrainArgs(SplitFlags, ComputeFlags):
     whether the results are the same. Everything else is taken from that run."""
 
     scene: str | None = None
-    """A scene, by name or as an .arrow file, divided by --split into training and test pixels; alternatively give
-    --pair."""
+    """A scene, by name or as a file, divided by --split into training and test pixels; alternatively give --pair. What
+    the file doesn't say is said by --labels, --class-names, --label-values and --wavelengths-nm."""
 
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
@@ -121,6 +129,12 @@ class TrainArgs(SplitFlags, ComputeFlags):
             if value is not None and value < least:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
         check_train_fraction(self.train_fraction, self.split)
+        check_wavelengths(self.wavelengths_nm)
+        if self.pair is not None and (described := self.described()):
+            raise InvalidInputError(
+                f"--{next(iter(described)).replace('_', '-')} describes a scene given as a file; use it with --scene, "
+                "or describe the pair's scenes in a TOML catalogue."
+            )
         if self.scene is not None and self.split == "all":
             raise InvalidInputError("--split all with --scene leaves no pixel to test; use it with --pair.")
         if self.pair is not None and self.split == "fixed":
@@ -205,6 +219,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             test_mask=self.test_mask,
             data_dir=self.data_dir,
             catalogue=self.catalogue,
+            described=self.described(),
             patch_size=config.patch_size,
             pixels_per_class=self.pixels_per_class,
             seed=self.seed,

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import (
+    ComputeFlags,
+    FileFlags,
+    SplitFlags,
+    check_name,
+    check_train_fraction,
+    check_wavelengths,
+    named_split,
+)
 from sceneshift.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ SMOKE_TEST = "smoke-test"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneArgs(SplitFlags, ComputeFlags):
+class TuneArgs(SplitFlags, FileFlags, ComputeFlags):
     """Search a method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
 
     RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a local Ray and a SQLite file are used.
@@ -30,7 +38,8 @@ class TuneArgs(SplitFlags, ComputeFlags):
     or the scene of the search space."""
 
     scene: str | None = None
-    """Search within one scene instead: --split divides it into a side for training and validation and a test side."""
+    """Search within one scene instead, by name or as a file: --split divides it into a side for training and validation
+    and a test side."""
 
     split: Literal["blocks", "fields", "random", "fixed"] = "blocks"
     """How labelled pixels are split: blocks or fields (connected pixels of one class stay together) with a guard band,
@@ -127,6 +136,12 @@ class TuneArgs(SplitFlags, ComputeFlags):
         if self.pairs is not None and self.scene is not None:
             raise InvalidInputError("give --pairs or --scene, not both: their studies don't share a selection.")
         check_train_fraction(self.train_fraction, self.split)
+        check_wavelengths(self.wavelengths_nm)
+        if self.scene is None and (described := self.described()):
+            raise InvalidInputError(
+                f"--{next(iter(described)).replace('_', '-')} describes a scene given as a file; use it with --scene, "
+                "or describe the pairs' scenes in a TOML catalogue."
+            )
         if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
         check_name("--experiment-name", self.experiment_name)
@@ -156,6 +171,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
             test_mask=self.test_mask,
             data_dir=self.data_dir,
             catalogue=self.catalogue,
+            described=self.described(),
         )
         return SearchSpec(
             method=method,

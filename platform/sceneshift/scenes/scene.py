@@ -7,7 +7,7 @@ import base64
 import hashlib
 import math
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -279,6 +279,14 @@ class Scene(UnlabelledScene):
             georeference=self.georeference,
             unit=self.unit,
         )
+
+
+def renamed(scene: Scene, name: str) -> Scene:
+    """The same scene under another name; a whole scene that is its own acquisition takes that along."""
+    footprint = scene.footprint
+    if footprint.parent == scene.name and footprint.rows[0] == footprint.columns[0] == 0:
+        footprint = replace(footprint, parent=name)
+    return replace(scene, name=name, footprint=footprint)
 
 
 def check_unit(unit: str, *, where: str) -> None:

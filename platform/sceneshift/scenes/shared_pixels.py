@@ -119,7 +119,8 @@ def _contrast_blocks(cube: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]
 
 def _of_length_one(values: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(values, axis=2, keepdims=True)
-    return np.divide(values, length, out=np.zeros_like(values), where=length > 0)
+    scaled: NDArray[np.float64] = np.divide(values, length, out=np.zeros_like(values), where=length > 0)
+    return scaled
 
 
 def _are_same(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> bool:
