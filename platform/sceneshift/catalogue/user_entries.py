@@ -56,7 +56,12 @@ class OwnScene:
     @property
     def files(self) -> dict[str, str]:
         """The files it needs, by the key that names them."""
-        named = {"stored": self.stored, "cube": self.cube, "labels": self.labels, "mask": self.cut and self.cut.mask}
+        named = {
+            "stored": self.stored,
+            "cube": self.cube,
+            "labels": self.labels,
+            "mask": None if self.cut is None else self.cut.mask,
+        }
         return {key: file for key, file in named.items() if file is not None}
 
     @property
