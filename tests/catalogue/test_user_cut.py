@@ -1,5 +1,6 @@
 """Cuts of a user's scene: the pixels, what goes with them, and which cuts may be a pair."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,17 @@ def test_a_cut_is_stored_and_cut_again(described: Callable[..., OwnCatalogue], t
     assert (again.footprint.rows, again.footprint.columns) == ((15, 40), (10, 15))
     left = np.load(tmp_path / "left.npy") > 0
     np.testing.assert_array_equal(mask_from_text(again.footprint.mask, (25, 5)), left[15:, 10:15])
+
+
+def test_the_documented_halves_are_a_pair(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "scenes.md").read_text()
+    _, block = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "scenes.toml").write_text(block)
+    catalogue = read_catalogue(tmp_path / "scenes.toml")
+    west, east = catalogue.scenes["west"], catalogue.scenes["east"]
+    assert west.acquisition == east.acquisition
+    assert west.cut.columns[1] == east.cut.columns[0]
+    assert (catalogue.pairs["west-east-campus"].source, catalogue.pairs["west-east-campus"].target) == ("west", "east")
 
 
 @pytest.mark.parametrize("text", ["", "x", "AAAA", mask_as_text(np.ones((4, 4), dtype=bool))])

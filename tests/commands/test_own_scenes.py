@@ -33,7 +33,7 @@ SPACE = ROOT / "search_spaces" / "s2amsnet.py"
 
 def documented() -> str:
     """The example of the page for users, as it stands there."""
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scenes.md").read_text(), re.DOTALL)
+    block, _ = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scenes.md").read_text(), re.DOTALL)
     return block
 
 

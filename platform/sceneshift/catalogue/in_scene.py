@@ -86,14 +86,14 @@ def divide_scene(
             rare_to_training=True,
         )
     one_sided = [name for k, name in enumerate(scene.class_names) if k not in split.scored_classes]
-    notes = (f"on the training side whole, without a test pixel: {', '.join(one_sided)}",) if one_sided else ()
+    notes = [f"on the training side whole, without a test pixel: {', '.join(one_sided)}"] if one_sided else []
     if recipe.split != "random":
-        notes += (describe_shares(scene, split.train, recipe.train_fraction, classes=split.scored_classes),)
+        notes.append(describe_shares(scene, split.train, recipe.train_fraction, classes=split.scored_classes))
     return DividedScene(
         source=replace(scene, labels=_only(scene, split.train)),
         target=replace(scene, labels=_only(scene, split.validation)),
         split=split,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

@@ -143,7 +143,7 @@ class DataSpec:
             values["scene"] = str(Path(self.scene).resolve())
         described = {name: list(v) if isinstance(v, tuple) else v for name, v in values.pop("described").items()}
         if "labels" in described:
-            described["labels"] = str(Path(described["labels"]).resolve())
+            described["labels"] = str(Path(str(described["labels"])).resolve())
         return values | ({"described": described} if described else {})
 
     @classmethod
