@@ -135,6 +135,9 @@ def test_only_the_door_and_the_scenes_script_load_both_sides_with_labels() -> No
     assert modules_naming("load_both_labelled") == {
         "sceneshift.catalogue.load",
         "sceneshift.catalogue.target",
+    }
+    assert modules_naming("load_pair_and_labelled_target") == {
+        "sceneshift.catalogue.load",
         "sceneshift.commands.scenes",  # describes scenes; trains and chooses nothing
     }
 

@@ -16,6 +16,7 @@ from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.splits.fields import number_fields
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
+from sceneshift.splits.shares import describe_shares
 
 SCRAMBLED = np.array([0, *np.random.default_rng(5).permutation(np.arange(1, 17))])
 
@@ -90,7 +91,9 @@ def test_a_split_by_blocks_keeps_its_guard_and_says_which_classes_are_not_tested
     pair = load_pair(in_scene())
     assert pair.test_split.separation().num_inside_training_patch == 0
     assert pair.test_split.guard == 3
-    assert pair.notes == ("on the training side whole, without a test pixel: Grass-pasture-mowed, Oats",)
+    assert pair.notes[0] == "on the training side whole, without a test pixel: Grass-pasture-mowed, Oats"
+    shares = describe_shares(load_indian_pines(), pair.test_split.train, 0.1, classes=pair.test_split.scored_classes)
+    assert pair.notes[1:] == (shares,)
 
 
 def test_the_seed_and_the_fraction_decide() -> None:

@@ -17,6 +17,7 @@ from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.files.scenes import export_labels, export_scene
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
+from sceneshift.training.data import DataSpec
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +29,13 @@ def warnings_are_told_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def described(tmp_path: Path, tiny_scene: Scene) -> Callable[[str], OwnCatalogue]:
+def described(tmp_path: Path, tiny_scene: Scene, make_scene: Callable[..., Scene]) -> Callable[[str], OwnCatalogue]:
     """Describe scenes beside files of the tiny one: a cube (also in data/) and labels, ``all.npz``, ``all.arrow``."""
     (tmp_path / "data" / "MINE").mkdir(parents=True)
     np.save(tmp_path / "cube.npy", tiny_scene.cube)
     np.save(tmp_path / "labels.npy", tiny_scene.labels)
     np.save(tmp_path / "data" / "elsewhere.npy", tiny_scene.cube + 1)
+    np.save(tmp_path / "data" / "second.npy", make_scene(1).cube)
     np.save(tmp_path / "data" / "MINE" / "own.npy", tiny_scene.cube + 2)
     export_scene(tiny_scene, tmp_path / "all.npz", "npz")
     write_scene(tiny_scene, tmp_path / "all.arrow")
@@ -95,7 +97,7 @@ def test_what_stands_in_the_file_is_taken_where_the_table_says_nothing(
 ) -> None:
     scene = load_scene("mine", catalogue=described('[scenes.mine]\ncube = "all.npz"'))
     assert (scene.name, scene.class_names) == ("mine", tiny_scene.class_names)
-    assert scene.footprint == tiny_scene.footprint
+    assert scene.footprint == replace(tiny_scene.footprint, parent="mine")  # a name in a file is no acquisition
     with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*cube\.npy: no class names stand in the file"):
         load_scene("mine", catalogue=described(MINE.replace(NAMES, "")))
 
@@ -113,7 +115,8 @@ def test_wavelengths_are_one_a_band(described: Callable[[str], OwnCatalogue], fi
 def test_a_stored_scene_takes_names_of_the_table(described: Callable[[str], OwnCatalogue], tiny_scene: Scene) -> None:
     stored = '[scenes.mine]\nstored = "all.arrow"\n'
     scene = load_scene("mine", catalogue=described(stored))
-    assert (scene.name, scene.class_names, scene.footprint) == ("mine", tiny_scene.class_names, tiny_scene.footprint)
+    assert (scene.name, scene.class_names) == ("mine", tiny_scene.class_names)
+    assert scene.footprint == replace(tiny_scene.footprint, parent="mine")
     scene = load_scene("mine", catalogue=described(stored + 'class_names = ["a", "b", "c"]'))
     assert scene.class_names == ("a", "b", "c")
     np.testing.assert_array_equal(scene.labels, tiny_scene.labels)
@@ -172,7 +175,7 @@ def test_a_broken_file_is_told_with_the_table(described: Callable[[str], OwnCata
 
 
 PAIR = '[pairs.mine-other]\nsource = "mine"\ntarget = "other"\n'
-OTHER = '[scenes.other]\ncube = "data/elsewhere.npy"\nlabels = "labels.npy"\nclass_names = ["tree", "dirt", "lake"]\n'
+OTHER = '[scenes.other]\ncube = "data/second.npy"\nlabels = "labels.npy"\nclass_names = ["tree", "dirt", "lake"]\n'
 
 
 def test_classes_of_a_pair_are_matched_as_the_table_says(
@@ -183,7 +186,7 @@ def test_classes_of_a_pair_are_matched_as_the_table_says(
     pair = load_pair(recipe)
     assert type(pair.target) is UnlabelledScene
     assert pair.class_names == ("soil", "water")
-    assert "left out, only in mine: tree" in pair.notes
+    assert "left out, of mine, by the class map: tree" in pair.notes
     source, target = load_both_labelled(recipe)
     np.testing.assert_array_equal(source.labels, np.array([0, 1, 0, 2])[tiny_scene.labels])
     np.testing.assert_array_equal(target.labels, np.array([0, 1, 1, 2])[tiny_scene.labels])
@@ -192,7 +195,7 @@ def test_classes_of_a_pair_are_matched_as_the_table_says(
 def test_a_pair_that_cannot_be_aligned_is_told_with_its_table(
     described: Callable[[str], OwnCatalogue], tmp_path: Path
 ) -> None:
-    np.save(tmp_path / "data" / "elsewhere.npy", np.ones((40, 30, 5)))
+    np.save(tmp_path / "data" / "second.npy", np.ones((40, 30, 5)))
     catalogue = described(MINE + OTHER + PAIR + 'class_map = { soil = "dirt", water = "lake" }')
     with pytest.raises(
         InvalidInputError, match=r"scenes\.toml, \[pairs\.mine-other\]: source 'mine' has 8 bands, target"
@@ -204,6 +207,88 @@ def test_two_scenes_of_one_cube_are_no_pair(described: Callable[[str], OwnCatalo
     catalogue = described(MINE + MINE.replace("[scenes.mine]", "[scenes.other]") + PAIR)
     with pytest.raises(InvalidInputError, match="share pixels of 'mine'"):
         load_pair(NamedPair(name="mine-other", catalogue=catalogue))
+
+
+def in_another_file(folder: Path, scene: Scene, how: str) -> str:
+    """A table [scenes.other] for a copy of a scene, or part of one, in another file."""
+    cube, noise = scene.cube, np.random.default_rng(2).normal(0, 1e-3, scene.cube.shape)
+    changed = {
+        "npy": cube,
+        "scaled": cube / 3,
+        "scaled by its own extremes": (cube - cube.min()) / (cube.max() - cube.min()),
+        "each band by its own extremes": (cube - cube.min((0, 1))) / (cube.max((0, 1)) - cube.min((0, 1))),
+        "whole numbers": np.round(10_000 * cube),
+        "noisy": cube + noise,
+        "cut": cube[15:, 5:],
+        "mirrored": cube[::-1],
+        "npz": cube,
+        "arrow": cube,
+        "first bands": cube[..., :5],
+    }[how]
+    bands = changed.shape[2]
+    stored = Scene(
+        name="quite another name",
+        cube=np.ascontiguousarray(changed, dtype=np.float32),
+        labels={"cut": scene.labels[15:, 5:], "mirrored": scene.labels[::-1]}.get(how, scene.labels),
+        class_names=scene.class_names,
+    )
+    nm = f"wavelengths_nm = {list(range(400, 400 + 10 * bands, 10))}\n"
+    if how == "arrow":
+        write_scene(stored, folder / "copy.arrow")
+        return f'[scenes.other]\nstored = "copy.arrow"\n{nm}'
+    if how == "npz":
+        export_scene(stored, folder / "copy.npz", "npz")
+        return f'[scenes.other]\ncube = "copy.npz"\n{nm}'
+    np.save(folder / "copy.npy", stored.cube)
+    np.save(folder / "copy_labels.npy", stored.labels)
+    return f'[scenes.other]\ncube = "copy.npy"\nlabels = "copy_labels.npy"\n{NAMES}{nm}'
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("npy", "npz", "arrow", "scaled", "scaled by its own extremes", "each band by its own extremes"),
+        *("whole numbers", "noisy", "cut", "mirrored", "first bands"),
+    ],
+)
+def test_two_files_of_one_acquisition_are_no_pair_whatever_they_are_called(
+    described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, how: str
+) -> None:
+    mine = MINE + f"wavelengths_nm = {list(range(400, 480, 10))}\n"
+    catalogue = described(mine + in_another_file(tmp_path, tiny_scene, how) + PAIR)
+    with pytest.raises(
+        InvalidInputError, match=r"source 'mine' and target 'other' are of one acquisition: of \d+ pixels"
+    ):
+        load_pair(NamedPair(name="mine-other", catalogue=catalogue))
+
+
+def test_two_acquisitions_in_files_of_one_name_are_a_pair(
+    described: Callable[[str], OwnCatalogue], make_scene: Callable[..., Scene], tmp_path: Path
+) -> None:
+    for year, seed in (("2019", 0), ("2020", 1)):
+        (tmp_path / year).mkdir()
+        write_scene(make_scene(seed, name="scene"), tmp_path / year / "scene.arrow")
+    sides = '[scenes.mine]\nstored = "2019/scene.arrow"\n[scenes.other]\nstored = "2020/scene.arrow"\n'
+    pair = load_pair(NamedPair(name="mine-other", catalogue=described(sides + PAIR)))
+    assert (pair.source.footprint.parent, pair.target.footprint.parent) == ("mine", "other")
+    sides = '[scenes.mine]\nstored = "2019/scene.arrow"\n[scenes.other]\nstored = "./2019/scene.arrow"\n'
+    with pytest.raises(InvalidInputError, match="share pixels of 'mine'"):
+        load_pair(NamedPair(name="mine-other", catalogue=described(sides + PAIR)))
+
+
+def test_the_source_of_one_pair_in_the_target_of_another_is_refused_by_content(
+    described: Callable[[str], OwnCatalogue], make_scene: Callable[..., Scene], tmp_path: Path
+) -> None:
+    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+        write_scene(make_scene(seed, name=name), tmp_path / f"{name}.arrow")
+    write_scene(make_scene(1, name="copy"), tmp_path / "d.arrow")
+    text = "".join(f'[scenes.{name}]\nstored = "{name}.arrow"\n' for name in "abcd")
+    text += "".join(f'[pairs.{p}]\nsource = "{p[0]}"\ntarget = "{p[1]}"\n' for p in ("ab", "cd", "dc"))
+    described(text)
+    named = {"catalogue": str(tmp_path / "scenes.toml"), "patch_size": 3, "split": "random"}
+    assert len(DataSpec(pairs=("ab", "cd"), **named).load().pairs) == 2
+    with pytest.raises(InvalidInputError, match=r"pair 'dc with ab': source 'd' and target 'b' are of one acquisition"):
+        DataSpec(pairs=("ab", "dc"), **named).load()
 
 
 def test_an_own_scene_can_be_paired_with_the_embedded_one(
@@ -246,7 +331,8 @@ def test_cube_and_labels_that_lie_apart_are_refused_or_cut_as_the_table_says(
     pytest.importorskip("rasterio")
     lie = Georeference(transform=(30, 0, 1000, 0, -30, 2000), crs="EPSG:32633")
     apart = Georeference(transform=(30, 0, 1030, 0, -30, 2060), crs="EPSG:32633")
-    export_scene(replace(tiny_scene, georeference=lie), tmp_path / "place.tif", "geotiff")
+    cube = np.random.default_rng(5).random(tiny_scene.cube.shape, dtype=np.float32)
+    export_scene(replace(tiny_scene, cube=cube, georeference=lie), tmp_path / "place.tif", "geotiff")
     export_labels(tiny_scene.labels, tmp_path / "apart.tif", "geotiff", georeference=apart)
     text = '[scenes.mine]\ncube = "place.tif"\nlabels = "apart.tif"\n' + NAMES
     other = '[scenes.other]\ncube = "data/elsewhere.npy"\nlabels = "labels.npy"\n' + NAMES
@@ -261,7 +347,7 @@ def test_cube_and_labels_that_lie_apart_are_refused_or_cut_as_the_table_says(
         return
     catalogue = described(text + "cut_to_overlap = true\n" + other + pair)
     scene = load_scene("mine", catalogue=catalogue)
-    np.testing.assert_array_equal(scene.cube, tiny_scene.cube[:38, 1:])
+    np.testing.assert_array_equal(scene.cube, cube[:38, 1:])
     np.testing.assert_array_equal(scene.labels, tiny_scene.labels[2:, :29])
     np.testing.assert_array_equal(load_pair(two(catalogue)).source.labels, scene.labels)
     assert catalogue.scene_hash("mine") != described(text).scene_hash("mine")

@@ -213,6 +213,11 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (NAMED + 'unit = " "', "[scenes.x]", "got the unit ' '; expected a few words in one line."),
         (NAMED + 'units = "r"', "[scenes.x]", "units: got a key that is not known; expected one of stored, cube,"),
         (NAMED + 'units = "r"', "[scenes.x]", "did you mean 'unit'?"),
+        (NAMED + "rows = 3", "[scenes.x]", "rows: got 3; expected a list of whole numbers from 0 on."),
+        (NAMED + "rows = [3]", "[scenes.x]", "rows: got [3]; expected two numbers that increase."),
+        (NAMED + "columns = [3, 3]", "[scenes.x]", "columns: got [3, 3]; expected two numbers that increase."),
+        (NAMED + "columns = [-1, 3]", "[scenes.x]", "columns: got [-1, 3]; expected a list of whole numbers from 0"),
+        (NAMED + "mask = 1", "[scenes.x]", "mask: got 1; expected a text."),
         (NAMED + "wavelengths_nm = 500", "[scenes.x]", "wavelengths_nm: got 500; expected a list of positive numbers."),
         (NAMED + "wavelengths_nm = [500, nan]", "[scenes.x]", "wavelengths_nm: got [500, nan]; expected a list of pos"),
         (NAMED + "wavelengths_nm = [0.4, 2.5]", "[scenes.x]", "expected nanometres. These look like micrometres;"),
@@ -252,11 +257,11 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
             "[pairs.p]",
             "classes of the target (soil, tree, water), and 'sol' is",
         ),
-        (SIDES + 'class_map = { soil = "soil" }', "[pairs.p]", "expected two classes of the source at least."),
+        (SIDES + 'class_map = { soil = "soil" }', "[pairs.p]", "expected at least two classes. Name another."),
         (
             SIDES + 'class_map = { soil = "soil", tree = "soil" }',
             "[pairs.p]",
-            "class of the target once, and 'soil' st",
+            "class of the target once, and 'soil' is named twice",
         ),
         (
             NAMED + '[pairs.p]\nsource = "x"\ntarget = "samson"',
@@ -274,6 +279,43 @@ def test_each_wrong_entry_is_told_with_file_table_and_key(tmp_path: Path, text: 
     assert told.startswith(f"{path}, {table}" if table else f"{path}, ")
     assert message in told
     assert told.endswith((".", "?", "} .", "}."))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('wood = { source = ["soil", "tree"], targets = "tree" }', "source and target for 'wood', and 'targets' is"),
+        (
+            'wood = { source = ["sol", "tree"], target = "tree" }',
+            "classes of the source (soil, tree, water), and 'sol'",
+        ),
+        ('water = { source = ["soil", "tree"], target = "tree" }', "and 'water' is another class of the source"),
+        (
+            'wood = { source = ["soil", "tree"], target = "tree" }, tree = "soil"',
+            "source once, and 'tree' is named twic",
+        ),
+        ('wood = { source = [], target = "tree" }', "expected a class of the source, or a list of them, for 'wood'"),
+        ('wood = { source = ["soil", "tree"] }', "classes of the target (soil, tree, water), and 'wood' is none"),
+    ],
+)
+def test_a_merging_class_map_that_is_wrong_is_told(tmp_path: Path, entry: str, message: str) -> None:
+    path = write(tmp_path, SIDES + f"class_map = {{ {entry} }}")
+    with pytest.raises(InvalidInputError) as error:
+        read_catalogue(path)
+    assert str(error.value).startswith(f"{path}, [pairs.p], class_map: got ")
+    assert message in str(error.value)
+
+
+def test_classes_of_either_side_are_merged(tmp_path: Path) -> None:
+    entry = 'land = { source = ["soil", "tree"], target = ["soil", "tree"] }, water = "water"'
+    pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
+    assert pair.class_map == (("soil", "land"), ("tree", "land"), ("water", "water"))
+    assert pair.merged == (("soil", "land"), ("tree", "land"))
+    # The pair's own name stands for the class of a side that is not written.
+    entry = 'tree = { source = ["tree", "water"] }, soil = "soil"'
+    pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
+    assert pair.class_map == (("tree", "tree"), ("soil", "soil"))
+    assert pair.merged == (("tree", "tree"), ("water", "tree"))
 
 
 def test_what_is_long_is_cut_short(tmp_path: Path) -> None:
@@ -303,6 +345,8 @@ def test_a_recipe_carries_its_catalogue(tmp_path: Path) -> None:
         ('class_names = ["soil", "tree", "water"]', 'class_names = ["soil", "water", "tree"]', False),
         ('cube = "one.mat"', 'cube = "another.mat"', False),
         ('target = "samson"', 'target = "samson"\nfwhm_nm = 3', False),
+        ('cube = "one.mat"', 'cube = "one.mat"\nrows = [0, 20]', False),
+        ('cube = "one.mat"', 'cube = "one.mat"\nmask = "half.npy"', False),
         ('target = "samson"', 'target = "samson"\nclass_map = { soil = "water", tree = "tree" }', False),
         ('target = "samson"', 'target = "jasper_ridge"', False),
         ('cube = "one.mat"', 'cube = "one.mat"\nunit = "counts"', False),

@@ -103,7 +103,7 @@ class TestSearches:
         assert lines[1] == f"kept in              {tmp_path}/s"
         assert lines[2].startswith("profile              laptop: ")
         assert lines[3] == (
-            f"{' ' * 21}8 trials of at most 24 epochs (as many as fit, at least 8), at most 100 training pixels per "
+            f"{' ' * 21}8 trials of at most 16 epochs (as many as fit, at least 8), at most 100 training pixels per "
             f"class, patch <= 7, search ends after {search.profile.time_budget_s:g} s"
         )
         assert [line.split()[1] for line in lines if line.startswith("pair ")] == ["west-east", "sw-se"]
@@ -172,6 +172,18 @@ class TestTrainings:
     def test_a_split_by_fields(self, lines):
         text = "\n".join(lines(pair="west-east", split="fields", patch_size=7))
         assert "validation pixels by fields, guard 3" in text
+
+    @pytest.mark.parametrize("changes", [{"scene": "indian_pines", "train_fraction": 0.15}, {"pair": "sw-se"}])
+    def test_the_share_that_each_class_got(self, lines, changes):
+        (line,) = (line for line in lines(split="blocks", patch_size=7, **changes) if "training share" in line)
+        assert f"training share of each class: asked for {changes.get('train_fraction', 0.8):g}, " in line
+
+    def test_a_cap_of_pixels_per_class(self, lines):
+        told = lines(pair="sw-se", split="random", pixels_per_class=20)
+        assert told[4].startswith("pair sw-se           100 training and ")
+        told = "\n".join(lines(scene="indian_pines", split="random", pixels_per_class=20))
+        assert "of these, 260 pixels train, at most 20 per class" in told
+        assert "100 pixels train, at most 20 per class" in lines(pair="sw-se", split="all", pixels_per_class=20)[4]
 
     def test_declared_units(self, lines, unit_catalogue):
         catalogue = unit_catalogue(one="reflectance", two="counts")

@@ -18,13 +18,33 @@ PREDICT = ["--model", "m", "--scene", "s", "--out", "d", "--labels", "l.png"]
 IMPORT = ["import", "cube.hdr", "--out", "s.arrow"]
 SIMULATE = ["simulate", "--out", "d"]
 
+#: What a file doesn't say about its scene.
+OF_FILES: list[tuple[str, list[str], tuple[Any, ...]]] = [
+    ("--class-names", ["soil", "tree"], ("soil", "tree")),
+    ("--label-values", ["3", "7"], (3, 7)),
+    ("--unlabelled-values", ["255", "9"], (255, 9)),
+    ("--wavelengths-nm", ["500.5", "610"], (500.5, 610.0)),
+]
+
 #: Arguments, the words before a flag, the flag, two values, and what comes of them.
 CASES = [
     (TuneArgs, [], "--pairs", ["west-east", "sw-se"], ("west-east", "sw-se")),
     (TrainArgs, TRAIN, "--set", ["heads=2", "width=16"], ("heads=2", "width=16")),
     (PredictArgs, PREDICT, "--format", ["npy", "envi"], ("npy", "envi")),
-    (PredictArgs, PREDICT, "--class-names", ["soil", "tree"], ("soil", "tree")),
-    (SceneCommand, IMPORT, "--class-names", ["soil", "tree"], ("soil", "tree")),
+    *(
+        (kind, words, flag, values, expected)
+        for kind, words in (
+            (TuneArgs, ["--scene", "own.hdr"]),
+            (TrainArgs, ["--method", "s2vnet", "--scene", "own.hdr"]),
+            (PredictArgs, PREDICT),
+            (SceneCommand, IMPORT),
+            (SceneCommand, ["show", "own.hdr"]),
+            (SceneCommand, ["export", "own.hdr", "--out", "s.tif", "--format", "geotiff"]),
+        )
+        for flag, values, expected in OF_FILES
+        if (kind, flag) != (PredictArgs, "--label-values")  # it needs --class-names as well
+    ),
+    (PredictArgs, [*PREDICT, "--class-names", "soil", "tree"], "--label-values", ["3", "7"], (3, 7)),
     (SceneCommand, SIMULATE, "--classes", ["Corn-notill", "Woods"], ("Corn-notill", "Woods")),
     (SceneCommand, SIMULATE, "--shares", ["0.25", "2"], (0.25, 2.0)),
     (SceneCommand, SIMULATE, "--set", ["season.share=0.1", "mixing.gamma=1"], ("season.share=0.1", "mixing.gamma=1")),

@@ -15,7 +15,7 @@ from PIL import Image
 from sceneshift.catalogue.load import load_both_labelled
 from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.commands.announcements import announce_search, announce_training
-from sceneshift.commands.scene_arguments import Export, List, Pair, Show
+from sceneshift.commands.scene_arguments import Export, Import, List, Pair, Show
 from sceneshift.commands.scenes import find_scene, list_scenes, run_command
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.commands.tune_arguments import TuneArgs
@@ -25,6 +25,7 @@ from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.search.prepared import prepare
 from sceneshift.seeding import derive_seed
+from sceneshift.training.data import DataSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = ROOT / "search_spaces" / "s2amsnet.py"
@@ -32,7 +33,7 @@ SPACE = ROOT / "search_spaces" / "s2amsnet.py"
 
 def documented() -> str:
     """The example of the page for users, as it stands there."""
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scenes.md").read_text(), re.DOTALL)
+    block, _ = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scenes.md").read_text(), re.DOTALL)
     return block
 
 
@@ -225,13 +226,92 @@ def test_a_scene_of_one_s_own_is_divided_like_any_other(campus: Path) -> None:
     assert pair.source.wavelengths_nm.tolist() == list(range(450, 801, 50))
 
 
-def test_two_scenes_of_one_stored_file_share_their_pixels(campus: Path) -> None:
+def test_a_copy_of_a_stored_scene_is_of_its_acquisition(campus: Path) -> None:
     stored = open_scene(campus / "harbour.arrow")
     write_scene(replace(stored, cube=stored.cube * 2), campus / "again.arrow")
     text = '[scenes.a]\nstored = "harbour.arrow"\n[scenes.b]\nstored = "again.arrow"\n'
     (campus / "scenes.toml").write_text(text + '[pairs.campus-harbour]\nsource = "a"\ntarget = "b"\n')
-    with pytest.raises(InvalidInputError, match="share pixels of 'harbour'"):
+    with pytest.raises(InvalidInputError, match="source 'a' and target 'b' are of one acquisition"):
         prepared_from(training(campus))
+
+
+@pytest.fixture
+def bare(tmp_path: Path, make_scene) -> dict[str, object]:
+    """A cube and a label map that say nothing of names, numbers and wavelengths, and the flags that do."""
+    scene = make_scene()
+    np.save(tmp_path / "bare.npy", scene.cube)
+    np.save(tmp_path / "bare_labels.npy", np.array([99, 7, 3, 40])[scene.labels])
+    return {
+        "labels": str(tmp_path / "bare_labels.npy"),
+        "class_names": ("soil", "tree", "water"),
+        "label_values": (7, 3, 40),
+        "unlabelled_values": (99,),
+        "wavelengths_nm": tuple(range(400, 480, 10)),
+    }
+
+
+def test_a_file_is_described_by_flags_as_by_a_catalogue(tmp_path: Path, bare: dict[str, object], make_scene) -> None:
+    file = str(tmp_path / "bare.npy")
+    assert run_command(Import(file=file, out=str(tmp_path / "bare.arrow"), name="mine", **bare)) == 0
+    stored = open_scene(tmp_path / "bare.arrow")
+    np.testing.assert_array_equal(stored.labels, make_scene().labels)
+    assert (stored.name, stored.class_names, stored.footprint.parent) == ("mine", ("soil", "tree", "water"), "mine")
+    assert stored.wavelengths_nm.tolist() == list(range(400, 480, 10))
+    assert run_command(Show(scene=file, out=str(tmp_path / "bare.png"), **bare)) == 0
+    assert run_command(Export(scene=file, out=str(tmp_path / "again.npz"), format="npz", **bare)) == 0
+    assert find_scene(str(tmp_path / "again.npz"), None).content_hash == replace(stored, name="bare").content_hash
+    fewer = replace(stored, name="other", wavelengths_nm=None)
+    write_scene(fewer, tmp_path / "fewer.arrow")
+    told = find_scene(str(tmp_path / "fewer.arrow"), None, described={"wavelengths_nm": bare["wavelengths_nm"]})
+    assert told.wavelengths_nm.tolist() == stored.wavelengths_nm.tolist()
+
+
+def test_a_scene_of_a_catalogue_is_imported_by_name(campus: Path) -> None:
+    catalogue = str(campus / "scenes.toml")
+    assert run_command(Import(file="campus", out=str(campus / "c.arrow"), catalogue=catalogue)) == 0
+    stored = open_scene(campus / "c.arrow")
+    assert (stored.name, stored.content_hash) == ("campus", find_scene_of(campus, "campus").content_hash)
+    with pytest.raises(InvalidInputError, match="campus is known by name, and --label-values describes a file"):
+        run_command(Import(file="campus", out=str(campus / "d.arrow"), catalogue=catalogue, label_values=(1, 2, 3)))
+
+
+def test_a_training_and_a_search_take_a_file_described_by_flags(tmp_path: Path, bare: dict[str, object]) -> None:
+    file = str(tmp_path / "bare.npy")
+    given = {"scene": file, "split": "random", "storage_path": str(tmp_path / "results"), **bare}
+    prepared = prepared_from(
+        TrainArgs(method="cross_entropy", patch_size=5, device="cpu", train_fraction=0.25, **given)
+    )
+    (pair,) = prepared.data.pairs
+    assert (pair.name, pair.class_names) == ("bare", ("soil", "tree", "water"))
+    assert len(pair.test_split.train) == 3 * 64
+    assert pair.source.wavelengths_nm.tolist() == list(range(400, 480, 10))
+    again = DataSpec.from_dict(json.loads(json.dumps(prepared.spec.data.as_dict())))
+    assert again.load().identity() == prepared.data.identity()
+    assert again.described == {**bare, "wavelengths_nm": tuple(bare["wavelengths_nm"])}
+    search = prepare(TuneArgs(smoke_test=True, **given).spec("s2amsnet", SPACE))
+    assert search.data.pairs[0].class_names == ("soil", "tree", "water")
+    other = replace(prepared.spec.data, described={**bare, "label_values": (3, 7, 40)}).load()
+    assert other.identity()["definition.hash.bare"] != prepared.data.identity()["definition.hash.bare"]
+
+
+def test_flags_that_describe_no_file_are_refused(tmp_path: Path, bare: dict[str, object], campus: Path) -> None:
+    with pytest.raises(
+        InvalidInputError, match="--label-values describes a scene given as a file; use it with --scene"
+    ):
+        training(campus, label_values=(1, 2))
+    with pytest.raises(InvalidInputError, match="--wavelengths-nm describes a scene given as a file"):
+        TuneArgs(pairs=("sw-se",), wavelengths_nm=(400.0, 500.0))
+    with pytest.raises(InvalidInputError, match="campus is known by name, and label_values describe a file"):
+        prepared_from(training(campus, pair=None, scene="campus", label_values=(1, 2, 3)))
+    fewer = bare | {"scene": str(tmp_path / "bare.npy"), "label_values": (7, 3)}
+    arguments = TrainArgs(method="cross_entropy", split="random", **fewer)
+    with pytest.raises(
+        InvalidInputError, match=r"flags for .*bare\.npy, label_values: got \[7, 3\]; expected 3 numbers"
+    ):
+        prepared_from(arguments)
+    for wrong in ((0.4, 2.5), (-1.0, 500.0)):
+        with pytest.raises(InvalidInputError, match="--wavelengths-nm"):
+            Import(file="x.npy", out="x.arrow", wavelengths_nm=wrong)
 
 
 @pytest.mark.slow

@@ -102,6 +102,30 @@ def test_a_scene_is_mapped_and_scored_the_same_from_every_file_and_with_every_ti
     assert json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"] == summary["scores"]
 
 
+def test_a_scene_of_a_catalogue_and_described_labels(run, scenes, tmp_path, capsys):
+    run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), class_names=("soil", "tree", "water"))
+    maps = tmp_path / "maps"
+    first, scores = read_label_map(maps / "class_map.png"), json.loads((maps / "prediction.json").read_text())["scores"]
+    numbers = np.array([99, 7, 3, 40])[np.load(scenes[1] / "labels.npy")]
+    np.save(tmp_path / "numbers.npy", numbers)
+    described = {"label_values": (7, 3, 40), "unlabelled_values": (99,), "class_names": ("soil", "tree", "water")}
+    run(scene="other.npy", labels=str(tmp_path / "numbers.npy"), overwrite=True, **described)
+    assert json.loads((maps / "prediction.json").read_text())["scores"] == scores
+    (tmp_path / "scenes.toml").write_text(
+        f'[scenes.mine]\ncube = "{scenes[1] / "other.npy"}"\nlabels = "numbers.npy"\nlabel_values = [7, 3, 40]\n'
+        'unlabelled_values = [99]\nclass_names = ["soil", "tree", "water"]\n'
+    )
+    capsys.readouterr()
+    run(scene="mine", labels="own", overwrite=True, catalogue=str(tmp_path / "scenes.toml"))
+    assert f"catalogue            {tmp_path}/scenes.toml (--catalogue)" in capsys.readouterr().out
+    np.testing.assert_array_equal(read_label_map(maps / "class_map.png"), first)
+    assert json.loads((maps / "prediction.json").read_text())["scores"] == scores
+    with pytest.raises(InvalidInputError, match=r"--wavelengths-nm: 2 band centres; .* has 8 bands"):
+        run(scene="other.npy", overwrite=True, wavelengths_nm=(400.0, 500.0))
+    with pytest.raises(InvalidInputError, match="--wavelengths-nm describes a file, and mine is known by name"):
+        run(scene="mine", overwrite=True, catalogue=str(tmp_path / "scenes.toml"), wavelengths_nm=(400.0, 500.0))
+
+
 def test_labels_are_told_apart_by_their_names(run, scenes, tmp_path):
     run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), class_names=("water", "Tree", "soil"))
     notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]

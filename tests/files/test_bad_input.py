@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.units import refuse_normalization
 from sceneshift.commands.announcements import announce_training, describe_pair
 from sceneshift.commands.scenes import check_file
@@ -256,6 +257,12 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     target = scene_of("other", classes=("soil", "snow", "tree"))
     return align(scene_of(), target, class_map={"soil": "soil", "tree": "tree", "snow": "snow"}).notes[0]
+
+
+@case("two files of one acquisition", "making a pair", REFUSED)
+def _(folder: Path) -> str:
+    refuse_one_acquisition("field-other", scene_of(), scene_of("other"))
+    return ""
 
 
 @case("fewer than two shared classes", "aligning a pair", REFUSED)

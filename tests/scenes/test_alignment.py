@@ -68,8 +68,50 @@ def test_a_map_says_which_classes_are_the_same_and_alone_decides() -> None:
     )
     np.testing.assert_array_equal(names_of(aligned.target), expected)
     assert "class oak of b is taken as tree of a" in aligned.notes
-    assert "left out, only in b: water" in aligned.notes
-    assert "left out, only in a: grass" in aligned.notes
+    assert "left out, of b, by the class map: water" in aligned.notes
+    assert "left out, of a, by the class map: grass" in aligned.notes
+    assert not any("only in" in note for note in aligned.notes)
+
+
+@pytest.mark.parametrize("named", [("soil", "tree"), ("tree", "water")])
+def test_a_class_of_both_sides_that_a_map_leaves_out_is_not_said_to_be_in_one_alone(named: tuple[str, str]) -> None:
+    aligned = align(build("a", FINE), build("b", FINE, seed=1), class_map={name: name for name in named})
+    (left_out,) = {"soil", "tree", "water"} - set(named)
+    assert aligned.notes[:2] == tuple(f"left out, of {scene}, by the class map: {left_out}" for scene in "ab")
+
+
+def test_classes_of_the_source_become_one() -> None:
+    source = build("a", FINE, class_names=("oak", "soil", "beech", "water"))
+    target = build("b", FINE, class_names=("water", "tree", "soil", "bush"), seed=1)
+    aligned = align(
+        source,
+        target,
+        class_map={"tree": "wood", "bush": "wood", "soil": "soil"},
+        merged={"oak": "wood", "beech": "wood"},
+    )
+    assert aligned.source.class_names == aligned.target.class_names == ("wood", "soil")
+    np.testing.assert_array_equal(aligned.source.labels, np.array([0, 1, 2, 1, 0])[source.labels])
+    np.testing.assert_array_equal(aligned.target.labels, np.array([0, 0, 1, 2, 1])[target.labels])
+    assert aligned.notes[:5] == (
+        "classes oak and beech of a are taken as wood",
+        "class tree of b is taken as wood",
+        "class bush of b is taken as wood",
+        "left out, of a, by the class map: water",
+        "left out, of b, by the class map: water",
+    )
+
+
+def test_merged_classes_may_take_the_name_of_one_of_them_but_of_no_other() -> None:
+    source = build("a", FINE, class_names=("tree", "bush", "soil", "water"))
+    target = build("b", FINE, seed=1)
+    aligned = align(source, target, merged={"tree": "tree", "bush": "tree"})
+    np.testing.assert_array_equal(aligned.source.labels, np.array([0, 1, 1, 2, 3])[source.labels])
+    assert aligned.notes[0] == "classes tree and bush of a are taken as tree"
+    for merged in ({"tree": "soil", "bush": "soil"}, {"tree": "bush"}):
+        with pytest.raises(InvalidInputError, match="which is another class of the source; expected a new name"):
+            align(source, target, merged=merged)
+    with pytest.raises(InvalidInputError, match=r"the source has no class 'trees'.*did you mean 'tree'\?"):
+        align(source, target, merged={"trees": "wood"})
 
 
 def test_a_swap_of_names_is_carried_out() -> None:

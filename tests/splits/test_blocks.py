@@ -1,5 +1,6 @@
 """Splits by blocks: the guard band is kept, and no class leaves the score unsaid."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.blocks import block_split
+from sceneshift.splits.layouts import NoLayoutError
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split
 
@@ -118,11 +120,40 @@ def test_an_impossible_split_is_an_error_that_says_what_to_do() -> None:
     labels[:, 20:] = 2
     labels[4:6, 4:6] = 3  # four pixels can't make ten
     message = (
-        r"scene 'drawn': no block layout for patches of 5 and a guard of 2 leaves every class 10 training pixels "
-        r"\(labelled pixels: .*'pond': 4.*\)\. Search smaller patches, or leave the rarest class out"
+        r"scene 'drawn': no block layout for patches of 5, a guard of 2 and a training share of 0\.8 leaves every "
+        r"class 10 training pixels \(labelled pixels: .*'pond': 4.*\)\. pond must have 10 pixels .* leave it out"
     )
     with pytest.raises(InvalidInputError, match=message):
         block_split(scene_of(labels, ("soil", "tree", "pond")), patch_size=5, seed=0)
+
+
+def halves(size: int, width: int) -> Scene:
+    """Two classes side by side, each of so many columns."""
+    labels = np.zeros((size, 2 * width), dtype=int)
+    labels[:, :width], labels[:, width:] = 1, 2
+    return scene_of(labels, ("soil", "tree"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            {"patch_size": 19, "validation_fraction": 0.5, "min_pixels": 20, "rare_to_training": True},
+            r"one with patch_size (15) \(--patch-size, .*\) or with a training share of 0\.8 \(--train-fraction\)",
+        ),
+        ({"patch_size": 3, "validation_fraction": 0.99}, r"one with a training share of (0\.1) \(--train-fraction\)"),
+        ({"patch_size": 3, "validation_fraction": 0.001, "min_pixels": 30}, r"one with a training share of (0\.8) \("),
+    ],
+)
+def test_an_impossible_split_names_the_setting_that_caused_it_and_a_remedy(
+    arguments: dict[str, float], told: str
+) -> None:
+    scene = halves(20, 10)
+    with pytest.raises(NoLayoutError, match=told) as error:
+        block_split(scene, seed=0, **arguments)
+    remedy = re.search(told, str(error.value))[1]
+    changed = {"patch_size": int(remedy)} if "." not in remedy else {"validation_fraction": 1 - float(remedy)}
+    block_split(scene, seed=0, **arguments | changed)
 
 
 @pytest.mark.parametrize(
@@ -240,4 +271,6 @@ def test_a_scene_of_rare_classes_alone_has_no_split() -> None:
     labels = np.zeros((20, 20), dtype=int)
     labels[2, 2], labels[2, 3] = 1, 2
     with pytest.raises(InvalidInputError, match="has a single class with 10 pixels on both sides"):
+        block_split(scene_of(labels, ("soil", "tree")), patch_size=5, seed=0, rare_to_training=True)
+    with pytest.raises(NoLayoutError, match="The labels are to blame: no class has the 20 pixels that both sides need"):
         block_split(scene_of(labels, ("soil", "tree")), patch_size=5, seed=0, rare_to_training=True)

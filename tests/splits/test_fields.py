@@ -158,7 +158,7 @@ def test_what_cannot_be_split_is_told() -> None:
     labels[:, 20:] = 2
     scene = scene_of(labels, ("soil", "tree"))
     with pytest.raises(
-        InvalidInputError, match=r"no field layout for patches of 5 and a guard of 2 .*is one field can only train"
+        InvalidInputError, match=r"no field layout for patches of 5, a guard of 2 .*is one field can only train"
     ):
         field_split(scene, patch_size=5, seed=0)
     with pytest.raises(InvalidInputError, match="has a single class with 10 pixels on both sides"):

@@ -16,6 +16,7 @@ from sceneshift.scenes.scene import Scene
 from sceneshift.splits.blocks import block_split
 from sceneshift.splits.fields import field_split
 from sceneshift.splits.masks import apply_masks
+from sceneshift.splits.shares import describe_shares
 from sceneshift.splits.split import Split, mask_split, random_split
 
 #: Splits that keep a guard band, by their kind.
@@ -85,12 +86,14 @@ def divide_scene(
             rare_to_training=True,
         )
     one_sided = [name for k, name in enumerate(scene.class_names) if k not in split.scored_classes]
-    notes = (f"on the training side whole, without a test pixel: {', '.join(one_sided)}",) if one_sided else ()
+    notes = [f"on the training side whole, without a test pixel: {', '.join(one_sided)}"] if one_sided else []
+    if recipe.split != "random":
+        notes.append(describe_shares(scene, split.train, recipe.train_fraction, classes=split.scored_classes))
     return DividedScene(
         source=replace(scene, labels=_only(scene, split.train)),
         target=replace(scene, labels=_only(scene, split.validation)),
         split=split,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

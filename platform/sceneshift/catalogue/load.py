@@ -18,6 +18,7 @@ from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import find_form
 from sceneshift.catalogue.entries import Files, SceneEntry, Variable
 from sceneshift.catalogue.in_scene import DividedScene, divide_scene, read_masks
+from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, is_stored_scene
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
 from sceneshift.catalogue.user_scenes import load_own_scene, locate_own_scene
@@ -39,6 +40,7 @@ __all__ = [
     "find_files",
     "load_both_labelled",
     "load_pair",
+    "load_pair_and_labelled_target",
     "load_reference",
     "load_scene",
 ]
@@ -53,7 +55,8 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
         recipe: The recipe, or the name of a pair that is embedded or published, such as ``west-east``.
 
     Raises:
-        InvalidInputError: No pair has that name, the files don't fit each other, or the scene can't be divided so.
+        InvalidInputError: No pair has that name, the files don't fit each other or hold the same pixels, or the scene
+            can't be divided so.
         MissingDataError: The pair's data isn't there.
     """
     if isinstance(recipe, str):
@@ -67,14 +70,25 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
             test_split=divided.split,
             notes=divided.notes,
         )
+    return load_pair_and_labelled_target(recipe)[0]
+
+
+def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
+    """Make a pair of two scenes, and beside it the target with its labels: for ``scenes.py pair``.
+
+    Raises:
+        InvalidInputError: As for :func:`load_pair`.
+        MissingDataError: As for :func:`load_pair`.
+    """
     aligned = _load_aligned(recipe)
-    return ScenePair(
-        name=recipe.name, source=aligned.source, target=aligned.target.without_labels(), notes=aligned.notes
-    )
+    source, target = aligned.source, aligned.target
+    pair = ScenePair(name=recipe.name, source=source, target=target.without_labels(), notes=aligned.notes)
+    refuse_one_acquisition(recipe.name, source, target)
+    return pair, target
 
 
 def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
-    """Load source and target with labels: for :mod:`sceneshift.catalogue.target`, and for ``scenes.py pair``.
+    """Load source and target with labels: for :mod:`sceneshift.catalogue.target`.
 
     ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
 
@@ -118,7 +132,7 @@ def _align_own(pair: OwnPair, recipe: NamedPair) -> AlignedPair:
     )
     class_map = None if pair.class_map is None else dict(pair.class_map)
     try:
-        return align(source, target, class_map=class_map, fwhm_nm=pair.fwhm_nm)
+        return align(source, target, class_map=class_map, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
     except InvalidInputError as error:
         raise InvalidInputError(f"{pair.where}: {error}") from error
 

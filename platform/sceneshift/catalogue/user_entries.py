@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sceneshift.catalogue.user_cut import Cut
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnScene:
@@ -31,6 +33,7 @@ class OwnScene:
         scale: What the file's numbers are divided by.
         unit: Their unit after the division; None uses the one in the files.
         cut_to_overlap: Keep the pixels that cube and label map both cover, if they lie whole pixels apart.
+        cut: The part of the files' pixels that the scene is; None for all.
     """
 
     name: str
@@ -50,11 +53,17 @@ class OwnScene:
     scale: float = 1.0
     unit: str | None = None
     cut_to_overlap: bool = False
+    cut: Cut | None = None
 
     @property
     def files(self) -> dict[str, str]:
         """The files it needs, by the key that names them."""
-        named = {"stored": self.stored, "cube": self.cube, "labels": self.labels}
+        named = {
+            "stored": self.stored,
+            "cube": self.cube,
+            "labels": self.labels,
+            "mask": None if self.cut is None else self.cut.mask,
+        }
         return {key: file for key, file in named.items() if file is not None}
 
     @property
@@ -66,6 +75,7 @@ class OwnScene:
             # Only where it is stated: entries without a unit keep the hash they had before there were any.
             *(() if self.unit is None else (self.scale, self.unit)),
             *(("cut_to_overlap",) if self.cut_to_overlap else ()),
+            *(() if self.cut is None else (self.cut.rows, self.cut.columns, self.cut.mask)),
         )
 
 
@@ -79,6 +89,8 @@ class OwnPair:
         source: Name of a scene, the user's or a published one.
         target: As ``source``.
         class_map: (class of the target, class of the source) for those that are the same; None goes by name.
+        merged: (class of the source, its new name) for those that are renamed or become one; ``class_map`` knows them
+            by the new name.
         fwhm_nm: Band widths of the coarser sensor, one or one a band; None resamples linearly.
     """
 
@@ -87,6 +99,7 @@ class OwnPair:
     source: str
     target: str
     class_map: tuple[tuple[str, str], ...] | None = None
+    merged: tuple[tuple[str, str], ...] = ()
     fwhm_nm: float | tuple[float, ...] | None = None
 
 
@@ -126,7 +139,8 @@ class OwnCatalogue:
             return None
         pair = self.pairs[name]
         sides = tuple(self.scene_hash(side) or side for side in (pair.source, pair.target))
-        return _hash((sides, pair.class_map, pair.fwhm_nm))
+        # Only where classes are merged: other pairs keep the hash they had before that was possible.
+        return _hash((sides, pair.class_map, pair.fwhm_nm, *((pair.merged,) if pair.merged else ())))
 
 
 def _hash(values: tuple[object, ...]) -> str:

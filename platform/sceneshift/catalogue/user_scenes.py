@@ -11,8 +11,9 @@ import numpy as np
 from sceneshift.catalogue.data_folder import DATA_VARIABLE, data_folder, data_folders
 from sceneshift.catalogue.user_entries import OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrays import read_label_map
 from sceneshift.files.arrow_scenes import open_scene
-from sceneshift.files.scenes import read_scene
+from sceneshift.files.scenes import footprint_of, read_scene
 from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import Scene, refuse_second_scale, scaled
 
@@ -63,25 +64,33 @@ def load_own_scene(entry: OwnScene, data_dir: str | None) -> Scene:
     """
     paths = locate_own_scene(entry, data_dir)
     try:
-        if "stored" in paths:
-            return _from_store(entry, paths["stored"])
-        return read_scene(
-            paths["cube"],
-            labels=paths.get("labels"),
-            name=entry.name,
-            class_names=entry.class_names,
-            cube_variable=entry.cube_variable,
-            labels_variable=entry.labels_variable,
-            label_values=entry.label_values,
-            unlabelled_values=entry.unlabelled_values,
-            wavelengths_nm=entry.wavelengths_nm,
-            acquisition=entry.acquisition,
-            scale=entry.scale,
-            unit=entry.unit,
-            cut_to_overlap=entry.cut_to_overlap,
-        )
+        scene = _whole(entry, paths)
+        if entry.cut is None:
+            return scene
+        mask = (read_label_map(paths["mask"]), paths["mask"]) if "mask" in paths else None
+        return entry.cut.apply(scene, mask)
     except InvalidInputError as error:
         raise InvalidInputError(f"{entry.where}: {error}") from error
+
+
+def _whole(entry: OwnScene, paths: dict[str, Path]) -> Scene:
+    if "stored" in paths:
+        return _from_store(entry, paths["stored"])
+    return read_scene(
+        paths["cube"],
+        labels=paths.get("labels"),
+        name=entry.name,
+        class_names=entry.class_names,
+        cube_variable=entry.cube_variable,
+        labels_variable=entry.labels_variable,
+        label_values=entry.label_values,
+        unlabelled_values=entry.unlabelled_values,
+        wavelengths_nm=entry.wavelengths_nm,
+        acquisition=entry.acquisition,
+        scale=entry.scale,
+        unit=entry.unit,
+        cut_to_overlap=entry.cut_to_overlap,
+    )
 
 
 def _from_store(entry: OwnScene, path: Path) -> Scene:
@@ -103,6 +112,7 @@ def _from_store(entry: OwnScene, path: Path) -> Scene:
     return replace(
         scene,
         name=entry.name,
+        footprint=footprint_of(scene.footprint, scene.name, acquisition=entry.acquisition),
         cube=scaled(scene.cube, entry.scale),
         class_names=entry.class_names or scene.class_names,
         wavelengths_nm=wavelengths,

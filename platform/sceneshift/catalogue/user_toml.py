@@ -3,20 +3,23 @@
 Shape letters: C bands, K classes.
 """
 
-import math
 import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import data_folder
+from sceneshift.catalogue.toml_table import Table
+from sceneshift.catalogue.user_class_map import read_class_map
+from sceneshift.catalogue.user_cut import Cut
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line, nearest_name
-from sceneshift.safe_files import existing
+from sceneshift.safe_files import existing, expanded
 from sceneshift.scenes.mapped_arrays import SUFFIXES
 from sceneshift.scenes.scene import check_unit
 
@@ -33,11 +36,11 @@ _FILE_KEYS = (
     *("cube", "cube_variable", "labels", "labels_variable", "label_values", "unlabelled_values"),
     "cut_to_overlap",
 )
-_SCENE_KEYS = ("stored", *_FILE_KEYS, "class_names", "wavelengths_nm", "pixels_per_class", "scale", "unit")
+_SCENE_KEYS = (
+    *("stored", *_FILE_KEYS, "class_names", "wavelengths_nm", "pixels_per_class", "scale", "unit"),
+    *("rows", "columns", "mask"),
+)
 _PAIR_KEYS = ("source", "target", "class_map", "fwhm_nm")
-
-#: Names become names of files and of models.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 #: Smaller numbers are no wavelength of a hyperspectral sensor in nanometres.
 _LEAST_NM = 100.0
@@ -89,121 +92,30 @@ def read_catalogue(path: str | Path, *, found: str = "") -> OwnCatalogue:
             f"{location}: no TOML ({first_line(error)}); expected tables such as [scenes.NAME] and [pairs.NAME]. "
             "docs/scenes.md has an example."
         ) from error
-    top = _Table(str(location), content)
+    top = Table(str(location), content)
     top.refuse_unknown(("scenes", "pairs"))
     scenes = _scenes(top, location)
     return OwnCatalogue(path=str(location), found=found, scenes=scenes, pairs=_pairs(top, scenes))
 
 
-class _Table:
-    """A table of the file, and the messages about it."""
+def scene_from_flags(file: str, described: Mapping[str, Any]) -> OwnScene:
+    """The scene in a file that flags describe, checked like a table of a catalogue.
 
-    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
-        self.where = where
-        self._values = values
+    Args:
+        file: The file with the cube, or a stored scene.
+        described: Values by the keys of a scene's table.
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
-
-    def wrong(self, key: str, *, expected: str, advice: str) -> InvalidInputError:
-        got = _short(self._values[key]) if key in self._values else "nothing"
-        return InvalidInputError(f"{self.where}, {key}: got {got}; expected {expected}. {advice}")
-
-    def refuse_unknown(self, known: Sequence[str]) -> None:
-        for key in self._values:
-            if key not in known:
-                raise InvalidInputError(
-                    f"{self.where}, {key}: got a key that is not known; expected one of {', '.join(known)}"
-                    f"{nearest_name(key, known)}. Correct its name, or leave it out."
-                )
-
-    def tables(self, key: str) -> dict[str, "_Table"]:
-        """The tables [key.NAME], by name."""
-        values = self._values.get(key, {})
-        if not isinstance(values, dict):
-            raise self.wrong(key, expected=f"tables [{key}.NAME]", advice=f"Begin each by a line [{key}.NAME].")
-        found = {}
-        for name, table in values.items():
-            where = f"{self.where}, [{key}.{name}]"
-            if not _NAME.fullmatch(name) or name.lower().endswith(SUFFIXES):
-                raise InvalidInputError(
-                    f"{where}: got the name {name!r}; expected letters, digits, '_', '-' and '.', a letter or digit "
-                    f"first and no {', '.join(SUFFIXES)} last. Choose another name."
-                )
-            if not isinstance(table, dict):
-                raise InvalidInputError(
-                    f"{where}: got {_short(table)}; expected a table. Begin it by a line [{key}.{name}]."
-                )
-            found[name] = _Table(where, table)
-        return found
-
-    def text(self, key: str) -> str | None:
-        value = self._values.get(key)
-        if key in self and (not isinstance(value, str) or not value):
-            raise self.wrong(key, expected="a text", advice="Write it in quotes.")
-        return value
-
-    def numbers(self, key: str, *, least: int) -> tuple[int, ...] | None:
-        """A list of whole numbers."""
-        value = self._values.get(key)
-        if key not in self:
-            return None
-        if not isinstance(value, list) or not value or not all(type(v) is int and v >= least for v in value):
-            raise self.wrong(
-                key, expected=f"a list of whole numbers from {least} on", advice=f"Write {key} = [{least}, …]."
-            )
-        return tuple(value)
-
-    def positive(self, key: str, *, default: float) -> float:
-        """A number above 0 that float32 can divide by."""
-        value = self._values.get(key, default)
-        if not _is_positive(value) or not 1e-30 <= value <= 1e30:
-            raise self.wrong(
-                key, expected="a positive number", advice="Write what the file's numbers are divided by, such as 10000."
-            )
-        return float(value)
-
-    def flag(self, key: str) -> bool:
-        if not isinstance(value := self._values.get(key, False), bool):
-            raise self.wrong(key, expected="true or false", advice="Write it without quotes.")
-        return value
-
-    def lengths(self, key: str, *, single: bool = False) -> tuple[float, ...] | float | None:
-        """A list of positive numbers, or a single one where that is allowed."""
-        value = self._values.get(key)
-        if key not in self:
-            return None
-        several = isinstance(value, list)
-        values = value if isinstance(value, list) else [value]
-        if not (several or single) or not values or not all(map(_is_positive, values)):
-            expected = "a positive number of nanometres, or a list of them" if single else "a list of positive numbers"
-            raise self.wrong(key, expected=expected, advice="Write nanometres, one for each band.")
-        numbers = tuple(map(float, values))
-        return numbers if several else numbers[0]
-
-    def names(self, key: str) -> tuple[str, ...] | None:
-        value = self._values.get(key)
-        if key not in self:
-            return None
-        names = value if isinstance(value, list) else []
-        if len(names) < 2 or not all(isinstance(n, str) and n for n in names) or len(set(names)) != len(names):
-            raise self.wrong(
-                key,
-                expected="a list of two or more different names",
-                advice="Write them in the order of the classes' numbers.",
-            )
-        return tuple(names)
-
-    def table(self, key: str) -> Mapping[str, Any] | None:
-        value = self._values.get(key)
-        if key in self and (not isinstance(value, dict) or not value):
-            raise self.wrong(
-                key, expected='a table { "source class" = "target class" }', advice="Name each class once."
-            )
-        return value
+    Raises:
+        InvalidInputError: A value is wrong.
+    """
+    key = "stored" if file.lower().endswith(SUFFIXES) else "cube"
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in described.items()}
+    location = expanded(file).resolve()
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", location.stem).lstrip("_.-") or "scene"
+    return _scene(Table(f"the flags for {file}", {key: str(location), **values}), name, Path.cwd() / CATALOGUE_NAME)
 
 
-def _scenes(top: _Table, location: Path) -> dict[str, OwnScene]:
+def _scenes(top: Table, location: Path) -> dict[str, OwnScene]:
     found: dict[str, OwnScene] = {}
     for name, table in top.tables("scenes").items():
         _refuse_taken(table, name, (*SCENES, *found), of="scene")
@@ -213,7 +125,7 @@ def _scenes(top: _Table, location: Path) -> dict[str, OwnScene]:
     return found
 
 
-def _scene(table: _Table, name: str, location: Path) -> OwnScene:
+def _scene(table: Table, name: str, location: Path) -> OwnScene:
     table.refuse_unknown(_SCENE_KEYS)
     stored, cube = table.text("stored"), table.text("cube")
     if (stored is None) == (cube is None):
@@ -288,10 +200,25 @@ def _scene(table: _Table, name: str, location: Path) -> OwnScene:
         scale=scale,
         unit=unit,
         cut_to_overlap=table.flag("cut_to_overlap"),
+        cut=_cut(table),
     )
 
 
-def _pairs(top: _Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
+def _cut(table: Table) -> Cut | None:
+    cut = Cut(rows=_range(table, "rows"), columns=_range(table, "columns"), mask=table.text("mask"))
+    return None if cut == Cut() else cut
+
+
+def _range(table: Table, key: str) -> tuple[int, int] | None:
+    values = table.numbers(key, least=0)
+    if values is not None and (len(values) != 2 or values[0] >= values[1]):
+        raise table.wrong(
+            key, expected="two numbers that increase", advice=f"Write {key} = [first, one after the last]."
+        )
+    return None if values is None else (values[0], values[1])
+
+
+def _pairs(top: Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
     found: dict[str, OwnPair] = {}
     for name, table in top.tables("pairs").items():
         _refuse_taken(table, name, (*EMBEDDED_PAIRS, *PAIRS, *found), of="pair")
@@ -304,7 +231,12 @@ def _pairs(top: _Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
                 advice="One scene is divided by --scene and --split.",
             )
         ours, theirs = (_class_names(scene, scenes) for scene in (source, target))
-        class_map = _class_map(table, ours, theirs)
+        written = table.table("class_map")
+        class_map, merged = (
+            (None, ())
+            if written is None
+            else read_class_map(written, ours, theirs, wrong=partial(table.wrong, "class_map"))
+        )
         if class_map is None and ours is not None and theirs is not None and len(set(ours) & set(theirs)) < 2:
             raise table.wrong(
                 "class_map",
@@ -317,12 +249,13 @@ def _pairs(top: _Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
             source=source,
             target=target,
             class_map=class_map,
+            merged=merged,
             fwhm_nm=table.lengths("fwhm_nm", single=True),
         )
     return found
 
 
-def _side(table: _Table, key: str, scenes: Mapping[str, OwnScene]) -> str:
+def _side(table: Table, key: str, scenes: Mapping[str, OwnScene]) -> str:
     name = table.text(key)
     known = (*scenes, *(name for name, entry in SCENES.items() if not entry.has_own_masks))
     if name is None or name not in known:
@@ -335,49 +268,11 @@ def _side(table: _Table, key: str, scenes: Mapping[str, OwnScene]) -> str:
     return name
 
 
-def _class_map(
-    table: _Table, ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None
-) -> tuple[tuple[str, str], ...] | None:
-    """(class of the target, class of the source), from a table of what each class of the source is called there."""
-    written = table.table("class_map")
-    if written is None:
-        return None
-    inverted: dict[str, str] = {}
-    for source_class, value in written.items():
-        target_classes = value if isinstance(value, list) else [value]
-        if not target_classes or not all(isinstance(name, str) and name for name in target_classes):
-            raise table.wrong(
-                "class_map",
-                expected=f"a class of the target, or a list of them, for {source_class!r}",
-                advice="Write the names in quotes.",
-            )
-        for side, names, known in (("source", [source_class], ours), ("target", target_classes, theirs)):
-            for name in names:
-                if known is not None and name not in known:
-                    raise table.wrong(
-                        "class_map",
-                        expected=f"classes of the {side} ({', '.join(known)}), and {name!r} is none"
-                        + nearest_name(name, known),
-                        advice='Write { "class of the source" = "class of the target" }.',
-                    )
-        for name in target_classes:
-            if name in inverted:
-                raise table.wrong(
-                    "class_map",
-                    expected=f"each class of the target once, and {name!r} stands twice",
-                    advice="Leave one out.",
-                )
-            inverted[name] = source_class
-    if len(set(inverted.values())) < 2:
-        raise table.wrong("class_map", expected="two classes of the source at least", advice="Name another.")
-    return tuple(inverted.items())
-
-
 def _class_names(scene: str, scenes: Mapping[str, OwnScene]) -> tuple[str, ...] | None:
     return scenes[scene].class_names if scene in scenes else SCENES[scene].class_names
 
 
-def _refuse_taken(table: _Table, name: str, taken: Sequence[str], *, of: str) -> None:
+def _refuse_taken(table: Table, name: str, taken: Sequence[str], *, of: str) -> None:
     # A file system may take upper and lower case for the same.
     if (known := next((other for other in taken if other.lower() == name.lower()), None)) is not None:
         raise InvalidInputError(
@@ -389,12 +284,8 @@ def _refuse_taken(table: _Table, name: str, taken: Sequence[str], *, of: str) ->
 def _reads_the_same(scene: OwnScene, other: OwnScene) -> bool:
     """Whether two scenes read the same cube, so that their pixels are the same whatever their labels."""
     variables = {scene.cube_variable, other.cube_variable}
-    return scene.cube is not None and scene.cube == other.cube and (len(variables) == 1 or None in variables)
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-
-
-def _short(value: object) -> str:
-    return text if len(text := repr(value)) <= 80 else text[:77] + "…"
+    files, others = (
+        {key: os.path.normpath(file) for key, file in one.files.items() if key not in ("labels", "mask")}
+        for one in (scene, other)
+    )
+    return files == others and (len(variables) == 1 or None in variables)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import Recipe
 from sceneshift.catalogue.target import open_target
+from sceneshift.catalogue.user_entries import OwnCatalogue
 from sceneshift.errors import InvalidInputError
 from sceneshift.scores import Scores
 from sceneshift.splits.pair import ScenePair
@@ -46,7 +47,13 @@ class Comparison:
     times: int = 0
 
 
-def compare_on_validation(client: "MlflowClient", rivals: Sequence[Version], *, data_dir: str | None) -> Comparison:
+def compare_on_validation(
+    client: "MlflowClient",
+    rivals: Sequence[Version],
+    *,
+    data_dir: str | None,
+    catalogue: OwnCatalogue | None = None,
+) -> Comparison:
     """Score versions on the newest one's validation pixels, without those that another of them trained on.
 
     For a model that was trained once more on every field, the network that was chosen is scored instead: those pixels
@@ -54,7 +61,7 @@ def compare_on_validation(client: "MlflowClient", rivals: Sequence[Version], *, 
     """
     version = rivals[-1]
     trained_on = _trained_on(client, version)
-    pair = _load(trained_on, version, data_dir=data_dir)
+    pair = _load(trained_on, version, data_dir=data_dir, catalogue=catalogue)
     pixels = trained_on.validation
     if len(pixels) == 0:
         raise InvalidInputError(
@@ -107,11 +114,17 @@ def _held_back_from(
     return left
 
 
-def compare_on_target(client: "MlflowClient", rivals: Sequence[Version], *, data_dir: str | None) -> Comparison:
+def compare_on_target(
+    client: "MlflowClient",
+    rivals: Sequence[Version],
+    *,
+    data_dir: str | None,
+    catalogue: OwnCatalogue | None = None,
+) -> Comparison:
     """Score versions on the target of the newest one's pair. Its labels are read, and this is counted."""
     version = rivals[-1]
     trained_on = _trained_on(client, version)
-    pair = _load(trained_on, version, data_dir=data_dir)
+    pair = _load(trained_on, version, data_dir=data_dir, catalogue=catalogue)
     # All maps are computed before the labels are read.
     maps = [_model(rival, pair).map_scene(pair.target) for rival in rivals]
     times = count_target_opening(client, version.name, pair.name)
@@ -120,7 +133,7 @@ def compare_on_target(client: "MlflowClient", rivals: Sequence[Version], *, data
         "Whoever decides by these figures selects on target labels: they no longer tell how the model does on a scene "
         "nobody has labelled. The version will say so.",
     )
-    door = open_target(_recipe(trained_on, data_dir=data_dir))
+    door = open_target(_recipe(trained_on, data_dir=data_dir, catalogue=catalogue))
     return Comparison(
         where=f"labelled pixels of {pair.target.name}, the target of {pair.name}",
         scores=[door.score(class_map) for class_map in maps],
@@ -140,13 +153,17 @@ def _trained_on(client: "MlflowClient", version: Version) -> TrainedOn:
     return found
 
 
-def _recipe(trained_on: TrainedOn, *, data_dir: str | None) -> Recipe:
+def _recipe(trained_on: TrainedOn, *, data_dir: str | None, catalogue: OwnCatalogue | None) -> Recipe:
     recipe = trained_on.recipe
+    if catalogue is not None:
+        recipe = replace(recipe, catalogue=catalogue)
     return recipe if data_dir is None else replace(recipe, data_dir=data_dir)
 
 
-def _load(trained_on: TrainedOn, version: Version, *, data_dir: str | None) -> ScenePair:
-    pair = load_pair(_recipe(trained_on, data_dir=data_dir))
+def _load(
+    trained_on: TrainedOn, version: Version, *, data_dir: str | None, catalogue: OwnCatalogue | None
+) -> ScenePair:
+    pair = load_pair(_recipe(trained_on, data_dir=data_dir, catalogue=catalogue))
     if pair.source.content_hash != trained_on.source_hash:
         raise InvalidInputError(
             f"{pair.source.name} is not what version {version.number} was trained on: its hash is "

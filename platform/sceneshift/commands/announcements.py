@@ -7,7 +7,9 @@ from sceneshift.scenes.normalization import constant_bands
 from sceneshift.search.pace import Pace
 from sceneshift.search.prepared import PreparedSearch
 from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.shares import describe_shares
 from sceneshift.splits.split import Split
+from sceneshift.training.data import DataSpec
 
 
 def announce_search(search: PreparedSearch) -> list[str]:
@@ -27,7 +29,7 @@ def announce_search(search: PreparedSearch) -> list[str]:
         *search.data.recipes[0].catalogue.announcement(),
     ]
     for pair, source in zip(search.data.pairs, search.data.sources, strict=True):
-        lines += describe_pair(pair, source.split)
+        lines += describe_pair(pair, source.split, search.data.spec)
     return lines + [f"{'' if i else 'narrowed':<21}{line}" for i, line in enumerate(search.narrowing)]
 
 
@@ -64,11 +66,11 @@ def announce_training(training: PreparedTraining) -> list[str]:
         *training.data.recipes[0].catalogue.announcement(),
     ]
     for pair, source in zip(training.data.pairs, training.data.sources, strict=True):
-        lines += describe_pair(pair, source.split)
+        lines += describe_pair(pair, source.split, training.data.spec)
     return lines
 
 
-def describe_pair(pair: ScenePair, split: Split) -> list[str]:
+def describe_pair(pair: ScenePair, split: Split, spec: DataSpec | None = None) -> list[str]:
     """Describe which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
     The unit of the values is included if a scene states one.
@@ -76,6 +78,7 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
     Args:
         pair: The pair.
         split: The split of its source.
+        spec: What was asked for, which the classes' shares are compared with; None leaves that out.
     """
     is_scene = pair.test_split is not None
     lines = [f"{'scene' if is_scene else 'pair'} {pair.name}".ljust(20) + " "]
@@ -87,6 +90,19 @@ def describe_pair(pair: ScenePair, split: Split) -> list[str]:
         left_out = [name for k, name in enumerate(pair.class_names) if k not in split.scored_classes]
         if left_out:
             lines.append(f"{' ' * 21}NOT in the validation score, only on one side of the split: {', '.join(left_out)}")
+        if spec is not None and split.kind in ("blocks", "fields"):
+            shares = describe_shares(
+                pair.source,
+                split.train,
+                spec.source_fraction,
+                classes=split.scored_classes if is_scene else None,
+                pixels_per_class=spec.pixels_per_class,
+            )
+            lines.append(f"{' ' * 21}{'of the training side, ' if is_scene else ''}{shares}")
+    elif spec is not None and spec.pixels_per_class is not None:
+        lines[0] += ("; of these, " if is_scene else "") + (
+            f"{len(split.train)} pixels train, at most {spec.pixels_per_class} per class"
+        )
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
     if len(constant := constant_bands(pair.source.cube)):

@@ -2,8 +2,9 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from sceneshift.errors import InvalidInputError
 
@@ -30,6 +31,37 @@ class SplitFlags:
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFlags:
+    """What a file with a scene doesn't say about it; the same keys describe a scene in a TOML catalogue."""
+
+    labels: str | None = None
+    """The file with the label map of a scene given as a file. Default: the cube's file."""
+
+    class_names: tuple[str, ...] | None = None
+    """The class names in the order of the numbers 1..K, or of --label-values. Default: those in the file."""
+
+    label_values: tuple[int, ...] | None = None
+    """The classes' numbers in the label map, in the order of --class-names, if they are not 1..K."""
+
+    unlabelled_values: tuple[int, ...] | None = None
+    """Numbers in the label map that mean unlabelled, in addition to 0."""
+
+    wavelengths_nm: tuple[float, ...] | None = None
+    """Band centres in nanometres, one per band. Default: those in the file."""
+
+    cube_variable: str | None = None
+    """The cube's name in its file."""
+
+    labels_variable: str | None = None
+    """The label map's name in its file."""
+
+    def described(self) -> dict[str, Any]:
+        """What is given, by the keys of a scene in a TOML catalogue."""
+        given = {field.name: getattr(self, field.name) for field in fields(FileFlags)}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +114,22 @@ def named_split(split: str, *, by_field: bool) -> str:
     if by_field and split not in ("blocks", "fields"):  # "blocks" is also the default
         raise InvalidInputError(f"--by-field keeps fields whole, --split {split} does not; give one of the two.")
     return "fields" if by_field else split
+
+
+def check_wavelengths(wavelengths_nm: Sequence[float] | None) -> None:
+    """Reject band centres that are no nanometres.
+
+    Raises:
+        InvalidInputError: One is not positive, or they look like micrometres.
+    """
+    if wavelengths_nm is None:
+        return
+    if not all(0 < centre < float("inf") for centre in wavelengths_nm):
+        raise InvalidInputError("--wavelengths-nm: expected positive numbers, one per band.")
+    if max(wavelengths_nm) < 100:
+        raise InvalidInputError(
+            f"--wavelengths-nm up to {max(wavelengths_nm):g}: these look like micrometres; multiply them by 1000."
+        )
 
 
 def check_name(flag: str, name: str | None) -> None:

@@ -6,6 +6,7 @@ Shape letters: H rows, W columns, K classes.
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftErr
 from sceneshift.safe_files import expanded
 
 if TYPE_CHECKING:
+    from sceneshift.catalogue.user_entries import OwnCatalogue
     from sceneshift.commands.prediction_files import Prediction
     from sceneshift.scenes.scene import UnlabelledScene
 
@@ -45,10 +47,12 @@ def predict_scene(arguments: PredictArgs) -> str:
     Raises:
         SceneshiftError: Arguments, model, scene or labels don't fit, or can't be read; nothing was computed.
     """
+    # Cheap checks come first.
+    from sceneshift.catalogue.user_toml import open_catalogue
     from sceneshift.commands.prediction_files import MapFolder
 
-    # Cheap checks come first.
-    _check_paths(arguments)
+    catalogue = open_catalogue(arguments.catalogue, arguments.data_dir)
+    _check_paths(arguments, catalogue)
     folder = MapFolder(Path(arguments.out), overwrite=arguments.overwrite, formats=arguments.format)
 
     # Heavy imports wait until the arguments are known to be good; MLflow reads the environment when imported.
@@ -67,15 +71,17 @@ def predict_scene(arguments: PredictArgs) -> str:
     model = load_scene_model(arguments.model, device=_device(arguments))
     told = model.description
     number = version_of(arguments.model)
+    for line in catalogue.announcement():
+        print(line)
     print(
         f"model   {arguments.model}{'' if number is None else f' (version {number})'}: {told.method}, trained on "
         f"{told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
         flush=True,
     )
-    scene = _open(arguments)
+    scene = _open(arguments, catalogue)
     height, width = scene.shape
     print(f"scene   {scene.name}: {height} x {width} pixels, {scene.num_bands} bands{_unit(scene.unit)}", flush=True)
-    truth = None if arguments.labels is None else read_truth(arguments, scene, told)
+    truth = None if arguments.labels is None else read_truth(arguments, scene, told, catalogue)
     ready = model.ready(scene, check_values=not arguments.accept_values)
     notes = [*ready.notes, *([] if truth is None else truth.notes)]
     for note in notes:
@@ -110,7 +116,7 @@ def _unit(unit: str | None) -> str:
     return "" if unit is None else f", {unit}"
 
 
-def _check_paths(arguments: PredictArgs) -> None:
+def _check_paths(arguments: PredictArgs, catalogue: "OwnCatalogue") -> None:
     """Reject missing files before anything heavy is imported.
 
     Raises:
@@ -119,10 +125,16 @@ def _check_paths(arguments: PredictArgs) -> None:
     from sceneshift.catalogue.builtin import SCENES
     from sceneshift.commands.predict_arguments import OWN_LABELS
 
-    if arguments.scene not in SCENES and not os.path.isfile(expanded(arguments.scene)):
+    known = (*SCENES, *catalogue.scenes)
+    if arguments.scene in known and arguments.wavelengths_nm is not None:
+        raise InvalidInputError(
+            f"--wavelengths-nm describes a file, and {arguments.scene} is known by name; leave it out, or change the "
+            "scene's table in the TOML catalogue."
+        )
+    if arguments.scene not in known and not os.path.isfile(expanded(arguments.scene)):
         raise MissingDataError(
             f"--scene {arguments.scene}: there is no such file, and no scene of that name. Known by name: "
-            f"{', '.join(SCENES)}."
+            f"{', '.join(known)}." + catalogue.advice()
         )
     if arguments.labels not in (None, OWN_LABELS) and not os.path.isfile(expanded(str(arguments.labels))):
         raise MissingDataError(f"--labels {arguments.labels}: there is no such file; give one, or {OWN_LABELS!r}.")
@@ -147,16 +159,26 @@ def _connect(arguments: PredictArgs) -> None:
     backend.connect()
 
 
-def _open(arguments: PredictArgs) -> "UnlabelledScene":
+def _open(arguments: PredictArgs, catalogue: "OwnCatalogue") -> "UnlabelledScene":
+    import numpy as np
+
     from sceneshift.catalogue.builtin import SCENES
     from sceneshift.commands.scenes import find_scene
     from sceneshift.files.opening import open_unlabelled
 
-    if arguments.scene in SCENES:
+    if arguments.scene in (*SCENES, *catalogue.scenes):
         if arguments.scale != 1:
             raise InvalidInputError(f"--scale {arguments.scale:g}: {arguments.scene} has its scale in the catalogue.")
-        return find_scene(arguments.scene, arguments.data_dir).without_labels()
-    return open_unlabelled(expanded(arguments.scene), cube_variable=arguments.cube_variable, scale=arguments.scale)
+        return find_scene(arguments.scene, arguments.data_dir, catalogue).without_labels()
+    scene = open_unlabelled(expanded(arguments.scene), cube_variable=arguments.cube_variable, scale=arguments.scale)
+    if (centres := arguments.wavelengths_nm) is None:
+        return scene
+    if len(centres) != scene.num_bands:
+        raise InvalidInputError(
+            f"--wavelengths-nm: {len(centres)} band centres; {arguments.scene} has {scene.num_bands} bands. Expected "
+            "one for each."
+        )
+    return replace(scene, wavelengths_nm=np.array(centres))
 
 
 def _device(arguments: PredictArgs) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import check_scale
+from sceneshift.commands.flags import check_scale, check_wavelengths
 from sceneshift.errors import InvalidInputError
 
 #: The value of ``--labels`` for the scene's own labels.
@@ -41,6 +41,14 @@ class PredictArgs:
 
     cut_to_overlap: bool = False
     """If --labels is georeferenced and whole pixels apart from the scene, score the pixels that both cover."""
+    label_values: tuple[int, ...] | None = None
+    """The numbers of --class-names in --labels, if they are not 1, 2, …"""
+
+    unlabelled_values: tuple[int, ...] | None = None
+    """Numbers in --labels that mean unlabelled, in addition to 0."""
+
+    wavelengths_nm: tuple[float, ...] | None = None
+    """Band centres of the scene's file in nanometres, one per band. Default: those in the file."""
 
     probabilities: bool = False
     """Write the probability of every class as well, as geotiff or envi if asked for, else as npy."""
@@ -70,6 +78,9 @@ class PredictArgs:
     data_dir: str | None = None
     """Folder with the scenes' files, directly or in subfolders named after them. Default: SCENESHIFT_DATA."""
 
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
+
     storage_path: str = "results"
     """Directory with the MLflow records of studies and trainings."""
 
@@ -91,6 +102,17 @@ class PredictArgs:
         if self.cut_to_overlap and self.labels in (None, OWN_LABELS):
             raise InvalidInputError("--cut-to-overlap cuts the file of --labels to the scene; give one.")
         check_scale(self.scale)
+        for name in ("label_values", "unlabelled_values"):
+            if getattr(self, name) is not None and self.labels in (None, OWN_LABELS):
+                raise InvalidInputError(
+                    f"--{name.replace('_', '-')} says what numbers in the file of --labels mean; give one."
+                )
+        if self.label_values is not None and len(self.label_values) != len(self.class_names or ()):
+            raise InvalidInputError(
+                f"--label-values: {len(self.label_values)} numbers for {len(self.class_names or ())} names; expected "
+                "--class-names with one for each."
+            )
+        check_wavelengths(self.wavelengths_nm)
         if self.tile_mib is not None and self.tile_mib < 1:
             raise InvalidInputError(f"--tile-mib {self.tile_mib}: expected at least 1.")
         if self.threads is not None and self.threads < 1:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.commands.predict_arguments import OWN_LABELS, PredictArgs
 from sceneshift.commands.scenes import find_scene
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.files.arrays import read_description, read_label_map
 from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.safe_files import expanded
+from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
 from sceneshift.tracking.model_description import ModelDescription
@@ -40,13 +42,16 @@ class Truth:
         return Scores.from_labels(self.labels[known] - 1, predicted - 1, num_classes=self.num_classes)
 
 
-def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescription) -> Truth:
+def read_truth(
+    arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescription, catalogue: OwnCatalogue = NO_CATALOGUE
+) -> Truth:
     """Read ``--labels`` and convert its classes to the model's numbers, by name if names are known.
 
     Args:
         arguments: The command line.
         scene: The mapped scene.
         told: The model's description.
+        catalogue: The user's own scenes.
 
     Raises:
         MissingDataError: A file isn't there.
@@ -55,7 +60,7 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
     assert arguments.labels is not None
     names: tuple[str, ...] | None
     if arguments.labels == OWN_LABELS:
-        labelled = find_scene(arguments.scene, arguments.data_dir)
+        labelled = find_scene(arguments.scene, arguments.data_dir, catalogue)
         labels, names = labelled.labels, labelled.class_names
     else:
         path = expanded(arguments.labels)
@@ -68,6 +73,10 @@ def read_truth(arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescri
             cut_to_overlap=arguments.cut_to_overlap,
         )
         names = arguments.class_names or (None if path.suffix.lower() == ".png" else read_description(path).class_names)
+        if arguments.unlabelled_values is not None:
+            labels = np.where(np.isin(labels, arguments.unlabelled_values), 0, labels)
+        if arguments.label_values is not None and names is not None:
+            labels = to_class_ids(labels, class_names=names, label_values=arguments.label_values, path=path)
     if labels.shape != scene.shape:
         raise InvalidInputError(
             f"--labels {arguments.labels}: a map of {labels.shape} pixels; scene {scene.name!r} has {scene.shape}. Are "

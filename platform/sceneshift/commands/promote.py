@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.closing.promotion import Comparison, compare_on_target, compare_on_validation
 from sceneshift.commands.console import show_log
 from sceneshift.commands.promote_arguments import PromoteArgs
@@ -77,7 +78,8 @@ def promote(arguments: PromoteArgs) -> int:
     rivals = [version] if champion is None else [champion, version]
     show_log()
     compare = compare_on_target if arguments.on == "target" else compare_on_validation
-    compared = compare(client, rivals, data_dir=arguments.data_dir)
+    catalogue = None if arguments.catalogue is None else open_catalogue(arguments.catalogue, arguments.data_dir)
+    compared = compare(client, rivals, data_dir=arguments.data_dir, catalogue=catalogue)
     print(_table(compared, rivals))
     if version.tags.get("profile") == SMOKE_TEST:
         print("NOTE: that version comes from a smoke test; its figures mean nothing.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import check_scale
+from sceneshift.commands.flags import FileFlags, check_scale, check_wavelengths
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.errors import InvalidInputError
 
@@ -31,29 +31,23 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Import:
+class Import(FileFlags):
     """Convert a scene from any file to a memory-mapped .arrow file with a checksum."""
 
     file: tyro.conf.Positional[str]
-    """The file with the cube."""
+    """The file with the cube, or a scene's name."""
 
     out: str
     """The .arrow file to write."""
 
-    labels: str | None = None
-    """The file with the label map. Default: the same."""
-
     name: str | None = None
     """The scene's name. Default: the one in the file, else the file's name."""
 
-    class_names: tuple[str, ...] | None = None
-    """The class names in the order of the numbers 1..K. Default: those in the file."""
+    data_dir: str | None = None
+    """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
 
-    cube_variable: str | None = None
-    """The cube's name in its file."""
-
-    labels_variable: str | None = None
-    """The label map's name in its file."""
+    catalogue: str | None = None
+    """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     cut_to_overlap: bool = False
     """If cube and label map are georeferenced and some whole pixels apart, keep the pixels that both cover."""
@@ -65,20 +59,30 @@ class Import:
     """Unit of the numbers after the division, such as reflectance. Default: the one in the file."""
 
     def __post_init__(self) -> None:
-        """Reject a scale that could not be used.
+        """Reject a scale or band centres that could not be used.
 
         Raises:
             InvalidInputError: Naming the flag.
         """
+        check_wavelengths(self.wavelengths_nm)
         check_scale(self.scale)
         if self.scale != 1 and self.unit is None:
             raise InvalidInputError(
                 f"--scale {self.scale:g} without --unit; say what the divided numbers are, such as --unit reflectance."
             )
 
+    def described(self) -> dict[str, Any]:
+        """What is given, by the keys of a scene in a TOML catalogue."""
+        own: dict[str, Any] = {"unit": self.unit} if self.unit is not None else {}
+        if self.scale != 1:
+            own["scale"] = self.scale
+        if self.cut_to_overlap:
+            own["cut_to_overlap"] = True
+        return {**super().described(), **own}
+
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(FileFlags):
     """Write a scene in a format that other programs can read."""
 
     scene: tyro.conf.Positional[str]
@@ -96,9 +100,13 @@ class Export:
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
+    def __post_init__(self) -> None:
+        """Reject band centres that are no nanometres."""
+        check_wavelengths(self.wavelengths_nm)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Show:
+class Show(FileFlags):
     """Draw a scene: false colours, label map, mean spectra per class."""
 
     scene: tyro.conf.Positional[str]
@@ -113,10 +121,14 @@ class Show:
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
+    def __post_init__(self) -> None:
+        """Reject band centres that are no nanometres."""
+        check_wavelengths(self.wavelengths_nm)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Show how far apart source and target of a pair are: angles per class, a distance of distributions, a quick SVM.
+    """Show how a pair's scenes are aligned and how far apart they are: angles per class, and a quick SVM.
 
     This reads the target's labels. No network is trained or chosen with the results.
     """

@@ -5,8 +5,10 @@ Shape letters: H rows, W columns, C bands, K classes.
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 from sceneshift.catalogue import indian_pines
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
-from sceneshift.catalogue.load import find_files, load_both_labelled, load_scene
+from sceneshift.catalogue.load import find_files, load_pair_and_labelled_target, load_scene
 from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
 from sceneshift.catalogue.units import UnitDifference, describe_units, unit_difference
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
-from sceneshift.catalogue.user_toml import open_catalogue
+from sceneshift.catalogue.user_scenes import load_own_scene
+from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.commands.scene_gap import measure_gap, render_gap
 from sceneshift.commands.simulate import simulate_to_folder
@@ -29,7 +32,7 @@ from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, sha256_of, writable
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Scene, renamed
 from sceneshift.splits.pair import ScenePair
 
 _STORED, _PICTURE = ".arrow", (".png",)
@@ -55,22 +58,22 @@ def run_command(command: SceneCommand) -> int:
         case Import():
             print(import_scene(command))
         case Export():
-            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
+            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
             path, unit = show_scene(command)
             print(f"wrote {path}" + ("" if unit is None else f"; the numbers are {unit}"))
         case Pair():
-            source, target = load_both_labelled(
+            pair, target = load_pair_and_labelled_target(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
             )
+            source = pair.source
             print(
                 f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
                 "labels are read for this."
             )
-            pair = ScenePair(name=command.pair, source=source, target=target.without_labels())
-            print("\n".join([*_about_units(pair), ""]))
+            print("\n".join([*pair.notes, *_about_units(pair), ""]))
             print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
         case Simulate():
             spectra = None
@@ -80,7 +83,7 @@ def run_command(command: SceneCommand) -> int:
     return 0
 
 
-def _told_catalogue(command: Export | Show | Pair | Simulate) -> OwnCatalogue:
+def _told_catalogue(command: Import | Export | Show | Pair | Simulate) -> OwnCatalogue:
     catalogue = open_catalogue(command.catalogue, command.data_dir)
     for line in catalogue.announcement():
         print(line)
@@ -259,17 +262,9 @@ def import_scene(command: Import) -> str:
         raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
     if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
-    scene = read_scene(
-        command.file,
-        labels=command.labels,
-        name=command.name,
-        class_names=command.class_names,
-        cube_variable=command.cube_variable,
-        labels_variable=command.labels_variable,
-        cut_to_overlap=command.cut_to_overlap,
-        scale=command.scale,
-        unit=command.unit,
-    )
+    scene = find_scene(command.file, command.data_dir, _told_catalogue(command), command.described())
+    if command.name is not None and command.name != scene.name:
+        scene = renamed(scene, command.name)
     write_scene(scene, out)
     height, width = scene.shape
     counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
@@ -285,7 +280,7 @@ def show_scene(command: Show) -> tuple[Path, str | None]:
     """
     if command.out is not None:
         writable(command.out, _PICTURE)  # before a large scene is read
-    scene = find_scene(command.scene, command.data_dir, _told_catalogue(command))
+    scene = find_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
     path = writable(command.out or f"{scene.name.replace('/', '-')}.png", _PICTURE)
     try:
         with replacing(path) as temporary:
@@ -297,19 +292,40 @@ def show_scene(command: Show) -> tuple[Path, str | None]:
     return path, scene.unit
 
 
-def find_scene(name: str, data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) -> Scene:
+def find_scene(
+    name: str,
+    data_dir: str | None,
+    catalogue: OwnCatalogue = NO_CATALOGUE,
+    described: Mapping[str, Any] = MappingProxyType({}),
+) -> Scene:
     """Load a scene by name, or from a file.
 
+    Args:
+        name: The scene's name, or its file.
+        data_dir: The folder its files lie in; None takes what SCENESHIFT_DATA says.
+        catalogue: The user's own scenes.
+        described: What the file doesn't say about its scene, by the keys of a scene in a catalogue.
+
     Raises:
-        InvalidInputError: There is neither a scene nor a file of that name, or the file can't be read.
+        InvalidInputError: There is neither a scene nor a file of that name, the file can't be read, or a scene that is
+            known by name is described once more.
         MissingDataError: Its files aren't there.
     """
     path = Path(name)
-    if name in SCENES or name in catalogue.scenes or is_stored_scene(name):
+    if name in SCENES or name in catalogue.scenes:
+        if described:
+            raise InvalidInputError(
+                f"{name} is known by name, and --{next(iter(described)).replace('_', '-')} describes a file; expected "
+                "one of the two. Leave the flag out, or change the scene's table in the TOML catalogue."
+            )
         return load_scene(name, data_dir, catalogue=catalogue)
+    if is_stored_scene(name):
+        return load_own_scene(scene_from_flags(name, described), None) if described else open_scene(name)
     try:
-        return read_scene(path)
+        return read_scene(path, **described)
     except MissingDataError as error:
+        if path.exists():  # the file of the labels isn't there
+            raise
         raise InvalidInputError(
             f"{name!r} is neither a scene known by name ({', '.join([*SCENES, *catalogue.scenes])}) nor a file "
             f"({first_line(error)}).{catalogue.advice()}"

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_cut, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import (
+    ComputeFlags,
+    FileFlags,
+    SplitFlags,
+    check_cut,
+    check_name,
+    check_train_fraction,
+    check_wavelengths,
+    named_split,
+)
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
 
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainArgs(SplitFlags, ComputeFlags):
+class TrainArgs(SplitFlags, FileFlags, ComputeFlags):
     """Train one network, on one scene or on the source of a scene pair, and map the whole scene or the target.
 
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
@@ -30,8 +39,8 @@ class TrainArgs(SplitFlags, ComputeFlags):
     whether the results are the same. Everything else is taken from that run."""
 
     scene: str | None = None
-    """A scene, by name or as an .arrow file, divided by --split into training and test pixels; alternatively give
-    --pair."""
+    """A scene, by name or as a file, divided by --split into training and test pixels; alternatively give --pair. What
+    the file doesn't say is said by --labels, --class-names, --label-values and --wavelengths-nm."""
 
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
@@ -43,6 +52,9 @@ class TrainArgs(SplitFlags, ComputeFlags):
 
     train_fraction: float | None = None
     """Share of each class's pixels used for training. Default: 0.1 with --scene, 0.8 with --pair."""
+
+    pixels_per_class: int | None = None
+    """Maximum of training pixels per class and source, drawn from those of the split. Default: all of them."""
 
     patch_size: int | None = None
     """Side of the patches in pixels. Default: the method's."""
@@ -106,6 +118,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
                 "give either --scene (train and test in one scene) or --pair (train on a source, test on its target)."
             )
         for name, least in (
+            ("pixels_per_class", 1),
             ("patch_size", 1),
             ("batch_size", 1),
             ("epochs", 1),
@@ -118,6 +131,12 @@ class TrainArgs(SplitFlags, ComputeFlags):
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
         check_train_fraction(self.train_fraction, self.split)
         check_cut(self.cut_to_overlap, self.train_mask)
+        check_wavelengths(self.wavelengths_nm)
+        if self.pair is not None and (described := self.described()):
+            raise InvalidInputError(
+                f"--{next(iter(described)).replace('_', '-')} describes a scene given as a file; use it with --scene, "
+                "or describe the pair's scenes in a TOML catalogue."
+            )
         if self.scene is not None and self.split == "all":
             raise InvalidInputError("--split all with --scene leaves no pixel to test; use it with --pair.")
         if self.pair is not None and self.split == "fixed":
@@ -203,7 +222,9 @@ class TrainArgs(SplitFlags, ComputeFlags):
             cut_to_overlap=self.cut_to_overlap,
             data_dir=self.data_dir,
             catalogue=self.catalogue,
+            described=self.described(),
             patch_size=config.patch_size,
+            pixels_per_class=self.pixels_per_class,
             seed=self.seed,
         )
         return TrainSpec(

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_cut, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import (
+    ComputeFlags,
+    FileFlags,
+    SplitFlags,
+    check_cut,
+    check_name,
+    check_train_fraction,
+    check_wavelengths,
+    named_split,
+)
 from sceneshift.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ SMOKE_TEST = "smoke-test"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneArgs(SplitFlags, ComputeFlags):
+class TuneArgs(SplitFlags, FileFlags, ComputeFlags):
     """Search a method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
 
     RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a local Ray and a SQLite file are used.
@@ -30,7 +39,8 @@ class TuneArgs(SplitFlags, ComputeFlags):
     or the scene of the search space."""
 
     scene: str | None = None
-    """Search within one scene instead: --split divides it into a side for training and validation and a test side."""
+    """Search within one scene instead, by name or as a file: --split divides it into a side for training and validation
+    and a test side."""
 
     split: Literal["blocks", "fields", "random", "fixed"] = "blocks"
     """How labelled pixels are split: blocks or fields (connected pixels of one class stay together) with a guard band,
@@ -128,6 +138,12 @@ class TuneArgs(SplitFlags, ComputeFlags):
             raise InvalidInputError("give --pairs or --scene, not both: their studies don't share a selection.")
         check_train_fraction(self.train_fraction, self.split)
         check_cut(self.cut_to_overlap, self.train_mask)
+        check_wavelengths(self.wavelengths_nm)
+        if self.scene is None and (described := self.described()):
+            raise InvalidInputError(
+                f"--{next(iter(described)).replace('_', '-')} describes a scene given as a file; use it with --scene, "
+                "or describe the pairs' scenes in a TOML catalogue."
+            )
         if self.pairs is not None and (self.split == "fixed" or self.train_mask or self.test_mask):
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; use --scene.")
         check_name("--experiment-name", self.experiment_name)
@@ -158,6 +174,7 @@ class TuneArgs(SplitFlags, ComputeFlags):
             cut_to_overlap=self.cut_to_overlap,
             data_dir=self.data_dir,
             catalogue=self.catalogue,
+            described=self.described(),
         )
         return SearchSpec(
             method=method,

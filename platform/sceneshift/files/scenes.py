@@ -6,6 +6,7 @@ Shape letters: H rows, W columns, C bands, K classes.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,8 @@ def read_scene(
     of_file = described.footprint or Footprint(
         parent=acquisition or scene_name, rows=(0, whole[0].stop), columns=(0, whole[1].stop)
     )
+    if acquisition is not None:
+        of_file = footprint_of(of_file, described.name, acquisition=acquisition)
     return Scene(
         name=scene_name,
         cube=scaled(cube, scale),
@@ -146,6 +149,18 @@ def read_scene(
         georeference=cut_georeference(described.georeference, kept),
         unit=unit or described.unit,
     )
+
+
+def footprint_of(stated: Footprint, name: str | None, *, acquisition: str) -> Footprint:
+    """The footprint of a scene whose file states one; a whole scene that only bears its own name says nothing by it.
+
+    Args:
+        stated: What the file states.
+        name: The scene's name in the file.
+        acquisition: The acquisition that a catalogue says it is of.
+    """
+    says_nothing = stated.parent == name and stated.rows[0] == stated.columns[0] == 0
+    return replace(stated, parent=acquisition) if says_nothing else stated
 
 
 def read_unlabelled_scene(

@@ -12,7 +12,7 @@ a gap of the finer one (bands of water vapour taken out, say) are left out.
 Shape letters: H rows, W columns, C bands, D bands of the finer sensor, S shared bands, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,24 +51,26 @@ def align(
     target: Scene,
     *,
     class_map: Mapping[str, str] | None = None,
+    merged: Mapping[str, str] | None = None,
     fwhm_nm: ArrayLike | None = None,
 ) -> AlignedPair:
     """Give two scenes the same classes and the same bands; see the module for how bands are resampled.
 
-    Footprint, georeference and pixels stay what they were; labels of classes that only one side has become 0.
+    Footprint, georeference and pixels stay what they were; labels of classes that are left out become 0.
 
     Args:
         source: The source.
         target: The target.
         class_map: Which class of the source each class of the target is, by name; several may be one. What isn't
             named in it is left out. By default classes of the same name are the same.
+        merged: New names of source classes; those of one name become one class, by which ``class_map`` knows it.
         fwhm_nm: Band widths at half maximum of the coarser sensor in nanometres, one or one for each of its bands.
 
     Raises:
         InvalidInputError: Fewer than two classes or bands are shared; the band counts differ and wavelengths are
             unknown; or an argument is of no use.
     """
-    source, target, class_notes = _align_classes(source, target, class_map)
+    source, target, class_notes = _align_classes(source, target, class_map, merged or {})
     source, target, band_notes = _align_bands(source, target, fwhm_nm)
     return AlignedPair(source=source, target=target, notes=(*class_notes, *band_notes))
 
@@ -139,21 +141,19 @@ def resample_to(centres_nm: NDArray[np.float64], scene: str, wavelengths_nm: NDA
 
 
 def _align_classes(
-    source: Scene, target: Scene, class_map: Mapping[str, str] | None
+    source: Scene, target: Scene, class_map: Mapping[str, str] | None, merged: Mapping[str, str]
 ) -> tuple[Scene, Scene, tuple[str, ...]]:
-    if class_map is None:
-        class_map = {name: name for name in target.class_names if name in source.class_names}
-    for side, names, known in (
-        ("target", class_map.keys(), target.class_names),
-        ("source", class_map.values(), source.class_names),
-    ):
-        for name in names:
-            if name not in known:
-                raise InvalidInputError(
-                    f"class_map: the {side} has no class {name!r}{nearest_name(name, known)}; it has "
-                    f"{', '.join(known)}."
-                )
-    shared = tuple(name for name in source.class_names if name in class_map.values())
+    _refuse_unknown("source", merged, source.class_names)
+    ours = {name: merged.get(name, name) for name in source.class_names}
+    if clash := [name for name in merged.values() if name in source.class_names and merged.get(name) != name]:
+        raise InvalidInputError(
+            f"class_map: classes of the source are merged into {clash[0]!r}, which is another class of the source; "
+            "expected a new name. Choose another, or merge that class as well."
+        )
+    theirs = {name: name for name in target.class_names if name in ours.values()} if class_map is None else class_map
+    _refuse_unknown("target", theirs, target.class_names)
+    _refuse_unknown("source", theirs.values(), tuple(dict.fromkeys(ours.values())))
+    shared = tuple(dict.fromkeys(name for name in ours.values() if name in theirs.values()))
     if len(shared) < 2:
         raise InvalidInputError(
             f"source {source.name!r} ({', '.join(source.class_names)}) and target {target.name!r} "
@@ -161,18 +161,37 @@ def _align_classes(
             "classes. Match names that differ with class_map={'name in the target': 'name in the source'}."
         )
     notes = [
-        f"class {theirs} of {target.name} is taken as {ours} of {source.name}"
-        for theirs, ours in class_map.items()
-        if theirs != ours
+        f"{_classes(of_source)} of {source.name} {'is' if len(of_source) == 1 else 'are'} taken as {name}"
+        for name in dict.fromkeys(merged.values())
+        if name in shared and (of_source := [other for other in source.class_names if ours[other] == name]) != [name]
     ]
-    for scene, kept in ((source, shared), (target, tuple(class_map))):
+    notes += [
+        f"class {other} of {target.name} is taken as {name}" + ("" if name in merged.values() else f" of {source.name}")
+        for other, name in theirs.items()
+        if other != name
+    ]
+    for scene, kept in ((source, [name for name in ours if ours[name] in shared]), (target, list(theirs))):
         if left_out := [name for name in scene.class_names if name not in kept]:
-            notes.append(f"left out, only in {scene.name}: {', '.join(left_out)}")
+            # With a map, a class that it doesn't name may well be on the other side, by this name or another.
+            why = f"only in {scene.name}" if class_map is None and not merged else f"of {scene.name}, by the class map"
+            notes.append(f"left out, {why}: {', '.join(left_out)}")
     return (
-        _renumbered(source, {name: name for name in shared}, shared),
-        _renumbered(target, class_map, shared),
+        _renumbered(source, {name: new for name, new in ours.items() if new in shared}, shared),
+        _renumbered(target, theirs, shared),
         tuple(notes),
     )
+
+
+def _refuse_unknown(side: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise InvalidInputError(
+                f"class_map: the {side} has no class {name!r}{nearest_name(name, known)}; it has {', '.join(known)}."
+            )
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"class {names[0]}" if len(names) == 1 else f"classes {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _renumbered(scene: Scene, meaning: Mapping[str, str], shared: tuple[str, ...]) -> Scene:

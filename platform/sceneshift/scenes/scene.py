@@ -3,9 +3,11 @@
 Shape letters: H rows, W columns, C bands, K classes.
 """
 
+import base64
 import hashlib
 import math
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,21 @@ from sceneshift.scenes.mapped_arrays import dereference, is_checked_cube, is_sto
 class Footprint:
     """Which pixels of which acquisition a scene covers: rows and columns of the parent image, half open.
 
-    Two scenes share a pixel when they come from one parent and their rectangles meet. ``parent`` names the
-    acquisition (one flight, one overpass); scenes of one parent are one scene for statistics.
+    Two scenes share a pixel when they come from one parent and their rectangles meet, in a pixel of both masks if they
+    have some. ``parent`` names the acquisition (one flight, one overpass); scenes of one parent are one scene for
+    statistics.
+
+    Args:
+        parent: The acquisition.
+        rows: First row, and the one after the last.
+        columns: First column, and the one after the last.
+        mask: Which pixels of the rectangle the scene covers, as text (:func:`mask_as_text`); None for all.
     """
 
     parent: str
     rows: tuple[int, int]
     columns: tuple[int, int]
+    mask: str | None = None
 
     def __post_init__(self) -> None:
         for axis, (start, stop) in (("rows", self.rows), ("columns", self.columns)):
@@ -36,13 +46,41 @@ class Footprint:
 
     def overlaps(self, other: "Footprint") -> bool:
         """Whether the two footprints share at least one pixel."""
-        return (
-            self.parent == other.parent
-            and self.rows[0] < other.rows[1]
-            and other.rows[0] < self.rows[1]
-            and self.columns[0] < other.columns[1]
-            and other.columns[0] < self.columns[1]
-        )
+        rows = max(self.rows[0], other.rows[0]), min(self.rows[1], other.rows[1])
+        columns = max(self.columns[0], other.columns[0]), min(self.columns[1], other.columns[1])
+        if self.parent != other.parent or rows[0] >= rows[1] or columns[0] >= columns[1]:
+            return False
+        return bool((self._covered(rows, columns) & other._covered(rows, columns)).any())
+
+    def _covered(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.bool_]:
+        """Which pixels of a rectangle within this one are covered."""
+        if self.mask is None:
+            return np.ones((1, 1), dtype=bool)
+        whole = mask_from_text(self.mask, (self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]))
+        top, left = self.rows[0], self.columns[0]
+        return whole[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
+
+
+def mask_as_text(mask: NDArray[np.bool_]) -> str:
+    """An (H, W) mask as compressed text, for a footprint."""
+    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
+
+
+def mask_from_text(text: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The (H, W) mask that :func:`mask_as_text` wrote.
+
+    Raises:
+        InvalidInputError: The text is something else, or a mask of another shape.
+    """
+    try:
+        # No more than the mask takes: a damaged file may claim to hold anything.
+        packed = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), shape[0] * shape[1] // 8 + 2)
+        bits = np.frombuffer(packed, dtype=np.uint8)
+        if len(bits) != -(-shape[0] * shape[1] // 8):
+            raise ValueError(f"{len(bits)} bytes for {shape[0]} x {shape[1]} pixels")
+    except (ValueError, zlib.error) as error:
+        raise InvalidInputError(f"the mask of a footprint is broken ({error}); write the file again.") from error
+    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +279,14 @@ class Scene(UnlabelledScene):
             georeference=self.georeference,
             unit=self.unit,
         )
+
+
+def renamed(scene: Scene, name: str) -> Scene:
+    """The same scene under another name; a whole scene that is its own acquisition takes that along."""
+    footprint = scene.footprint
+    if footprint.parent == scene.name and footprint.rows[0] == footprint.columns[0] == 0:
+        footprint = replace(footprint, parent=name)
+    return replace(scene, name=name, footprint=footprint)
 
 
 def check_unit(unit: str, *, where: str) -> None:

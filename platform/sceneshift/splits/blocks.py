@@ -30,8 +30,8 @@ def block_split(scene: Scene, *, patch_size: int, seed: int, **options: Unpack[L
         InvalidInputError: As for :func:`sceneshift.splits.layouts.best_layout`.
     """
 
-    def draw(rng: np.random.Generator, fraction: float) -> NDArray[np.bool_]:
-        return _draw_blocks(scene, rng, patch_size, fraction)
+    def draw(rng: np.random.Generator, fraction: float, patch: int) -> NDArray[np.bool_]:
+        return _draw_blocks(scene, rng, patch, fraction)
 
     return best_layout(scene, draw, kind="blocks", patch_size=patch_size, seed=seed, **options)
 

@@ -39,7 +39,7 @@ def field_split(scene: Scene, *, patch_size: int, seed: int, **options: Unpack[L
     fields, sizes = number_fields(scene.labels)
     of_class = [np.unique(fields[scene.labels == k]) for k in range(1, scene.num_classes + 1)]
 
-    def draw(rng: np.random.Generator, fraction: float) -> NDArray[np.bool_]:
+    def draw(rng: np.random.Generator, fraction: float, patch: int) -> NDArray[np.bool_]:  # fields have their own size
         chosen = np.zeros(len(sizes), dtype=bool)
         for numbers in of_class:
             chosen[_draw_fields(rng, numbers, sizes, fraction)] = True

@@ -37,6 +37,17 @@ class LayoutOptions(TypedDict, total=False):
     rare_to_training: bool
 
 
+#: Given a generator, a share and a patch size, (H, W) labelled pixels of one side.
+Draw = Callable[[np.random.Generator, float, int], NDArray[np.bool_]]
+
+#: Layouts drawn for each other setting when the cause of a failure is looked for.
+_CAUSE_CANDIDATES = 64
+
+
+class NoLayoutError(InvalidInputError):
+    """No split with a guard band can be made of a scene with these settings."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Layout:
     """(H, W) training and validation pixels, and (K,) which classes are scored."""
@@ -48,7 +59,7 @@ class _Layout:
 
 def best_layout(
     scene: Scene,
-    draw: Callable[[np.random.Generator, float], NDArray[np.bool_]],
+    draw: Draw,
     *,
     kind: str,
     patch_size: int,
@@ -73,7 +84,8 @@ def best_layout(
 
     Args:
         scene: The source.
-        draw: Given a generator and a share, (H, W) labelled pixels of one side with about that share of each class.
+        draw: Given a generator, a share and a patch size, (H, W) labelled pixels of one side with about that share of
+            each class.
         kind: The split's kind; the candidates' seeds follow from it.
         patch_size: The largest patch that will be cut; odd.
         seed: Draws the layouts.
@@ -84,8 +96,9 @@ def best_layout(
         rare_to_training: See there.
 
     Raises:
-        InvalidInputError: An argument is out of range, or no layout leaves every class pixels to train on, or (with
-            ``rare_to_training``) none has a class on both sides.
+        InvalidInputError: An argument is out of range.
+        NoLayoutError: No layout leaves every class pixels to train on, or (with ``rare_to_training``) none has a class
+            on both sides. The message says which of patch size and share is to blame.
     """
     check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     check_share("validation_fraction", validation_fraction)
@@ -98,11 +111,66 @@ def best_layout(
         if value < least:
             raise InvalidInputError(f"{name} = {value}; expected at least {least}.")
     refuse_empty_classes(scene)
+
+    def search(patch: int, share: float, candidates: int) -> _Layout | None:
+        return _search(
+            scene,
+            draw,
+            kind=kind,
+            patch_size=patch,
+            seed=seed,
+            validation_fraction=share,
+            guard=guard if patch == patch_size else min(guard, patch // 2),
+            min_pixels=min_pixels,
+            num_candidates=candidates,
+            rare_to_training=rare_to_training,
+        )
+
+    best = search(patch_size, validation_fraction, num_candidates)
+    if best is None:
+        lacks = (
+            f"has a single class with {min_pixels} pixels on both sides"
+            if rare_to_training
+            else f"leaves every class {min_pixels} training pixels"
+        )
+        counts = dict(zip(scene.class_names, scene.class_counts.tolist(), strict=True))
+        raise NoLayoutError(
+            f"scene {scene.name!r}: no {kind.removesuffix('s')} layout for patches of {patch_size}, a guard of {guard} "
+            f"and a training share of {1 - validation_fraction:g} {lacks} (labelled pixels: {counts}). "
+            + _cause(scene, search, kind, patch_size, validation_fraction, min_pixels, rare_to_training)
+        )
+    scored = np.flatnonzero(best.scored)
+    return Split(
+        shape=scene.shape,
+        train=np.flatnonzero(best.trains),
+        validation=np.flatnonzero(best.validates & np.isin(scene.labels, 1 + scored)),
+        scored_classes=tuple(int(k) for k in scored),
+        patch_size=patch_size,
+        guard=guard,
+        seed=seed,
+        kind=kind,
+    )
+
+
+def _search(
+    scene: Scene,
+    draw: Draw,
+    *,
+    kind: str,
+    patch_size: int,
+    seed: int,
+    validation_fraction: float,
+    guard: int,
+    min_pixels: int,
+    num_candidates: int,
+    rare_to_training: bool,
+) -> _Layout | None:
+    """The best of so many layouts; None if none will do."""
     train_blocks = rare_to_training and validation_fraction > 0.5
     drawn_fraction = 1 - validation_fraction if train_blocks else validation_fraction
     best: tuple[tuple[float, ...], _Layout] | None = None
     for candidate in range(num_candidates):
-        drawn = draw(np.random.default_rng(derive_seed(seed, kind, candidate)), drawn_fraction)
+        drawn = draw(np.random.default_rng(derive_seed(seed, kind, candidate)), drawn_fraction, patch_size)
         other = (scene.labels > 0) & ~grow(drawn, guard)
         trains, validates = (drawn, other) if train_blocks else (other, drawn)
         if rare_to_training:
@@ -122,18 +190,8 @@ def best_layout(
         if best is None or rank > best[0]:
             best = (rank, layout)
     if best is None or (not rare_to_training and best[0][0] < scene.num_classes):
-        raise InvalidInputError(_impossible(scene, kind, patch_size, guard, min_pixels, rare_to_training))
-    scored = np.flatnonzero(best[1].scored)
-    return Split(
-        shape=scene.shape,
-        train=np.flatnonzero(best[1].trains),
-        validation=np.flatnonzero(best[1].validates & np.isin(scene.labels, 1 + scored)),
-        scored_classes=tuple(int(k) for k in scored),
-        patch_size=patch_size,
-        guard=guard,
-        seed=seed,
-        kind=kind,
-    )
+        return None
+    return best[1]
 
 
 def _rank(
@@ -178,15 +236,38 @@ def _class_counts(scene: Scene, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.bincount(scene.labels[mask], minlength=scene.num_classes + 1)[1:]
 
 
-def _impossible(scene: Scene, kind: str, patch_size: int, guard: int, min_pixels: int, rare_to_training: bool) -> str:
-    counts = dict(zip(scene.class_names, scene.class_counts.tolist(), strict=True))
-    lacks = (
-        f"has a single class with {min_pixels} pixels on both sides"
-        if rare_to_training
-        else f"leaves every class {min_pixels} training pixels"
-    )
-    whole = " A class that is one field can only train; a split by blocks cuts fields." if kind == "fields" else ""
+def _cause(
+    scene: Scene,
+    search: Callable[[int, float, int], _Layout | None],
+    kind: str,
+    patch_size: int,
+    validation_fraction: float,
+    min_pixels: int,
+    rare_to_training: bool,
+) -> str:
+    """Which setting is to blame, found by changing one at a time."""
+    counts = scene.class_counts
+    if rare_to_training and int((counts >= 2 * min_pixels).sum()) == 0:
+        return f"The labels are to blame: no class has the {2 * min_pixels} pixels that both sides need. Label more."
+    if not rare_to_training and (rare := [n for n, c in zip(scene.class_names, counts, strict=True) if c < min_pixels]):
+        return f"{', '.join(rare)} must have {min_pixels} pixels to train on, and has fewer: leave it out of the pair."
+    works = []
+    patches = range(patch_size - 2, 0, -2)
+    if patch := next((p for p in patches if search(p, validation_fraction, _CAUSE_CANDIDATES)), None):
+        works.append(f"patch_size {patch} (--patch-size, or the largest of the search space)")
+    shares = sorted((0.2, 0.5, 0.8, 0.9), key=lambda share: abs(share - validation_fraction))
+    if share := next((s for s in shares if search(patch_size, s, _CAUSE_CANDIDATES)), None):
+        works.append(f"a training share of {1 - share:g} (--train-fraction)")
+    if works:
+        change = "change that setting" if len(works) == 1 else "change one of these settings"
+        return f"There is one with {' or with '.join(works)}; {change}."
+    if kind == "fields":
+        return (
+            "--split fields (--by-field) is to blame: a class that is one field can only train. Use --split blocks, "
+            "which cuts fields."
+        )
+    rarest = scene.class_names[int(counts.argmin())]
     return (
-        f"scene {scene.name!r}: no {kind.removesuffix('s')} layout for patches of {patch_size} and a guard of {guard} "
-        f"{lacks} (labelled pixels: {counts}). Search smaller patches, or leave the rarest class out.{whole}"
+        f"Neither smaller patches nor another share alone (--patch-size, --train-fraction) has one: leave {rarest} "
+        "out, or use --split random, which leaks."
     )

@@ -178,8 +178,13 @@ def _or_none(read: Any) -> Any:  # noqa: ANN401 - a function, and one made of it
 
 
 def _footprint(value: Mapping[str, Any]) -> Footprint:
-    (top, bottom), (left, right) = value["rows"], value["columns"]
-    return Footprint(parent=str(value["parent"]), rows=(int(top), int(bottom)), columns=(int(left), int(right)))
+    (top, bottom), (left, right), mask = value["rows"], value["columns"], value.get("mask")
+    return Footprint(
+        parent=str(value["parent"]),
+        rows=(int(top), int(bottom)),
+        columns=(int(left), int(right)),
+        mask=None if mask is None else str(mask),
+    )
 
 
 _READ: dict[str, Any] = {

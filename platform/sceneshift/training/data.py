@@ -4,17 +4,20 @@ A :class:`DataSpec` decides every pixel of a training: which train, which valida
 search, one of its trials, a refit and a single training.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from sceneshift.catalogue.builtin import SCENES
 from sceneshift.catalogue.in_scene import GUARDED_SPLITS, IN_SCENE_MIN_PIXELS
 from sceneshift.catalogue.load import load_pair
-from sceneshift.catalogue.pair_spec import IN_SCENE_SPLITS, InScene, NamedPair, Recipe, scene_name
-from sceneshift.catalogue.user_toml import open_catalogue
+from sceneshift.catalogue.one_acquisition import refuse_shared_content
+from sceneshift.catalogue.pair_spec import IN_SCENE_SPLITS, InScene, NamedPair, Recipe, is_stored_scene, scene_name
+from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.seeding import derive_seed
+from sceneshift.splits.layouts import NoLayoutError
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
@@ -52,6 +55,8 @@ class DataSpec:
         patch_size: The largest patch that will be cut, in pixels: guard bands of splits are made for it.
         pixels_per_class: Maximum of training pixels per class and source, or None for all.
         seed: Seed for splits and training pixels.
+        described: What the file of ``scene`` doesn't say about it, by the keys of a scene in a catalogue; for a scene
+            that is given as a file.
 
     Raises:
         InvalidInputError: Neither or both of ``pairs`` and ``scene`` are given, a pair is named twice, a value is
@@ -71,6 +76,7 @@ class DataSpec:
     patch_size: int = 13
     pixels_per_class: int | None = None
     seed: int = 0
+    described: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if bool(self.pairs) == (self.scene is not None):
@@ -89,6 +95,10 @@ class DataSpec:
             raise InvalidInputError("split 'fixed', train_mask and test_mask divide one scene; name it by scene.")
         if self.scene is not None and self.split == "all":
             raise InvalidInputError("split 'all' of one scene leaves no pixel to test; use it with pairs.")
+        plain = {name: tuple(v) if isinstance(v, list) else v for name, v in self.described.items()}
+        object.__setattr__(self, "described", plain)
+        if self.described and self.scene is None:
+            raise InvalidInputError(f"{', '.join(self.described)} describe a scene's file; name it by scene.")
         if self.pixels_per_class is not None and self.pixels_per_class < 1:
             raise InvalidInputError(
                 f"pixels_per_class = {self.pixels_per_class}; expected at least 1, or None for all."
@@ -111,6 +121,14 @@ class DataSpec:
         return SCENE_FRACTION_WITH_VALIDATION if self.validates else SCENE_FRACTION
 
     @property
+    def source_fraction(self) -> float:
+        """The share of each class's pixels of a source used for training, beside those that validate.
+
+        Of a scene it is that of its training side, which a fifth of validates like any pair's source.
+        """
+        return SOURCE_FRACTION if self.scene is not None or self.fraction is None else self.fraction
+
+    @property
     def split_name(self) -> str:
         """The split's name in tables: its kind, and the share that trains."""
         if self.scene is None and not self.validates:
@@ -127,7 +145,10 @@ class DataSpec:
                 values[name] = str(Path(values[name]).resolve())
         if self.scene is not None and Path(self.scene).is_file():
             values["scene"] = str(Path(self.scene).resolve())
-        return values
+        described = {name: list(v) if isinstance(v, tuple) else v for name, v in values.pop("described").items()}
+        if "labels" in described:
+            described["labels"] = str(Path(str(described["labels"])).resolve())
+        return values | ({"described": described} if described else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -144,11 +165,27 @@ class DataSpec:
         catalogue = open_catalogue(self.catalogue, self.data_dir)
         if self.scene is None:
             return tuple(NamedPair(name=name, data_dir=self.data_dir, catalogue=catalogue) for name in self.pairs)
+        scene = self.scene
+        if scene in (*SCENES, *catalogue.scenes) or (is_stored_scene(scene) and not self.described):
+            if self.described:
+                raise InvalidInputError(
+                    f"{scene} is known by name, and {', '.join(self.described)} describe a file; expected one of the "
+                    "two. Leave them out, or change the scene's table in the TOML catalogue."
+                )
+        elif self.described or Path(scene).is_file():
+            own = scene_from_flags(scene, self.described)
+            scene = own.name
+            if scene in (*SCENES, *catalogue.scenes):
+                raise InvalidInputError(
+                    f"{self.scene}: its scene would be called {scene!r}, like another one that is known by name; "
+                    "rename the file, or describe it in the TOML catalogue under another name."
+                )
+            catalogue = replace(catalogue, scenes={**catalogue.scenes, scene: own})
         in_scene = InScene(
-            scene=self.scene,
+            scene=scene,
             split=self.split,
             patch_size=self.patch_size,
-            seed=derive_seed(self.seed, "split", scene_name(self.scene)),
+            seed=derive_seed(self.seed, "split", scene_name(scene)),
             train_fraction=self.fraction or SCENE_FRACTION,
             train_mask=self.train_mask,
             test_mask=self.test_mask,
@@ -168,6 +205,7 @@ class DataSpec:
         recipes = self.recipes()
         pairs = tuple(load_pair(recipe) for recipe in recipes)
         refuse_shared_pixels(pairs)
+        refuse_shared_content(pairs)
         return LoadedData(spec=self, recipes=recipes, pairs=pairs, sources=tuple(self.divide(pair) for pair in pairs))
 
     def divide(self, pair: ScenePair) -> SourceDomain:
@@ -176,15 +214,22 @@ class DataSpec:
         Raises:
             InvalidInputError: It can't be divided so.
         """
-        # Of a scene the share is that of its training side, which a fifth of validates like any pair's source.
-        fraction = SOURCE_FRACTION if self.scene is not None or self.fraction is None else self.fraction
-        split = source_split(
-            pair,
-            self.split if self.holds_back else "all",
-            fraction=fraction,
-            patch_size=self.patch_size,
-            seed=self.seed,
-        )
+        try:
+            split = source_split(
+                pair,
+                self.split if self.holds_back else "all",
+                fraction=self.source_fraction,
+                patch_size=self.patch_size,
+                seed=self.seed,
+            )
+        except NoLayoutError as error:
+            if self.scene is None:
+                raise
+            raise InvalidInputError(
+                f"the training side of {self.scene} can't be divided once more for validation; its share is "
+                f"--train-fraction {self.fraction:g}. {error} Here the training share is fixed; give the training side "
+                "more by --train-fraction."
+            ) from error
         if self.pixels_per_class is not None:
             split = split.thinned(pair.source, pixels_per_class=self.pixels_per_class)
         return SourceDomain(pair_name=pair.name, scene=pair.source, split=split)

@@ -110,8 +110,13 @@ def _numbers(value: list[float]) -> tuple[float, ...]:
 
 
 def _footprint(value: Mapping[str, Any]) -> Footprint:
-    (top, bottom), (left, right) = value["rows"], value["columns"]
-    return Footprint(parent=str(value["parent"]), rows=(int(top), int(bottom)), columns=(int(left), int(right)))
+    (top, bottom), (left, right), mask = value["rows"], value["columns"], value.get("mask")
+    return Footprint(
+        parent=str(value["parent"]),
+        rows=(int(top), int(bottom)),
+        columns=(int(left), int(right)),
+        mask=None if mask is None else str(mask),
+    )
 
 
 def _georeference(value: Mapping[str, Any]) -> Georeference:

@@ -1,0 +1,54 @@
+"""Which share of each class a split lets train, compared with the share that was asked for.
+
+Splits by blocks and fields take whole blocks and fields, and leave a guard band unused: the share is met as nearly as
+their sizes allow, and a user has to know where it is not before anything is trained.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sceneshift.scenes.scene import Scene
+
+#: A class's share is near the one asked for within this factor, or one pixel.
+NEAR = 1.5
+
+
+def describe_shares(
+    scene: Scene,
+    train: NDArray[np.int64],
+    asked: float,
+    *,
+    classes: Iterable[int] | None = None,
+    pixels_per_class: int | None = None,
+) -> str:
+    """One line that says whether each class trains on about the share of its pixels that was asked for.
+
+    Args:
+        scene: The scene that was split, with all its labels.
+        train: (N,) flat indices of its training pixels.
+        asked: The share, 0..1.
+        classes: The class indices 0..K-1 that are looked at; None for all.
+        pixels_per_class: The most training pixels that a class may have; None for all.
+
+    Returns:
+        The line; it names every class outside the bounds with its share.
+    """
+    given = np.bincount(scene.labels.ravel()[train], minlength=scene.num_classes + 1)[1:]
+    wanted = asked * scene.class_counts
+    if pixels_per_class is not None:
+        wanted = np.minimum(wanted, pixels_per_class)
+    looked_at = sorted(range(scene.num_classes) if classes is None else classes)
+    low, high = np.minimum(wanted / NEAR, wanted - 1), np.maximum(wanted * NEAR, wanted + 1)
+    outside = [k for k in looked_at if not low[k] <= given[k] <= high[k]]
+    told = f"training share of each class: asked for {asked:.3g}"
+    if pixels_per_class is not None:
+        told += f" or {pixels_per_class} pixels"
+    if not outside:
+        return f"{told}, got it within a factor of {NEAR:g}"
+    shares = (
+        f"{scene.class_names[k]} {given[k] / scene.class_counts[k]:.2g} ({given[k]} of {scene.class_counts[k]})"
+        for k in outside
+    )
+    return f"{told}, NOT within a factor of {NEAR:g} for {len(outside)} of {len(looked_at)}: {', '.join(shares)}"
