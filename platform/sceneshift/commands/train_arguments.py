@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
-from sceneshift.commands.flags import ComputeFlags, SplitFlags, check_name, check_train_fraction, named_split
+from sceneshift.commands.flags import (
+    ComputeFlags,
+    RecordFlags,
+    SplitFlags,
+    check_name,
+    check_record,
+    check_train_fraction,
+    named_split,
+)
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainArgs(SplitFlags, ComputeFlags):
+class TrainArgs(SplitFlags, ComputeFlags, RecordFlags):
     """Train one network, on one scene or on the source of a scene pair, and map the whole scene or the target.
 
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
@@ -116,6 +124,7 @@ class TrainArgs(SplitFlags, ComputeFlags):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
+        check_record(self, compiles=self.compile)
         check_train_fraction(self.train_fraction, self.split)
         if self.scene is not None and self.split == "all":
             raise InvalidInputError("--split all with --scene leaves no pixel to test; use it with --pair.")
@@ -212,6 +221,8 @@ class TrainArgs(SplitFlags, ComputeFlags):
             precision=self.precision,
             compile=self.compile,
             evaluate_every=self.evaluate_every,
+            record=self.record,
+            target_access=self.target_access,
             data=data,
         )
 
