@@ -138,6 +138,12 @@ class TrainArgs(SplitFlags, ComputeFlags, RecordFlags):
                 + ("--scene" if self.scene is not None else "--split all")
                 + "; leave it out."
             )
+        if self.record and self.target_access == "none" and (self.scene is not None or self.split == "all"):
+            raise InvalidInputError(
+                "--record: no pixel validates with "
+                + ("--scene" if self.scene is not None else "--split all")
+                + ", and none of the target may be seen; add --target-access unlabelled."
+            )
         if self.workers_per_trial > 1 and self.executor in ("local", "ray"):
             raise InvalidInputError(
                 f"--executor {self.executor} trains in one process; leave it out for --workers-per-trial "

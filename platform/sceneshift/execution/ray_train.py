@@ -73,7 +73,8 @@ def train_with_ray(
     domains_ref = ray.put((list(sources), list(targets)))
 
     def train_loop(worker_settings: dict[str, Any]) -> None:
-        function(worker_settings, *ray.get(domains_ref), ray.train.report)
+        of_sources, of_targets = ray.get(domains_ref)
+        function(worker_settings, of_sources, of_targets, ray.train.report)
 
     TorchTrainer(
         train_loop,

@@ -119,7 +119,8 @@ class DiscriminatorOverPatches:
         Raises:
             InvalidInputError: The scene has another number of bands.
         """
-        places = Places.of(pixels, continued=scene.shape[:2], patch_size=self._discriminator.patch_size)
+        wide = scene.shape[1]
+        places = Places.of(pixels, continued=(scene.shape[0], wide), patch_size=self._discriminator.patch_size)
         return self.logits_at(scene.reshape(-1, scene.shape[2])[places.held], places)
 
     @torch.inference_mode()

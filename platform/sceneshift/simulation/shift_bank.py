@@ -5,8 +5,8 @@ Each shift changes a spectrum by itself, in the unit of the scene's file, before
 
 - ``haze``: :class:`~sceneshift.simulation.sensor_shifts.Atmosphere` at its defaults, optical depth 0.2 and 3 % path
   radiance at 550 nm.
-- ``red light``, ``blue light``: ``x' = (1 ± 0.2 (2 u - 1)) x``, u a band's place between the first (0) and the last (1)
-  by wavelength: another colour of the light, as from a lower sun or a larger share of the sky.
+- ``red light``: ``x' = (1 + 0.2 (2 u - 1)) x``, u a band's place between the first (0) and the last (1) by wavelength:
+  another colour of the light, as from a lower sun.
 - ``band gains``: ``x'_k = (1 + 0.05 ε_k) x_k``, ε_k ~ N(0, 1) for each band: a radiometric calibration that is off. The
   5 % is of the order stated for airborne sensors; the figure is from memory.
 - ``band response``: :class:`~sceneshift.simulation.sensor_shifts.SensorResponse`, centres moved by 5 nm and bands 20 nm
@@ -97,16 +97,17 @@ class ShiftBank:
 
     def _haze(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
         gain, offset = _HAZE.transmittance(self.wavelengths_nm), _HAZE.path_radiance(self.wavelengths_nm, self.white)
-        return spectra * gain.astype(np.float32) + offset.astype(np.float32)
+        return _times(spectra, gain) + offset.astype(np.float32)
 
-    def _tilted(self, tilt: float, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _red(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
         low, high = self.wavelengths_nm.min(), self.wavelengths_nm.max()
-        place = (self.wavelengths_nm - low) / max(high - low, 1e-9)
-        return spectra * (1 + tilt * (2 * place - 1)).astype(np.float32)
+        place: NDArray[np.float64] = (self.wavelengths_nm - low) / max(high - low, 1e-9)
+        return _times(spectra, 1 + _TILT * (2 * place - 1))
 
     def _gains(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
         rng = np.random.default_rng(derive_seed("shift bank", "band gains"))
-        return spectra * (1 + _GAIN * rng.standard_normal(spectra.shape[1])).astype(np.float32)
+        gains: NDArray[np.float64] = 1 + _GAIN * rng.standard_normal(spectra.shape[1:])
+        return _times(spectra, gains)
 
     def _response(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
         # The matrix is for ascending centres; some sensors' bands are not in order.
@@ -119,13 +120,18 @@ class ShiftBank:
         constant, slope = (np.float32(part) for part in _NOISE.variance(self.white))
         rng = np.random.default_rng(derive_seed("shift bank", "noise"))
         deviation = np.sqrt(constant + slope * np.maximum(spectra, 0))
-        return spectra + deviation * rng.standard_normal(spectra.shape, dtype=np.float32)
+        noisy: NDArray[np.float32] = spectra + deviation * rng.standard_normal(spectra.shape, dtype=np.float32)
+        return noisy
+
+
+def _times(spectra: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = spectra * factors.astype(np.float32)
+    return scaled
 
 
 _SHIFTS: dict[str, Callable[[ShiftBank, NDArray[np.float32]], NDArray[np.float32]]] = {
     "haze": ShiftBank._haze,
-    "red light": lambda bank, spectra: bank._tilted(_TILT, spectra),
-    "blue light": lambda bank, spectra: bank._tilted(-_TILT, spectra),
+    "red light": ShiftBank._red,
     "band gains": ShiftBank._gains,
     "band response": ShiftBank._response,
     "noise": ShiftBank._noise,

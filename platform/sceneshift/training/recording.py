@@ -28,8 +28,9 @@ from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.target_pixels import TargetPixels
 from sceneshift.training.workers import Workers
 
-#: Validation pixels that are recorded, at most.
-VALIDATION_PIXELS = 512
+#: Validation pixels that are recorded, at most: with these, predicting for the record stays below a fifth of a trial of
+#: S2AMSnet (docs/speed.md).
+VALIDATION_PIXELS = 384
 
 _FLOAT16 = float(np.finfo(np.float16).max)
 
