@@ -1,15 +1,23 @@
 import contextlib
+from dataclasses import replace
 
+import pytest
+
+from sceneshift.errors import InvalidInputError
 from sceneshift.execution.executor import (
     MAX_RETRIES,
     Failure,
     FailureKind,
     FixedJobs,
     Job,
+    Placement,
     StopReason,
     StopRequest,
     Verdict,
 )
+from sceneshift.execution.local import LocalExecutor
+from sceneshift.selection.strategy import STRATEGIES, SourceBlocks
+from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport
 
 
@@ -22,6 +30,32 @@ def test_a_job_comes_back_from_plain_values(make_job):
 
     job = make_job(3)
     assert Job.from_dict(json.loads(json.dumps(job.as_dict()))) == job
+
+
+def test_a_job_names_a_strategy_that_there_is(make_job):
+    job = make_job(0)
+    assert job.strategy == "source-blocks"
+    with pytest.raises(InvalidInputError, match="no selection strategy is called 'best'"):
+        replace(job, strategy="best")
+
+
+def test_the_weights_that_a_strategy_may_still_choose_are_kept(make_job, tiny_source, monkeypatch):
+    class Early(SourceBlocks):
+        name = "early"
+
+        def keep(self, history):
+            assert all("val/aa" in metrics for metrics in history.values())
+            assert list(history) == list(range(1, len(history) + 1))
+            return [2]
+
+    monkeypatch.setitem(STRATEGIES, "early", Early())
+    job = replace(make_job(0, epochs=6), strategy="early")
+    for last in (4, 6):  # ended by its queue, and continued
+        queue = FixedJobs([job], StopRequest(), last_epoch=last)
+        LocalExecutor(Placement()).run(queue, [tiny_source], stop=queue.stop)
+        assert not queue.failures
+    folder = CheckpointFolder(job.checkpoint_location)
+    assert [epoch for epoch in range(1, 7) if folder.load(epoch) is not None] == [2, 5, 6]
 
 
 def test_a_job_trains_on_its_own_sources_or_on_all(make_job, make_source):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sceneshift.execution.cluster import ray_cluster
-from sceneshift.execution.ray_tune import put_sources
+from sceneshift.execution.ray_tune import put_scenes
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.source import SourceDomain
@@ -90,7 +90,7 @@ def test_on_one_node_workers_read_the_file_s_own_pages(path: Path, monkeypatch: 
     scenes = [opened, relabelled, cut]
     with ray_cluster(num_cpus=1) as cluster:
         assert cluster.stays_one_node
-        references = put_sources([domain(scene) for scene in scenes], by_path=True)
+        references = put_scenes([domain(scene) for scene in scenes], by_path=True)
         told = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
     assert [source["sum"] for source in told["sources"]] == [total_of(scene.cube) for scene in scenes]
     assert [source["labelled"] for source in told["sources"]] == [256 * 256, 9 * 256, 156 * 128]
@@ -112,7 +112,7 @@ def test_to_a_second_node_they_are_sent_whole(path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("RAY_ADDRESS", whole.address)
         with ray_cluster() as cluster:
             assert (cluster.num_nodes, cluster.stays_one_node) == (2, False)
-            references = put_sources([domain(opened)], by_path=cluster.stays_one_node)
+            references = put_scenes([domain(opened)], by_path=cluster.stays_one_node)
             os.rename(path, path.with_suffix(".hidden"))
             told = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
     finally:

@@ -19,11 +19,13 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import Method, MethodConfig
 from sceneshift.methods.one_network import OneNetwork
 from sceneshift.methods.registry import METHODS, find_method
+from sceneshift.networks.final_layer import features_seen, final_layer
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.evaluation import predict_pixels
 from sceneshift.training.loop import PairRun, TrainingPlan, records_steps
 from sceneshift.training.loop import train as train_plan
+from sceneshift.training.outputs import FixedPatches
 from sceneshift.training.workers import Workers
 
 BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
@@ -322,6 +324,29 @@ class TestClassifier:
         torch.testing.assert_close(alone, together, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(among_giants, together[:1], rtol=1e-10, atol=1e-10)
 
+    def test_its_final_layer_makes_the_logits_of_its_features(self, method_type: type[Method]) -> None:
+        classifier = train(build(method_type), range(3)).classifier.eval()
+        layer = final_layer(classifier)
+        with torch.no_grad(), features_seen(layer) as seen:
+            logits = classifier(batch_of(9)[0])
+        assert (layer is None) == method_type.fitted_at_once
+        if layer is not None:
+            (features,) = seen
+            torch.testing.assert_close(layer(features).float(), logits)
+            assert features.shape == (BATCH, layer.in_features)
+
+    def test_patches_that_are_fixed_are_answered_as_any(self, method_type: type[Method]) -> None:
+        classifier = train(build(method_type), range(3)).classifier.eval()
+        cube = np.random.default_rng(0).normal(size=(9, 12, BANDS)).astype(np.float32)
+        sampler, pixels = PatchSampler(cube, patch_size=PATCH, device=CPU), np.array([0, 5, 11, 50, 51, 63, 107])
+        for chosen in (pixels, np.arange(108)):  # apart, and so near that places are shared
+            patches = FixedPatches((9, 12), chosen, patch_size=PATCH, device=CPU)
+            logits, features = patches.outputs(classifier, torch.from_numpy(cube.reshape(-1, BANDS)[patches.places]))
+            with torch.no_grad():
+                expected = classifier(sampler.patches(torch.from_numpy(chosen)))
+            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+            assert (features is None) == method_type.fitted_at_once
+
     def test_pixels_get_the_class_of_their_own_patch(self, method_type: type[Method]) -> None:
         classifier = train(build(method_type), range(3)).classifier.eval().double()
         cube = np.random.default_rng(0).normal(size=(9, 12, BANDS))
@@ -382,7 +407,8 @@ class AbleToy(Toy):
 
 @pytest.fixture(params=[Toy, AbleToy])
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Method]:
-    monkeypatch.setattr("sceneshift.training.loop.find_method", lambda _: request.param)
+    for module in ("loop", "plan"):
+        monkeypatch.setattr(f"sceneshift.training.{module}.find_method", lambda _: request.param)
     return request.param
 
 

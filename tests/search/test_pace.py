@@ -33,7 +33,7 @@ def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, m
     seen = []
     monkeypatch.setattr(
         "sceneshift.search.pace._seconds_per_epoch",
-        lambda method, config, source: seen.append((source.pair_name, torch.get_num_threads())) or 2.5,
+        lambda method, config, source, **_: seen.append((source.pair_name, torch.get_num_threads())) or 2.5,
     )
     before = torch.get_num_threads()
     pace = find_pace(
@@ -65,6 +65,27 @@ def test_an_epoch_s_steps_are_reckoned_from_a_few(tiny_source, monkeypatch):
         PROFILE, method="cross_entropy", config=config, sources=[tiny_source], trials_at_once=1, threads=1
     )
     assert found.seconds_per_epoch == pytest.approx(6 * 1.0 + 0.75)
+
+
+def test_a_record_is_reckoned_twice_and_an_evaluation_is_shared_by_its_epochs(tiny_source, monkeypatch):
+    from sceneshift.search import pace
+
+    def run_epoch(runs, epoch):
+        assert runs[0].recorder is not None
+        return {"time/steps_s": 3.0, "time/calibration_s": 0.5, "time/validation_s": 0.25, "time/recording_s": 1.0}
+
+    monkeypatch.setattr(pace, "run_epoch", run_epoch)
+    found = pace.find_pace(
+        PROFILE,
+        method="cross_entropy",
+        config={"patch_size": 5, "batch_size": 16, "width": 8},
+        sources=[tiny_source],
+        trials_at_once=1,
+        threads=1,
+        record=True,
+        evaluate_every=5,
+    )
+    assert found.seconds_per_epoch == pytest.approx(6 * 1.0 + (0.75 + 2.0) / 5)
 
 
 def test_bounds_and_a_budget_are_needed():

@@ -16,6 +16,7 @@ from sceneshift.execution.executor import Placement
 from sceneshift.scenes.normalization import UNITLESS
 from sceneshift.scenes.scene import Scene
 from sceneshift.search.prepared import local_root, prepare
+from sceneshift.search.run import create_store, run_trials
 from sceneshift.search.space import FixedTrial
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.splits.fields import number_fields
@@ -98,6 +99,34 @@ def test_workers_are_handed_no_target(prepared):
         assert not isinstance(pair.target, Scene)
         assert vars(source).keys() == {"pair_name", "scene", "split"}
         assert not source.scene.footprint.overlaps(pair.target.footprint)
+
+
+@pytest.mark.parametrize("access", ["none", "unlabelled"])
+def test_a_search_hands_its_executor_target_pixels_where_that_is_allowed(prepared, tmp_path, access):
+    study = prepared(record=True, target_access=access, num_samples=1)
+    handed = []
+
+    class Executor:
+        name = "fake"
+
+        def run(self, queue, sources, *, stop, targets, **_):
+            handed.extend(targets)
+
+    store = create_store(study, origin={})
+    run_trials(study, store, Executor())
+    assert [target.pair_name for target in handed] == ([] if access == "none" else ["west-east", "sw-se"])
+    assert not any(isinstance(target.scene, Scene) for target in handed)
+
+
+def test_what_is_recorded_reaches_the_trials_and_a_resumed_study_must_agree(prepared):
+    plain, changed = prepared(), prepared(record=True, target_access="unlabelled", evaluate_every=4)
+    job = changed.job(trial(0))
+    assert (job.spec.record, job.spec.target_access, job.spec.evaluate_every) == (True, "unlabelled", 4)
+    assert job.strategy == "source-blocks"
+    assert job.spec.key() == plain.job(trial(0)).spec.key()
+    assert not plain.settings().keys() & {"record", "target_access", "evaluate_every"}
+    with pytest.raises(StudyError, match=r"record: was None, is True\n.*target_access: was None, is 'unlabelled'"):
+        refuse_other_settings("study 's'", plain.settings(), changed.settings(), advice="")
 
 
 def test_the_targets_are_opened_by_the_recipes_the_pairs_were_made_from(prepared):

@@ -138,10 +138,10 @@ class TestReports:
         now = 0.0
 
         def taking(seconds: float, real: Callable[..., Any]) -> Callable[..., Any]:
-            def slowed(*arguments: Any) -> Any:
+            def slowed(*arguments: Any, **named: Any) -> Any:
                 nonlocal now
                 now += seconds
-                return real(*arguments)
+                return real(*arguments, **named)
 
             return slowed
 

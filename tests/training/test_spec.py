@@ -58,6 +58,8 @@ class TestPlainValues:
             "precision",
             "compile",
             "evaluate_every",
+            "record",
+            "target_access",
             "data",
         }
         assert SPEC.as_dict()["format"] == FORMAT

@@ -77,7 +77,7 @@ def fault_of(call: Callable[[], Any]) -> Any:
 
 
 class _FullDisk(CheckpointFolder):
-    def save(self, epoch: int, state: dict[str, Any]) -> None:
+    def save(self, epoch: int, state: dict[str, Any], **_: object) -> None:
         raise StudyError("no space left")
 
 

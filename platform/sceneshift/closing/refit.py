@@ -70,7 +70,13 @@ def refit_winner(
     if missing:
         counts = ", ".join(f"{pair} {len(sources[pair].split.train)}" for pair in missing)
         _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
-        executor.run(queue, list(sources.values()), stop=stop, stall_timeout_s=search.spec.stall_timeout_s)
+        executor.run(
+            queue,
+            list(sources.values()),
+            stop=stop,
+            targets=search.data.target_pixels(spec.target_access),
+            stall_timeout_s=search.spec.stall_timeout_s,
+        )
     found: dict[str, TrainedNetwork] = {}
     for pair, job in jobs.items():
         if job.number in queue.divergences:

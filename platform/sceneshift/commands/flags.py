@@ -80,6 +80,32 @@ class ComputeFlags:
     """Compile the networks with torch.compile: takes minutes at the start; for GPUs and long trainings."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordFlags:
+    """What evaluated epochs leave for a choice made afterwards."""
+
+    record: bool = False
+    """Record, beside the checkpoints, what every evaluated epoch answers on source pixels, as they are and under fixed
+    physical shifts, so that an epoch or a trial can be chosen later without training. Results don't change; an epoch of
+    S2AMSnet takes about a fifth longer, one of a cheaper method may take twice as long: --evaluate-every thins it."""
+
+    target_access: Literal["none", "unlabelled"] = "none"
+    """What a training may see of its target: none; or 1,000 pixels without labels, which --record records as well and
+    nothing trains on."""
+
+
+def check_record(flags: RecordFlags, *, compiles: bool) -> None:
+    """Reject flags of the record that don't go together.
+
+    Raises:
+        InvalidInputError: Naming the flag.
+    """
+    if flags.target_access != "none" and not flags.record:
+        raise InvalidInputError(f"--target-access {flags.target_access} has no effect without --record; add it.")
+    if flags.record and compiles:
+        raise InvalidInputError("--record can't read the features of compiled networks; leave out --compile.")
+
+
 def check_scale(scale: float) -> None:
     """Reject a scale that nothing can be divided by.
 

@@ -10,9 +10,11 @@ from sceneshift.commands.command_line import read_arguments
 from sceneshift.commands.flags import (
     ComputeFlags,
     FileFlags,
+    RecordFlags,
     SplitFlags,
     check_cut,
     check_name,
+    check_record,
     check_train_fraction,
     check_wavelengths,
     named_split,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainArgs(SplitFlags, FileFlags, ComputeFlags):
+class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     """Train one network, on one scene or on the source of a scene pair, and map the whole scene or the target.
 
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
@@ -129,6 +131,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
+        check_record(self, compiles=self.compile)
         check_train_fraction(self.train_fraction, self.split)
         check_cut(self.cut_to_overlap, self.train_mask)
         check_wavelengths(self.wavelengths_nm)
@@ -148,6 +151,12 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags):
                 f"--evaluate-every {self.evaluate_every}: no pixel validates with "
                 + ("--scene" if self.scene is not None else "--split all")
                 + "; leave it out."
+            )
+        if self.record and self.target_access == "none" and (self.scene is not None or self.split == "all"):
+            raise InvalidInputError(
+                "--record: no pixel validates with "
+                + ("--scene" if self.scene is not None else "--split all")
+                + ", and none of the target may be seen; add --target-access unlabelled."
             )
         if self.workers_per_trial > 1 and self.executor in ("local", "ray"):
             raise InvalidInputError(
@@ -235,6 +244,8 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags):
             precision=self.precision,
             compile=self.compile,
             evaluate_every=self.evaluate_every,
+            record=self.record,
+            target_access=self.target_access,
             data=data,
         )
 

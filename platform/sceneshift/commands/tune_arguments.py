@@ -9,9 +9,11 @@ from sceneshift.commands.command_line import read_arguments
 from sceneshift.commands.flags import (
     ComputeFlags,
     FileFlags,
+    RecordFlags,
     SplitFlags,
     check_cut,
     check_name,
+    check_record,
     check_train_fraction,
     check_wavelengths,
     named_split,
@@ -28,7 +30,7 @@ SMOKE_TEST = "smoke-test"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneArgs(SplitFlags, FileFlags, ComputeFlags):
+class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     """Search a method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
 
     RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a local Ray and a SQLite file are used.
@@ -60,6 +62,9 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags):
 
     epochs: int | None = None
     """Epochs of a trial that is not stopped early. Default: the profile's."""
+
+    evaluate_every: int = 1
+    """Epochs between two evaluations of a trial; trials are only stopped early at evaluations."""
 
     cpus_per_trial: float | None = None
     """CPUs per trial, or per worker; also the number of threads. Default: the machine's, divided among concurrent
@@ -111,7 +116,8 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags):
             InvalidInputError: Naming the flag.
         """
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
-        for name in ("num_samples", "max_concurrent_trials", "epochs", "workers_per_trial"):
+        check_record(self, compiles=self.compile)
+        for name in ("num_samples", "max_concurrent_trials", "epochs", "workers_per_trial", "evaluate_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least 1.")
@@ -194,6 +200,9 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags):
             gpus_per_trial=self.gpus_per_trial,
             stall_timeout_s=self.stall_timeout_s,
             shared_data=self.shared_data,
+            record=self.record,
+            target_access=self.target_access,
+            evaluate_every=self.evaluate_every,
         )
 
     def _profile(self, space: "SearchSpace") -> "Profile":

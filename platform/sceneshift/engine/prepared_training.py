@@ -127,7 +127,9 @@ class PreparedTraining:
 
     def settings(self) -> dict[str, Any]:
         """The settings that must be the same on resume, as plain values."""
-        own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in _PLACES}
+        # A training without a record has the settings of earlier versions, which knew none.
+        left_out = _PLACES if self.spec.record else (*_PLACES, "record", "target_access")
+        own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in left_out}
         return {**own, "trained_on": self.trained_on, **self.data.identity()}
 
     def origin(self) -> dict[str, str]:
@@ -145,6 +147,8 @@ class PreparedTraining:
             "split": self.data.spec.split_name,
             "seed": str(self.spec.seed),
             "selection": LAST_EPOCH,
+            "record": "yes" if self.spec.record else "no",
+            "target_access": self.spec.target_access,
             **self.data.hashes(),
             **{f"units.{name}": units for name, units in stated.items()},
             **separation_tags(self.separation()),

@@ -251,6 +251,8 @@ def search_tags(prepared: PreparedSearch) -> dict[str, str]:
         "pairs": " ".join(pair.name for pair in data.pairs),
         "split": data.spec.split,
         "strategy": spec.strategy,
+        "record": "yes" if spec.record else "no",
+        "target_access": spec.target_access,
         "search_space.hash": spec.space.source_hash,
         **data.hashes(),
         **unit_tags(data.pairs, prepared.profile),

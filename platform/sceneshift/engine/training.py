@@ -235,7 +235,8 @@ def _train(training: PreparedTraining, hear: Any, stop: StopRequest, *, last_epo
             executor = RayExecutor(
                 _placement(training, cluster), training.directory, in_ray_train=in_ray == "ray-train"
             )
-        executor.run(queue, training.data.sources, stop=stop)
+        targets = training.data.target_pixels(training.spec.target_access)
+        executor.run(queue, training.data.sources, stop=stop, targets=targets)
     if queue.divergences:
         raise StudyError(queue.divergences[0])
     if stop.reason is StopReason.INTERRUPTED:

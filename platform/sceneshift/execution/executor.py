@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
+from sceneshift.selection.strategy import SourceBlocks, find_strategy
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.loop import EpochReport
 from sceneshift.training.spec import TrainSpec
+from sceneshift.training.target_pixels import TargetPixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +46,20 @@ class Job:
         spec: What is trained.
         checkpoint_location: Where its checkpoints are; a job that has some continues from the last.
         pairs: The sources it trains on, by the name of their pair; all of the queue's by default.
+        strategy: Name of the strategy for model selection that says which epochs' weights are kept.
+
+    Raises:
+        InvalidInputError: No strategy has that name.
     """
 
     number: int
     spec: TrainSpec
     checkpoint_location: str
     pairs: tuple[str, ...] = ()
+    strategy: str = SourceBlocks.name
+
+    def __post_init__(self) -> None:
+        find_strategy(self.strategy)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for another process."""
@@ -166,6 +176,7 @@ class Executor(Protocol):
         sources: Sequence[SourceDomain],
         *,
         stop: StopRequest,
+        targets: Sequence[TargetPixels] = (),
         time_budget_s: float | None = None,
         stall_timeout_s: float = 0.0,
     ) -> None:
@@ -177,6 +188,8 @@ class Executor(Protocol):
             queue: The jobs.
             sources: One per pair.
             stop: Checked at least after every epoch.
+            targets: Unlabelled target pixels by pair, for jobs that are allowed them; without any, no worker is handed
+                anything of a target.
             time_budget_s: Seconds after which it ends; None for no limit.
             stall_timeout_s: Seconds without an epoch after which it ends by ``stop``; 0 for no limit.
 

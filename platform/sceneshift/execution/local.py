@@ -20,6 +20,7 @@ from sceneshift.execution.executor import (
 )
 from sceneshift.execution.worker import DIVERGED_KEY, ERROR_KEY, Row, epoch_of, train_job
 from sceneshift.splits.source import SourceDomain
+from sceneshift.training.target_pixels import TargetPixels
 
 
 class LocalExecutor:
@@ -50,6 +51,7 @@ class LocalExecutor:
         sources: Sequence[SourceDomain],
         *,
         stop: StopRequest,
+        targets: Sequence[TargetPixels] = (),
         time_budget_s: float | None = None,
         stall_timeout_s: float = 0.0,
     ) -> None:
@@ -64,7 +66,7 @@ class LocalExecutor:
             with stop.heard():
                 while stop.reason is None and time.monotonic() < ends_at and (job := queue.next()) is not None:
                     queue.started(job.number)
-                    self._run(job, queue, sources, stop, ends_at, stall_timeout_s)
+                    self._run(job, queue, sources, targets, stop, ends_at, stall_timeout_s)
         finally:
             torch.set_num_threads(threads)
 
@@ -73,6 +75,7 @@ class LocalExecutor:
         job: Job,
         queue: JobQueue,
         sources: Sequence[SourceDomain],
+        targets: Sequence[TargetPixels],
         stop: StopRequest,
         ends_at: float,
         stall_timeout_s: float,
@@ -95,7 +98,7 @@ class LocalExecutor:
                 raise _Ended
 
         try:
-            train_job(job, self._placement, job.of(sources), hear)
+            train_job(job, self._placement, job.of(sources), hear, targets=targets)
         except _Ended:
             pass
         except StorageError as error:

@@ -20,8 +20,8 @@ from ray.util.placement_group import PlacementGroup
 #: Seconds without a new placement group after which the ended trials are taken to request no more of them.
 _SETTLED_S = 1.0
 
-#: Called in each worker with the settings, the sources and a function that reports one row.
-TrainFunction = Callable[[dict[str, Any], Sequence[Any], Callable[[dict[str, Any]], None]], None]
+#: Called in each worker with the settings, the sources, the targets and a function that reports one row.
+TrainFunction = Callable[[dict[str, Any], Sequence[Any], Sequence[Any], Callable[[dict[str, Any]], None]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ def train_with_ray(
     function: TrainFunction,
     settings: dict[str, Any],
     sources: Sequence[ray.ObjectRef],
+    targets: Sequence[ray.ObjectRef],
     *,
     worker: WorkerShape,
     storage_path: str,
@@ -63,15 +64,17 @@ def train_with_ray(
         function: What each worker runs. All workers must report the same rows; those of the first are passed on.
         settings: Plain values.
         sources: References to objects in the object store.
+        targets: Likewise.
         worker: The resources of each worker.
         storage_path: Directory or URI for Ray Train's own files, accessible to every node. The run's name below it is
             stable, so that a restarted trial is the same run.
         num_workers: Workers that train together.
     """
-    sources_ref = ray.put(list(sources))
+    domains_ref = ray.put((list(sources), list(targets)))
 
     def train_loop(worker_settings: dict[str, Any]) -> None:
-        function(worker_settings, ray.get(sources_ref), ray.train.report)
+        of_sources, of_targets = ray.get(domains_ref)
+        function(worker_settings, of_sources, of_targets, ray.train.report)
 
     TorchTrainer(
         train_loop,

@@ -13,6 +13,7 @@ from sceneshift.execution.ray_train import WorkerShape, train_with_ray
 from sceneshift.execution.worker import Row, train_job
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.target_pixels import TargetPixels
 
 
 def trial_config(job: Job, placement: Placement) -> dict[str, Any]:
@@ -20,22 +21,26 @@ def trial_config(job: Job, placement: Placement) -> dict[str, Any]:
     return {"number": job.number, "job": job.as_dict(), "placement": asdict(placement)}
 
 
-def run_in_actor(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
+def run_in_actor(config: dict[str, Any], sources: Sequence[ray.ObjectRef], targets: Sequence[ray.ObjectRef]) -> None:
     """Ray Tune's trainable: train in this actor, and report every epoch to Tune.
 
     Args:
         config: The result of :func:`trial_config`.
         sources: One :class:`SourceDomain` per pair, in the object store: the training process fetches them.
+        targets: Likewise the :class:`TargetPixels`; none where jobs are allowed none.
     """
-    _train(config, sources, tune.report)
+    _train(config, sources, targets, tune.report)
 
 
-def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -> None:
+def run_in_ray_train(
+    config: dict[str, Any], sources: Sequence[ray.ObjectRef], targets: Sequence[ray.ObjectRef]
+) -> None:
     """Ray Tune's trainable: train in the workers of Ray Train, whose epochs are passed to Tune.
 
     Args:
         config: The result of :func:`trial_config`.
         sources: As in :func:`run_in_actor`.
+        targets: As there.
 
     Raises:
         StorageError: The location of the checkpoints can't be written to.
@@ -48,6 +53,7 @@ def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -
         _train,
         config,
         sources,
+        targets,
         worker=WorkerShape(cpus=placement.cpus, gpus=placement.gpus),
         storage_path=job.checkpoint_location,
         num_workers=placement.workers,
@@ -61,7 +67,13 @@ def run_in_ray_train(config: dict[str, Any], sources: Sequence[ray.ObjectRef]) -
         )
 
 
-def _train(config: dict[str, Any], sources: Sequence[ray.ObjectRef], report_row: Callable[[Row], None]) -> None:
+def _train(
+    config: dict[str, Any],
+    sources: Sequence[ray.ObjectRef],
+    targets: Sequence[ray.ObjectRef],
+    report_row: Callable[[Row], None],
+) -> None:
     job, placement = Job.from_dict(config["job"]), Placement(**config["placement"])
     domains: list[SourceDomain] = ray.get(list(sources))
-    train_job(job, placement, job.of(domains), report_row)
+    allowed: list[TargetPixels] = ray.get(list(targets))
+    train_job(job, placement, job.of(domains), report_row, targets=allowed)

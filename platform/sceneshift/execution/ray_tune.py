@@ -35,6 +35,7 @@ from sceneshift.execution.worker import DIVERGED_KEY, ERROR_KEY, epoch_of
 from sceneshift.files.arrow_scenes import sent_whole
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.training.target_pixels import TargetPixels
 
 _STOP: str = TrialScheduler.STOP
 _CONTINUE: str = TrialScheduler.CONTINUE
@@ -71,6 +72,7 @@ class RayExecutor:
         sources: Sequence[SourceDomain],
         *,
         stop: StopRequest,
+        targets: Sequence[TargetPixels] = (),
         time_budget_s: float | None = None,
         stall_timeout_s: float = 0.0,
     ) -> None:
@@ -84,8 +86,11 @@ class RayExecutor:
         else:
             resources = {"cpu": placement.cpus, "gpu": placement.gpus}
         watch = StallWatch(stall_timeout_s, stop=stop, on_hang=self._on_hang) if stall_timeout_s > 0 else None
-        references = put_sources(sources, by_path=placement.scenes_by_path)
-        trainable = tune.with_parameters(run_in_ray_train if self._in_ray_train else run_in_actor, sources=references)
+        references = put_scenes(sources, by_path=placement.scenes_by_path)
+        target_references = put_scenes(targets, by_path=placement.scenes_by_path)
+        trainable = tune.with_parameters(
+            run_in_ray_train if self._in_ray_train else run_in_actor, sources=references, targets=target_references
+        )
         tuner = Tuner(
             tune.with_resources(trainable, resources),
             tune_config=TuneConfig(
@@ -134,16 +139,16 @@ class RayExecutor:
             ) from error
 
 
-def put_sources(sources: Sequence[SourceDomain], *, by_path: bool) -> list[ray.ObjectRef]:
-    """Put sources into Ray's object store: Ray must be connected.
+def put_scenes(domains: Sequence[SourceDomain] | Sequence[TargetPixels], *, by_path: bool) -> list[ray.ObjectRef]:
+    """Put scenes into Ray's object store: Ray must be connected.
 
     Args:
-        sources: One per pair.
+        domains: Sources or targets, one per pair.
         by_path: Send only the location of stored scenes. All workers of a node then share the file's pages, and the
             object store holds none of them. Otherwise it holds one copy per node, which that node's workers share.
     """
     with contextlib.nullcontext() if by_path else sent_whole():
-        return [ray.put(source) for source in sources]
+        return [ray.put(domain) for domain in domains]
 
 
 class _PickledEmpty:

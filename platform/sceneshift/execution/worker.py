@@ -11,9 +11,11 @@ import torch
 
 from sceneshift.errors import SceneshiftError, StorageError
 from sceneshift.execution.executor import Job, Placement
+from sceneshift.selection.strategy import find_strategy
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport, TrainingDiverged, train
+from sceneshift.training.target_pixels import TargetPixels
 
 #: Keys of a row that are not metrics.
 WEIGHTS_KEY, DIVERGED_KEY, ERROR_KEY = "weights", "diverged", "error"
@@ -22,7 +24,12 @@ Row = dict[str, Any]
 
 
 def train_job(
-    job: Job, placement: Placement, sources: Sequence[SourceDomain], report_row: Callable[[Row], None]
+    job: Job,
+    placement: Placement,
+    sources: Sequence[SourceDomain],
+    report_row: Callable[[Row], None],
+    *,
+    targets: Sequence[TargetPixels] = (),
 ) -> None:
     """Train a job, or continue it after its last epoch.
 
@@ -34,6 +41,7 @@ def train_job(
         placement: The resources of this worker.
         sources: The job's sources.
         report_row: Called after every epoch, and with a failure; may raise to end the training.
+        targets: Unlabelled target pixels by pair, for a job that is allowed them.
     """
     if placement.cpus >= 1:
         # Ray sets OMP_NUM_THREADS, but a reused worker may keep the number of the previous job.
@@ -50,6 +58,8 @@ def train_job(
             checkpoints=CheckpointFolder(job.checkpoint_location),
             # If a machine has several workers, each sees all their GPUs; Ray Train has chosen one for each.
             device=torch.device("cuda", torch.cuda.current_device()) if placement.gpus > 0 else "cpu",
+            keep=find_strategy(job.strategy).keep,
+            targets=targets,
         )
     except TrainingDiverged as error:
         report_row({"epoch": error.epoch, DIVERGED_KEY: str(error)})

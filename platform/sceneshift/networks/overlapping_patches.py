@@ -10,6 +10,7 @@ Shape letters: H rows, W columns, C bands, P patch, K classes, d projection widt
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -32,6 +33,48 @@ _WORTH_SHARING = 4
 
 # Of the taps -1, 0, 1 along an axis, those inside the patch at its first place, further in, and at its last.
 _CASES = ((1, 2), (0, 1, 2), (0, 1))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Places:
+    """The distinct places that some patches of a scene hold.
+
+    Args:
+        held: (U,) int64 flat indices into the scene continued by P // 2 pixels beyond each border, ascending.
+        numbers: (N, P * P) int64, the place of ``held`` at each place of each patch.
+        neighbours: Nine (U,) int64, the place at each tap of a 3x3 window. Where no patch holds that neighbour it is
+            another place: read in cases alone that no patch asks for. None where too few places are shared to be worth
+            it.
+    """
+
+    held: Tensor
+    numbers: Tensor
+    neighbours: tuple[Tensor, ...] | None
+
+    @classmethod
+    def of(cls, pixels: Tensor, *, continued: tuple[int, int], patch_size: int) -> "Places":
+        """The places of the patches around some pixels.
+
+        Args:
+            pixels: (N,) int64 flat indices, row * W + column.
+            continued: (H + P - 1, W + P - 1), the size of the continued scene.
+            patch_size: P.
+        """
+        tall, wide = continued
+        num_rows, width = tall * wide, wide - (patch_size - 1)
+        steps = torch.arange(patch_size, device=pixels.device)
+        corners = pixels // width * wide + pixels % width
+        places = corners[:, None] + (steps[:, None] * wide + steps).flatten()
+        is_held = torch.zeros(num_rows, dtype=torch.bool, device=pixels.device)
+        is_held[places] = True
+        held = is_held.nonzero().squeeze(1)
+        number_of = torch.zeros(num_rows, dtype=torch.int64, device=pixels.device)
+        number_of[held] = torch.arange(len(held), device=pixels.device)
+        neighbours = None
+        if places.numel() >= _WORTH_SHARING * len(held):
+            taps = [row * wide + column for row in (-1, 0, 1) for column in (-1, 0, 1)]
+            neighbours = tuple(number_of[(held + tap).clamp(0, num_rows - 1)] for tap in taps)
+        return cls(held=held, numbers=number_of[places], neighbours=neighbours)
 
 
 class DiscriminatorOverPatches:
@@ -76,29 +119,35 @@ class DiscriminatorOverPatches:
         Raises:
             InvalidInputError: The scene has another number of bands.
         """
-        if scene.shape[2] != self._discriminator.bands:
+        wide = scene.shape[1]
+        places = Places.of(pixels, continued=(scene.shape[0], wide), patch_size=self._discriminator.patch_size)
+        return self.logits_at(scene.reshape(-1, scene.shape[2])[places.held], places)
+
+    @torch.inference_mode()
+    def logits_at(self, spectra: Tensor, places: Places) -> Tensor:
+        """Logits of patches whose places are known.
+
+        Args:
+            spectra: (U, C), those at the places, on the network's device.
+            places: Where they lie; of at most ``patches_at_once`` patches, for memory's sake.
+
+        Returns:
+            (N, K).
+
+        Raises:
+            InvalidInputError: The spectra have another number of bands.
+        """
+        if spectra.shape[1] != self._discriminator.bands:
             raise InvalidInputError(
-                f"got a scene of shape {tuple(scene.shape)}; expected {self._discriminator.bands} bands; pass a scene "
+                f"got spectra of {spectra.shape[1]} bands; expected {self._discriminator.bands} bands; pass a scene "
                 f"with the bands the network was built for"
             )
-        side, wide = self._discriminator.patch_size, scene.shape[1]
-        rows = scene.reshape(-1, scene.shape[2])
-        width, steps = wide - (side - 1), torch.arange(side, device=scene.device)
-        corners = pixels // width * wide + pixels % width
-        places = corners[:, None] + (steps[:, None] * wide + steps).flatten()
-        held = torch.zeros(len(rows), dtype=torch.bool, device=scene.device)
-        held[places] = True
-        held_places = held.nonzero().squeeze(1)
+        side = self._discriminator.patch_size
         # From here on maps are rows of one table.
-        table, numbers, blocks = rows, places, list(self._discriminator.features.blocks)
-        if places.numel() >= _WORTH_SHARING * len(held_places):
-            number_of = torch.zeros(len(rows), dtype=torch.int64, device=scene.device)
-            number_of[held_places] = torch.arange(len(held_places), device=scene.device)
-            # Where no patch holds the neighbour it is another place: read in cases alone that no patch asks for.
-            taps = [row * wide + column for row in (-1, 0, 1) for column in (-1, 0, 1)]
-            neighbours = [number_of[(held_places + tap).clamp(0, len(rows) - 1)] for tap in taps]
-            table, blocks = self._first_block(rows[held_places], neighbours), blocks[1:]
-            numbers = self._case_of * len(held_places) + number_of[places]
+        table, numbers, blocks = spectra, places.numbers, list(self._discriminator.features.blocks)
+        if places.neighbours is not None:
+            table, blocks = self._first_block(spectra, places.neighbours), blocks[1:]
+            numbers = self._case_of * len(spectra) + places.numbers
         parts = []
         for batch in numbers.split(_BATCH):
             h = table[batch].view(len(batch), side, side, -1).permute(0, 3, 1, 2)
@@ -107,7 +156,7 @@ class DiscriminatorOverPatches:
             parts.append(self._discriminator.head(max_pool(h)))
         return torch.cat(parts)
 
-    def _first_block(self, x: Tensor, neighbours: list[Tensor]) -> Tensor:
+    def _first_block(self, x: Tensor, neighbours: tuple[Tensor, ...]) -> Tensor:
         """The first block at places (U, C) with each tap's neighbours (U,), case after case: (9 * U, d)."""
         hidden = F.linear(x, *self._reduce).relu_()
         taps = list(zip(neighbours, self._expand, strict=True))

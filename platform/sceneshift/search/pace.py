@@ -14,7 +14,9 @@ import torch
 from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
 from sceneshift.splits.source import SourceDomain
-from sceneshift.training.loop import PairRun, TrainingPlan, run_epoch
+from sceneshift.training.loop import PairRun, run_epoch
+from sceneshift.training.plan import TrainingPlan
+from sceneshift.training.target_pixels import TargetPixels
 
 #: Number of timed batches, after as many for warming up.
 _TIMED_BATCHES = 2
@@ -52,6 +54,9 @@ def find_pace(
     sources: Sequence[SourceDomain],
     trials_at_once: int,
     threads: int,
+    record: bool = False,
+    targets: Sequence[TargetPixels] = (),
+    evaluate_every: int = 1,
 ) -> Pace:
     """Time a few steps of the reference configuration and choose the number of epochs that fits the time budget.
 
@@ -62,11 +67,25 @@ def find_pace(
         sources: One per pair.
         trials_at_once: Number of concurrent trials.
         threads: Threads per trial.
+        record: Whether evaluated epochs are recorded.
+        targets: Target pixels by pair that are recorded too.
+        evaluate_every: Epochs between two evaluations.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        seconds = sum(_seconds_per_epoch(method, config, source) for source in sources)
+        target_of = {target.pair_name: target for target in targets}
+        seconds = sum(
+            _seconds_per_epoch(
+                method,
+                config,
+                source,
+                record=record,
+                target=target_of.get(source.pair_name),
+                evaluate_every=evaluate_every,
+            )
+            for source in sources
+        )
     finally:
         torch.set_num_threads(before)
     return Pace(profile=fit_epochs(profile, seconds, trials_at_once=trials_at_once), seconds_per_epoch=seconds)
@@ -88,14 +107,27 @@ def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: in
     return profile.with_epochs(min(max(math.floor(room), profile.least_epochs), profile.epochs))
 
 
-def _seconds_per_epoch(method: str, config: dict[str, Any], source: SourceDomain) -> float:
-    """Time a few steps and scale them to an epoch; validation is timed in full."""
+def _seconds_per_epoch(
+    method: str,
+    config: dict[str, Any],
+    source: SourceDomain,
+    *,
+    record: bool,
+    target: TargetPixels | None,
+    evaluate_every: int,
+) -> float:
+    """Time a few steps and scale them to an epoch; an evaluation is timed in full and shared by its epochs."""
     made = find_method(method).config_type.from_mapping(config)
     num_pixels = len(source.split.train)
     per_class = math.ceil(_TIMED_BATCHES * made.batch_size / source.scene.num_classes)
     few = replace(source, split=source.split.thinned(source.scene, pixels_per_class=per_class))
-    run = PairRun(TrainingPlan(method=method, config=made, epochs=2, seed=0), few, torch.device("cpu"))
+    access = "none" if target is None else "unlabelled"
+    plan = TrainingPlan(method=method, config=made, epochs=2, seed=0, record=record, target_access=access)
+    run = PairRun(plan, few, torch.device("cpu"), target=target)
     for epoch in (1, 2):  # the first compiles and warms up
         timed = run_epoch([run], epoch)
     steps, timed_steps = (math.ceil(n / made.batch_size) for n in (num_pixels, len(few.split.train)))
-    return timed["time/steps_s"] * steps / timed_steps + timed["time/calibration_s"] + timed["time/validation_s"]
+    evaluation = timed["time/calibration_s"] + timed["time/validation_s"]
+    # The average of weights, once it has begun, is recorded as well.
+    evaluation += 2 * timed.get("time/recording_s", 0.0)
+    return timed["time/steps_s"] * steps / timed_steps + evaluation / evaluate_every

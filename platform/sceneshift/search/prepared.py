@@ -23,7 +23,7 @@ from sceneshift.seeding import trial_seed
 from sceneshift.selection.strategy import Strategy, find_strategy
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.data import DataSpec, LoadedData
-from sceneshift.training.loop import TrainingPlan
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import check_precision
 from sceneshift.training.spec import FORMAT, TrainSpec
 
@@ -79,6 +79,9 @@ class PreparedSearch:
             "seed": spec.seed,
             "precision": spec.precision,
             "strategy": spec.strategy,
+            # Only where they are not the default: earlier versions didn't have them.
+            **({} if spec.evaluate_every == 1 else {"evaluate_every": spec.evaluate_every}),
+            **({"record": True, "target_access": spec.target_access} if spec.record else {}),
             "search_space.hash": spec.space.source_hash,
             **{f"choices.{name}": list(allowed) for name, allowed in self.profile.choices.items()},
             **self.data.identity(),
@@ -94,6 +97,9 @@ class PreparedSearch:
             seed=trial_seed(self.spec.seed, record.number),
             precision=self.spec.precision,
             compile=self.spec.compile,
+            evaluate_every=self.spec.evaluate_every,
+            record=self.spec.record,
+            target_access=self.spec.target_access,
             data=self.data.spec,
         )
 
@@ -103,6 +109,7 @@ class PreparedSearch:
             number=record.number,
             spec=self.trial_spec(record),
             checkpoint_location=self.checkpoints_of(record.number),
+            strategy=self.spec.strategy,
         )
 
     def checkpoints_of(self, number: int) -> str:
@@ -123,6 +130,9 @@ class PreparedSearch:
             sources=self.data.sources,
             trials_at_once=placement.at_once,
             threads=max(1, int(placement.cpus)),
+            record=self.spec.record,
+            targets=self.data.target_pixels(self.spec.target_access),
+            evaluate_every=self.spec.evaluate_every,
         )
         return replace(self, profile=pace.profile), pace
 

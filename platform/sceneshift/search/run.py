@@ -75,6 +75,7 @@ def run_trials(
             judge,
             search.data.sources,
             stop=stop,
+            targets=search.data.target_pixels(search.spec.target_access),
             time_budget_s=budget,
             stall_timeout_s=search.spec.stall_timeout_s,
         )

@@ -10,6 +10,7 @@ from sceneshift.search.profile import Profile
 from sceneshift.search.space import SearchSpace
 from sceneshift.selection.strategy import find_strategy
 from sceneshift.training.data import DataSpec
+from sceneshift.training.plan import check_recording
 from sceneshift.training.spec import FORMAT
 
 #: Where trials can run; "auto" is "ray-train" with GPUs or several workers, else "ray".
@@ -45,6 +46,9 @@ class SearchSpec:
         gpus_per_trial: GPUs per worker; by default 0, with the profile paper 1 if there is one.
         stall_timeout_s: Seconds without an epoch from any trial after which the search ends; 0: never.
         shared_data: All nodes see the files of stored scenes under the same path.
+        record: Record what every evaluated epoch answers; see :class:`~sceneshift.training.plan.TrainingPlan`.
+        target_access: What trials may see of their targets: "none", or "unlabelled" pixels, which are recorded.
+        evaluate_every: Epochs between two evaluations of a trial; ASHA stops trials at evaluations alone.
 
     Raises:
         InvalidInputError: A value is unknown or out of range.
@@ -68,6 +72,9 @@ class SearchSpec:
     gpus_per_trial: float | None = None
     stall_timeout_s: float = 1800.0
     shared_data: bool = False
+    record: bool = False
+    target_access: str = "none"
+    evaluate_every: int = 1
 
     def __post_init__(self) -> None:
         find_method(self.method)
@@ -91,6 +98,9 @@ class SearchSpec:
                 f"executor {self.executor!r} trains in one process; {self.workers_per_trial} workers per trial need "
                 "'ray-train' or 'auto'."
             )
+        if self.evaluate_every < 1:
+            raise InvalidInputError(f"evaluate_every = {self.evaluate_every}; expected at least 1 epoch.")
+        check_recording(record=self.record, target_access=self.target_access, compiles=self.compile)
         if not self.data.validates:
             raise InvalidInputError("data.validates = False; a search chooses by pixels that are held back.")
 

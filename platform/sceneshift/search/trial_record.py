@@ -37,7 +37,7 @@ class TrialRecord:
         params: What the sampler suggested.
         config: The method's configuration.
         epochs: Metrics by 1-based epoch.
-        value: Its score at the last epoch, or None before the first.
+        value: Its score at the last epoch that was evaluated, or None before the first.
         ended: Why it ended; None while it runs, and in stores written before this was recorded.
         reason: A sentence with the reason if it was stopped or failed; empty otherwise.
         weights: Hash of each pair's classifier after the last epoch.
@@ -91,7 +91,7 @@ class TrialRecord:
             params=trial.params,
             config=attributes.get(CONFIG, {}),
             epochs=dict(sorted(epochs.items())),
-            value=scores[max(epochs)] if epochs else None,
+            value=scores[last] if (last := max(scores.keys() & epochs.keys(), default=None)) is not None else None,
             ended=Ended(attributes[ENDED]) if trial.state.is_finished() and ENDED in attributes else None,
             reason=attributes.get(REASON, ""),
             weights=attributes.get(WEIGHTS, {}),

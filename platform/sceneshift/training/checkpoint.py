@@ -4,7 +4,7 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -18,8 +18,32 @@ _NAME = re.compile(r"(?:^|/)epoch_(\d{5})\.ckpt$")
 _DIGEST_BYTES = 32
 _PROBE_BYTES = 1 << 16
 
+#: From the metrics of all epochs so far, by epoch, to the epochs whose weights may still be chosen.
+Keep = Callable[[Mapping[int, Mapping[str, float]]], Collection[int]]
+
 #: What stands in a packed state for a tensor.
 _TENSOR = "<tensor>"
+
+
+def storage_at(location: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a location, and the path there.
+
+    Args:
+        location: A directory, or a URI pyarrow understands (``s3://bucket/path``).
+
+    Raises:
+        InvalidInputError: pyarrow does not understand the URI.
+    """
+    if "://" not in location:
+        return fs.LocalFileSystem(), location
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(location)
+    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise InvalidInputError(
+            f"storage path {location!r}: {first_line(error)}; expected a directory or a URI such as "
+            "s3://bucket/path or gs://bucket/path."
+        ) from error
+    return found
 
 
 class CheckpointFolder:
@@ -37,16 +61,7 @@ class CheckpointFolder:
     """
 
     def __init__(self, location: str) -> None:
-        if "://" in location:
-            try:
-                self._fs, self._path = fs.FileSystem.from_uri(location)
-            except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
-                raise InvalidInputError(
-                    f"storage path {location!r}: {first_line(error)}; expected a directory or a URI such as "
-                    "s3://bucket/path or gs://bucket/path."
-                ) from error
-        else:
-            self._fs, self._path = fs.LocalFileSystem(), location
+        self._fs, self._path = storage_at(location)
         self.location = location
 
     @classmethod

@@ -101,3 +101,8 @@ class RecordedStep:
         with recording, self._computing():
             terms = self._method.step(patches, labels)
         return _Recording(graph=graph, patches=patches, labels=labels, terms=terms)
+
+
+def records_steps(method: type[Method], device: torch.device, *, num_workers: int) -> bool:
+    """Whether training steps are recorded as CUDA graphs: by a worker alone on a GPU, of a method that allows it."""
+    return method.graph_safe and device.type == "cuda" and num_workers == 1

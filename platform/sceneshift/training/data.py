@@ -21,6 +21,7 @@ from sceneshift.splits.layouts import NoLayoutError
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
+from sceneshift.training.target_pixels import TargetPixels
 
 #: Share of a source's pixels used for training if others validate.
 SOURCE_FRACTION = 0.8
@@ -243,7 +244,8 @@ class LoadedData:
         spec: The specification.
         recipes: What each pair is made from; closing opens the targets by them.
         pairs: Source and unlabelled target of each pair.
-        sources: What trainings are given: source and split, nothing of the target.
+        sources: What trainings are given: source and split, nothing of the target. Those that are allowed some of its
+            pixels get :meth:`target_pixels` as well.
     """
 
     spec: DataSpec
@@ -254,6 +256,14 @@ class LoadedData:
     def divided(self, spec: DataSpec) -> "LoadedData":
         """The same scenes with their pixels divided by another specification of the same pairs."""
         return replace(self, spec=spec, sources=tuple(spec.divide(pair) for pair in self.pairs))
+
+    def target_pixels(self, access: str) -> tuple[TargetPixels, ...]:
+        """Unlabelled target pixels of each pair, for trainings that are allowed them.
+
+        Args:
+            access: One of :data:`sceneshift.training.target_pixels.TARGET_ACCESS`; with "none" there are none.
+        """
+        return () if access == "none" else tuple(TargetPixels.draw(pair) for pair in self.pairs)
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must agree with: which pixels, which classes, which shapes."""

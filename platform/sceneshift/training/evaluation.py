@@ -3,6 +3,7 @@
 Shape letters: H rows, W columns, B batch, C bands, P patch, K classes, N pixels.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from torch import nn
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.overlapping_patches import DiscriminatorOverPatches
 from sceneshift.scenes.patches import PatchSampler
+from sceneshift.training.outputs import OutputTaker
 from sceneshift.training.precision import computing_in
 from sceneshift.training.scene_mapping import Prepare, classify_tiles, prediction_batch
 from sceneshift.training.workers import Workers
@@ -26,6 +28,7 @@ def predict_pixels(
     pixels: NDArray[np.int64],
     *,
     workers: Workers | None = None,
+    taker: OutputTaker | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Classify single pixels from the patches around them.
@@ -38,6 +41,7 @@ def predict_pixels(
         sampler: The scene's patches.
         pixels: (N,) flat indices.
         workers: They take the batches in turn, and all are told all classes; by default this process alone.
+        taker: Keeps logits and features of some of the pixels.
         progress: Called after every batch with the number of pixels done and N.
 
     Returns:
@@ -55,14 +59,19 @@ def predict_pixels(
     # Whole batches in turn: also a network that looks at its batch says what it would say to one worker.
     for start in range(workers.rank * size, len(pixels), workers.num * size):
         batch = slice(start, start + size)
-        with computing_in("float32", sampler.device):
+        watching = contextlib.nullcontext() if taker is None else taker.watching()
+        with watching, computing_in("float32", sampler.device):
             if over_patches is None:
                 logits = classifier(sampler.patches(indices[batch]))
             else:
                 logits = over_patches.logits(sampler.padded, indices[batch])
         classes[batch] = logits.argmax(dim=1)
+        if taker is not None:
+            taker.take(start, logits)
         if progress is not None:
             progress(min(batch.stop, len(pixels)), len(pixels))
+    if taker is not None:
+        taker.total(workers)
     predicted: NDArray[np.int64] = workers.total(classes).cpu().numpy()
     return predicted
 

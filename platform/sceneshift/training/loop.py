@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from sceneshift.errors import InvalidInputError, SceneshiftError, StudyError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
-from sceneshift.methods.method import Method, MethodConfig
+from sceneshift.methods.method import Method
 from sceneshift.methods.registry import find_method
 from sceneshift.networks.shared_batch import shared_batch
 from sceneshift.scenes.normalization import Normalization
@@ -29,76 +29,16 @@ from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.batches import SourceBatches
-from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
-from sceneshift.training.cuda_graph_step import RecordedStep
+from sceneshift.training.checkpoint import CheckpointFolder, Keep, weights_hash
+from sceneshift.training.cuda_graph_step import RecordedStep, records_steps
 from sceneshift.training.evaluation import predict_pixels
+from sceneshift.training.flat_average import FlatAverage
+from sceneshift.training.outputs import OutputTaker
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import check_precision, computing_in
+from sceneshift.training.recording import PairRecorder, recording_of, targets_by_pair
+from sceneshift.training.target_pixels import TargetPixels
 from sceneshift.training.workers import Workers
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
-    """One configuration of one method, and how long it trains.
-
-    Args:
-        method: Name of the method.
-        config: Its configuration.
-        epochs: Passes over each source's training pixels.
-        seed: The run's seed; each pair's seed is derived from it and the pair's name.
-        precision: Precision of training steps, one of :data:`sceneshift.training.precision.PRECISIONS`. Weights,
-            losses and evaluation are always float32.
-        compile: Compile the modules with `torch.compile`: minutes at the start, for GPUs and long trainings.
-        evaluate_every: Epochs between two evaluations; 0 evaluates only after the last epoch. The interval
-            doesn't affect training.
-
-    Raises:
-        InvalidInputError: No epoch, or several of a method that is fitted in one; a negative interval; an unknown
-            method or precision; a configuration of another method; a method that can't be compiled and shall be.
-    """
-
-    method: str
-    config: MethodConfig
-    epochs: int
-    seed: int
-    precision: str = "float32"
-    compile: bool = False
-    evaluate_every: int = 1
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InvalidInputError(f"epochs = {self.epochs}; expected at least 1.")
-        if self.evaluate_every < 0:
-            raise InvalidInputError(f"evaluate_every = {self.evaluate_every}; expected 0 or more epochs.")
-        check_precision(self.precision, on_gpu=True)
-        method = find_method(self.method)
-        expected = method.config_type
-        if type(self.config) is not expected:
-            raise InvalidInputError(
-                f"method {self.method!r} takes a {expected.__name__}, got {type(self.config).__name__}."
-            )
-        if method.fitted_at_once and self.epochs != 1:
-            raise InvalidInputError(
-                f"epochs = {self.epochs}; method {self.method!r} is fitted at once, in 1 epoch. Leave epochs out."
-            )
-        if self.compile and not method.compilable:
-            raise InvalidInputError(
-                f"method {self.method!r} can't be compiled, and compile = True was asked for; leave it out."
-            )
-
-    def check_workers(self, num: int) -> None:
-        """Reject several workers for a method that trains in one process only.
-
-        Raises:
-            InvalidInputError: Naming the method and the number.
-        """
-        if num > 1 and not find_method(self.method).shardable:
-            raise InvalidInputError(
-                f"method {self.method!r} trains in one process, and {num} workers were asked for; use one."
-            )
-
-    def evaluates(self, epoch: int) -> bool:
-        """Whether there is an evaluation after an epoch (1-based)."""
-        return epoch == self.epochs or (self.evaluate_every > 0 and epoch % self.evaluate_every == 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +51,9 @@ class EpochReport:
             ``val/<pair>/oa|aa|kappa`` (all of them after an epoch that is evaluated, where the split has validation
             pixels); ``train/<pair>/<loss term>``; ``time/epoch_s`` and in it, over all pairs,
             ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
-            ``time/validation_s``; after it ``time/checkpoint_s`` (hashing and writing), which an epoch that is reported
-            again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
+            ``time/validation_s``, and, where epochs are recorded, ``time/recording_s`` (predicting for the record);
+            after it, there too, ``time/writing_s``, and ``time/checkpoint_s`` (hashing and writing), which an epoch
+            that is reported again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
             ``time/<pair>/trained_s``: the pair's seconds in all epochs so far, including those before an interruption.
         weights: Hash of each pair's classifier.
     """
@@ -149,6 +90,7 @@ class PairRun:
         source: The scene and its split.
         device: Where everything lives.
         workers: Those that train together; by default this process alone.
+        target: Unlabelled pixels of the target, for a plan that is recorded and allowed them.
 
     Raises:
         InvalidInputError: The patch is larger than the split was made for, the device lacks the plan's precision, a
@@ -156,7 +98,12 @@ class PairRun:
     """
 
     def __init__(
-        self, plan: TrainingPlan, source: SourceDomain, device: torch.device, workers: Workers | None = None
+        self,
+        plan: TrainingPlan,
+        source: SourceDomain,
+        device: torch.device,
+        workers: Workers | None = None,
+        target: TargetPixels | None = None,
     ) -> None:
         config = plan.config
         check_precision(plan.precision, on_gpu=device.type == "cuda")
@@ -201,6 +148,10 @@ class PairRun:
         self._recorded_step = RecordedStep(self.method, self._computing) if records else None
         self.method.begin(*self._batches.training_spectra())
         self._workers.agree_on(self.method.modules().values())
+        self._flat_average = FlatAverage()
+        self._taken: OutputTaker | None = None
+        #: Keeps what evaluated epochs answer; None where nothing is recorded.
+        self.recorder = PairRecorder.of(plan, source, target, self.normalization, self.method.classifier, device)
 
     @property
     def classifier(self) -> torch.nn.Module:
@@ -231,21 +182,46 @@ class PairRun:
                 totals[name] = totals[name] + value if name in totals else value
         if self._average is not None and epoch > self.config.average_from * self.plan.epochs:
             self._average.update_parameters(self.method.classifier)
+        self._flat_average.trained(self.method.classifier)
         # The one place an epoch's losses are read by the host, and summed over workers.
         sums = self._workers.total(torch.stack(list(totals.values()))).tolist()
         return {name: total / num_batches for name, total in zip(totals, sums, strict=True)}
 
     def prepare_evaluation(self) -> None:
         """Re-estimate batch-norm statistics, where the configuration asks for it."""
+        self._calibrate(self.classifier)
+
+    def _calibrate(self, classifier: torch.nn.Module) -> None:
         if self.config.calibrate_bn:
             with computing_in("float32", self._batches.sampler.device):
-                calibrate_batch_norm(self.classifier, self._batches.for_calibration())
+                calibrate_batch_norm(classifier, self._batches.for_calibration())
 
     def validate(self) -> Scores:
         """Score the validation pixels of the classes that are scored."""
-        pixels = self.source.split.validation
-        predicted = predict_pixels(self.classifier, self._batches.sampler, pixels, workers=self._workers)
+        pixels, recorder = self.source.split.validation, self.recorder
+        self._taken = None if recorder is None else recorder.taker(self.classifier)
+        predicted = predict_pixels(
+            self.classifier, self._batches.sampler, pixels, workers=self._workers, taker=self._taken
+        )
         return Scores.from_labels(self.source.labels_of(pixels), predicted, num_classes=self.source.scene.num_classes)
+
+    def record(self, epoch: int, scores: Scores | None) -> None:
+        """Record the epoch that was just evaluated, and the average of its weights with earlier ones.
+
+        Args:
+            epoch: 1-based.
+            scores: Its scores; None where there are no validation pixels.
+        """
+        if self.recorder is None:
+            return
+        if self._workers.rank == 0:
+            self.recorder.record(self.classifier, epoch, taken=self._taken)
+        if scores is not None:
+            self._flat_average.evaluated(scores.aa, self.method.classifier)
+        if (average := self._flat_average.candidate) is not None:
+            self._calibrate(average)
+            if self._workers.rank == 0:
+                self.recorder.record(average, epoch, is_average=True)
 
     def forget_patches(self) -> None:
         """Give back the memory of the normalized cube; nothing can be trained or validated by this run any more."""
@@ -259,6 +235,7 @@ class PairRun:
             "draws": self._draws.get_state(),
             "classifier": self.classifier.state_dict(),
             **({} if self._average is None else {"average": self._average.state_dict()}),
+            **({} if self.recorder is None else {"flat_average": self._flat_average.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -266,14 +243,13 @@ class PairRun:
         self.method.load_state_dict(state["method"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+        if self.recorder is not None:
+            if "flat_average" not in state:
+                raise StudyError("the checkpoint is of a training that was not recorded; resume it without record.")
+            self._flat_average.load_state_dict(state["flat_average"], self.method.classifier)
         if self._recorded_step is not None:
             self._recorded_step.forget()
         self._draws.set_state(state["draws"].cpu())
-
-
-def records_steps(method: type[Method], device: torch.device, *, num_workers: int) -> bool:
-    """Whether training steps are recorded as CUDA graphs: by a worker alone on a GPU, of a method that allows it."""
-    return method.graph_safe and device.type == "cuda" and num_workers == 1
 
 
 def train(
@@ -283,6 +259,8 @@ def train(
     report: Callable[[EpochReport], None],
     checkpoints: CheckpointFolder | None = None,
     device: torch.device | str = "cpu",
+    keep: Keep | None = None,
+    targets: Sequence[TargetPixels] = (),
 ) -> list[PairRun]:
     """Train one network per source scene, all pairs through epoch 1, then all through epoch 2, and so on.
 
@@ -298,12 +276,16 @@ def train(
         report: Called after every epoch, and with the last complete epoch of a resumed run.
         checkpoints: Where the state is stored after every epoch; None stores nothing.
         device: The device of all tensors.
+        keep: Of the metrics of all epochs so far, by epoch, those whose weights are to be kept, such as
+            :meth:`sceneshift.selection.strategy.Strategy.keep`; the last two always are.
+        targets: Unlabelled target pixels by pair, to be recorded; only for a plan that is allowed them.
 
     Returns:
         The pairs' runs, their classifiers ready for prediction.
 
     Raises:
-        InvalidInputError: There is no source, or two of one pair, or more workers than patches in a batch.
+        InvalidInputError: There is no source, or two of one pair, or more workers than patches in a batch; target
+            pixels are handed to a plan that isn't allowed them; or what is to be recorded has no place.
         StudyError: The checkpoints belong to other pairs or to a longer training.
         TrainingDiverged: A loss became NaN or infinite.
     """
@@ -312,8 +294,10 @@ def train(
         raise InvalidInputError(f"sources of pairs {names}; expected at least one, each pair once.")
     device = torch.device(device)
     workers = Workers.of_this_process()
-    runs = [PairRun(plan, source, device, workers) for source in sources]
-    done = 0
+    target_of = targets_by_pair(plan, targets, names)
+    runs = [PairRun(plan, source, device, workers, target_of.get(source.pair_name)) for source in sources]
+    recording = recording_of(plan, checkpoints, [run.recorder for run in runs if run.recorder], workers)
+    done, history = 0, dict[int, dict[str, float]]()
     trained_s = dict.fromkeys((_trained_s(name) for name in names), 0.0)
     if checkpoints is not None and (latest := workers.from_first(checkpoints.load_latest)) is not None:
         done, state = latest
@@ -324,10 +308,13 @@ def train(
             )
         for run in runs:
             run.load_state_dict(state["pairs"][run.source.pair_name])
-        # A checkpoint of an earlier version lacks the seconds per pair.
+        # A checkpoint of an earlier version lacks the seconds per pair, and the epochs before.
+        history = state.get("history", {done: state["report"]["metrics"]})
         trained_s |= {key: state["report"]["metrics"].get(key, 0.0) for key in trained_s}
         # Reported again: the run may have been interrupted between writing this checkpoint and reporting.
         report(EpochReport(epoch=done, **state["report"]))
+    if recording is not None:
+        recording.begin(done)
     for epoch in range(done + 1, plan.epochs + 1):
         started = time.perf_counter()
         outcome = run_epoch(runs, epoch)
@@ -339,14 +326,22 @@ def train(
         for key in trained_s:
             trained_s[key] += outcome[key]
         outcome |= trained_s
+        if recording is not None and plan.evaluates(epoch):
+            # Before the checkpoint: of a training that is cut in between, the epoch is trained and written again.
+            recording.write(epoch)
+            outcome["time/writing_s"] = time.perf_counter() - trained
+        history[epoch] = dict(outcome)
         weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
         if checkpoints is not None:
             pairs = {run.source.pair_name: run.state_dict() for run in runs}
-            state = {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}}
+            state = {"pairs": pairs, "report": {"metrics": outcome, "weights": weights}, "history": history}
             # All workers wait for it: an epoch is only reported once it is stored.
-            workers.from_first(partial(checkpoints.save, epoch, state))
+            kept = () if keep is None else keep(history)
+            workers.from_first(partial(checkpoints.save, epoch, state, keep=kept))
         outcome["time/checkpoint_s"] = time.perf_counter() - trained
         report(EpochReport(epoch=epoch, metrics=outcome, weights=weights))
+    if recording is not None:
+        recording.end()
     for run in runs:
         run.classifier.eval()
     return runs
@@ -377,11 +372,16 @@ def run_epoch(runs: Sequence[PairRun], epoch: int) -> dict[str, float]:
         if run.plan.evaluates(epoch):
             run.prepare_evaluation()
         ticks.append(time.perf_counter())
+        scored = None
         if run.plan.evaluates(epoch) and len(run.source.split.validation) > 0:
-            scores.append(run.validate().as_dict())
+            scored = run.validate()
+            scores.append(scored.as_dict())
             metrics |= {f"val/{pair}/{name}": value for name, value in scores[-1].items()}
         ticks.append(time.perf_counter())
-        metrics[_trained_s(pair)] = ticks[-1] - ticks[0]
+        if run.recorder is not None and run.plan.evaluates(epoch):
+            run.record(epoch, scored)
+            metrics["time/recording_s"] = metrics.get("time/recording_s", 0.0) + time.perf_counter() - ticks[-1]
+        metrics[_trained_s(pair)] = time.perf_counter() - ticks[0]
         for part, (begun, ended) in zip(seconds, itertools.pairwise(ticks), strict=True):
             seconds[part] += ended - begun
     means = {f"val/{name}": float(np.mean([s[name] for s in scores])) for name in (scores[0] if scores else ())}

@@ -9,13 +9,13 @@ from typing import Any, Self
 from sceneshift.errors import StudyError
 from sceneshift.methods.registry import find_method
 from sceneshift.training.data import DataSpec
-from sceneshift.training.loop import TrainingPlan
+from sceneshift.training.plan import TrainingPlan
 
 #: The version of this format. A run with another version is rejected with a message.
 FORMAT = 2
 
 #: Fields that do not affect what is trained.
-_LOOKS_ALONE = ("evaluate_every",)
+_LOOKS_ALONE = ("evaluate_every", "record", "target_access")
 
 
 @dataclass(frozen=True, kw_only=True)
