@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
+from sceneshift.addresses import without_secrets
 from sceneshift.errors import InvalidInputError
 
 
@@ -90,4 +91,4 @@ def resume_command(name_flag: str, name: str) -> str:
     words = [word for word in sys.argv if word != "--resume"]
     if not any(word.split("=")[0].replace("_", "-") == name_flag for word in words):
         words += [name_flag, name]
-    return shlex.join([sys.executable, *words, "--resume"])
+    return without_secrets(shlex.join([sys.executable, *words, "--resume"]))

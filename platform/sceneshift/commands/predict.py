@@ -58,8 +58,10 @@ def predict_scene(arguments: PredictArgs) -> str:
     import torch
 
     from sceneshift.commands.prediction_scores import read_truth
+    from sceneshift.cores import keep_to_allowed_cores
     from sceneshift.tracking.models import load_scene_model, version_of
 
+    keep_to_allowed_cores()
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     if not Path(arguments.model).is_dir():
@@ -138,13 +140,12 @@ def _connect(arguments: PredictArgs) -> None:
     from sceneshift.tracking.backend import TrackingBackend
 
     backend = TrackingBackend.resolve(Path(arguments.storage_path).resolve())
-    database = Path(backend.uri.removeprefix("sqlite:///"))
-    if backend.uri.startswith("sqlite:///") and not os.path.isfile(database):
+    if backend.database is not None and not os.path.isfile(backend.database):
         raise MissingDataError(
-            f"there are no MLflow records at {database}; train a model first, or say where they are by --storage-path "
-            "or MLFLOW_TRACKING_URI."
+            f"there are no MLflow records at {backend.database}; train a model first, or say where they are by "
+            "--storage-path or MLFLOW_TRACKING_URI."
         )
-    backend.connect()
+    backend.connect(reads_only=True)
 
 
 def _open(arguments: PredictArgs) -> "UnlabelledScene":
