@@ -54,10 +54,12 @@ def reach_this_machine_directly() -> None:
     """Let no proxy stand before the addresses of this machine: beyond a proxy they would be the proxy's own."""
     if not any(scheme in urllib.request.getproxies_environment() for scheme in ("http", "https", "all", "grpc")):
         return
-    for name in ("no_proxy", "NO_PROXY"):
-        known = [host.strip() for host in (os.environ.get(name) or "").split(",") if host.strip()]
-        if "*" not in known:
-            os.environ[name] = ",".join([*known, *(host for host in _LOOPBACK if host not in known)])
+    # Which of the two is read, and which wins, differs between libraries.
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    known = [host.strip() for host in given.split(",") if host.strip()]
+    if "*" not in known:
+        known += [host for host in _LOOPBACK if host not in known]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(known)
 
 
 def proxy_advice(address: str) -> str:

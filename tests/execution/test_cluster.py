@@ -103,6 +103,14 @@ def test_the_address_is_told(monkeypatch):
     assert "local Ray" in resolved_ray_address()
 
 
+@pytest.mark.parametrize("given", ["ray://bob:hunter2@head:10001", "bob:hunter2@head:6379", "http://hunter2@head:1"])
+def test_a_password_in_the_address_is_refused_unseen(monkeypatch, given):
+    monkeypatch.setenv("RAY_ADDRESS", given)
+    with pytest.raises(ResourceError, match=r"\*\*\*@head") as error, ray_cluster():
+        pass
+    assert "hunter2" not in str(error.value) + resolved_ray_address()
+
+
 def test_a_cluster_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ResourceError, match=r"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
@@ -120,6 +128,9 @@ def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_told_where_it_doe
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("sceneshift.execution.cluster.allowed_cores", lambda: 3)
     with pytest.raises(ResourceError, match=r"could not be started .*timed out"), ray_cluster():
         pass
     assert (asked["dashboard_host"], asked["_node_ip_address"]) == ("127.0.0.1", "127.0.0.1")
+    assert asked["num_cpus"] == 3
+    assert len(f"{asked['_temp_dir']}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store") <= 107

@@ -145,7 +145,10 @@ class TrackingBackend:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         import mlflow
+        from mlflow.tracking._tracking_service import utils
 
+        # By run: it would write to the folder that a copy was made from, if this process had that open before.
+        utils._artifact_repos_cache.clear()
         uri = self.uri
         try:
             if self.database is None:

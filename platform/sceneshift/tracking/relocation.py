@@ -38,7 +38,7 @@ def relocate(database: Path, artifact_root: Path) -> None:
         moved = {
             above: kept
             for name, location in found
-            if location and (kept := Path(_as_path(location))).parts[-2:] == (artifact_root.name, name)
+            if (kept := _as_path(location or "")).is_absolute() and kept.parts[-2:] == (artifact_root.name, name)
             for above in [location.rstrip("/").rpartition("/")[0]]
             if kept.parent != artifact_root
         }
@@ -76,5 +76,6 @@ def readable_copy(database: Path) -> Path:
     return copy
 
 
-def _as_path(location: str) -> str:
-    return unquote(urlsplit(location).path) if location.startswith("file:") else location
+def _as_path(location: str) -> Path:
+    """The local path that a location is; a relative one if it is a URI of something else."""
+    return Path(unquote(urlsplit(location).path) if location.startswith("file:") else location)
