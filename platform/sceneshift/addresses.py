@@ -82,7 +82,7 @@ def proxy_advice(address: str) -> str:
 
 
 def _is_bypassed(host: str, port: int | None, no_proxy: str) -> bool:
-    if urllib.request.proxy_bypass_environment(host if port is None else f"{host}:{port}", {"no": no_proxy}):
+    if urllib.request.proxy_bypass(host if port is None else f"{host}:{port}"):
         return True
     try:  # requests, unlike urllib, also reads networks such as 10.0.0.0/8
         here = ipaddress.ip_address(host)
