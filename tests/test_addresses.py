@@ -1,9 +1,10 @@
 import os
+import pickle
 
 import pytest
 
 from sceneshift.addresses import has_secret, proxy_advice, reach_this_machine_directly, split_user, without_secrets
-from sceneshift.errors import InvalidInputError, first_line
+from sceneshift.errors import InvalidInputError, MissingDataError, StudyError, first_line
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "grpc_proxy")
 
@@ -60,7 +61,9 @@ def test_an_address_is_split_into_itself_and_what_opens_it() -> None:
 
 def test_no_error_of_the_package_shows_a_password() -> None:
     error = InvalidInputError("no MLflow at http://bob:hunter2@host; start it.")
-    assert str(error) == "no MLflow at http://***@host; start it."
+    assert str(error) == error.args[0] == "no MLflow at http://***@host; start it."
+    assert str(MissingDataError("no s3://a:b@c")) == "no s3://***@c"
+    assert str(pickle.loads(pickle.dumps(StudyError("at http://a:b@c")))) == "at http://***@c"
     assert first_line(OSError("can't reach https://bob:hunter2@host\nmore")) == "can't reach https://***@host"
 
 

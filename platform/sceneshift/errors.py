@@ -18,8 +18,8 @@ class SceneshiftError(Exception):
 
     resumable: bool = False
 
-    def __str__(self) -> str:
-        return without_secrets(super().__str__())
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(value) if isinstance(value, str) else value for value in args))
 
 
 class InvalidInputError(SceneshiftError, ValueError):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sceneshift.addresses import without_secrets
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.progress import progress_bar
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
@@ -70,7 +71,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     told = model.description
     number = version_of(arguments.model)
     print(
-        f"model   {arguments.model}{'' if number is None else f' (version {number})'}: {told.method}, trained on "
+        f"model   {without_secrets(arguments.model)}{'' if number is None else f' (version {number})'}: {told.method}, trained on "
         f"{told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
         flush=True,
     )
@@ -95,7 +96,7 @@ def predict_scene(arguments: PredictArgs) -> str:
         seconds = time.monotonic() - started
         scores = None if truth is None else truth.score(prediction.class_map)
         record = {
-            "model": arguments.model,
+            "model": without_secrets(arguments.model),
             "version": number,
             "scene": arguments.scene,
             "seconds": round(seconds, 1),
