@@ -71,8 +71,8 @@ def predict_scene(arguments: PredictArgs) -> str:
     told = model.description
     number = version_of(arguments.model)
     print(
-        f"model   {without_secrets(arguments.model)}{'' if number is None else f' (version {number})'}: {told.method}, trained on "
-        f"{told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
+        f"model   {without_secrets(arguments.model)}{'' if number is None else f' (version {number})'}: {told.method}, "
+        f"trained on {told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
         flush=True,
     )
     scene = _open(arguments)
