@@ -129,8 +129,10 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         ensure_token()
         port = _free_port()
         address = f"127.0.0.1:{port}"
-        before = os.environ.get("RAY_GCS_SERVER_PORT")
-        os.environ["RAY_GCS_SERVER_PORT"] = str(port)
+        # Ray's own processes open sockets among their temporary files, too.
+        wanted = {"RAY_GCS_SERVER_PORT": str(port), "TMPDIR": str(folder.parent)}
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
         try:
             ray.init(
                 address="local",
@@ -149,10 +151,11 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 "machine is less busy, give the same command again."
             ) from error
         finally:
-            if before is None:
-                del os.environ["RAY_GCS_SERVER_PORT"]
-            else:
-                os.environ["RAY_GCS_SERVER_PORT"] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         resources: dict[str, float] = ray.cluster_resources()
