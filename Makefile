@@ -68,9 +68,10 @@ format: $(READY)  ## format with ruff
 ui: $(READY)  ## serve MLflow for the studies in STORAGE (default: results), or for MLFLOW_TRACKING_URI
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(STORAGE))/mlflow.db}"; \
 	case "$$store" in \
-	http*) echo "MLFLOW_TRACKING_URI is a server's address; its pages are at $$store";; \
+	http*) echo "MLFLOW_TRACKING_URI is a server's address; its pages are at $$(echo "$$store" | sed -E 's#//.*@#//***@#')";; \
 	sqlite:///*) file="$${store#sqlite:///}"; \
 	  test -f "$$file" || { echo "error: there is no $$file; run a search first, or give STORAGE=DIRECTORY"; exit 1; }; \
+	  $(BIN)/python -m sceneshift.commands.relocate "$$file" || exit 1; \
 	  exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
 	*) exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
 	esac

@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+import sceneshift
 from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.blocks import block_split
@@ -65,6 +66,48 @@ def as_nobody(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
             os.setresgid(0, 0, 0)
 
     return nobody
+
+
+#: Mounts of its own, in which folders are read-only, and then a user id that nobody knows.
+_CONTAINER = """
+set -e
+mount --make-rprivate /
+for folder in $READ_ONLY; do mount --bind "$folder" "$folder"; mount -o remount,ro,bind "$folder"; done
+for folder in $FULL; do
+    mount -t tmpfs -o size=8k,mode=1777 none "$folder"
+    head -c 8192 /dev/zero > "$folder/full"
+done
+exec unshare -U --map-user=12345 --map-group=12345 env -i "$@"
+"""
+
+
+@pytest.fixture(scope="session")
+def in_container() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a program as in many containers: a user id without a name, read-only code, an environment of its own.
+
+    Skips where this user can't make namespaces.
+    """
+    probe = subprocess.run(["unshare", "-m", "unshare", "-U", "true"], capture_output=True, check=False)
+    if os.getuid() != 0 or probe.returncode != 0:
+        pytest.skip("needs root and Linux namespaces")
+    code = Path(sceneshift.__file__).resolve().parents[1]
+
+    def run(
+        *words: str, read_only: Sequence[Path] = (), full: Sequence[Path] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        given = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", **variables}
+        names = [f"{name}={value}" for name, value in given.items()]
+        mounted = {"READ_ONLY": [code, *read_only], "FULL": full}
+        return subprocess.run(
+            ["unshare", "-m", "bash", "-c", _CONTAINER, "container", *names, sys.executable, *words],
+            env={**os.environ, **{name: " ".join(map(str, folders)) for name, folders in mounted.items()}},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 @pytest.fixture
 def make_ui(tmp_path):
     (tmp_path / "mlflow").write_text('#!/bin/sh\necho "mlflow $*"\n')
-    (tmp_path / "mlflow").chmod(0o755)
+    (tmp_path / "python").write_text('#!/bin/sh\necho "python $*" >&2\n')
+    for name in ("mlflow", "python"):
+        (tmp_path / name).chmod(0o755)
     (tmp_path / ".ready").touch()
 
     def run(*variables, uri=None):
@@ -33,6 +35,8 @@ def test_a_storage_s_database_is_opened_on_loopback(make_ui, tmp_path):
     done = make_ui(f"STORAGE={tmp_path}")
     store = f"sqlite:///{tmp_path}/mlflow.db"
     assert done.stdout.strip() == f"mlflow ui --backend-store-uri {store} --host 127.0.0.1 --port 5000", done.stderr
+    # Its runs may have been moved here with it.
+    assert done.stderr.strip() == f"python -m sceneshift.commands.relocate {tmp_path}/mlflow.db"
 
 
 def test_the_tracking_uri_comes_first_and_host_and_port_can_be_told(make_ui, tmp_path):
@@ -46,6 +50,12 @@ def test_a_server_is_not_started_again(make_ui):
     done = make_ui(uri="http://head:5000")
     assert done.returncode == 0
     assert done.stdout.strip() == "MLFLOW_TRACKING_URI is a server's address; its pages are at http://head:5000"
+
+
+def test_a_server_s_password_is_not_shown(make_ui):
+    done = make_ui(uri="https://bob:hun@ter2@head:5000/x")
+    assert done.stdout.strip().endswith("its pages are at https://***@head:5000/x")
+    assert "ter2" not in done.stdout + done.stderr
 
 
 def test_without_a_study_no_empty_database_is_made(make_ui, tmp_path):

@@ -6,14 +6,20 @@ A message says what was given, what was expected, and what to do next.
 import difflib
 from collections.abc import Iterable
 
+from sceneshift.addresses import without_secrets
+
 
 class SceneshiftError(Exception):
     """Root of every error this package raises on purpose.
 
-    ``resumable`` says whether the search or training that it ended can be resumed.
+    ``resumable`` says whether the search or training that it ended can be resumed. The message shows no password of an
+    address, whoever put it in.
     """
 
     resumable: bool = False
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(value) if isinstance(value, str) else value for value in args))
 
 
 class InvalidInputError(SceneshiftError, ValueError):
@@ -41,8 +47,8 @@ class StorageError(StudyError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type if there is none."""
-    lines = str(error).strip().splitlines()
+    """The first line of an error's message, without passwords of addresses, or its type if there is none."""
+    lines = without_secrets(str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

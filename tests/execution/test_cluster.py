@@ -1,3 +1,6 @@
+import os
+import tempfile
+
 import pytest
 
 from sceneshift.errors import ResourceError
@@ -103,23 +106,42 @@ def test_the_address_is_told(monkeypatch):
     assert "local Ray" in resolved_ray_address()
 
 
+@pytest.mark.parametrize("given", ["ray://bob:hunter2@head:10001", "bob:hunter2@head:6379", "http://hunter2@head:1"])
+def test_a_password_in_the_address_is_refused_unseen(monkeypatch, given):
+    monkeypatch.setenv("RAY_ADDRESS", given)
+    with pytest.raises(ResourceError, match=r"\*\*\*@head") as error, ray_cluster():
+        pass
+    assert "hunter2" not in str(error.value) + resolved_ray_address()
+
+
 def test_a_cluster_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ResourceError, match=r"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
         pass
 
 
-def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_told_where_it_does_not_start(monkeypatch):
+def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_told_where_it_does_not_start(monkeypatch, tmp_path):
     import ray
 
     asked = {}
 
     def init(**options):
-        asked.update(options)
+        asked.update(options, TMPDIR=os.environ["TMPDIR"])
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    long = tmp_path / ("jobs" * 20)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("sceneshift.execution.cluster.allowed_cores", lambda: 3)
     with pytest.raises(ResourceError, match=r"could not be started .*timed out"), ray_cluster():
         pass
     assert (asked["dashboard_host"], asked["_node_ip_address"]) == ("127.0.0.1", "127.0.0.1")
+    assert asked["num_cpus"] == 3
+    assert len(f"{asked['_temp_dir']}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store") <= 107
+    # Of Ray's processes, which make sockets there; this one's is as it was.
+    assert asked["TMPDIR"] == os.path.dirname(asked["_temp_dir"])
+    assert os.environ["TMPDIR"] == str(long)

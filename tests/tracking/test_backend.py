@@ -1,3 +1,4 @@
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -63,6 +64,57 @@ def test_a_server_that_is_away_is_told(monkeypatch):
 def test_a_database_that_cannot_be_opened_is_told(uri, tmp_path):
     with pytest.raises(StudyError, match=f"no MLflow at {uri} "):
         TrackingBackend(uri=uri, artifact_root=tmp_path if uri.startswith("sqlite") else None).connect()
+
+
+class TestPasswords:
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch):
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+
+    def test_of_a_server_go_to_the_variables_that_mlflow_has_for_them(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:hunter%402@127.0.0.1:5077/x")
+        backend = TrackingBackend.resolve(tmp_path)
+        assert backend.uri == backend.shown == os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5077/x"
+        assert os.environ["MLFLOW_TRACKING_USERNAME"] == "bob"
+        assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "hunter@2"
+
+    def test_of_the_variables_come_first(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob@host")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "mine")
+        assert TrackingBackend.resolve(tmp_path).uri == "http://host"
+        assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "mine"
+
+    @pytest.mark.parametrize("user", ["token", "bob:hun/ter"])
+    def test_that_can_t_be_used_are_refused_unseen(self, monkeypatch, tmp_path, user):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{user}@host:5000")
+        with pytest.raises(InvalidInputError, match=r"http://\*\*\*@host.*set MLFLOW_TRACKING_USERNAME") as error:
+            TrackingBackend.resolve(tmp_path)
+        assert user not in str(error.value)
+
+    def test_of_a_database_are_not_shown(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuchdb://bob:hunter2@host/base")
+        backend = TrackingBackend.resolve(tmp_path)
+        assert backend.uri == "nosuchdb://bob:hunter2@host/base"
+        assert backend.shown == "nosuchdb://***@host/base"
+        assert '--backend-store-uri "$MLFLOW_TRACKING_URI" --host' in backend.ui_command()
+        assert backend.study_link("3", "abc").startswith("http://127.0.0.1:5000/#/")
+        with pytest.raises(StudyError) as error:
+            backend.connect()
+        for told in (str(error.value), repr(backend), backend.ui_command(), backend.trials_link("3")):
+            assert "hunter2" not in told
+
+
+def test_a_proxy_before_a_server_that_is_away_is_named(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://me:pw@127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "intranet")
+    with pytest.raises(StudyError, match=r"A proxy stands before it \(HTTP_PROXY=http://\*\*\*@127.0.0.1:9\)") as error:
+        TrackingBackend(uri="http://tracking.invalid:5000", artifact_root=None).connect()
+    assert "NO_PROXY=intranet,127.0.0.1,localhost,tracking.invalid." in str(error.value)
 
 
 def test_a_server_that_wants_a_password_says_so(monkeypatch):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from sceneshift.cores import allowed_cores
 from sceneshift.execution.executor import Placement
 from sceneshift.report.study_record import EVIDENCE
 from sceneshift.report.uncertainty import FieldCounts
@@ -76,7 +77,7 @@ def describe_machine(*, with_gpu: bool) -> dict[str, str]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     told = {
         "processor": _processor(),
-        "cores": str(os.cpu_count()),
+        "cores": str(allowed_cores()),
         "memory": f"{memory / 2**30:.0f} GiB",
         "system": f"{python_platform.system()} {python_platform.machine()}",
     }

@@ -194,7 +194,7 @@ def close_search(
         )
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise StudyError(
-            f"the study's results lie in {folder}, but MLflow at {run.backend.uri} could not be told "
+            f"the study's results lie in {folder}, but MLflow at {run.backend.shown} could not be told "
             f"({first_line(error)}). When it is back, --resume tells it."
         ) from error
     run.close("FINISHED")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sceneshift.addresses import without_secrets
 from sceneshift.errors import SceneshiftError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        print(record.getMessage(), file=stream, flush=True)
+        print(without_secrets(record.getMessage()), file=stream, flush=True)
 
 
 def show_log() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from sceneshift.addresses import without_secrets
 from sceneshift.errors import InvalidInputError
 
 
@@ -192,4 +193,4 @@ def resume_command(name_flag: str, name: str) -> str:
     words = [word for word in sys.argv if word != "--resume"]
     if not any(word.split("=")[0].replace("_", "-") == name_flag for word in words):
         words += [name_flag, name]
-    return shlex.join([sys.executable, *words, "--resume"])
+    return without_secrets(shlex.join([sys.executable, *words, "--resume"]))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sceneshift.addresses import without_secrets
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.progress import progress_bar
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
@@ -62,8 +63,10 @@ def predict_scene(arguments: PredictArgs) -> str:
     import torch
 
     from sceneshift.commands.prediction_scores import read_truth
+    from sceneshift.cores import keep_to_allowed_cores
     from sceneshift.tracking.models import load_scene_model, version_of
 
+    keep_to_allowed_cores()
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     if not Path(arguments.model).is_dir():
@@ -74,8 +77,8 @@ def predict_scene(arguments: PredictArgs) -> str:
     for line in catalogue.announcement():
         print(line)
     print(
-        f"model   {arguments.model}{'' if number is None else f' (version {number})'}: {told.method}, trained on "
-        f"{told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
+        f"model   {without_secrets(arguments.model)}{'' if number is None else f' (version {number})'}: {told.method}, "
+        f"trained on {told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
         flush=True,
     )
     scene = _open(arguments, catalogue)
@@ -99,7 +102,7 @@ def predict_scene(arguments: PredictArgs) -> str:
         seconds = time.monotonic() - started
         scores = None if truth is None else truth.score(prediction.class_map)
         record = {
-            "model": arguments.model,
+            "model": without_secrets(arguments.model),
             "version": number,
             "scene": arguments.scene,
             "seconds": round(seconds, 1),
@@ -150,13 +153,12 @@ def _connect(arguments: PredictArgs) -> None:
     from sceneshift.tracking.backend import TrackingBackend
 
     backend = TrackingBackend.resolve(Path(arguments.storage_path).resolve())
-    database = Path(backend.uri.removeprefix("sqlite:///"))
-    if backend.uri.startswith("sqlite:///") and not os.path.isfile(database):
+    if backend.database is not None and not os.path.isfile(backend.database):
         raise MissingDataError(
-            f"there are no MLflow records at {database}; train a model first, or say where they are by --storage-path "
-            "or MLFLOW_TRACKING_URI."
+            f"there are no MLflow records at {backend.database}; train a model first, or say where they are by "
+            "--storage-path or MLFLOW_TRACKING_URI."
         )
-    backend.connect()
+    backend.connect(reads_only=True)
 
 
 def _open(arguments: PredictArgs, catalogue: "OwnCatalogue") -> "UnlabelledScene":

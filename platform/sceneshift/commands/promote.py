@@ -61,9 +61,9 @@ def promote(arguments: PromoteArgs) -> int:
         SceneshiftError: There is no such model or version, it can't be compared, or nobody can be asked.
     """
     backend = TrackingBackend.resolve(Path(arguments.storage_path).resolve())
-    if backend.artifact_root is not None and not os.path.exists(backend.uri.removeprefix("sqlite:///")):
+    if backend.database is not None and not os.path.exists(backend.database):
         raise MissingDataError(
-            f"there is no {backend.uri.removeprefix('sqlite:///')}: no study was kept there. Give the --storage-path "
+            f"there is no {backend.database}: no study was kept there. Give the --storage-path "
             "of one, or set MLFLOW_TRACKING_URI."
         )
     client = backend.connect()

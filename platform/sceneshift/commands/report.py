@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sceneshift.commands.report_arguments import ReportArgs, read_report_command_line
 from sceneshift.errors import SceneshiftError, StudyError, nearest_name
+from sceneshift.own_folders import ensure_home
 
 _STORE_FILE = "optuna.db"
 
@@ -27,6 +28,7 @@ def report(arguments: ReportArgs) -> int:
         StudyError: There is no such study, or it can't be read.
     """
     directory = find_study(arguments.study, storage_path=Path(arguments.storage_path))
+    ensure_home()
     from sceneshift.report.study_page import write_study_report
     from sceneshift.report.study_record import StudyRecord
 

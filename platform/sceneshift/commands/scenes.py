@@ -30,6 +30,7 @@ from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftErr
 from sceneshift.files.arrays import array_shapes, read_array, read_description
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_scene, read_scene
+from sceneshift.own_folders import ensure_home
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, sha256_of, writable
 from sceneshift.scenes.scene import Scene, renamed
@@ -43,6 +44,7 @@ _MOST_CLASSES = 100
 
 def run_command(command: SceneCommand) -> int:
     """Run a command and print its results; returns the exit status."""
+    ensure_home()
     match command:
         case List():
             print("\n".join(list_scenes(command.data_dir, open_catalogue(command.catalogue, command.data_dir))))

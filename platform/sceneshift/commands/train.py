@@ -61,7 +61,7 @@ def train_one(arguments: TrainArgs, *, interrupts: Interrupts, begun: list[str])
 
     show_log()
     backend = TrackingBackend.resolve(writable_root(arguments.storage_path))
-    print(f"MLFLOW_TRACKING_URI  {backend.uri}", flush=True)
+    print(f"MLFLOW_TRACKING_URI  {backend.shown}", flush=True)
     stop, screen = StopRequest(), TrainingScreen(begun)
     result: TrainResult | None
     is_equal, words = True, ""

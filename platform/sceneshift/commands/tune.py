@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from sceneshift.addresses import without_secrets
 from sceneshift.commands.console import error_text, how_to_resume, interrupting, show_log
 from sceneshift.commands.flags import resume_command
 from sceneshift.commands.interrupts import INTERRUPTED_STATUS, Interrupts, end_process
@@ -62,7 +63,7 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path, interrupts: Inte
     backend = TrackingBackend.resolve(local_root(arguments.storage_path))
     if arguments.executor != "local":
         print(f"RAY_ADDRESS          {resolved_ray_address()}")
-    print(f"MLFLOW_TRACKING_URI  {backend.uri}", flush=True)
+    print(f"MLFLOW_TRACKING_URI  {backend.shown}", flush=True)
     stop = StopRequest()
 
     def command() -> str:
@@ -74,7 +75,7 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path, interrupts: Inte
             resume=arguments.resume,
             listener=SearchScreen(begun, command),
             stop=stop,
-            command=shlex.join(sys.argv),
+            command=without_secrets(shlex.join(sys.argv)),
             on_hang=lambda why: end_process(f"error: {why}", how_to_resume(command()), 2),
         )
     if not result.is_closed:

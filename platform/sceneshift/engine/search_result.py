@@ -1,7 +1,7 @@
 """What a search came to, as values and tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ class SearchResult:
     choice: Choice | None
     summary: Mapping[str, Any] | None
     models: Sequence[LoggedModel] = ()
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     experiment_id: str = ""
     run_id: str = ""
 

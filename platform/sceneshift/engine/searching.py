@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.closing.search import ClosedSearch, close_search
+from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.engine.listener import Listener
 from sceneshift.engine.search_result import SearchResult
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
@@ -63,6 +64,7 @@ def search(
     from sceneshift.execution.cluster import ray_cluster
 
     started = time.monotonic()
+    keep_to_allowed_cores()
     listener, stop = listener or Listener(), stop or StopRequest()
     backend = TrackingBackend.resolve(local_root(spec.storage_path))
     prepared = prepare(spec)
@@ -82,7 +84,7 @@ def search(
     if store is None:
         refuse_known_experiment(client, spec.name)
     else:
-        _refuse_another_mlflow(prepared, store, client, backend.uri)
+        _refuse_another_mlflow(prepared, store, client, backend.shown)
     is_local = spec.executor == "local"
     with contextlib.nullcontext() if is_local else ray_cluster() as cluster:
         placement = prepared.placement(cluster)
@@ -157,7 +159,7 @@ def _run_and_close(
     started: float,
 ) -> SearchResult:
     tags = search_tags(prepared)
-    store.note_tracking(backend.uri)
+    store.note_tracking(backend.shown)
     run = SearchRun(
         backend,
         study_name=prepared.spec.name,

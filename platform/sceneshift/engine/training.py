@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import torch
 
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.training import ClosedTraining, close_training
+from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.engine.listener import Listener
 from sceneshift.engine.prepared_training import LAST_EPOCH, PreparedTraining, RunOptions, prepare_training
 from sceneshift.engine.run_record import JOURNAL, give_back
@@ -52,7 +53,7 @@ class TrainResult:
     weights: Mapping[str, str]
     closed: ClosedTraining | None
     is_interrupted: bool
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     experiment_id: str
     run_id: str
 
@@ -100,6 +101,7 @@ def train(
             f"{len(spec.data.pairs)} pairs; a training is closed on one pair or scene. Train them one by one, or pass "
             "closes=False."
         )
+    keep_to_allowed_cores()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     backend = TrackingBackend.resolve(writable_root(options.storage_path))
@@ -109,7 +111,7 @@ def train(
         check(all_tags)
     listener.training_prepared(training)
     backend.connect()
-    record = training.open_directory(tracking=backend.uri)
+    record = training.open_directory(tracking=backend.shown)
     listener.training_begins(training)
     if record.changes:
         listener.code_or_data_changed(f"run {training.name!r}", record.changes)

@@ -7,7 +7,11 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from sceneshift.addresses import HIDDEN, reach_this_machine_directly
+from sceneshift.cores import allowed_cores
 from sceneshift.errors import ResourceError, first_line
+from sceneshift.execution.ray_folders import ensure_token, session_folder
+from sceneshift.own_folders import ensure_home
 
 #: glibc would otherwise return large blocks to the system and fault them in again at every step (a third of a step).
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
@@ -55,14 +59,21 @@ class ClusterSize:
 
 
 def apply_ray_settings() -> None:
-    """Put :data:`RAY_SETTINGS` into the environment; to be called before ray is imported."""
+    """Put :data:`RAY_SETTINGS` into the environment; to be called before ray is imported.
+
+    Raises:
+        ResourceError: No folder for temporary files can be written.
+    """
+    ensure_home()
+    # Ray asks its own pages on this machine for what runs, and would ask a proxy for them.
+    reach_this_machine_directly()
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
 def resolved_ray_address() -> str:
     """A description of ``RAY_ADDRESS`` for the first lines a user sees."""
-    given = os.environ.get("RAY_ADDRESS", "")
+    given = _without_user(os.environ.get("RAY_ADDRESS", ""))
     return given if given not in ("", "local") else "local Ray (RAY_ADDRESS is not set)"
 
 
@@ -74,19 +85,26 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
     cluster by itself and, on a host with two of them, find the wrong one.
 
     Args:
-        num_cpus: CPUs of a local cluster; by default those of the machine.
+        num_cpus: CPUs of a local cluster; by default those this process may use.
 
     Raises:
-        ResourceError: No cluster answers at ``RAY_ADDRESS``, or none can be started here.
+        ResourceError: No cluster answers at ``RAY_ADDRESS``, or none can be started here; the message names the
+            variable to set.
     """
     apply_ray_settings()
     import ray
 
     given = os.environ.get("RAY_ADDRESS", "")
+    shown = _without_user(given)
     if given.startswith("ray://"):
         raise ResourceError(
-            f"RAY_ADDRESS={given}: a search runs on a node of the cluster, not through the Ray client. Start it there "
+            f"RAY_ADDRESS={shown}: a search runs on a node of the cluster, not through the Ray client. Start it there "
             "(`ray exec cluster.yaml '…'`) with RAY_ADDRESS=auto."
+        )
+    if shown != given:
+        raise ResourceError(
+            f"RAY_ADDRESS={shown} has a name or a password in it, which Ray doesn't take and its processes would keep. "
+            "Give host:port, and a cluster's token by RAY_AUTH_TOKEN_PATH."
         )
     if given == "local":
         given = ""
@@ -107,14 +125,19 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
             ) from error
         address = given
     else:
+        folder = session_folder()
+        ensure_token()
         port = _free_port()
         address = f"127.0.0.1:{port}"
-        before = os.environ.get("RAY_GCS_SERVER_PORT")
-        os.environ["RAY_GCS_SERVER_PORT"] = str(port)
+        # Ray's own processes open sockets among their temporary files, too.
+        wanted = {"RAY_GCS_SERVER_PORT": str(port), "TMPDIR": str(folder.parent)}
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
         try:
             ray.init(
                 address="local",
-                num_cpus=num_cpus,
+                num_cpus=allowed_cores() if num_cpus is None else num_cpus,
+                _temp_dir=str(folder),
                 _node_ip_address="127.0.0.1",
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
@@ -128,10 +151,11 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 "machine is less busy, give the same command again."
             ) from error
         finally:
-            if before is None:
-                del os.environ["RAY_GCS_SERVER_PORT"]
-            else:
-                os.environ["RAY_GCS_SERVER_PORT"] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         resources: dict[str, float] = ray.cluster_resources()
@@ -227,6 +251,13 @@ def _knock(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _without_user(address: str) -> str:
+    """An address of Ray, which need not begin with a scheme, without a name and a password."""
+    scheme, slashes, rest = address.rpartition("://")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{slashes}{HIDDEN}@{host}" if at else address
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from sceneshift.addresses import without_secrets
 from sceneshift.errors import InvalidInputError, StorageError, first_line
 from sceneshift.execution.executor import (
     Failure,
@@ -106,7 +107,10 @@ class LocalExecutor:
         except MemoryError as error:
             queue.failed(job.number, Failure(kind=FailureKind.MEMORY, message=first_line(error)))
         except Exception as error:  # whatever the training raises only fails this job
-            queue.failed(job.number, Failure(kind=FailureKind.ERROR, message=f"{type(error).__name__}: {error}"))
+            queue.failed(
+                job.number,
+                Failure(kind=FailureKind.ERROR, message=f"{type(error).__name__}: {without_secrets(str(error))}"),
+            )
 
 
 class _Ended(Exception):  # not an error: the training is no longer needed

@@ -18,6 +18,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from sceneshift.addresses import without_secrets
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
 from sceneshift.execution.executor import (
     MAX_RETRIES,
@@ -220,7 +221,7 @@ class _Decide(_PickledEmpty, FIFOScheduler):  # type: ignore[misc]
 def _why(trial: Trial) -> Failure:
     """The message in a trial's error file."""
     lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    last = without_secrets(next((line.strip() for line in reversed(lines) if line.strip()), ""))
     kind, _, message = last.partition(": ")
     if kind.rpartition(".")[2].startswith(StorageError.__name__):
         return Failure(kind=FailureKind.STORAGE, message=message)

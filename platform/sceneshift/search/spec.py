@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sceneshift.addresses import has_secret, without_secrets
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
@@ -93,6 +94,12 @@ class SearchSpec:
             raise InvalidInputError(f"gpus_per_trial = {self.gpus_per_trial}; expected 0 or more.")
         if not self.stall_timeout_s >= 0:
             raise InvalidInputError(f"stall_timeout_s = {self.stall_timeout_s}; expected 0 or more seconds.")
+        if has_secret(self.storage_path):
+            raise InvalidInputError(
+                f"storage_path = {without_secrets(self.storage_path)!r}: a password in it would be kept in the "
+                "search's files. Give it by the variables of the storage, such as AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY for s3://, or by its file of credentials."
+            )
         if self.workers_per_trial > 1 and self.executor in ("ray", "local"):
             raise InvalidInputError(
                 f"executor {self.executor!r} trains in one process; {self.workers_per_trial} workers per trial need "

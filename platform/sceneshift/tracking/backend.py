@@ -3,12 +3,15 @@
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sceneshift.errors import InvalidInputError, StudyError, first_line
+from sceneshift.addresses import has_secret, proxy_advice, reach_this_machine_directly, split_user, without_secrets
+from sceneshift.errors import InvalidInputError, StorageError, StudyError, first_line
+from sceneshift.own_folders import ensure_home
+from sceneshift.tracking.relocation import is_writable, readable_copy, relocate
 from sceneshift.tracking.versions import refuse_other_server, schema_in_words
 
 if TYPE_CHECKING:
@@ -38,7 +41,13 @@ _PAGES = "workflowType=machine_learning"
 
 
 def apply_mlflow_settings() -> None:
-    """Put :data:`MLFLOW_SETTINGS` into the environment; to be called before mlflow is imported."""
+    """Put :data:`MLFLOW_SETTINGS` into the environment; to be called before mlflow is imported.
+
+    Raises:
+        ResourceError: No folder for temporary files can be written.
+    """
+    ensure_home()
+    reach_this_machine_directly()
     for name, value in MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
 
@@ -73,21 +82,27 @@ class TrackingBackend:
     """Where MLflow stores its records.
 
     Args:
-        uri: The tracking URI.
+        uri: The tracking URI. That of a database may have its password in it; :attr:`shown` has none.
         artifact_root: Directory for artifacts of new experiments, or None to leave it to the server.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     artifact_root: Path | None
 
     @classmethod
     def resolve(cls, directory: Path) -> "TrackingBackend":
         """The backend ``MLFLOW_TRACKING_URI`` names, or ``mlflow.db`` in a directory.
 
+        A name and a password in a server's address go to the variables that MLflow has for them: it would keep the
+        address in what it writes.
+
         Raises:
-            InvalidInputError: The variable names a plain directory, which MLflow 3 no longer writes to.
+            InvalidInputError: The variable names a plain directory, which MLflow 3 no longer writes to, or has a name
+                without a password.
         """
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if uri.startswith(("http://", "https://")):
+            uri = os.environ["MLFLOW_TRACKING_URI"] = _with_user_apart(uri)
         if not uri:
             return cls(uri=f"sqlite:///{directory / 'mlflow.db'}", artifact_root=directory / "mlartifacts")
         if "://" not in uri or uri.startswith("file:"):
@@ -100,11 +115,28 @@ class TrackingBackend:
             return cls(uri=f"sqlite:///{path}", artifact_root=path.parent / "mlartifacts")
         return cls(uri=uri, artifact_root=None)
 
-    def connect(self) -> "MlflowClient":
+    @property
+    def shown(self) -> str:
+        """The tracking URI without a password: what is printed and kept."""
+        return without_secrets(self.uri)
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file; None for anything else."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.artifact_root is not None else None
+
+    def connect(self, *, reads_only: bool = False) -> "MlflowClient":
         """Open the backend; a new SQLite file is created here, by one process, before anyone else touches it.
+
+        The files of a SQLite file that was moved or copied are those beside it, wherever it was made. If it can't be
+        written, a reader gets a copy of it, which is removed when the process ends.
+
+        Args:
+            reads_only: Nothing will be written.
 
         Raises:
             StudyError: It can't be reached, or another version of MLflow made it or serves it.
+            StorageError: It is to be written, and can't be.
         """
         apply_mlflow_settings()
         import logging
@@ -113,28 +145,41 @@ class TrackingBackend:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         import mlflow
+        from mlflow.tracking._tracking_service import utils
 
+        # By run: it would write to the folder that a copy was made from, if this process had that open before.
+        utils._artifact_repos_cache.clear()
+        uri = self.uri
         try:
-            if self.artifact_root is not None:
-                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            else:
+            if self.database is None:
                 refuse_other_server(self.uri)
-            mlflow.set_tracking_uri(self.uri)
-            client = mlflow.MlflowClient(tracking_uri=self.uri)
+            elif self.database.exists() and not is_writable(self.database):
+                if not reads_only:
+                    raise StorageError(
+                        f"the MLflow records {self.database} can't be written; copy the whole folder to where they can "
+                        "be, and give that by --storage-path."
+                    )
+                uri = f"sqlite:///{readable_copy(self.database)}"
+            else:
+                self.database.parent.mkdir(parents=True, exist_ok=True)
+            mlflow.set_tracking_uri(uri)
+            client = mlflow.MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
+            if self.artifact_root is not None:
+                relocate(Path(uri.removeprefix("sqlite:///")), self.artifact_root)
         except StudyError:
             raise
         except Exception as error:  # a database driver, a server, a path: each raises its own errors
             if "error code 401" in str(error):
                 raise StudyError(
-                    f"MLflow at {self.uri} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
+                    f"MLflow at {self.shown} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
                     "MLFLOW_TRACKING_PASSWORD."
                 ) from error
-            if told := schema_in_words(self.uri, error):
+            if told := schema_in_words(self.shown, error):
                 raise StudyError(told) from error
             raise StudyError(
-                f"no MLflow at {self.uri} ({first_line(error)}). Start it, correct MLFLOW_TRACKING_URI, "
-                "or unset that variable to write to a file of the study's own."
+                f"no MLflow at {self.shown} ({first_line(error)}). Start it, correct MLFLOW_TRACKING_URI, "
+                f"or unset that variable to write to a file of the study's own.{proxy_advice(self.uri)}"
             ) from error
         return client
 
@@ -155,10 +200,12 @@ class TrackingBackend:
 
     def ui_command(self) -> str:
         """The command that opens the MLflow UI on this backend."""
-        if self.artifact_root is None:
-            return f"(the MLflow server at {self.uri} is the UI)"
-        words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", self.uri]
-        return f"MLFLOW_DISABLE_TELEMETRY=true {shlex.join([*words, '--host', UI_HOST, '--port', str(UI_PORT)])}"
+        if self._is_server:
+            return f"(the MLflow server at {self.shown} is the UI)"
+        # A shell puts the password in, from the variable it came from.
+        uri = '"$MLFLOW_TRACKING_URI"' if has_secret(self.uri) else shlex.quote(self.uri)
+        words = shlex.join([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri"])
+        return f"MLFLOW_DISABLE_TELEMETRY=true {words} {uri} --host {UI_HOST} --port {UI_PORT}"
 
     def study_link(self, experiment_id: str, run_id: str) -> str:
         """A link straight to a study's run."""
@@ -168,5 +215,24 @@ class TrackingBackend:
         """A link to the table of a study's trials."""
         return f"{self._ui()}/{trials_page(experiment_id)}"
 
+    @property
+    def _is_server(self) -> bool:
+        return self.uri.startswith(("http://", "https://"))
+
     def _ui(self) -> str:
-        return f"http://{UI_HOST}:{UI_PORT}" if self.artifact_root is not None else self.uri.rstrip("/")
+        return self.shown.rstrip("/") if self._is_server else f"http://{UI_HOST}:{UI_PORT}"
+
+
+def _with_user_apart(uri: str) -> str:
+    """A server's address without name and password, which are set in the environment, where MLflow looks for them."""
+    bare, name, password = split_user(uri)
+    if has_secret(bare) or (name and not (password or os.environ.get("MLFLOW_TRACKING_PASSWORD"))):
+        raise InvalidInputError(
+            f"MLFLOW_TRACKING_URI={without_secrets(uri)}: a name or password that can't be read. Leave both out of the "
+            "address, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        )
+    if name:
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", name)
+    if password:
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", password)
+    return bare

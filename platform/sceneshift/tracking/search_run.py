@@ -112,7 +112,7 @@ class SearchRun:
             raise
         except Exception as error:  # whatever MLflow or its server raises
             raise StudyError(
-                f"MLflow at {backend.uri} could not open the study {study_name!r} ({first_line(error)}); no trial "
+                f"MLflow at {backend.shown} could not open the study {study_name!r} ({first_line(error)}); no trial "
                 "was begun. When it is back, give the same command again."
             ) from error
         self._broken = False
@@ -174,7 +174,7 @@ class SearchRun:
             StudyError: MLflow has none (it was unreachable all the time).
         """
         if number not in self._children:
-            raise StudyError(f"MLflow at {self.backend.uri} has no run for trial {number}; resume to write it.")
+            raise StudyError(f"MLflow at {self.backend.shown} has no run for trial {number}; resume to write it.")
         return self._children[number].run_id
 
     @property
@@ -294,7 +294,7 @@ class SearchRun:
             _LOG.warning(
                 "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it is back, at the latest "
                 "when the study is resumed.",
-                self.backend.uri,
+                self.backend.shown,
                 first_line(error),
             )
         self._broken = True

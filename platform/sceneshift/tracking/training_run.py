@@ -64,8 +64,8 @@ class TrainingRun:
             raise
         except Exception as error:  # whatever MLflow or its server raises
             raise StudyError(
-                f"MLflow at {backend.uri} could not open the run {name!r} ({first_line(error)}); nothing was trained. "
-                "When it is back, give the same command again."
+                f"MLflow at {backend.shown} could not open the run {name!r} ({first_line(error)}); nothing was "
+                "trained. When it is back, give the same command again."
             ) from error
         self._writer = RunWriter(self.client, self.run_id, logged_epochs=logged, has_params=True)
         # It may have epochs that were not written to MLflow before the training was interrupted.
@@ -120,7 +120,7 @@ class TrainingRun:
     def not_told(self, folder: str, error: Exception) -> StudyError:
         """What to raise where the results are on disk and MLflow can't be told of them."""
         return StudyError(
-            f"the results lie in {folder}, but MLflow at {self.backend.uri} could not be told "
+            f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be told "
             f"({first_line(error)}). When it is back, --resume tells it."
         )
 
@@ -161,7 +161,7 @@ class TrainingRun:
         if not self._warned:
             _LOG.warning(
                 "MLflow at %s failed (%s); the training goes on and tells MLflow the rest at its end.",
-                self.backend.uri,
+                self.backend.shown,
                 first_line(error),
             )
         self._warned = True
@@ -175,9 +175,9 @@ class TrainingRun:
             run_id = str(found[0].info.run_id)
             self.client.update_run(run_id, status="RUNNING")
             return run_id, int(found[0].data.metrics.get("epoch", 0))
-        if began_at not in (None, self.backend.uri):
+        if began_at not in (None, self.backend.shown):
             raise StudyError(
-                f"run {name!r} began in MLflow at {began_at}; the one at {self.backend.uri} doesn't know it. Set "
+                f"run {name!r} began in MLflow at {began_at}; the one at {self.backend.shown} doesn't know it. Set "
                 "MLFLOW_TRACKING_URI to where it is, or bring it there first."
             )
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _RUN_TAG: name})

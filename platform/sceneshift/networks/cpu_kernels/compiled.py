@@ -4,12 +4,22 @@ LLVM vectorizes a loop only while it can tell its arrays apart and sees no condi
 roundabout, that is why.
 """
 
+import functools
+import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numba
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+
+from sceneshift.errors import ResourceError
+from sceneshift.own_folders import is_usable, private_folder
+
+_LOG = logging.getLogger(__name__)
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., None])
 
@@ -21,9 +31,35 @@ def compiled(kernel: _Kernel) -> _Kernel:
     counts (_nrt) a view of a row costs nothing, and nothing can be allocated: kernels are handed what they work in.
     Numba's cache notices a change of the kernel's own file alone: after one of this file, `make clean`.
     """
-    options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
+    options = {"nogil": True, "cache": _has_cache(), "error_model": "numpy", "boundscheck": False, "_nrt": False}
     made: _Kernel = njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, **options)(kernel)
     return made
+
+
+@functools.cache
+def _has_cache() -> bool:
+    """Whether there is a folder for what is compiled, which is named to Numba if it isn't the one beside the code.
+
+    Numba raises an error where neither the code's folder nor the home can be written, and takes a full disk for a good
+    one. Without a folder, every process compiles anew.
+    """
+    given = numba.config.CACHE_DIR
+    if is_usable(Path(given) if given else Path(__file__).parent / "__pycache__"):
+        return True
+    in_home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "numba"
+    try:
+        folder = in_home if in_home.is_absolute() and is_usable(in_home) else private_folder() / "numba"
+    except ResourceError:
+        folder = None
+    if folder is None or not is_usable(folder):
+        _LOG.warning(
+            "NOTE: no folder can be written to keep compiled code in, so every process compiles anew, which takes "
+            "minutes. Set NUMBA_CACHE_DIR to one that can be."
+        )
+        return False
+    # Of the environment, for the processes this one starts; Numba itself read it when it was imported.
+    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+    return True
 
 
 @intrinsic  # type: ignore[untyped-decorator]
