@@ -5,20 +5,20 @@ For a file to be opened again and again, or by many processes, see :mod:`scenesh
 Shape letters: H rows, W columns, C bands, K classes.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.files.arrays import array_shapes, read_array, read_description, read_label_map
+from sceneshift.files.arrays import array_shapes, read_array, read_description, read_label_map, read_mask
 from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.envi import Envi
 from sceneshift.files.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
 from sceneshift.files.formats.numpy_files import Npz
+from sceneshift.files.missing import ReadCube, leave_out_missing
 from sceneshift.safe_files import guarded, writable
 from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.scene import (
@@ -29,8 +29,6 @@ from sceneshift.scenes.scene import (
     refuse_second_scale,
     scaled,
 )
-
-_log = logging.getLogger(__name__)
 
 #: What scenes and label maps can be written as.
 FORMATS: dict[str, FileFormat] = {
@@ -59,7 +57,8 @@ def read_scene(
 ) -> Scene:
     """Read a scene with its label map.
 
-    Pixels whose bands all have the file's value for missing data become zeros without a label, which is reported.
+    Empty bands and those the file marks as bad are left out; pixels that lack a value in another band are unmeasured,
+    which means zeros without a label (:mod:`sceneshift.files.missing`); ``left_out`` and ``measured`` say so.
 
     Args:
         path: The file with the cube (H, W, C).
@@ -70,7 +69,8 @@ def read_scene(
         labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
         label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
         unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
-        wavelengths_nm: (C,) band centres; by default what the file says.
+        wavelengths_nm: Band centres, one for each band of the file or for each that is kept; by default what the file
+            says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
         scale: What the file's numbers are divided by.
         unit: What they are then; by default what the file says.
@@ -79,9 +79,11 @@ def read_scene(
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
-            wavelengths don't fit each other, or a file that states its unit is to be scaled.
+            wavelengths don't fit each other, a file that states its unit is to be scaled, or no band or no pixel has
+            values.
     """
-    cube, described, measured = _read_cube(path, cube_variable)
+    read, described = _read_cube(path, cube_variable)
+    cube = read.cube
     refuse_second_scale(scale, described.unit, where=str(path))
     labels_path = Path(path) if labels is None else Path(labels)
     label_map = read_label_map(labels_path, _own_name(labels_path, labels_variable, LABELS))
@@ -106,10 +108,10 @@ def read_scene(
                 "each."
             )
         label_map = to_class_ids(label_map, class_names=names, label_values=label_values, path=labels_path)
-    centres = wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm
+    centres = read.of_kept(wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm)
     if centres is not None and len(centres) != cube.shape[2]:
         raise InvalidInputError(
-            f"{path}: a cube of {cube.shape[2]} bands, and {len(centres)} wavelengths; expected one for each."
+            f"{path}: a cube of {read.bands_in_file} bands, and {len(centres)} wavelengths; expected one for each."
         )
     scene_name = name or described.name or Path(path).stem
     rows, columns = cube.shape[:2]
@@ -117,20 +119,21 @@ def read_scene(
     return Scene(
         name=scene_name,
         cube=scaled(cube, scale),
-        labels=np.where(measured, label_map, 0),
+        labels=label_map,
         class_names=names,
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
         footprint=described.footprint or whole,
         georeference=described.georeference,
         unit=unit or described.unit,
+        left_out=read.left_out,
     )
 
 
 def read_unlabelled_scene(
     path: str | Path, *, name: str | None = None, cube_variable: str | None = None
 ) -> UnlabelledScene:
-    """Read a scene as something to be mapped; labels in the file are not looked at.
+    """Read a scene as something to be mapped; labels in the file are not looked at, missing values as there.
 
     Args:
         path: As for :func:`read_scene`.
@@ -140,17 +143,19 @@ def read_unlabelled_scene(
     Raises:
         MissingDataError: The file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read.
+        InvalidInputError: The file can't be read, or no band or no pixel has values.
     """
-    cube, described, _ = _read_cube(path, cube_variable)
+    read, described = _read_cube(path, cube_variable)
+    centres = read.of_kept(described.wavelengths_nm)
     return UnlabelledScene(
         name=name or described.name or Path(path).stem,
-        cube=cube,
-        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        cube=read.cube,
+        wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
         footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
         georeference=described.georeference,
         unit=described.unit,
+        left_out=read.left_out,
     )
 
 
@@ -245,28 +250,12 @@ def export_layers(
     _write(_writer(format), path, {CUBE: layers}, description)
 
 
-def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float32], Description, NDArray[np.bool_]]:
-    """(H, W, C) cube, its metadata, and (H, W) the mask of measured pixels."""
+def _read_cube(path: str | Path, variable: str | None) -> tuple[ReadCube, Description]:
+    """The cube without its missing values, and its metadata."""
     location = Path(path)
     values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
     described = read_description(location)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which the scene rejects
-        cube = np.ascontiguousarray(values, dtype=np.float32)
-    measured = np.ones(cube.shape[:2], dtype=bool)
-    if (ignored := described.ignore_value) is not None:
-        holes = np.isnan(values) if np.isnan(ignored) else values == np.asarray(ignored).astype(values.dtype)
-        measured = ~holes.all(axis=2)
-        if lost := int((~measured).sum()):
-            _log.warning(
-                "%s: %d of %d pixels are %g in every band, its value for missing data: set to zero without a label",
-                path,
-                lost,
-                measured.size,
-                ignored,
-            )
-            cube = cube.copy() if np.shares_memory(cube, values) else cube
-            cube[~measured] = 0
-    return cube, described, measured
+    return leave_out_missing(values, described, where=str(path), mask=read_mask(location)), described
 
 
 def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.normalization import UNITLESS
 
 #: So many times beyond the source's darkest and brightest spectra a scene's median spectrum may lie.
@@ -53,7 +54,7 @@ class ValueSummary:
     """Figures of a cube's numbers. A spectrum's brightness is its root mean square over the bands.
 
     Args:
-        num_spectra: Pixels that are not zero in every band; the figures below are of these.
+        num_spectra: Measured pixels, which are not zero in every band; the figures below are of these.
         low: The smallest number.
         high: The largest number.
         negative: Share of numbers below zero.
@@ -99,7 +100,7 @@ class ValueSummary:
                 raise InvalidInputError(
                     f"NaN or infinity in the input (band {bad[0]} for one); mask those pixels or leave the bands out."
                 )
-            block = block[block.any(axis=1)]
+            block = block[measured_pixels(block)]
             if len(block) == 0:
                 continue
             # Sums of squares lose no digits where they are of differences from a first mean.
