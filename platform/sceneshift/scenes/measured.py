@@ -68,7 +68,8 @@ class LeftOut:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build it from what ``dataclasses.asdict`` gave, by way of JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        told: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**told)
 
 
 class _HasCube(Protocol):
@@ -93,8 +94,7 @@ def measured_pixels(cube: NDArray[np.generic]) -> NDArray[np.bool_]:
     Returns:
         (...) True where a pixel is measured.
     """
-    measured: NDArray[np.bool_] = cube.any(axis=-1)
-    return measured
+    return np.asarray(cube.any(axis=-1))
 
 
 def describe_missing(scene: _HasCube) -> list[str]:

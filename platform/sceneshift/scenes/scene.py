@@ -232,7 +232,7 @@ class Scene(UnlabelledScene):
         """The labels without those of unmeasured pixels, which are counted in ``left_out``."""
         # Both from a stored file: looked at when they are loaded to be used, so that opening reads no pixel.
         if is_stored(labels) and is_checked_cube(self.cube):
-            return labels if labels.dtype == np.int64 else labels.astype(np.int64)
+            return np.asarray(labels, dtype=np.int64)
         own = labels.astype(np.int64)
         if lost := int((own[~self.measured] > 0).sum()):
             own[~self.measured] = 0
