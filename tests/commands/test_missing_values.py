@@ -1,5 +1,9 @@
 """What commands say of empty bands and unmeasured pixels, and what a training makes of them."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +18,8 @@ from sceneshift.commands.scenes import run_command
 from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.scene import Scene
 from sceneshift.training.data import DataSpec
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SOURCE = ["one: 2 of 8 bands left out, empty: 3-4"]
 TARGET = ["two: 270 of 1200 pixels are unmeasured, and are 0 in maps; 192 of them had a label, which is not used"]
@@ -86,3 +92,46 @@ def test_a_stored_scene_s_labels_of_unmeasured_pixels_are_dropped(
     labelled = data.pairs[0].source.labels > 0
     assert labelled.any()
     assert not labelled[:9].any()
+
+
+@pytest.mark.slow
+def test_a_training_s_and_a_prediction_s_map_are_zero_where_nothing_was_measured(
+    catalogue: str, tmp_path: Path
+) -> None:
+    def run(script: str, *words: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if k not in ("SCENESHIFT_DATA", "MLFLOW_TRACKING_URI")}
+        done = subprocess.run(
+            [sys.executable, f"experiments/{script}.py", *words, "--storage-path", str(tmp_path / "results")],
+            cwd=ROOT,
+            env={**environment, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    training = ["--method", "s2vnet", "--pair", "one-two", "--catalogue", catalogue, "--run-name", "r"]
+    small = ["--patch-size", "5", "--epochs", "1", "--threads", "1", "--device", "cpu", "--set", "width=16", "heads=2"]
+    told = run("train", *training, *small)
+    assert all(line in told for line in SOURCE + TARGET)
+    measured = np.broadcast_to((np.arange(40) >= 9)[:, None], (40, 30))
+    folder = tmp_path / "results" / "training" / "r" / "report"
+    class_map = np.load(folder / "map_one-two.npy")
+    np.testing.assert_array_equal(class_map > 0, measured)
+    scored = json.loads((folder / "summary.json").read_text())
+    assert int(np.sum(scored["confusion"])) == 576  # labelled and measured pixels of the target
+
+    with np.load(tmp_path / "two.npz") as two:
+        np.save(tmp_path / "labels.npy", two["labels"])
+    labels = ["--labels", str(tmp_path / "labels.npy"), "--class-names", "soil", "tree", "water"]
+    where = ["--scene", str(tmp_path / "two.npz"), *labels]
+    model = ["--model", "models:/s2vnet-one@trained", "--device", "cpu", "--format", "npy", "--probabilities"]
+    told = run("predict", *model, *where, "--out", str(tmp_path / "maps"))
+    assert "6 of 8 bands are used, those the model was trained on" in told
+    assert TARGET[0].partition(";")[0] in told
+    assert "labels: 192 pixels are unmeasured, and not scored" in told
+    predicted = np.load(tmp_path / "maps" / "class_map.npy")
+    np.testing.assert_array_equal(predicted, class_map)
+    np.testing.assert_array_equal(np.load(tmp_path / "maps" / "probabilities.npy").any(axis=2), measured)
