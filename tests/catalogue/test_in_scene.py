@@ -13,6 +13,7 @@ from sceneshift.catalogue.load import load_both_labelled, load_pair, load_scene
 from sceneshift.catalogue.pair_spec import InScene, NamedPair
 from sceneshift.catalogue.target import open_target
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.files.arrow_scenes import write_scene
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.splits.fields import number_fields
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
@@ -210,3 +211,22 @@ def test_a_test_split_is_for_one_scene() -> None:
     split = load_pair(in_scene(split="random")).test_split
     with pytest.raises(InvalidInputError, match="expected source and target to be the one scene it divides"):
         ScenePair(name="p", source=west, target=east.without_labels(), test_split=split)
+
+
+def test_mask_pixels_that_are_unmeasured_are_on_no_side(
+    masks: tuple[np.ndarray, np.ndarray, InScene], tmp_path: Path
+) -> None:
+    train, test, recipe = masks
+    whole = load_indian_pines()
+    cube = whole.cube.copy()
+    cube[:20] = 0
+    write_scene(replace(whole, cube=cube), tmp_path / "indian_pines.arrow")
+    pair = load_pair(replace(recipe, scene=str(tmp_path / "indian_pines.arrow")))
+    assert not (pair.test_split.train < 20 * 145).any()
+    assert not (pair.test_split.validation < 20 * 145).any()
+    lost = [int((mask[:20] > 0).sum()) for mask in (train, test)]
+    assert min(lost) > 0
+    assert pair.notes[-2:] == (
+        f"{lost[0]} pixels of the training mask are unmeasured and not used",
+        f"{lost[1]} pixels of the test mask are unmeasured and not used",
+    )

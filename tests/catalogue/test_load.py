@@ -73,7 +73,9 @@ def test_a_loaded_pair_has_a_labelled_source_and_a_bare_target(name: str) -> Non
     assert pair.class_names == tuple(TABLE[name][0])
     assert type(pair.target) is UnlabelledScene
     names = {f.name for f in fields(pair.target)} | set(vars(pair.target))
-    assert names == {"name", "cube", "wavelengths_nm", "footprint", "normalization", "georeference", "unit"}
+    assert names == {
+        *("name", "cube", "wavelengths_nm", "footprint", "normalization", "georeference", "unit", "left_out")
+    }
     assert not hasattr(pair.target, "labels")
     np.testing.assert_array_equal(pair.target.cube, load_both_labelled(NamedPair(name=name))[1].cube)
 

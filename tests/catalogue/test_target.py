@@ -83,3 +83,16 @@ def test_the_ground_truth_cannot_be_written_through(tiny_scene: Scene) -> None:
 def test_an_unknown_pair_has_no_door() -> None:
     with pytest.raises(InvalidInputError, match="no scene pair is called 'south-north'"):
         open_target(NamedPair(name="south-north"))
+
+
+def test_an_unmeasured_pixel_is_zero_in_a_map_and_not_scored(tiny_scene: Scene) -> None:
+    cube = tiny_scene.cube.copy()
+    cube[:9] = 0
+    scene = replace(tiny_scene, cube=cube)
+    class_map = random_map(tiny_scene)
+    class_map[:9] = 0
+    scores = TargetScorer(scene).score(class_map)
+    known = (tiny_scene.labels > 0) & (np.arange(40) >= 9)[:, None]
+    np.testing.assert_array_equal(scores.confusion, confusion_matrix(tiny_scene.labels[known], class_map[known]))
+    with pytest.raises(InvalidInputError, match="0 at unmeasured pixels alone"):
+        TargetScorer(tiny_scene).score(class_map)

@@ -24,8 +24,9 @@ from sceneshift.files.arrays import read_array, read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_labels, export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.alignment import align
+from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.normalization import Normalization
-from sceneshift.scenes.scene import Georeference, Scene
+from sceneshift.scenes.scene import Georeference, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
@@ -130,11 +131,21 @@ def train(folder: Path, **arguments: object) -> str:
     return "\n".join(announce_training(prepare_training(given.spec(), given.options())))
 
 
-@case("NaN or infinite values", "reading a scene", REFUSED)
+@case("NaN or infinite values", "reading a scene; the first lines of a training or a search", REPAIRED)
 def _(folder: Path) -> str:
     cube = cube_of()
     cube[1, 2, 3] = np.nan
-    return read_npz(folder, cube=cube).name
+    scene = read_npz(folder, cube=cube)
+    assert not scene.cube[1, 2].any()
+    assert scene.labels[1, 2] == 0
+    return describe_missing(scene)[0]
+
+
+@case("NaN or infinite values", "building a scene from an array", REFUSED)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[1, 2, 3] = np.nan
+    return replace(scene_of(), cube=cube).name
 
 
 @case("NaN or infinite values", "`scenes.py check`", TOLD)
@@ -145,20 +156,56 @@ def _(folder: Path) -> str:
     return check_file(folder / "field.npy")[2].strip()
 
 
-@case("pixels that hold the file's value for missing data", "reading a scene", REPAIRED)
-def _(folder: Path) -> str:
+def read_envi(folder: Path, cube: np.ndarray, header: str) -> UnlabelledScene:
     pytest.importorskip("rasterio", reason="not installed: pip install -e '.[geo]'")
-    cube = cube_of()
-    cube[0, 0] = -9
     (folder / "field.img").write_bytes(cube.tobytes())
     (folder / "field.hdr").write_text(
         "ENVI\nsamples = 7\nlines = 9\nbands = 5\nheader offset = 0\ndata type = 4\ninterleave = bip\nbyte order = 0\n"
-        "data ignore value = -9\n"
+        + header
     )
-    with heard() as told:
-        scene = read_unlabelled_scene(folder / "field.hdr")
+    return read_unlabelled_scene(folder / "field.hdr")
+
+
+@case("pixels that lack a value in some band", "reading a scene; the first lines of a training or a search", REPAIRED)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[0, 0, 2] = -9
+    scene = read_envi(folder, cube, "data ignore value = -9\n")
     assert not scene.cube[0, 0].any()
-    return told[0]
+    return describe_missing(scene)[0]
+
+
+@case("a band without a value", "reading a scene; the first lines of a training or a search", REPAIRED)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[..., 2] = -9
+    scene = read_envi(folder, cube, "data ignore value = -9\n")
+    assert scene.num_bands == 4
+    return describe_missing(scene)[0]
+
+
+@case("a band that an ENVI header marks as bad", "reading a scene; the first lines of a training or a search", REPAIRED)
+def _(folder: Path) -> str:
+    scene = read_envi(folder, cube_of(), "bbl = {1, 0, 1, 1, 0}\n")
+    assert scene.num_bands == 3
+    return describe_missing(scene)[0]
+
+
+@case("a list of bad bands of another length", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_envi(folder, cube_of(), "bbl = {1, 0, 1, 1}\n").name
+
+
+@case("no band left", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_envi(folder, cube_of(), "bbl = {0, 0, 0, 0, 0}\n").name
+
+
+@case("no pixel with a value in every band", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[:5, :, 1], cube[4:, :, 3] = np.nan, np.nan
+    return read_npz(folder, cube=cube).name
 
 
 @case("a constant band", "`scenes.py check`", TOLD)

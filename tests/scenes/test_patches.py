@@ -75,9 +75,15 @@ def test_a_patch_has_an_odd_size(patch_size: int) -> None:
 
 
 def test_rms_is_of_the_cube_without_its_borders() -> None:
-    cube = np.zeros((4, 4, 1), dtype=np.float32)
-    cube[0, 0] = 8.0  # a corner: four times in the padded cube, which has 36 pixels
+    cube = np.ones((4, 4, 1), dtype=np.float32)
+    cube[0, 0] = 7.0  # a corner: four times in the padded cube, which has 36 pixels
     assert sampler_of(cube, 3).rms == pytest.approx(2.0)
+
+
+def test_rms_is_of_measured_pixels_alone() -> None:
+    cube = np.zeros((4, 4, 2), dtype=np.float32)
+    cube[1:3, 1:3] = (3.0, 4.0)
+    assert sampler_of(cube, 3).rms == pytest.approx(np.sqrt(12.5))
 
 
 def poisoned(region: str) -> Scene:

@@ -11,6 +11,7 @@ import torch
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.methods.batch_norm import calibrate_batch_norm
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
+from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.normalization import NORMALIZATIONS, UNITLESS, Normalization
 from sceneshift.scenes.scene import Footprint, UnlabelledScene
 from sceneshift.tracking.model_description import FORMAT, ModelDescription
@@ -313,3 +314,38 @@ def test_what_lies_in_the_source_is_known(described, source):
     apart = Footprint(parent="tiny", rows=(100, 140), columns=(0, 30))
     assert not described.shares_pixels_with(another(source, footprint=apart))
     assert not described.shares_pixels_with(another(source, footprint=None, name="other"))
+
+
+def test_unmeasured_pixels_are_zero_in_every_map_and_to_their_neighbours(model, source):
+    cube = source.cube.copy()
+    cube[10:14, 5:9] = 0
+    measured = cube.any(axis=2)
+    class_map = model.map_scene(cube)
+    assert ((class_map == 0) == ~measured).all()
+    np.testing.assert_array_equal(class_map, model.map_scene(cube, tile_shape=(7, 9)))
+    probabilities = model.map_probabilities(cube)
+    assert not probabilities[~measured].any()
+    np.testing.assert_allclose(probabilities[measured].sum(axis=1), 1, rtol=1e-5)
+    # A network sees zeros there, as it does in training.
+    prepared = model.ready(cube).prepare(cube)
+    assert not prepared[~measured].any()
+    trained_on = model.description.fitted_normalization.apply(cube)
+    np.testing.assert_array_equal(prepared, trained_on)
+
+
+def test_a_model_trained_without_empty_bands_finds_its_bands(model, source):
+    left_out = LeftOut(bands_in_file=10, empty=(2, 5))
+    described = dataclasses.replace(model.description, wavelengths_nm=None, source_left_out=left_out)
+    described = ModelDescription.from_dict(json.loads(json.dumps(described.as_dict())))
+    assert described.source_left_out == left_out
+    trained = SceneModel(described, model.classifier)
+    whole = np.insert(source.cube, [2, 4], 7.0, axis=2)  # bands 2 and 5 of ten
+    np.testing.assert_array_equal(whole[..., left_out.kept], source.cube)
+    expected = trained.map_scene(source.cube)
+    np.testing.assert_array_equal(trained.map_scene(whole), expected)
+    scene = UnlabelledScene(name="whole", cube=whole)
+    assert trained.ready(scene).notes == ("8 of 10 bands are used, those the model was trained on",)
+    np.testing.assert_array_equal(trained.map_scene(scene), expected)
+    lacking = UnlabelledScene(name="l", cube=whole[..., 1:].copy(), left_out=LeftOut(bands_in_file=10, empty=(0,)))
+    with pytest.raises(InvalidInputError, match="1 bands that the model was trained on are empty or bad"):
+        trained.ready(lacking)

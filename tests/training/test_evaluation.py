@@ -168,3 +168,12 @@ def test_a_cube_with_other_bands_is_named(patch_size: int) -> None:
             patch_size=patch_size,
             device="cpu",
         )
+
+
+def test_an_unmeasured_pixel_is_zero_in_the_map(tiny_scene: Scene) -> None:
+    measured = np.ones((40, 30), dtype=bool)
+    measured[3:9, 5:] = False
+    network = discriminator(tiny_scene)
+    class_map = map_scene(network, tiny_scene.cube, patch_size=5, device="cpu", measured=measured)
+    whole = map_scene(network, tiny_scene.cube, patch_size=5, device="cpu")
+    np.testing.assert_array_equal(class_map, np.where(measured, whole, 0))

@@ -25,10 +25,13 @@ from sceneshift.catalogue.user_scenes import load_own_scene, locate_own_scene
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
 from sceneshift.files.arrays import read_array, read_label_map
 from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.files.formats.description import Description
+from sceneshift.files.missing import leave_out_missing
 from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.safe_files import sha256_of
 from sceneshift.scenes.alignment import AlignedPair, align
 from sceneshift.scenes.class_numbers import to_class_ids
+from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Scene, scaled
 from sceneshift.scenes.unmixing_reference import UnmixingReference, class_map, pixels_to_image
 from sceneshift.splits.pair import ScenePair
@@ -181,12 +184,13 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
         )
         return scene
     if is_stored_scene(name):
-        return open_scene(name)
+        return open_scene(name).without_unmeasured_labels()
     entry = _entry(name, catalogue)
     if name == indian_pines.NAME:
         return indian_pines.load_indian_pines()
     form, paths = _find(name, entry, data_dir)
-    cube = scaled(_read_cube(entry, form, paths), entry.scale)
+    read = leave_out_missing(_read_values(entry, form, paths), Description(), where=str(paths[form.cube.file]))
+    cube = scaled(read.cube, entry.scale)
     if form.abundances is not None:
         labels = class_map(_read_abundances(entry, form, paths))
     elif form.labels is not None:
@@ -204,7 +208,7 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
             f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not of one "
             f"release ({', '.join(map(str, paths.values()))})."
         )
-    wavelengths = entry.wavelengths_nm
+    wavelengths = read.of_kept(entry.wavelengths_nm)
     scene = Scene(
         name=name,
         cube=cube,
@@ -212,6 +216,7 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
         class_names=entry.class_names,
         wavelengths_nm=np.array(wavelengths) if wavelengths and len(wavelengths) == cube.shape[2] else None,
         unit=entry.unit,
+        left_out=read.left_out,
     )
     _tell_other_release(scene, shape=entry.shape, counts=entry.counts, figures=entry.figures)
     _tell_other_files(name, entry, form, paths)
@@ -290,14 +295,12 @@ def _mask_files(recipe: InScene) -> tuple[tuple[Path, Variable | None], tuple[Pa
     return (paths[form.train_mask.file], form.train_mask), (paths[form.test_mask.file], form.test_mask)
 
 
-def _read_cube(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.float32]:
+def _read_values(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.generic]:
     path = paths[form.cube.file]
     if form.bands_by_pixels:
         matrix = read_array(path, form.cube.name, ndim=2)
-        values: NDArray[np.generic] = pixels_to_image(matrix, entry.shape[:2], f"{path}, {form.cube.name}")
-    else:
-        values = read_array(path, form.cube.name, ndim=3)
-    return np.ascontiguousarray(values, dtype=np.float32)
+        return pixels_to_image(matrix, entry.shape[:2], f"{path}, {form.cube.name}")
+    return read_array(path, form.cube.name, ndim=3)
 
 
 def _read_abundances(entry: SceneEntry, form: Files, paths: dict[str, Path]) -> NDArray[np.float64]:
@@ -327,12 +330,17 @@ def _tell_other_files(name: str, entry: SceneEntry, form: Files, paths: dict[str
 def _tell_other_release(
     scene: Scene, *, shape: tuple[int, ...] | None, counts: tuple[int, ...] | None, figures: str
 ) -> None:
-    if shape is not None and scene.cube.shape != shape:
+    left_out = scene.left_out or LeftOut(bands_in_file=scene.num_bands)
+    in_file = (*scene.shape, left_out.bands_in_file)
+    if shape is not None and in_file != shape:
         _warn_once(
-            f"scene {scene.name!r}: the cube has shape {scene.cube.shape}, {figures} is {shape}: another release, "
+            f"scene {scene.name!r}: the cube has shape {in_file}, {figures} is {shape}: another release, "
             "whose figures can't be compared as they are"
         )
     found = tuple(scene.class_counts.tolist())
+    # Unmeasured pixels have lost their label, of whatever class.
+    if counts is not None and left_out.labels and sum(found) + left_out.labels == sum(counts):
+        return
     if counts is not None and found != counts:
         _warn_once(
             f"scene {scene.name!r}: labelled pixels a class {found} ({sum(found)} together), {figures} are {counts} "

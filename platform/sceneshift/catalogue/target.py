@@ -37,17 +37,19 @@ class TargetScorer:
         """Score a class map on the labelled pixels.
 
         Args:
-            class_map: (H, W) class ids 1..K for every pixel.
+            class_map: (H, W) class ids 1..K; 0 at unmeasured pixels, which have no label.
 
         Raises:
-            InvalidInputError: The map has another shape or ids outside 1..K.
+            InvalidInputError: The map has another shape, ids outside 0..K, or 0 at a measured pixel.
         """
         labels = self._scene.labels
         if class_map.shape != labels.shape:
             raise InvalidInputError(f"class map of shape {class_map.shape}; the target has {labels.shape}.")
-        if class_map.min() < 1 or class_map.max() > self._scene.num_classes:
+        lowest = class_map.min(where=self._scene.measured, initial=self._scene.num_classes)
+        if lowest < 1 or class_map.min() < 0 or class_map.max() > self._scene.num_classes:
             raise InvalidInputError(
-                f"class ids from {class_map.min()} to {class_map.max()}; expected 1 to {self._scene.num_classes}."
+                f"class ids from {class_map.min()} to {class_map.max()}; expected 1 to {self._scene.num_classes}, and "
+                "0 at unmeasured pixels alone."
             )
         known = labels > 0
         return Scores.from_labels(labels[known] - 1, class_map[known] - 1, num_classes=self._scene.num_classes)

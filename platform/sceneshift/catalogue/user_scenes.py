@@ -102,12 +102,15 @@ def _from_store(entry: OwnScene, path: Path) -> Scene:
         )
     wavelengths = scene.wavelengths_nm
     if entry.wavelengths_nm is not None:
-        if len(entry.wavelengths_nm) != scene.num_bands:
+        kept = None if scene.left_out is None else scene.left_out.kept
+        wavelengths = np.array(entry.wavelengths_nm)
+        if scene.left_out is not None and kept is not None and len(wavelengths) == scene.left_out.bands_in_file:
+            wavelengths = wavelengths[kept]
+        if len(wavelengths) != scene.num_bands:
             raise InvalidInputError(
                 f"wavelengths_nm: got {len(entry.wavelengths_nm)}; {path} has {scene.num_bands} bands. Expected one "
                 "for each."
             )
-        wavelengths = np.array(entry.wavelengths_nm)
     refuse_second_scale(entry.scale, scene.unit, where=str(path))
     return replace(
         scene,
@@ -117,4 +120,4 @@ def _from_store(entry: OwnScene, path: Path) -> Scene:
         class_names=entry.class_names or scene.class_names,
         wavelengths_nm=wavelengths,
         unit=entry.unit or scene.unit,
-    )
+    ).without_unmeasured_labels()

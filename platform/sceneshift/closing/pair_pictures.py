@@ -31,7 +31,7 @@ def draw_pair(
         pair: The pair.
         title: What was trained and how.
         scores: Scores on the target.
-        class_map: (H, W) class ids of every pixel.
+        class_map: (H, W) class ids of every measured pixel; 0 elsewhere.
         truth: (H, W) the target's labels, 0 = unlabelled.
     """
     title = f"{title}: OA {100 * scores.oa:.1f}, AA {100 * scores.aa:.1f}, kappa {scores.kappa:.2f}"
@@ -62,7 +62,8 @@ def draw_subpixels(
     """
     if not isinstance(classifier, S2VNetwork):
         return None
-    subpixels = unmix_scene(classifier, normalized, device=next(classifier.parameters()).device)
+    device = next(classifier.parameters()).device
+    subpixels = unmix_scene(classifier, normalized, device=device, measured=pair.target.measured)
     names = pair.class_names
     draw_abundances(
         folder / f"abundances_{pair.name}.png",

@@ -48,7 +48,7 @@ class ScoredPair:
         verdict: The registered network compared with the best floor.
         floors: A description of each floor.
         scores: Scores of the registered network.
-        class_map: (H, W) class ids that the registered network assigns to every pixel.
+        class_map: (H, W) class ids that the registered network assigns to every measured pixel; 0 elsewhere.
         largest_class_share: Share of the target's own largest class.
         subpixels: Unmixing results for the target, for a network that unmixes.
     """
@@ -111,6 +111,7 @@ def score_pair(
             cube,
             patch_size=network.spec.config.patch_size,
             device=device,
+            measured=pair.target.measured,
             progress=partial(progress, f"mapping {pair.name}, pixels"),
         )
         scores = door.score(class_map)

@@ -239,7 +239,7 @@ def _final_metrics(scored: ScoredPair) -> dict[str, float]:
         if not np.isnan(recall)
     }
     if subpixels is not None:
-        metrics["target/reconstruction_angle_deg"] = float(np.degrees(np.median(subpixels.error)))
+        metrics["target/reconstruction_angle_deg"] = float(np.degrees(np.median(subpixels.error[subpixels.measured])))
     return metrics
 
 

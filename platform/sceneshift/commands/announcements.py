@@ -3,6 +3,7 @@
 from sceneshift.catalogue.units import describe_units
 from sceneshift.engine.prepared_training import PreparedTraining
 from sceneshift.execution.executor import Placement
+from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.normalization import constant_bands
 from sceneshift.search.pace import Pace
 from sceneshift.search.prepared import PreparedSearch
@@ -73,7 +74,7 @@ def announce_training(training: PreparedTraining) -> list[str]:
 def describe_pair(pair: ScenePair, split: Split, spec: DataSpec | None = None) -> list[str]:
     """Describe which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
-    The unit of the values is included if a scene states one.
+    What is missing of the scenes is included, and the unit of the values if a scene states one.
 
     Args:
         pair: The pair.
@@ -105,6 +106,8 @@ def describe_pair(pair: ScenePair, split: Split, spec: DataSpec | None = None) -
         )
     elif not is_scene:
         lines[0] += f"all {len(split.train)} labelled pixels of the source train"
+    scenes = (pair.source,) if is_scene else (pair.source, pair.target)
+    lines += [f"{' ' * 21}{line}" for scene in scenes for line in describe_missing(scene)]
     if len(constant := constant_bands(pair.source.cube)):
         are = "is" if len(constant) == 1 else "are"
         told = f"{len(constant)} of {pair.source.num_bands} bands {are} constant over the source"

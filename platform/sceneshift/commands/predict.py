@@ -15,6 +15,7 @@ from sceneshift.commands.predict_arguments import PredictArgs, read_predict_comm
 from sceneshift.commands.progress import progress_bar
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
 from sceneshift.safe_files import expanded
+from sceneshift.scenes.measured import describe_missing
 
 if TYPE_CHECKING:
     from sceneshift.catalogue.user_entries import OwnCatalogue
@@ -86,7 +87,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     print(f"scene   {scene.name}: {height} x {width} pixels, {scene.num_bands} bands{_unit(scene.unit)}", flush=True)
     truth = None if arguments.labels is None else read_truth(arguments, scene, told, catalogue)
     ready = model.ready(scene, check_values=not arguments.accept_values)
-    notes = [*ready.notes, *([] if truth is None else truth.notes)]
+    notes = [*describe_missing(scene), *ready.notes, *([] if truth is None else truth.notes)]
     for note in notes:
         print(f"        {note}", flush=True)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sceneshift.errors import InvalidInputError, SceneshiftError, first_line
 from sceneshift.files.formats.envi import refuse_names
 from sceneshift.safe_files import expanded, put_in_place
+from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.scene import UnlabelledScene
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Prediction:
             refuse_names(told.class_names)
         if "png" in place.formats and num > _MOST_INDEXED:
             raise InvalidInputError(f"--format png: {num} classes, and a palette holds {_MOST_INDEXED}; take another.")
-        #: (H, W) class ids 1..K; 0 for pixels that are zero in every band, which have no data.
+        #: (H, W) class ids 1..K; 0 for unmeasured pixels, which are zero in every band.
         self.class_map = np.zeros(shape, dtype=np.uint8 if num < 256 else np.uint16)
         self._layers: dict[str, NDArray[np.float32]] = {}
         for what, wanted, layers in (("probabilities", probabilities, num), ("confidence", confidence, 1)):
@@ -183,10 +184,11 @@ class Prediction:
         """Take a tile's logits (h, w, K)."""
         at = (tile.rows, tile.columns)
         classes = tile.logits.argmax(dim=2).cpu().numpy() + 1
-        measured = self._scene.cube[at].any(axis=2)
+        measured = measured_pixels(self._scene.cube[at])
         self.class_map[at] = np.where(measured, classes, 0)
         if self._layers:
             shares = tile.logits.float().softmax(dim=2).cpu().numpy()
+            shares[~measured] = 0
             for what, layer in self._layers.items():
                 layer[at] = shares if what == "probabilities" else shares.max(axis=2, keepdims=True)
 
@@ -221,7 +223,7 @@ class Prediction:
         for name, count in zip(self._told.class_names, self._counts(), strict=True):
             lines.append(f"{name:<{width}}  {count:>9}  {100 * count / self.class_map.size:>5.1f} %")
         if unmeasured := int((self.class_map == 0).sum()):
-            lines.append(f"{'missing data':<{width}}  {unmeasured:>9}")
+            lines.append(f"{'unmeasured':<{width}}  {unmeasured:>9}")
         return lines
 
     def _counts(self) -> NDArray[np.int64]:

@@ -83,7 +83,9 @@ def read_truth(
             "both of the same scene?"
         )
     renumber, notes = _renumbering(labels, names, told)
-    own = renumber[labels]
+    own = np.where(scene.measured, renumber[labels], 0)
+    if lost := int(((renumber[labels] > 0) & ~scene.measured).sum()):
+        notes.append(f"labels: {lost} pixels are unmeasured, and not scored")
     if not own.any():
         raise InvalidInputError(
             f"--labels {arguments.labels}: no pixel of it has one of the model's classes "

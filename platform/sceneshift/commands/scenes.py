@@ -27,12 +27,14 @@ from sceneshift.commands.scene_gap import measure_gap, render_gap
 from sceneshift.commands.simulate import simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
-from sceneshift.files.arrays import array_shapes, read_array, read_description
+from sceneshift.files.arrays import array_shapes, read_array, read_description, read_mask
 from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.files.missing import describe_values
 from sceneshift.files.scenes import export_scene, read_scene
 from sceneshift.own_folders import ensure_home
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, sha256_of, writable
+from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.scene import Scene, renamed
 from sceneshift.splits.pair import ScenePair
 
@@ -64,8 +66,9 @@ def run_command(command: SceneCommand) -> int:
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
-            path, unit = show_scene(command)
-            print(f"wrote {path}" + ("" if unit is None else f"; the numbers are {unit}"))
+            path, scene = show_scene(command)
+            print(f"wrote {path}" + ("" if scene.unit is None else f"; the numbers are {scene.unit}"))
+            print("".join(f"{line}\n" for line in describe_missing(scene)), end="")
         case Pair():
             pair, target = load_pair_and_labelled_target(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
@@ -75,7 +78,8 @@ def run_command(command: SceneCommand) -> int:
                 f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
                 "labels are read for this."
             )
-            print("\n".join([*pair.notes, *_about_units(pair), ""]))
+            missing = [*describe_missing(source), *describe_missing(target)]
+            print("\n".join([*missing, *pair.notes, *_about_units(pair), ""]))
             print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
         case Simulate():
             spectra = None
@@ -180,6 +184,7 @@ def check_file(path: Path) -> list[str]:
         scene = open_scene(path, verify=True)
         lines = [str(path), f"  stored scene {scene.name!r}, checksum right"]
         lines += [*_about_cube("cube", scene.cube, scene.wavelengths_nm), *_about_labels("labels", scene.labels)]
+        lines += [f"  {line}" for line in describe_missing(scene)]
         return lines + ([] if scene.unit is None else [f"  unit: {scene.unit}"])
     described = read_description(path)
     wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
@@ -193,6 +198,7 @@ def check_file(path: Path) -> list[str]:
         values = read_array(path, variable, ndim=len(shape))
         if values.ndim == 3:
             lines += _about_cube(variable, values, wavelengths)
+            lines += [f"    {line}" for line in describe_values(values, described, read_mask(path))]
         elif _looks_like_labels(values):
             lines += _about_labels(variable, values.astype(np.int64))
         else:
@@ -270,11 +276,12 @@ def import_scene(command: Import) -> str:
     write_scene(scene, out)
     height, width = scene.shape
     counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
-    return f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
+    wrote = f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
+    return "\n".join([wrote, *(f"  {line}" for line in describe_missing(scene))])
 
 
-def show_scene(command: Show) -> tuple[Path, str | None]:
-    """Draw a scene; returns the picture and the scene's unit.
+def show_scene(command: Show) -> tuple[Path, Scene]:
+    """Draw a scene; returns the picture and the scene.
 
     Raises:
         InvalidInputError: The picture's name doesn't end in .png, it can't be written, or the scene can't be read.
@@ -291,7 +298,7 @@ def show_scene(command: Show) -> tuple[Path, str | None]:
         raise InvalidInputError(
             f"{path} can't be written ({first_line(error)}). Make room, or name another file by --out."
         ) from error
-    return path, scene.unit
+    return path, scene
 
 
 def find_scene(

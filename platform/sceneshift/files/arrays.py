@@ -111,6 +111,21 @@ def read_label_map(path: str | Path, variable: str | None = None) -> NDArray[np.
     return whole
 
 
+def read_mask(path: str | Path) -> NDArray[np.bool_] | None:
+    """Read what a file's own mask says: an alpha band, an internal mask, or a ``.msk`` file.
+
+    Returns:
+        (H, W) or (H, W, bands), False where nothing was measured; None where the file has no mask.
+
+    Raises:
+        MissingDataError: There is no such file.
+        MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
+        InvalidInputError: The file can't be read.
+    """
+    location = existing(path, _ARRAY_SUFFIXES)
+    return guarded(location, _reader(location).load_mask)
+
+
 def read_description(path: str | Path) -> Description:
     """Read the metadata of a file: names, wavelengths, location; whatever the format holds.
 

@@ -68,4 +68,5 @@ def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
         footprint=described.footprint,
         georeference=described.georeference,
         unit=described.unit,
+        left_out=described.left_out,
     )

@@ -19,6 +19,8 @@ from sceneshift.scenes.scene import UnlabelledScene, refuse_second_scale, scaled
 def open_unlabelled(path: str | Path, *, cube_variable: str | None = None, scale: float = 1.0) -> UnlabelledScene:
     """Open a scene; a stored scene (``.arrow``) and a float32 ``.npy`` are mapped from the file, not read.
 
+    A ``.npy`` is read where values of it are missing (:mod:`sceneshift.files.missing`).
+
     Args:
         path: A stored scene, or what :func:`sceneshift.files.scenes.read_unlabelled_scene` reads.
         cube_variable: The cube's name in its file.
@@ -41,6 +43,6 @@ def open_unlabelled(path: str | Path, *, cube_variable: str | None = None, scale
             raise InvalidInputError(
                 f"{location}: an array of shape {cube.shape}; expected a cube (rows, columns, bands)."
             )
-        if cube.dtype == np.float32:
+        if cube.dtype == np.float32 and np.isfinite(cube).all() and cube.any(axis=(0, 1)).all():
             return UnlabelledScene(name=location.stem, cube=scaled(cube, scale))
     return read_unlabelled_scene(path, cube_variable=cube_variable, scale=scale)

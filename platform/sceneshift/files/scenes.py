@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.files.arrays import array_shapes, read_array, read_description, read_label_map
+from sceneshift.files.arrays import array_shapes, read_array, read_description, read_label_map, read_mask
 from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.envi import Envi
 from sceneshift.files.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
 from sceneshift.files.formats.numpy_files import Npz
+from sceneshift.files.missing import ReadCube, leave_out_missing
 from sceneshift.files.places import Raster, Window, cut_georeference, georeference_of, shared_pixels
 from sceneshift.safe_files import guarded, writable
 from sceneshift.scenes.class_numbers import to_class_ids
+from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.scene import (
     Footprint,
     Georeference,
@@ -65,9 +67,9 @@ def read_scene(
     Where cube and label map are two georeferenced files, they must lie on the same pixels
     (:mod:`sceneshift.files.places`).
 
-    Numbers come as values: a scale that the file declares is applied
-    (:mod:`sceneshift.files.formats.stored_values`). Pixels whose bands all have the file's value for missing data
-    become zeros without a label, which is reported.
+    Empty bands and those the file marks as bad are left out; pixels that lack a value in another band are unmeasured,
+    which means zeros without a label (:mod:`sceneshift.files.missing`); ``left_out`` and ``measured`` say so. Numbers
+    come as values: a scale that the file declares is applied (:mod:`sceneshift.files.formats.stored_values`).
 
     Args:
         path: The file with the cube (H, W, C).
@@ -78,7 +80,8 @@ def read_scene(
         labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
         label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
         unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
-        wavelengths_nm: (C,) band centres; by default what the file says.
+        wavelengths_nm: Band centres, one for each band of the file or for each that is kept; by default what the file
+            says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
         scale: What the file's numbers are divided by; not more than once if the file declares the same scale.
         unit: What they are then; by default what the file says.
@@ -88,10 +91,11 @@ def read_scene(
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
-            wavelengths don't fit each other, cube and labels lie at different places, or a file that states its unit
-            is to be scaled.
+            wavelengths don't fit each other, cube and labels lie at different places, a file that states its unit is
+            to be scaled, or no band or no pixel has values.
     """
-    cube, described, measured = _read_cube(path, cube_variable)
+    read, described = _read_cube(path, cube_variable)
+    cube = read.cube
     scale = _scale_left(scale, described, where=str(path))
     labels_path = Path(path) if labels is None else Path(labels)
     label_map = read_label_map(labels_path, _own_name(labels_path, labels_variable, LABELS))
@@ -112,7 +116,7 @@ def read_scene(
             cut_to_overlap=cut_to_overlap,
         )
         if kept != whole or labelled != (slice(0, height), slice(0, width)):
-            cube, measured, label_map = np.ascontiguousarray(cube[kept]), measured[kept], label_map[labelled]
+            cube, label_map = np.ascontiguousarray(cube[kept]), label_map[labelled]
     if label_map.shape != cube.shape[:2]:
         raise InvalidInputError(
             f"{path}: a cube of {cube.shape[:2]} pixels, and a label map of {label_map.shape} in {labels_path}; "
@@ -127,10 +131,10 @@ def read_scene(
                 "each."
             )
         label_map = to_class_ids(label_map, class_names=names, label_values=label_values, path=labels_path)
-    centres = wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm
+    centres = read.of_kept(wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm)
     if centres is not None and len(centres) != cube.shape[2]:
         raise InvalidInputError(
-            f"{path}: a cube of {cube.shape[2]} bands, and {len(centres)} wavelengths; expected one for each."
+            f"{path}: a cube of {read.bands_in_file} bands, and {len(centres)} wavelengths; expected one for each."
         )
     scene_name = name or described.name or Path(path).stem
     of_file = described.footprint or Footprint(
@@ -141,13 +145,14 @@ def read_scene(
     return Scene(
         name=scene_name,
         cube=scaled(cube, scale),
-        labels=np.where(measured, label_map, 0),
+        labels=label_map,
         class_names=names,
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
         footprint=_cut_footprint(of_file, kept),
         georeference=cut_georeference(described.georeference, kept),
         unit=unit or described.unit,
+        left_out=read.left_out,
     )
 
 
@@ -166,7 +171,7 @@ def footprint_of(stated: Footprint, name: str | None, *, acquisition: str) -> Fo
 def read_unlabelled_scene(
     path: str | Path, *, name: str | None = None, cube_variable: str | None = None, scale: float = 1.0
 ) -> UnlabelledScene:
-    """Read a scene as something to be mapped; labels in the file are not looked at.
+    """Read a scene as something to be mapped; labels in the file are not looked at, missing values as there.
 
     Args:
         path: As for :func:`read_scene`.
@@ -177,18 +182,21 @@ def read_unlabelled_scene(
     Raises:
         MissingDataError: The file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read, or states its unit and is to be scaled.
+        InvalidInputError: The file can't be read, states its unit and is to be scaled, or no band or no pixel has
+            values.
     """
-    cube, described, _ = _read_cube(path, cube_variable)
+    read, described = _read_cube(path, cube_variable)
     scale = _scale_left(scale, described, where=str(path))
+    centres = read.of_kept(described.wavelengths_nm)
     return UnlabelledScene(
         name=name or described.name or Path(path).stem,
-        cube=scaled(cube, scale),
-        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        cube=scaled(read.cube, scale),
+        wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
         footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
         georeference=described.georeference,
         unit=described.unit,
+        left_out=read.left_out,
     )
 
 
@@ -283,32 +291,22 @@ def export_layers(
     _write(_writer(format), path, {CUBE: layers}, description)
 
 
-def _read_cube(path: str | Path, variable: str | None) -> tuple[NDArray[np.float32], Description, NDArray[np.bool_]]:
-    """(H, W, C) cube, its metadata, and (H, W) the mask of measured pixels."""
+def _read_cube(path: str | Path, variable: str | None) -> tuple[ReadCube, Description]:
+    """The cube without its missing values, and its metadata."""
     location = Path(path)
     values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
     described = read_description(location)
+    read = leave_out_missing(values, described, where=str(path), mask=read_mask(location))
     stored = described.stored_as
-    if stored is not None and stored.is_applied(values, described.ignore_value):
+    if stored is None:
+        return read, described
+    if stored.is_applied(values, described.ignore_value):
         _log.warning("%s declares %s, and its numbers are that already: not converted again", path, stored)
-        stored = None
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which the scene rejects
-        cube = np.ascontiguousarray(values, dtype=np.float32) if stored is None else stored.apply(values)
-    measured = np.ones(cube.shape[:2], dtype=bool)
-    if (ignored := described.ignore_value) is not None:
-        holes = np.isnan(values) if np.isnan(ignored) else values == np.asarray(ignored).astype(values.dtype)
-        measured = ~holes.all(axis=2)
-        if lost := int((~measured).sum()):
-            _log.warning(
-                "%s: %d of %d pixels are %g in every band, its value for missing data: set to zero without a label",
-                path,
-                lost,
-                measured.size,
-                ignored,
-            )
-            cube = cube.copy() if np.shares_memory(cube, values) else cube
-            cube[~measured] = 0
-    return cube, described, measured
+        return read, described
+    kept = values if len(read.kept) == values.shape[2] else values[..., read.kept]
+    cube = stored.of_bands(read.kept).apply(kept)
+    cube[~measured_pixels(read.cube)] = 0
+    return replace(read, cube=cube), described
 
 
 def _scale_left(scale: float, described: Description, *, where: str) -> float:

@@ -43,8 +43,10 @@ def draw_scene(path: Path, scene: Scene) -> None:
         width_ratios=(1, 1, 1.4) if beside else (1.6, 1),
     )
     bands, told = false_colour_bands(scene)
-    grid["colours"].imshow(_stretched(scene.cube[..., bands]), interpolation="nearest")
-    grid["colours"].set_title(f"false colours: {told}", fontsize=9)
+    grid["colours"].imshow(_stretched(scene.cube[..., bands], scene.measured), interpolation="nearest")
+    unmeasured = int((~scene.measured).sum())
+    white = f" (white: {unmeasured} unmeasured pixels)" if unmeasured else ""
+    grid["colours"].set_title(f"false colours: {told}{white}", fontsize=9)
     colours = class_colours(scene.num_classes)
     colour_map = ListedColormap(["#ffffff", *colours])
     norm = BoundaryNorm(np.arange(scene.num_classes + 2) - 0.5, scene.num_classes + 1)
@@ -87,8 +89,11 @@ def false_colour_bands(scene: Scene) -> tuple[list[int], str]:
     return bands, "bands " + ", ".join(map(str, bands)) + " (wavelengths unknown)"
 
 
-def _stretched(channels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(H, W, 3) with each channel's 2nd to 98th percentile stretched to 0..1."""
-    low, high = np.percentile(channels, (2, 98), axis=(0, 1))
+def _stretched(channels: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(H, W, 3) with each channel's 2nd to 98th percentile stretched to 0..1; unmeasured pixels are white."""
+    if not measured.any():
+        return np.ones(channels.shape)
+    low, high = np.percentile(channels[measured], (2, 98), axis=0)
     stretched: NDArray[np.float64] = np.clip((channels - low) / np.where(high > low, high - low, 1), 0, 1)
+    stretched[~measured] = 1
     return stretched

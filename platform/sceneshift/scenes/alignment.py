@@ -9,6 +9,10 @@ Gaussian response
 summed over the finer sensor's bands λ_i, whose own widths are taken as narrow. Bands of the coarser sensor that lie in
 a gap of the finer one (bands of water vapour taken out, say) are left out.
 
+Two files of one sensor, of which different bands were left out because they are empty or bad, keep the bands that both
+have, as they are: by their centres where those are known, else by their place in files of the same number of bands.
+Unmeasured pixels, zero in every band, stay so.
+
 Shape letters: H rows, W columns, C bands, D bands of the finer sensor, S shared bands, K classes.
 """
 
@@ -19,6 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.scenes.common_bands import keep_common
+from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Scene
 
 #: Numbers worked on at once: 2 MB in float64.
@@ -206,6 +212,8 @@ def _renumbered(scene: Scene, meaning: Mapping[str, str], shared: tuple[str, ...
 
 
 def _align_bands(source: Scene, target: Scene, fwhm_nm: ArrayLike | None) -> tuple[Scene, Scene, tuple[str, ...]]:
+    if fwhm_nm is None and (common := keep_common(source, target)) is not None:
+        return common
     if source.wavelengths_nm is None or target.wavelengths_nm is None:
         unknown = " and ".join(scene.name for scene in (source, target) if scene.wavelengths_nm is None)
         if source.num_bands != target.num_bands:
@@ -279,10 +287,19 @@ def _resample(
     if left_out := int((~kept).sum()):
         note += f"; {left_out} left out where {fine.name} has none"
     return (
-        replace(coarse, cube=np.ascontiguousarray(coarse.cube[..., bands]), wavelengths_nm=centres),
-        replace(fine, cube=_weighted(fine.cube, weights), wavelengths_nm=centres),
+        replace(
+            coarse,
+            cube=np.ascontiguousarray(coarse.cube[..., bands]),
+            wavelengths_nm=centres,
+            left_out=_as_resampled(coarse),
+        ),
+        replace(fine, cube=_weighted(fine.cube, weights), wavelengths_nm=centres, left_out=_as_resampled(fine)),
         note,
     )
+
+
+def _as_resampled(scene: Scene) -> LeftOut | None:
+    return None if scene.left_out is None else scene.left_out.resampled()
 
 
 def _linear_weights(centres: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -336,6 +353,9 @@ def _in_gap(centres: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[
 
 def _widths(coarse: Scene, fwhm_nm: ArrayLike) -> NDArray[np.float64]:
     widths = np.asarray(fwhm_nm, dtype=np.float64)
+    kept = None if coarse.left_out is None else coarse.left_out.kept
+    if kept is not None and coarse.left_out is not None and widths.shape == (coarse.left_out.bands_in_file,):
+        widths = widths[kept]
     if widths.shape not in ((), (coarse.num_bands,)) or not (np.isfinite(widths).all() and (widths > 0).all()):
         raise InvalidInputError(
             f"fwhm_nm of shape {widths.shape}; expected one positive width, or one for each of the {coarse.num_bands} "

@@ -1,8 +1,10 @@
 """Normalization of cubes before a network sees them: one named step, fitted on the source scene alone.
 
 x is a pixel's number in one band, in the unit of the scene's file; y is what the network sees. Minimum, maximum, mean
-and standard deviation (of the population) are those of the band over all pixels of the source scene, labelled or not,
-those that validate among them.
+and standard deviation (of the population) are those of the band over all measured pixels of the source scene, labelled
+or not, those that validate among them. An unmeasured pixel, which is zero in every band, is in no figure, and becomes
+zero in every band: what a convolution's padding holds, the mean of the standardized steps, and the same whatever piece
+of a scene is mapped. So patches at the edge of the measured area look alike in training and in mapping.
 
 - ``l2-per-pixel``: y = x / sqrt(sum over bands of x²); no unit; a pixel of zeros stays zero. Nothing is fitted.
 - ``minmax-per-band``: y = (x - minimum) / (maximum - minimum); the source lies in [0, 1], a target may go beyond.
@@ -29,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.scenes.measured import measured_pixels
 
 NORMALIZATIONS = (
     "l2-per-pixel",
@@ -103,11 +106,12 @@ class Normalization:
 
         Args:
             name: One of :data:`NORMALIZATIONS`.
-            cube: (..., C) of any numeric type, finite: the source's cube, never a target's.
+            cube: (..., C) of any numeric type, finite: the source's cube, never a target's. Unmeasured pixels, zero in
+                every band, are passed over.
 
         Raises:
-            InvalidInputError: The name is unknown; or the step is fitted and the cube is empty, or holds NaN or
-                infinity.
+            InvalidInputError: The name is unknown; or the step is fitted and the cube is empty, has no measured pixel,
+                or holds NaN or infinity.
         """
         check_normalization(name)
         if name not in _FITTED:
@@ -116,14 +120,18 @@ class Normalization:
             raise InvalidInputError(f"normalization {name!r}: a cube of shape {cube.shape} has nothing to fit it on.")
         if name == "derivative" and cube.shape[-1] < 2:
             raise InvalidInputError(f"normalization {name!r}: {cube.shape[-1]} band; expected two or more.")
-        low, high = _extremes(name, cube)
+        low, high, num_pixels = _extremes(name, cube)
+        if num_pixels == 0:
+            raise InvalidInputError(
+                f"normalization {name!r}: every pixel is zero in every band, so none is measured; expected spectra. Is "
+                "it the right file?"
+            )
         if not np.isfinite([low, high]).all():
             raise InvalidInputError(
                 f"normalization {name!r}: NaN or infinity in the cube; mask those pixels or leave the bands out."
             )
         if name == "minmax-per-band":
             return cls(name=name, offset=low, scale=high - low)
-        num_pixels = cube.size // cube.shape[-1]
         mean = sum(block.sum(axis=0) for block in _first_half(name, cube)) / num_pixels
         variance = sum(((block - mean) ** 2).sum(axis=0) for block in _first_half(name, cube)) / num_pixels
         # A constant band's mean may round, and its deviation with it: not to be divided by.
@@ -131,6 +139,8 @@ class Normalization:
 
     def apply(self, cube: NDArray[np.generic]) -> NDArray[np.float32]:
         """Normalize a cube or patches: of the source or of a target, by what was fitted on the source.
+
+        A pixel that is zero in every band, and so unmeasured, becomes zero in every band.
 
         Computed block by block along the first axis, so that little memory is needed besides the result.
 
@@ -161,6 +171,7 @@ class Normalization:
             wide -= offset
             wide /= divisor
             out[...] = wide
+            out[~measured_pixels(block)] = 0
 
         return _by_blocks(normalize, cube)
 
@@ -200,9 +211,9 @@ class Normalization:
 
 
 def constant_bands(cube: NDArray[np.generic]) -> NDArray[np.intp]:
-    """Indices of the bands of a cube (..., C) that have one value throughout."""
-    pixels = tuple(range(cube.ndim - 1))
-    return np.flatnonzero(cube.min(pixels) == cube.max(pixels))
+    """Indices of the bands of a cube (..., C) that have one value at all measured pixels."""
+    low, high, _ = _extremes("none", cube)
+    return np.flatnonzero(low == high)
 
 
 def normalize_l2_per_pixel(cube: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -239,19 +250,23 @@ def _by_blocks(
     return result
 
 
-def _extremes(name: str, cube: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(C,) each: the lowest and highest number of each band after a step's first half."""
-    low, high = np.full(cube.shape[-1], np.inf), np.full(cube.shape[-1], -np.inf)
+def _extremes(name: str, cube: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """(C,) each: the lowest and highest number of each band after a step's first half; and of how many pixels."""
+    low, high, num_pixels = np.full(cube.shape[-1], np.inf), np.full(cube.shape[-1], -np.inf), 0
     for block in _first_half(name, cube):
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-    return low, high
+        num_pixels += len(block)
+    return low, high, num_pixels
 
 
 def _first_half(name: str, cube: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
-    """The cube's spectra as (N, C) float64, some at a time, as the fitted half of a step is given them."""
+    """The measured spectra as (N, C) float64, some at a time, as the fitted half of a step is given them."""
     rows = np.atleast_2d(cube)
     for part in _parts(rows):
-        yield _halfway(name, rows[part].reshape(-1, cube.shape[-1]))
+        spectra = rows[part].reshape(-1, cube.shape[-1])
+        measured = measured_pixels(spectra)
+        if measured.any():
+            yield _halfway(name, spectra if measured.all() else spectra[measured])
 
 
 def _halfway(name: str, block: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.measured import measured_pixels
 
 
 class PatchSampler:
@@ -43,8 +44,9 @@ class PatchSampler:
         self._offsets = offsets.flatten().to(self.device)
         #: (H + P - 1, W + P - 1, C): the cube with its reflected borders, on the device.
         self.padded = self._rows.view(continued.shape)
-        # Summed in float64 without a float64 copy of the cube.
-        self.rms = float(np.sqrt(np.einsum("ijk,ijk->", cube, cube, dtype=np.float64) / cube.size))
+        # Summed in float64 without a float64 copy of the cube. Unmeasured pixels, which are zeros, don't count.
+        num_measured = max(1, int(measured_pixels(cube).sum()))
+        self.rms = float(np.sqrt(np.einsum("ijk,ijk->", cube, cube, dtype=np.float64) / (num_measured * cube.shape[2])))
 
     def patches(self, pixels: Tensor) -> Tensor:
         """Cut the patches around some pixels.

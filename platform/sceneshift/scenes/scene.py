@@ -8,6 +8,7 @@ import hashlib
 import math
 import zlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.mapped_arrays import dereference, is_checked_cube, is_stored, reference_to
+from sceneshift.scenes.measured import LeftOut, measured_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,8 @@ class UnlabelledScene:
 
     Args:
         name: The scene's name.
-        cube: (H, W, C) float32, finite. The scene holds a read-only view, no copy: a cube may be larger than memory.
+        cube: (H, W, C) float32, finite; a pixel that is zero in every band is unmeasured. The scene holds a read-only
+            view, no copy: a cube may be larger than memory.
             One that lies in a stored scene's file was checked when it was written, can't have changed, and is not
             looked through again (:mod:`sceneshift.scenes.mapped_arrays`).
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
@@ -125,10 +128,11 @@ class UnlabelledScene:
         georeference: Where it lies on the ground, or None where that is unknown.
         unit: Unit of the cube's values, such as ``reflectance``; None if it is unknown. It is not part
             of the hashes, which are of the numbers.
+        left_out: What of the scene's file is not in the cube; None where nothing was left out.
 
     Raises:
-        InvalidInputError: The cube has another shape, another type, NaN or infinity, the wavelengths don't fit its
-            bands, or the unit is blank.
+        InvalidInputError: The cube has another shape, another type, NaN or infinity, the wavelengths or what was left
+            out don't fit its bands, or the unit is blank.
     """
 
     name: str
@@ -138,6 +142,7 @@ class UnlabelledScene:
     normalization: tuple[str, ...] = ()
     georeference: Georeference | None = None
     unit: str | None = None
+    left_out: LeftOut | None = None
 
     def __post_init__(self) -> None:
         if self.unit is not None:
@@ -155,7 +160,7 @@ class UnlabelledScene:
             bad = np.flatnonzero(~np.isfinite(cube).all(axis=(0, 1)))
             raise InvalidInputError(
                 f"scene {self.name!r}: NaN or infinity in {len(bad)} of {cube.shape[2]} bands (the first: "
-                f"{bad[0]}); mask those pixels or leave the bands out."
+                f"{bad[0]}); mask those pixels (zeros in every band) or leave the bands out."
             )
         object.__setattr__(self, "cube", _read_only(cube))
         if self.wavelengths_nm is not None:
@@ -173,6 +178,12 @@ class UnlabelledScene:
             raise InvalidInputError(
                 f"scene {self.name!r}: footprint {rows} x {columns} does not have the cube's "
                 f"{cube.shape[0]} x {cube.shape[1]} pixels."
+            )
+        kept = None if self.left_out is None else self.left_out.kept
+        if kept is not None and len(kept) != cube.shape[2]:
+            raise InvalidInputError(
+                f"scene {self.name!r}: {len(kept)} bands of the file are said to be kept, and the cube has "
+                f"{cube.shape[2]}; pass the left_out that fits, or None."
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -196,6 +207,11 @@ class UnlabelledScene:
         """C."""
         return int(self.cube.shape[2])
 
+    @cached_property
+    def measured(self) -> NDArray[np.bool_]:
+        """(H, W) which pixels are measured: those that are not zero in every band. The cube is read once for it."""
+        return _read_only(measured_pixels(self.cube))
+
     @property
     def cube_hash(self) -> str:
         """SHA-256 over the cube and its normalization, as 16 hexadecimal digits."""
@@ -217,7 +233,9 @@ class Scene(UnlabelledScene):
         normalization: Names of the steps the file itself has been through.
         georeference: Where it lies on the ground, or None.
         unit: What the cube's numbers are, or None.
-        labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``.
+        left_out: What of the scene's file is not in the cube, or None.
+        labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``. Labels of unmeasured pixels become 0, which
+            ``left_out`` counts.
         class_names: The K class names, distinct, K >= 2.
 
     Raises:
@@ -245,9 +263,20 @@ class Scene(UnlabelledScene):
             raise InvalidInputError(
                 f"scene {self.name!r}: labels run from {low} to {high}; expected 0 (unlabelled) to {len(names)}."
             )
-        own = labels if is_stored(labels) and labels.dtype == np.int64 else labels.astype(np.int64)
-        object.__setattr__(self, "labels", _read_only(own))
+        object.__setattr__(self, "labels", _read_only(self._of_measured_pixels(labels)))
         object.__setattr__(self, "class_names", names)
+
+    def _of_measured_pixels(self, labels: NDArray[np.integer]) -> NDArray[np.int64]:
+        """The labels without those of unmeasured pixels, which are counted in ``left_out``."""
+        # Both from a stored file: looked at when they are loaded to be used, so that opening reads no pixel.
+        if is_stored(labels) and is_checked_cube(self.cube):
+            return np.asarray(labels, dtype=np.int64)
+        own = labels.astype(np.int64)
+        if lost := int((own[~self.measured] > 0).sum()):
+            own[~self.measured] = 0
+            left_out = self.left_out or LeftOut(bands_in_file=self.num_bands)
+            object.__setattr__(self, "left_out", replace(left_out, labels=left_out.labels + lost))
+        return own
 
     @property
     def num_classes(self) -> int:
@@ -278,7 +307,15 @@ class Scene(UnlabelledScene):
             normalization=self.normalization,
             georeference=self.georeference,
             unit=self.unit,
+            # How many labels were lost is something about labels.
+            left_out=None if self.left_out is None else replace(self.left_out, labels=0),
         )
+
+    def without_unmeasured_labels(self) -> "Scene":
+        """The same scene where no unmeasured pixel has a label; a stored one of an earlier version may have some."""
+        if not (self.labels[~self.measured] > 0).any():
+            return self
+        return replace(self, labels=np.array(self.labels))
 
 
 def renamed(scene: Scene, name: str) -> Scene:

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.normalization import UNITLESS
 
 #: How many times larger the numbers of one scene may be than those of another in the same unit.
@@ -92,7 +93,7 @@ class ValueSummary:
     """Figures of a cube's numbers. A spectrum's brightness is its root mean square over the bands.
 
     Args:
-        num_spectra: Pixels that are not zero in every band; the figures below are of these.
+        num_spectra: Measured pixels, which are not zero in every band; the figures below are of these.
         low: The smallest number.
         high: The largest number.
         negative: Share of numbers below zero.
@@ -156,7 +157,7 @@ class ValueSummary:
                 raise InvalidInputError(
                     f"NaN or infinity in the input (band {bad[0]} for one); mask those pixels or leave the bands out."
                 )
-            block = block[block.any(axis=1)]
+            block = block[measured_pixels(block)]
             if len(block) == 0:
                 continue
             # Sums of squares lose no digits where they are of differences from a first mean.

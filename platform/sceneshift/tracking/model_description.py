@@ -14,12 +14,14 @@ from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.class_colours import class_colours
+from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary
 
 #: The format this package writes, and the newest it reads. Format 1 had no number and lacked the source's bands,
-#: values and location; format 2 lacked its unit, format 3 magnitude and floor of its values.
+#: values and location; format 2 lacked its unit, format 3 magnitude and floor of its values, and what was left out of
+#: its file.
 FORMAT = 4
 
 
@@ -41,6 +43,7 @@ class ModelDescription:
         source_footprint: The location of the source; None in models of format 1.
         source_unit: The unit of the source's values; None if it states none, and in models of formats 1
             and 2.
+        source_left_out: What of the source's file was not trained on; None where that is nothing, and in older formats.
         profile: The size of the search, or ``training``.
         study: The study or run it comes from.
         format: Format of the description itself.
@@ -58,6 +61,7 @@ class ModelDescription:
     source_values: ValueSummary | None = None
     source_footprint: Footprint | None = None
     source_unit: str | None = None
+    source_left_out: LeftOut | None = None
     profile: str = ""
     study: str = ""
     format: int = FORMAT
@@ -97,6 +101,7 @@ class ModelDescription:
             source_values=ValueSummary.of(source.cube),
             source_footprint=source.footprint,
             source_unit=source.unit,
+            source_left_out=source.left_out,
             profile=profile,
             study=study,
         )
@@ -195,4 +200,5 @@ _READ: dict[str, Any] = {
     "wavelengths_nm": _or_none(lambda value: tuple(map(float, value))),
     "source_values": _or_none(ValueSummary.from_dict),
     "source_footprint": _or_none(_footprint),
+    "source_left_out": _or_none(LeftOut.from_dict),
 }

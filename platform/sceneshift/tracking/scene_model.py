@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line
 from sceneshift.methods.registry import find_method
 from sceneshift.scenes.alignment import BandResampling, resample_to
+from sceneshift.scenes.common_bands import BandChoice, choose_bands
+from sceneshift.scenes.measured import LeftOut, measured_pixels
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary, refuse_other_values
 from sceneshift.tracking.model_description import ModelDescription
@@ -117,7 +119,7 @@ class SceneModel:
         """
         told = self.description
         notes: list[str] = []
-        resampling: BandResampling | None = None
+        resampling: BandResampling | BandChoice | None = None
         if isinstance(scene, UnlabelledScene):
             cube: NDArray[np.generic] = scene.cube
             resampling, notes = self._bands(scene)
@@ -139,7 +141,8 @@ class SceneModel:
                     f"an array of shape {cube.shape}; expected a cube (rows, columns, {told.bands})."
                 )
             self._check_numbers(cube)
-            if cube.shape[2] != told.bands:
+            resampling = choose_bands(told.source_left_out, bands_in_file=cube.shape[2], kept=None)
+            if cube.shape[2] != told.bands and resampling is None:
                 side = told.patch_size
                 hint = f"A single patch is (1, {told.bands}, {side}, {side})." if cube.shape[0] == told.bands else ""
                 raise InvalidInputError(
@@ -186,7 +189,7 @@ class SceneModel:
         tile_shape: tuple[int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.int64]:
-        """Classify every pixel of a scene.
+        """Classify every measured pixel of a scene.
 
         Args:
             scene: With its wavelengths, or a bare cube (H, W, C), in the source's unit and not normalized.
@@ -195,7 +198,7 @@ class SceneModel:
             progress: Called now and then with the number of pixels done and H * W.
 
         Returns:
-            (H, W) class ids 1..K.
+            (H, W) class ids 1..K; 0 for unmeasured pixels, which are zero in every band.
 
         Raises:
             InvalidInputError: The scene is of another kind than the model was trained on.
@@ -203,17 +206,19 @@ class SceneModel:
         ready = self._told(scene, check_values)
         class_map = np.empty(ready.cube.shape[:2], dtype=np.int64)
         for rows, columns, logits in self.tiles(ready, tile_shape=tile_shape, progress=progress):
-            class_map[rows, columns] = logits.argmax(dim=2).cpu().numpy() + 1
+            classes = logits.argmax(dim=2).cpu().numpy() + 1
+            class_map[rows, columns] = np.where(measured_pixels(ready.cube[rows, columns]), classes, 0)
         return class_map
 
     def map_probabilities(
         self, scene: UnlabelledScene | NDArray[np.generic], *, check_values: bool = True
     ) -> NDArray[np.float32]:
-        """(H, W, K) class probabilities (softmax) of every pixel; arguments and errors as for :meth:`map_scene`."""
+        """(H, W, K) class probabilities (softmax), 0 for unmeasured pixels; otherwise as :meth:`map_scene`."""
         ready = self._told(scene, check_values)
         maps = np.empty((*ready.cube.shape[:2], len(self.description.class_names)), dtype=np.float32)
         for rows, columns, logits in self.tiles(ready):
-            maps[rows, columns] = logits.softmax(dim=2).cpu().numpy()
+            measured = measured_pixels(ready.cube[rows, columns])[..., None]
+            maps[rows, columns] = np.where(measured, logits.softmax(dim=2).cpu().numpy(), 0)
         return maps
 
     @torch.inference_mode()
@@ -251,10 +256,14 @@ class SceneModel:
             _log.warning(note)
         return ready
 
-    def _bands(self, scene: UnlabelledScene) -> tuple[BandResampling | None, list[str]]:
+    def _bands(self, scene: UnlabelledScene) -> tuple[BandResampling | BandChoice | None, list[str]]:
         """How a scene's bands are converted to the model's, and notes about it for the user."""
         told = self.description
         if told.wavelengths_nm is None or scene.wavelengths_nm is None:
+            left_out = scene.left_out or LeftOut(bands_in_file=scene.num_bands)
+            choice = choose_bands(told.source_left_out, bands_in_file=left_out.bands_in_file, kept=left_out.kept)
+            if choice is not None:
+                return choice, [choice.note]
             if scene.num_bands != told.bands:
                 whose = "the model" if told.wavelengths_nm is None else "the scene"
                 raise InvalidInputError(
@@ -299,4 +308,4 @@ class SceneModel:
             raise InvalidInputError(f"an array of {array.dtype}; expected real numbers.")
         # Piece by piece: a boolean array of the whole cube would take a quarter of the scene's memory.
         if array.dtype.kind == "f" and not all(np.isfinite(piece).all() for piece in array):
-            raise InvalidInputError("NaN or infinity in the input; mask those pixels or leave the bands out.")
+            raise InvalidInputError("NaN or infinity in the input; mask those pixels (zeros in every band).")

@@ -82,12 +82,13 @@ def map_scene(
     *,
     patch_size: int,
     device: torch.device | str,
+    measured: NDArray[np.bool_] | None = None,
     prepare: Prepare | None = None,
     precision: torch.dtype | None = None,
     tile_shape: tuple[int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int64]:
-    """Classify every pixel of a cube.
+    """Classify every measured pixel of a cube.
 
     It goes tile by tile (:mod:`sceneshift.training.scene_mapping`).
 
@@ -97,6 +98,7 @@ def map_scene(
             of.
         patch_size: P.
         device: Where the classifier is.
+        measured: (H, W) which pixels are measured; by default all.
         prepare: From a piece of the cube to what the classifier sees, pixel by pixel.
         precision: What is computed in; None is the classifier's own. ``torch.bfloat16`` is faster and rounds: over
             the scene about one pixel in a thousand gets another class; patch by patch it means autocast, and one in
@@ -105,7 +107,7 @@ def map_scene(
         progress: Called now and then with the number of pixels done and H * W.
 
     Returns:
-        (H, W) class ids 1..K.
+        (H, W) class ids 1..K, 0 for unmeasured pixels.
 
     Raises:
         InvalidInputError: The cube does not fit the discriminator, the patch size is even, or a tile has no pixel.
@@ -122,4 +124,6 @@ def map_scene(
         progress=progress,
     ):
         class_map[rows, columns] = logits.argmax(dim=2).cpu().numpy() + 1
+    if measured is not None:
+        class_map[~measured] = 0
     return class_map

@@ -22,6 +22,7 @@ class Subpixels:
     Args:
         abundances: (H, W, R) float32, non-negative, summing to one.
         error: (H, W) float32, angle in radians between a pixel and its reconstruction.
+        measured: (H, W) which pixels are measured; at all others, abundances and error are 0.
         endmembers: (C, R) float64, what the decoder makes of a pixel that is all one endmember, its nonlinear part
             included, in the units the network is shown.
         spread: (C, R) float64, their standard deviation over draws of the variability's latent variables.
@@ -30,6 +31,7 @@ class Subpixels:
 
     abundances: NDArray[np.float32]
     error: NDArray[np.float32]
+    measured: NDArray[np.bool_]
     endmembers: NDArray[np.float64]
     spread: NDArray[np.float64]
     linear_part: NDArray[np.float64]
@@ -37,14 +39,21 @@ class Subpixels:
 
 @torch.inference_mode()
 def unmix_scene(
-    network: S2VNetwork, cube: NDArray[np.float32], *, device: torch.device | str, draws: int = 100, seed: int = 0
+    network: S2VNetwork,
+    cube: NDArray[np.float32],
+    *,
+    device: torch.device | str,
+    measured: NDArray[np.bool_] | None = None,
+    draws: int = 100,
+    seed: int = 0,
 ) -> Subpixels:
-    """Unmix every pixel of a cube by itself.
+    """Unmix every measured pixel of a cube by itself.
 
     Args:
         network: Trained; put into eval mode.
         cube: (H, W, C) float32, normalized as the source was.
         device: Where the network is.
+        measured: (H, W) which pixels are measured; by default all.
         draws: Samples behind the endmembers' spread, 2 or more.
         seed: Of those samples.
     """
@@ -59,6 +68,8 @@ def unmix_scene(
         shares, reconstruction, _ = network.unmix(chunk)
         abundances[rows] = shares.cpu().numpy()
         error[rows] = _angles(chunk, reconstruction).cpu().numpy()
+    measured = np.ones((height, width), dtype=bool) if measured is None else measured
+    abundances[~measured.ravel()], error[~measured.ravel()] = 0, 0
     noise = torch.Generator().manual_seed(seed)
     samples = torch.stack(
         [
@@ -70,6 +81,7 @@ def unmix_scene(
     return Subpixels(
         abundances=abundances.reshape(height, width, -1),
         error=error.reshape(height, width),
+        measured=measured,
         endmembers=_pure_spectra(network, None).double().cpu().numpy(),
         spread=samples.double().std(dim=0).cpu().numpy(),
         linear_part=(first + second).double().cpu().numpy(),

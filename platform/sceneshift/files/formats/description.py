@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.files.formats.stored_values import StoredValues
+from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
 
 
@@ -25,11 +26,14 @@ class Description:
         wavelengths_nm: (C,) band centres in nanometres.
         fwhm_nm: (C,) band widths at half maximum, in nanometres.
         ignore_value: The value for missing data.
+        ignore_values: (C,) the same band by band, where bands differ; None is a band without one.
+        good_bands: (C,) which bands are good, where the file says that some are bad.
         normalization: Names of the steps the numbers have been through.
         footprint: Which pixels of which acquisition.
         georeference: Where it lies on the ground.
         unit: Unit of the values.
         stored_as: How stored numbers become values; None where they are the values. Never written.
+        left_out: What of an earlier file is not in the cube.
     """
 
     name: str | None = None
@@ -39,11 +43,14 @@ class Description:
     wavelengths_nm: tuple[float, ...] | None = None
     fwhm_nm: tuple[float, ...] | None = None
     ignore_value: float | None = None
+    ignore_values: tuple[float | None, ...] | None = None
+    good_bands: tuple[bool, ...] | None = None
     normalization: tuple[str, ...] = ()
     footprint: Footprint | None = None
     georeference: Georeference | None = None
     unit: str | None = None
     stored_as: StoredValues | None = None
+    left_out: LeftOut | None = None
 
     @classmethod
     def of(cls, scene: UnlabelledScene) -> Self:
@@ -56,6 +63,7 @@ class Description:
             footprint=scene.footprint,
             georeference=scene.georeference,
             unit=scene.unit,
+            left_out=scene.left_out,
         )
 
     def to_json(self) -> str:
@@ -124,6 +132,12 @@ def _georeference(value: Mapping[str, Any]) -> Georeference:
     return Georeference(transform=(a, b, c, d, e, f), crs=value["crs"])
 
 
+def _left_out(value: dict[str, Any]) -> LeftOut:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} does not say what was left out")
+    return LeftOut.from_dict(value)
+
+
 _READ: dict[str, Callable[[Any], Any]] = {
     "class_names": _texts,
     "class_colours": _texts,
@@ -133,5 +147,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "fwhm_nm": _numbers,
     "footprint": _footprint,
     "georeference": _georeference,
+    "left_out": _left_out,
     "unit": _text,
 }

@@ -28,6 +28,7 @@ from sceneshift.files.formats.gdal_image import (
     open_image,
     read_georeference,
     read_image,
+    read_mask,
 )
 from sceneshift.files.formats.stored_values import stored_in_envi
 from sceneshift.files.formats.wavelengths import in_nanometers
@@ -82,6 +83,11 @@ class Envi(FileFormat):
                 )
             return read_image(file)
 
+    def load_mask(self, path: Path) -> NDArray[np.bool_] | None:
+        """See the base class."""
+        with _open(path) as (file, _):
+            return read_mask(file)
+
     def describe(self, path: Path) -> Description:
         """See the base class."""
         with _open(path) as (file, header):
@@ -95,6 +101,7 @@ class Envi(FileFormat):
                 wavelengths_nm=_nanometers(path, header.get("wavelength"), unit, header.get("wavelength")),
                 fwhm_nm=_nanometers(path, header.get("fwhm"), unit, header.get("wavelength")),
                 ignore_value=_ignored(path, header.get("data ignore value")),
+                good_bands=_good_bands(path, header.get("bbl")),
                 georeference=read_georeference(file) if "map info" in header else None,
                 unit=None if stored_as is None else stored_as.unit,
                 stored_as=stored_as,
@@ -220,6 +227,17 @@ def _ignored(path: Path, text: str | None) -> float | None:
         return float(text.strip("{} "))
     except ValueError:
         _log.warning("%s, data ignore value: got %r; expected a number. It is passed over.", path, text)
+        return None
+
+
+def _good_bands(path: Path, text: str | None) -> tuple[bool, ...] | None:
+    """What a bad band list says: 0 is bad, any other number good."""
+    if not _texts(text) or _texts(text) == ("",):
+        return None
+    try:
+        return tuple(float(entry) != 0 for entry in _texts(text))
+    except ValueError:
+        _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is passed over.", path, text)
         return None
 
 

@@ -48,6 +48,10 @@ class FileFormat(ABC):
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """Load an array; never unpickles."""
 
+    def load_mask(self, path: Path) -> NDArray[np.bool_] | None:
+        """(H, W) or (H, W, C), False where the file's own mask says that nothing was measured; None without a mask."""
+        return None
+
     def describe(self, path: Path) -> Description:
         """What stands beside the arrays."""
         return Description()

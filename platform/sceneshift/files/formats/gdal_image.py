@@ -38,7 +38,7 @@ def open_image(path: Path, driver: str) -> Iterator[Any]:
 
 def image_variables(file: Any) -> dict[str, Variable]:  # noqa: ANN401 - rasterio has no types
     """The one image of an open file, as :meth:`FileFormat.variables` tells it."""
-    shape = (file.height, file.width, file.count)
+    shape = (file.height, file.width, len(spectral_indexes(file)))
     kinds = {np.dtype(dtype).kind for dtype in file.dtypes if not dtype.startswith("complex")}
     numeric = len(kinds) == 1 and kinds <= set("iuf")
     return {"the image": Variable(shape=shape[:2] if shape[2] == 1 else shape, numeric=numeric)}
@@ -46,9 +46,43 @@ def image_variables(file: Any) -> dict[str, Variable]:  # noqa: ANN401 - rasteri
 
 def read_image(file: Any) -> NDArray[Any]:  # noqa: ANN401 - rasterio has no types
     """(H, W, C) numbers of an open file, or (H, W) where it has one band; in memory once."""
-    values = np.empty((file.height, file.width, file.count), dtype=file.dtypes[0])
-    file.read(out=values.transpose(2, 0, 1))
+    indexes = spectral_indexes(file)
+    values = np.empty((file.height, file.width, len(indexes)), dtype=file.dtypes[0])
+    file.read(indexes, out=values.transpose(2, 0, 1))
     return values[..., 0] if values.shape[2] == 1 else values
+
+
+def spectral_indexes(file: Any) -> list[int]:  # noqa: ANN401 - rasterio has no types
+    """The numbers, from 1, of an open file's bands but for alpha bands, which are masks."""
+    return [index for index in file.indexes if index not in _alpha_indexes(file)]
+
+
+def read_mask(file: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - rasterio has no types
+    """What alpha bands, an internal mask or a ``.msk`` file say of an open file's pixels; None where there is none.
+
+    Returns:
+        (H, W), or (H, W, C) where each band has a mask of its own: True where something was measured.
+    """
+    indexes, flags = spectral_indexes(file), geo_package("rasterio.enums").MaskFlags
+    # GDAL derives masks from values for missing data as well; those are looked for in the numbers.
+    derived = [{flags.all_valid}, {flags.nodata}]
+    has_mask = [set(file.mask_flag_enums[index - 1]) not in derived for index in indexes]
+    masks = [file.read(index) > 0 for index in _alpha_indexes(file)]
+    if all(has_mask) and all(flags.per_dataset in file.mask_flag_enums[index - 1] for index in indexes):
+        masks.append(file.read_masks(indexes[0]) > 0)
+    elif any(has_mask):
+        of_bands = np.ones((file.height, file.width, len(indexes)), dtype=bool)
+        for place, index in enumerate(indexes):
+            if has_mask[place]:
+                of_bands[..., place] = file.read_masks(index) > 0
+        return of_bands & np.all(masks, axis=0)[..., None] if masks else of_bands
+    return np.all(masks, axis=0) if masks else None
+
+
+def _alpha_indexes(file: Any) -> list[int]:  # noqa: ANN401 - rasterio has no types
+    alpha = geo_package("rasterio.enums").ColorInterp.alpha
+    found = [index for index, meaning in zip(file.indexes, file.colorinterp, strict=True) if meaning == alpha]
+    return found if len(found) < file.count else []
 
 
 def read_georeference(file: Any) -> Georeference | None:  # noqa: ANN401 - rasterio has no types

@@ -6,7 +6,7 @@ Shape letters: H rows, W columns, C bands.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -23,6 +23,8 @@ from sceneshift.files.formats.gdal_image import (
     open_image,
     read_georeference,
     read_image,
+    read_mask,
+    spectral_indexes,
 )
 from sceneshift.files.formats.picture import load_picture
 from sceneshift.files.formats.stored_values import StoredValues
@@ -59,6 +61,11 @@ class GeoTiff(FileFormat):
             refuse_oversized(path, "the image", needed=needed, held=path.stat().st_size)
             return read_image(file)
 
+    def load_mask(self, path: Path) -> NDArray[np.bool_] | None:
+        """See the base class."""
+        with open_image(path, _DRIVER) as file:
+            return read_mask(file)
+
     def load_labels(self, path: Path) -> NDArray[Any]:
         """(H, W) numbers of one band: by Pillow, and by rasterio what Pillow doesn't know."""
         try:
@@ -78,9 +85,10 @@ class GeoTiff(FileFormat):
         """See the base class."""
         with open_image(path, _DRIVER) as file:
             text = file.tags().get(_TAG)
-            bands = [{key.lower(): value for key, value in file.tags(band).items()} for band in file.indexes]
-            imagery = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in file.indexes]
-            ignored = file.nodata
+            indexes = spectral_indexes(file)
+            bands = [{key.lower(): value for key, value in file.tags(band).items()} for band in indexes]
+            imagery = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in indexes]
+            ignored = [file.nodatavals[band - 1] for band in indexes]
             georeference = read_georeference(file)
             stored_as = StoredValues.by_bands(file.scales, file.offsets)
         if all("wavelength" in band for band in bands):
@@ -94,7 +102,7 @@ class GeoTiff(FileFormat):
         told = Description() if text is None else Description.from_json(text)
         values = vars(told) | {
             "wavelengths_nm": wavelengths,
-            "ignore_value": None if ignored is None else float(ignored),
+            **_told_missing(ignored),
             "georeference": georeference,
             "stored_as": stored_as,
         }
@@ -130,6 +138,14 @@ class GeoTiff(FileFormat):
                 file.write_colormap(1, dict(enumerate(colours)))
         names = description.class_names if array.ndim == 2 else None
         _write_class_names(path.with_name(path.name + _BESIDE), names)
+
+
+def _told_missing(ignored: Sequence[float | None]) -> dict[str, Any]:
+    """The values for missing data: one for all bands, or one each."""
+    values = [None if value is None else float(value) for value in ignored]
+    if len({str(value) for value in values}) > 1:  # as text: no NaN equals another
+        return {"ignore_values": tuple(values)}
+    return {"ignore_value": values[0]}
 
 
 def _write_class_names(path: Path, names: tuple[str, ...] | None) -> None:

@@ -10,7 +10,7 @@ Shape letters: H rows, W columns, C bands.
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -70,6 +70,12 @@ class StoredValues:
     def by_factor(cls, factor: float, bands: int) -> Self:
         """What ENVI's ``reflectance scale factor`` declares for an image of C bands."""
         return cls(gains=(1 / factor,) * bands, offsets=(0.0,) * bands, unit=REFLECTANCE)
+
+    def of_bands(self, bands: Sequence[int] | NDArray[np.intp]) -> Self:
+        """The conversion of some of the bands, given by their places."""
+        return replace(
+            self, gains=tuple(self.gains[band] for band in bands), offsets=tuple(self.offsets[band] for band in bands)
+        )
 
     def is_division_by(self, scale: float) -> bool:
         """Whether this is what a division by a scale is, up to rounding."""
