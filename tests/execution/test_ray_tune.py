@@ -141,7 +141,7 @@ def accident_prone():
     """A trainable whose job 1 loses its worker once, in epoch 2."""
 
     # Within a function, so that it travels to the workers by value.
-    def run_in_actor(config, sources):
+    def run_in_actor(config, sources, targets):
         import os
         from pathlib import Path
 
@@ -159,7 +159,7 @@ def accident_prone():
 
         CrossEntropy.training_step = training_step
         try:
-            ray_trial.run_in_actor(config, sources)
+            ray_trial.run_in_actor(config, sources, targets)
         finally:
             CrossEntropy.training_step = real
 
