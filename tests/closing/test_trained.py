@@ -101,7 +101,7 @@ def test_a_target_is_normalized_as_the_source_was_in_training(trained, tiny_sour
     in_training = PairRun(spec, tiny_source, torch.device("cpu")).normalization
     assert network.normalization.as_dict() == in_training.as_dict() == fitted.as_dict()
     target = make_scene(1, name="other").without_labels()
-    pair = ScenePair(name="tiny-pair", source=tiny_source.scene, target=target)
+    pair = ScenePair(name="tiny-pair", sources=(tiny_source.scene,), target=target)
     np.testing.assert_array_equal(network.target_cube(pair), run.normalization.apply(target.cube))
     class_map = map_scene(network.classifier, network.target_cube(pair), patch_size=5, device="cpu")
     assert set(np.unique(class_map)) <= {1, 2, 3}

@@ -17,7 +17,7 @@ from sceneshift.training.data import source_split
 
 @pytest.fixture
 def pair(make_scene):
-    return ScenePair(name="tiny-other", source=make_scene(0), target=make_scene(1, name="other").without_labels())
+    return ScenePair(name="tiny-other", sources=(make_scene(0),), target=make_scene(1, name="other").without_labels())
 
 
 def divide(pair, kind):
@@ -69,14 +69,14 @@ class TestPairs:
         [("counts", "counts", ["counts"]), ("counts", None, ["counts (tiny), not stated (other)"]), (None, None, [])],
     )
     def test_units_are_named_where_one_is_stated(self, pair, source, target, told):
-        pair = replace(pair, source=replace(pair.source, unit=source), target=replace(pair.target, unit=target))
+        pair = replace(pair, sources=(replace(pair.source, unit=source),), target=replace(pair.target, unit=target))
         lines = describe_pair(pair, divide(pair, "all"))
         assert lines[1:] == [f"{' ' * 21}unit: {units}" for units in told]
 
     def test_bands_that_are_constant_over_the_source_are_counted(self, pair):
         cube = pair.source.cube.copy()
         cube[..., 2] = 1.0
-        constant = replace(pair, source=replace(pair.source, cube=cube))
+        constant = replace(pair, sources=(replace(pair.source, cube=cube),))
         (line,) = describe_pair(constant, divide(constant, "all"))[1:]
         assert "1 of 8 bands" in line
         assert "the first: 2" in line

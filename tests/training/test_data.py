@@ -17,7 +17,7 @@ from sceneshift.training.data import DataSpec, source_split
 
 @pytest.fixture
 def pair(make_scene):
-    return ScenePair(name="tiny-other", source=make_scene(0), target=make_scene(1, name="other").without_labels())
+    return ScenePair(name="tiny-other", sources=(make_scene(0),), target=make_scene(1, name="other").without_labels())
 
 
 def divide(pair, kind, **changes):
@@ -241,7 +241,7 @@ def test_within_a_scene_a_class_of_a_handful_trains_whole(tiny_scene, as_scene_p
     labels.ravel()[rare] = 0
     few = replace(tiny_scene, labels=labels)
     with pytest.raises(InvalidInputError):
-        divide(ScenePair(name="p", source=few, target=replace(tiny_scene, name="o").without_labels()), "blocks")
+        divide(ScenePair(name="p", sources=(few,), target=replace(tiny_scene, name="o").without_labels()), "blocks")
     pair = as_scene_pair(few, fraction=0.8)
     split = divide(pair, "blocks")
     trained = pair.source.labels.ravel()[split.train]

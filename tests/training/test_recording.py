@@ -44,7 +44,7 @@ def trained(
 
 def target_of(scene: Scene, pair_name: str = "tiny-pair") -> TargetPixels:
     elsewhere = replace(scene, name="elsewhere", footprint=None).without_labels()
-    pair = ScenePair(name=pair_name, source=scene, target=elsewhere)
+    pair = ScenePair(name=pair_name, sources=(scene,), target=elsewhere)
     return TargetPixels.draw(pair)
 
 
