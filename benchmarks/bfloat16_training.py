@@ -80,7 +80,7 @@ def main(args: Args) -> None:
             target = target_scores(runs)
             row = {}
             for run in runs:
-                pair = run.source.pair_name
+                pair = run.pair_name
                 row |= {f"{pair} val {figure}": epochs[-1][f"val/{pair}/{figure}"] for figure in FIGURES}
                 row |= {f"{pair} target {figure}": target[pair][figure] for figure in FIGURES}
             rows.append(row)

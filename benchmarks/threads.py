@@ -71,7 +71,7 @@ def train_beside(config: S2AMSnetConfig, threads: int, epochs: int, together: Ba
     torch.set_num_threads(threads)
     study = prepared()
     plan = TrainingPlan(method="s2amsnet", config=config, epochs=epochs + 1, seed=0)
-    run = PairRun(plan, study.sources[0], torch.device("cpu"))
+    run = PairRun(plan, [study.sources[0]], torch.device("cpu"))
     run.train_epoch(1)
     together.wait(timeout=600)
     started = time.perf_counter()

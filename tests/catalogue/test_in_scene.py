@@ -201,7 +201,9 @@ def test_a_source_that_knows_test_pixels_is_refused() -> None:
     fewer = np.array(pair.source.labels)
     fewer.ravel()[pair.test_split.train[0]] = 0
     with pytest.raises(InvalidInputError, match="the source has 1030 labelled pixels, the training side 1031"):
-        ScenePair(name="p", sources=(replace(pair.source, labels=fewer),), target=pair.target, test_split=pair.test_split)
+        ScenePair(
+            name="p", sources=(replace(pair.source, labels=fewer),), target=pair.target, test_split=pair.test_split
+        )
     with pytest.raises(InvalidInputError, match="share pixels of 'indian_pines'"):
         ScenePair(name="p", sources=(pair.source,), target=pair.target)
 

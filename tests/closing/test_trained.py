@@ -98,7 +98,7 @@ def test_a_target_is_normalized_as_the_source_was_in_training(trained, tiny_sour
     run, _, location = trained(spec)
     network = TrainedNetwork.load("best", spec, tiny_source, location)
     fitted = Normalization.fit(name, tiny_source.scene.cube)
-    in_training = PairRun(spec, tiny_source, torch.device("cpu")).normalization
+    in_training = PairRun(spec, [tiny_source], torch.device("cpu")).normalization
     assert network.normalization.as_dict() == in_training.as_dict() == fitted.as_dict()
     target = make_scene(1, name="other").without_labels()
     pair = ScenePair(name="tiny-pair", sources=(tiny_source.scene,), target=target)

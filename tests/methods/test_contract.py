@@ -444,7 +444,7 @@ class TestWhatAMethodCanDo:
         if toy.shardable:
             plan_of_toy().check_workers(2)
             return
-        for ask in (lambda: PairRun(plan_of_toy(), tiny_source, CPU, two), lambda: plan_of_toy().check_workers(2)):
+        for ask in (lambda: PairRun(plan_of_toy(), [tiny_source], CPU, two), lambda: plan_of_toy().check_workers(2)):
             with pytest.raises(InvalidInputError) as error:
                 ask()
             assert "'toy'" in str(error.value)

@@ -132,7 +132,7 @@ def test_a_finished_training_is_taken_back_from_its_checkpoint(
     again, same = trained(plan_of(name), tiny_source, checkpoints=folder)
     assert same.weights == report.weights
     assert weights_hash(again.classifier) == weights_hash(finished.classifier)
-    assert again.validate().confusion.tolist() == finished.validate().confusion.tolist()
+    assert again.validate()["tiny-pair"].confusion.tolist() == finished.validate()["tiny-pair"].confusion.tolist()
 
 
 def test_a_fit_of_quadratic_cost_sees_no_more_than_so_many_pixels(
@@ -152,6 +152,6 @@ class TestWhatAFloorCannot:
     @every_floor
     def test_workers_and_compiling_are_refused(self, name: str, tiny_source: SourceDomain) -> None:
         with pytest.raises(InvalidInputError, match=f"'{name}' trains in one process, and 2 workers"):
-            PairRun(plan_of(name), tiny_source, CPU, Workers(rank=0, num=2))
+            PairRun(plan_of(name), [tiny_source], CPU, Workers(rank=0, num=2))
         with pytest.raises(InvalidInputError, match=f"'{name}' can't be compiled"):
             TrainingPlan(method=name, config=find_method(name).config_type(), epochs=1, seed=0, compile=True)

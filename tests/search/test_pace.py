@@ -56,7 +56,7 @@ def test_an_epoch_s_steps_are_reckoned_from_a_few(tiny_source, monkeypatch):
     def run_epoch(runs, epoch):
         (run,) = runs
         # 90 training pixels; 2 batches of 16 are 11 pixels per class, rounded up to 33 pixels: 3 steps.
-        assert len(run.source.split.train) == 33
+        assert len(run.sources[0].split.train) == 33
         return {"time/steps_s": 3.0, "time/calibration_s": 0.5, "time/validation_s": 0.25}
 
     monkeypatch.setattr(pace, "run_epoch", run_epoch)

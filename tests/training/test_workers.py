@@ -51,7 +51,7 @@ TRAINED = ("cross_entropy", "rand_conv", "s2amsnet", "s2vnet")
 def epoch_in_float64(name: str, source: SourceDomain) -> dict[str, Any]:
     """One epoch with calibration and validation, and what it leaves behind."""
     plan = PLANS[name]
-    run = PairRun(plan, source, torch.device("cpu"), Workers.of_this_process())
+    run = PairRun(plan, [source], torch.device("cpu"), Workers.of_this_process())
     for module in run.method.modules().values():
         module.double()
     cube = run.normalization.apply(source.scene.cube).astype(np.float64)

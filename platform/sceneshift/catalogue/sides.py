@@ -70,7 +70,7 @@ def alignment_rule(source: str, target: str, catalogue: OwnCatalogue) -> Alignme
     if len({pair.rule for pair in own}) > 1:
         raise InvalidInputError(
             f"{source} and {target} are the pairs {', '.join(pair.name for pair in own)}, whose class_map or fwhm_nm "
-            "differ; expected one rule for a pair of several sources. Keep one of these pairs in a catalogue of its own."
+            "differ; expected one rule for a pair of several sources. Keep one of them in a catalogue of its own."
         )
     if own:
         return own_rule(own[0])
@@ -97,8 +97,8 @@ def _split(pair: str, catalogue: OwnCatalogue) -> Sides:
         best = min(unknown.values(), key=len, default=[])
         wrong = f"; no scene is called {best[0]!r}{nearest_name(best[0], known)}" if best else ""
         raise InvalidInputError(
-            f"got the pair {pair!r}{wrong}; expected sources joined by +, a minus and the target, as in nw+sw-se. Known: "
-            f"{', '.join(known)}." + catalogue.advice()
+            f"got the pair {pair!r}{wrong}; expected sources joined by +, a minus and the target, as in nw+sw-se. "
+            f"Known: {', '.join(known)}." + catalogue.advice()
         )
     if len(found) > 1:
         told = " or ".join(f"{' and '.join(names)} -> {target}" for names, target in found)

@@ -8,7 +8,9 @@ L2 norm, an offset leaves ``derivative``, and both together, or bands that were 
 step is fitted on the source's numbers, and would put the target's far outside what a network was trained on.
 
 Of several sources each is compared with the target, and a normalization is allowed where all of them allow it: they are
-normalized together, by one step. Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
+normalized together, by one step.
+
+Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
 an offset is taken as known, and whoever trains on the pair is told both.
 """
 

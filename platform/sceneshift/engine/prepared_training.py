@@ -11,7 +11,7 @@ import torch
 from sceneshift.catalogue.units import describe_units, refuse_normalization
 from sceneshift.engine.run_record import RunRecord, open_run_directory
 from sceneshift.errors import InvalidInputError
-from sceneshift.report.separation import separation_rows, separation_tags
+from sceneshift.report.separation import separation_of, separation_tags
 from sceneshift.search.prepared import writable_root
 from sceneshift.tracking.provenance import SPEC_TAG, code_origin, code_tags
 from sceneshift.training.data import LoadedData
@@ -122,8 +122,7 @@ class PreparedTraining:
 
     def separation(self) -> list[dict[str, Any]]:
         """How separate validation or test pixels are from training pixels."""
-        data = self.data
-        return [r for p, s in zip(data.pairs, data.sources, strict=True) for r in separation_rows(p, s.split)]
+        return [row for pair in self.data.pairs for row in separation_of(pair, self.data.sources_of(pair.name))]
 
     def settings(self) -> dict[str, Any]:
         """The settings that must be the same on resume, as plain values."""

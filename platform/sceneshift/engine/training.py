@@ -186,11 +186,11 @@ def _run_and_close(
             run.tag(f"weights.{trained_on}", digest)
         closed = None
         if closes:
-            (source,), (pair,), (recipe,) = training.data.sources, training.data.pairs, training.data.recipes
+            (pair,), (recipe,) = training.data.pairs, training.data.recipes
             network = TrainedNetwork.load(
                 training.spec.method,
                 training.spec,
-                source,
+                training.data.sources,
                 training.checkpoint_location,
                 weights=weights.get(pair.name),
             )
