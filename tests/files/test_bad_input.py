@@ -222,7 +222,7 @@ def _(folder: Path) -> str:
     cube[..., 2] = 0.5
     scene = replace(scene_of(), cube=cube)
     pair = ScenePair(name="field-other", sources=(scene,), target=scene_of("other").without_labels())
-    return describe_pair(pair, everything_split(scene, patch_size=5))[1].strip()
+    return describe_pair(pair, [everything_split(scene, patch_size=5)])[1].strip()
 
 
 @case("a constant band", "normalizing (`minmax-per-band`, `standardize-per-band`)", REPAIRED)

@@ -32,7 +32,7 @@ def source(make_scene):
 def described(source):
     normalization = Normalization.fit(CONFIG.normalization, source.cube)
     return ModelDescription.of(
-        method="s2amsnet", config=CONFIG, source=source, normalization=normalization, profile="laptop", study="s"
+        method="s2amsnet", config=CONFIG, sources=[source], normalization=normalization, profile="laptop", study="s"
     )
 
 
@@ -121,7 +121,7 @@ def test_the_source_s_unit_is_in_the_description_and_in_refusals(folder, describ
     assert described.source_unit is None
     stated = dataclasses.replace(source, unit="reflectance")
     normalization = Normalization.fit("none", source.cube)
-    described = ModelDescription.of(method="s2amsnet", config=CONFIG, source=stated, normalization=normalization)
+    described = ModelDescription.of(method="s2amsnet", config=CONFIG, sources=[stated], normalization=normalization)
     assert described.source_unit == "reflectance"
     (folder / DESCRIPTION_FILE).write_text(json.dumps(described.as_dict()))
     model = SceneModel.load(folder)
@@ -177,7 +177,7 @@ def test_a_model_remembers_what_its_source_s_values_are(folder, source, normaliz
     described = ModelDescription.of(
         method="s2amsnet",
         config=config,
-        source=source,
+        sources=[source],
         normalization=Normalization.fit(normalization, source.cube),
     )
     assert described.source_values == ModelDescription.from_dict(described.as_dict()).source_values

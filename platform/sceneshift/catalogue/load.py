@@ -8,6 +8,8 @@ Shape letters: H rows, W columns, C bands, K classes, R materials.
 
 import itertools
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -88,7 +90,8 @@ def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
     """
     aligned = _load_aligned(recipe)
     sources, target = aligned.sources, aligned.target
-    pair = ScenePair(name=recipe.name, sources=sources, target=target.without_labels(), notes=aligned.notes)
+    notes = (*aligned.notes, *_of_one_image(sources))
+    pair = ScenePair(name=recipe.name, sources=sources, target=target.without_labels(), notes=notes)
     for source in sources:
         refuse_one_acquisition(recipe.name, source, target)
     for one, other in itertools.combinations(sources, 2):
@@ -146,6 +149,17 @@ def _load_aligned(recipe: NamedPair) -> AlignedPair:
     except InvalidInputError as error:
         where = f"pair {recipe.name!r}" if own is None else own.where
         raise InvalidInputError(f"{where}: {error}") from error
+
+
+def _of_one_image(sources: Sequence[Scene]) -> list[str]:
+    """A line about sources that are parts of one image, for each image."""
+    parents = Counter(source.footprint.parent for source in sources)
+    return [
+        f"{count} sources are parts of one image ({parent}): a field that crosses their border may train in the one and "
+        "validate in the other"
+        for parent, count in parents.items()
+        if count > 1
+    ]
 
 
 def _is_embedded(side: str, catalogue: OwnCatalogue) -> bool:

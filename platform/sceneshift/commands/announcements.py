@@ -7,13 +7,13 @@ from sceneshift.engine.prepared_training import PreparedTraining
 from sceneshift.execution.executor import Placement
 from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.normalization import constant_bands
+from sceneshift.scenes.scene import Scene
 from sceneshift.search.pace import Pace
 from sceneshift.search.prepared import PreparedSearch
-from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.pair import ScenePair, short_name
 from sceneshift.splits.shares import describe_shares
-from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split
-from sceneshift.training.data import DataSpec
+from sceneshift.training.data import DataSpec, LoadedData
 
 
 def announce_search(search: PreparedSearch) -> list[str]:
@@ -33,7 +33,7 @@ def announce_search(search: PreparedSearch) -> list[str]:
         *search.data.recipes[0].catalogue.announcement(),
     ]
     for pair in search.data.pairs:
-        lines += describe_pair(pair, search.data.sources_of(pair.name), search.data.spec)
+        lines += describe_pair(pair, splits_of(search.data, pair), search.data.spec)
     return lines + [f"{'' if i else 'narrowed':<21}{line}" for i, line in enumerate(search.narrowing)]
 
 
@@ -70,40 +70,45 @@ def announce_training(training: PreparedTraining) -> list[str]:
         *training.data.recipes[0].catalogue.announcement(),
     ]
     for pair in training.data.pairs:
-        lines += describe_pair(pair, training.data.sources_of(pair.name), training.data.spec)
+        lines += describe_pair(pair, splits_of(training.data, pair), training.data.spec)
     return lines
 
 
-def describe_pair(pair: ScenePair, sources: Sequence[SourceDomain], spec: DataSpec | None = None) -> list[str]:
+def splits_of(data: LoadedData, pair: ScenePair) -> list[Split]:
+    """The split of each of a pair's sources."""
+    return [source.split for source in data.sources_of(pair.name)]
+
+
+def describe_pair(pair: ScenePair, splits: Sequence[Split], spec: DataSpec | None = None) -> list[str]:
     """Describe which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
     What is missing of the scenes is included, and the unit of the values if a scene states one.
 
     Args:
         pair: The pair.
-        sources: Its sources with their splits.
+        splits: The split of each of its sources.
         spec: What was asked for, which the classes' shares are compared with; None leaves that out.
     """
     is_scene = pair.test_split is not None
     lines = [f"{'scene' if is_scene else 'pair'} {pair.name}".ljust(20) + " "]
     if pair.test_split is not None:
         lines[0] += _counts(pair.test_split, "test")
-    for source in sources:
-        about = _about_source(pair, source, spec)
-        if is_scene and source.split.kind == "all":
+    for source, split in zip(pair.sources, splits, strict=True):
+        about = _about_source(pair, source, split, spec)
+        if is_scene and split.kind == "all":
             lines[0] += about[0]
         elif is_scene:
             lines += [f"{' ' * 21}{line}" for line in about]
-        elif source.part is None:
+        elif len(splits) == 1:
             lines = [lines[0] + about[0], *(f"{' ' * 21}{line}" for line in about[1:])]
         else:
-            lines += [f"{' ' * 21}{source.part}: {about[0]}", *(f"{' ' * 21}{line}" for line in about[1:])]
-    if len(sources) > 1:
-        lines[0] += f"{len(sources)} sources, normalized together"
+            lines += [f"{' ' * 21}{short_name(source)}: {about[0]}", *(f"{' ' * 21}{line}" for line in about[1:])]
+    if len(splits) > 1:
+        lines[0] += f"{len(splits)} sources, normalized together"
     scenes = pair.sources if is_scene else (*pair.sources, pair.target)
     lines += [f"{' ' * 21}{line}" for scene in scenes for line in describe_missing(scene)]
     if len(constant := constant_bands(*(source.cube for source in pair.sources))):
-        are, over = "is" if len(constant) == 1 else "are", "source" if len(sources) == 1 else "sources"
+        are, over = "is" if len(constant) == 1 else "are", "source" if len(splits) == 1 else "sources"
         told = f"{len(constant)} of {pair.target.num_bands} bands {are} constant over the {over}"
         lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learned from constant bands")
     if (units := describe_units(pair)) is not None:
@@ -111,9 +116,9 @@ def describe_pair(pair: ScenePair, sources: Sequence[SourceDomain], spec: DataSp
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
 
 
-def _about_source(pair: ScenePair, source: SourceDomain, spec: DataSpec | None) -> list[str]:
+def _about_source(pair: ScenePair, source: Scene, split: Split, spec: DataSpec | None) -> list[str]:
     """Which pixels of a source train and validate; the first line may be empty."""
-    split, is_scene = source.split, pair.test_split is not None
+    is_scene = pair.test_split is not None
     if split.kind != "all":
         lines = [_counts(split, "validation")]
         left_out = [name for k, name in enumerate(pair.class_names) if k not in split.scored_classes]
@@ -121,7 +126,7 @@ def _about_source(pair: ScenePair, source: SourceDomain, spec: DataSpec | None) 
             lines.append(f"NOT in the validation score, only on one side of the split: {', '.join(left_out)}")
         if spec is not None and split.kind in ("blocks", "fields"):
             shares = describe_shares(
-                source.scene,
+                source,
                 split.train,
                 spec.source_fraction,
                 classes=split.scored_classes if is_scene else None,
