@@ -155,8 +155,8 @@ def _of_one_image(sources: Sequence[Scene]) -> list[str]:
     """A line about sources that are parts of one image, for each image."""
     parents = Counter(source.footprint.parent for source in sources)
     return [
-        f"{count} sources are parts of one image ({parent}): a field that crosses their border may train in the one and "
-        "validate in the other"
+        f"{count} sources are parts of one image ({parent}): a field that crosses their border may train in the one "
+        "and validate in the other"
         for parent, count in parents.items()
         if count > 1
     ]
