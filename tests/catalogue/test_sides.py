@@ -58,7 +58,7 @@ def test_parts_of_indian_pines_share_the_classes_all_have() -> None:
     "name", ["west+sw-se", "west+east-se", "nw+nw-se", "nw+se-se", "nw+sww-se", "nw+-se", "nw+sw", "+", "nw+sw-", "a-b"]
 )
 def test_other_names_are_rejected(name: str) -> None:
-    with pytest.raises(InvalidInputError, match="expected|share|Known|Name other scenes"):
+    with pytest.raises(InvalidInputError, match=r"expected|share|Known|Name other scenes"):
         load_pair(name)
 
 
