@@ -35,7 +35,9 @@ from sceneshift.search.trial_store import TrialStore
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import PairRun, TrainingPlan, run_epoch
+from sceneshift.training.loop import run_epoch
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 

@@ -25,7 +25,8 @@ from sceneshift.commands.tune_arguments import TuneArgs
 from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.prepared import prepare
-from sceneshift.training.loop import TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 FIGURES = ("oa", "aa", "kappa")

@@ -47,7 +47,8 @@ from sceneshift.splits.blocks import block_split
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import PairRun, TrainingPlan
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 HERE = Path(__file__).parent
 PAIRS = ("west-east", "sw-se")

@@ -29,7 +29,8 @@ from sceneshift.commands.tune_arguments import TuneArgs
 from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.prepared import PreparedStudy, prepare
-from sceneshift.training.loop import PairRun, TrainingPlan
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 

@@ -16,7 +16,8 @@ from sceneshift.splits.split import everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.data import DataSpec
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import PairRun, train
+from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.spec import TrainSpec
 
 SPEC = TrainSpec(

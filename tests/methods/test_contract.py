@@ -22,10 +22,12 @@ from sceneshift.methods.registry import METHODS, find_method
 from sceneshift.networks.final_layer import features_seen, final_layer
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.splits.source import SourceDomain
+from sceneshift.training.cuda_graph_step import records_steps
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import PairRun, TrainingPlan, records_steps
 from sceneshift.training.loop import train as train_plan
 from sceneshift.training.outputs import FixedPatches
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
 BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8

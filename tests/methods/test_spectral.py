@@ -21,7 +21,9 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import EpochReport, PairRun, TrainingPlan, train
+from sceneshift.training.loop import EpochReport, train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
 CPU = torch.device("cpu")

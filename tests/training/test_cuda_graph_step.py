@@ -16,7 +16,8 @@ from sceneshift.methods.registry import METHODS, find_method
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.cuda_graph_step import RecordedStep
-from sceneshift.training.loop import PairRun, TrainingPlan
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import computing_in
 
 pytestmark = [

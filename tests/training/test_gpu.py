@@ -9,7 +9,9 @@ import torch
 
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.splits.source import SourceDomain
-from sceneshift.training.loop import PairRun, TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

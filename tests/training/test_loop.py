@@ -24,7 +24,9 @@ from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split, everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import EpochReport, PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
+from sceneshift.training.loop import EpochReport, TrainingDiverged, run_epoch, train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 CONFIG = CrossEntropyConfig(patch_size=5, batch_size=40, width=8, lr=0.01)
 ADVERSARIAL = S2AMSnetConfig(patch_size=5, batch_size=40, width=8, generator_channels=6)
@@ -535,7 +537,7 @@ class TestEvaluation:
         source = replace(tiny_source, split=replace(tiny_source.split, train=train_pixels))
         seen: list[list[Tensor]] = []
         monkeypatch.setattr(
-            "sceneshift.training.loop.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
+            "sceneshift.training.pair_run.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
         )
         run = PairRun(plan_of(batch_size=batch_size, normalization="none"), [source], CPU)
         for _ in range(2):
@@ -605,7 +607,7 @@ class TestNormalization:
             seen.append(sampler.patches(torch.from_numpy(np.array(pixels))))
             return predict_pixels(classifier, sampler, pixels, **kwargs)
 
-        monkeypatch.setattr("sceneshift.training.loop.predict_pixels", predict)
+        monkeypatch.setattr("sceneshift.training.pair_run.predict_pixels", predict)
         run.validate()
         spectra = run.normalization.apply(tiny_source.scene.cube).reshape(-1, 8)
         trained = torch.cat([patches for patches, _ in batches])[:, :, 2, 2]

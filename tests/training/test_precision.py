@@ -9,7 +9,9 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import find_method
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import PairRun, TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import check_precision, computing_in
 
 CPU = torch.device("cpu")

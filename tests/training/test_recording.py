@@ -24,7 +24,8 @@ from sceneshift.splits.split import everything_split
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.data import DataSpec
 from sceneshift.training.epoch_record import RecordFolder, TrialOutputs
-from sceneshift.training.loop import EpochReport, PairRun, train
+from sceneshift.training.loop import EpochReport, train
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.recording import feature_projection, stratified_positions
 from sceneshift.training.target_pixels import TARGET_PIXELS, TargetPixels

@@ -25,7 +25,8 @@ from sceneshift.training.batches import SourceBatches, steps_of_epoch
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.epoch_record import RecordFolder
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import EpochReport, PairRun, run_epoch, train
+from sceneshift.training.loop import EpochReport, run_epoch, train
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 

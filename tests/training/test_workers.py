@@ -18,7 +18,9 @@ from sceneshift.networks.shared_batch import current_share
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
-from sceneshift.training.loop import PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
+from sceneshift.training.loop import TrainingDiverged, run_epoch, train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
 # 90 training pixels: three batches of 30 for CrossEntropy, RandConv and S2VNet, seven of 12 and 13 for S2AMSnet.

@@ -15,7 +15,8 @@ from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
 from sceneshift.splits.source import SourceDomain, by_pair
 from sceneshift.training.batches import steps_of_epoch
-from sceneshift.training.loop import PairRun, run_epoch
+from sceneshift.training.loop import run_epoch
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.target_pixels import TargetPixels
 
