@@ -29,6 +29,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         storage_path=str(folder),
         experiment_name="s",
         smoke_test=True,
+        time_budget_s=900,
         pairs=(PAIR,),
         executor="local",
         num_samples=2,

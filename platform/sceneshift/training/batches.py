@@ -98,7 +98,7 @@ class SourceBatches:
         num_steps = steps_of_epoch(sizes, config.batch_size, apart=apart)
         workers.share_of(sum(sizes) // num_steps)
         self._config, self._draws, self._workers = config, draws, workers
-        self._at_once, self._apart = at_once, apart
+        self._at_once = at_once
         #: Every patch of the scenes.
         self.sampler = PatchSampler.over(cubes, patch_size=config.patch_size, device=device)
         self._augmentations = config.augmentations(rms=self.sampler.rms)
