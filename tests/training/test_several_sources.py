@@ -32,7 +32,6 @@ from sceneshift.training.workers import Workers
 
 CPU = torch.device("cpu")
 PAIR = "a+b-c"
-SMALL = DiscriminatorConfig(patch_size=5, batch_size=24, width=8)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,8 @@ def worst_domain(monkeypatch: pytest.MonkeyPatch) -> type[Method]:
 
 
 def plan_of(method: str = "cross_entropy", **changes: object) -> TrainingPlan:
-    values = {"method": method, "config": SMALL, "epochs": 2, "seed": 1}
+    config = find_method(method).config_type(patch_size=5, batch_size=24, width=8)  # type: ignore[call-arg]
+    values = {"method": method, "config": config, "epochs": 2, "seed": 1}
     return TrainingPlan(**{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -147,7 +147,7 @@ def test_a_batch_without_room_for_two_patches_of_each_source_is_rejected(
     sources: list[SourceDomain], worst_domain: type[Method]
 ) -> None:
     with pytest.raises(InvalidInputError, match="batch_size = 3 for 2 sources"):
-        PairRun(plan_of("worst_domain", config=replace(SMALL, batch_size=3)), sources, CPU)
+        PairRun(plan_of("worst_domain", config=DiscriminatorConfig(patch_size=5, batch_size=3, width=8)), sources, CPU)
 
 
 @pytest.mark.parametrize("name", registry.METHODS)
