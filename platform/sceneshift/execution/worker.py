@@ -11,7 +11,7 @@ import torch
 
 from sceneshift.errors import SceneshiftError, StorageError
 from sceneshift.execution.executor import Job, Placement
-from sceneshift.selection.strategy import find_strategy
+from sceneshift.selection.registry import find_strategy
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport, TrainingDiverged, train

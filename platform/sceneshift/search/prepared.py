@@ -20,7 +20,8 @@ from sceneshift.search.trial_record import TrialRecord
 from sceneshift.search.trial_store import read_store
 from sceneshift.search.unit_narrowing import narrow_normalizations
 from sceneshift.seeding import trial_seed
-from sceneshift.selection.strategy import Strategy, find_strategy
+from sceneshift.selection.registry import find_strategy
+from sceneshift.selection.strategy import Strategy
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.data import DataSpec, LoadedData
 from sceneshift.training.plan import TrainingPlan

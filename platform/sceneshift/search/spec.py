@@ -9,7 +9,7 @@ from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import SearchSpace
-from sceneshift.selection.strategy import find_strategy
+from sceneshift.selection.registry import find_strategy
 from sceneshift.training.data import DataSpec
 from sceneshift.training.plan import check_recording
 from sceneshift.training.spec import FORMAT
