@@ -19,6 +19,9 @@ from sceneshift.selection.views import VIEWS, Reads, SourceView
 #: The start of the names of scores among an epoch's metrics.
 SCORE_PREFIX = "selection/"
 
+#: A metric of every epoch that was recorded, also where no pixel validates.
+_RECORDED = "time/recording_s"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -30,8 +33,8 @@ class Setting:
         split: Name of the source's split.
         num_seeds: Trainings of each configuration with different seeds.
         num_candidates: Trials times evaluations of each, at most.
+        validates: Whether pixels of the source are held back.
         has_other_pairs: Whether scores of the same configurations on pairs of other groups of scenes are at hand.
-        labels_allowed: Whether the target's labels may be read for choosing.
     """
 
     record: bool
@@ -39,8 +42,8 @@ class Setting:
     split: str
     num_seeds: int
     num_candidates: int
+    validates: bool = True
     has_other_pairs: bool = False
-    labels_allowed: bool = True
 
 
 class Strategy(ABC, Generic[V]):
@@ -67,6 +70,11 @@ class Strategy(ABC, Generic[V]):
         """Whether it reads what ``--record`` leaves."""
         return bool(self.columns)
 
+    @property
+    def needs_validation(self) -> bool:
+        """Whether it reads validation pixels of the source."""
+        return self.metric == "val/aa" or any(not column.startswith("target") for column in self.columns)
+
     def check(self, setting: Setting) -> None:
         """Refuse a setting in which it can't choose.
 
@@ -79,6 +87,11 @@ class Strategy(ABC, Generic[V]):
             raise InvalidInputError(
                 f"selection {self.name!r} reads {self.reads}; allow it with --target-access unlabelled, or choose a "
                 "strategy that reads nothing of the target, such as source-blocks."
+            )
+        if self.needs_validation and not setting.validates:
+            raise InvalidInputError(
+                f"selection {self.name!r} reads validation pixels of the source, and none are held back; use a split "
+                "that holds some back, or a strategy that reads target pixels alone, such as infomax."
             )
 
     def scores(self, trials: Sequence[PooledTrial[V]]) -> dict[Candidate, float]:
@@ -128,9 +141,12 @@ class Strategy(ABC, Generic[V]):
         """The value of a whole trial, which a search maximizes; by default the last epoch's score."""
         return self.score(history[max(history)])
 
-    @abstractmethod
     def keep(self, history: Mapping[int, Metrics]) -> Collection[int]:
-        """The epochs whose weights may still be chosen, among those trained so far; the last is always kept."""
+        """The epochs whose weights may still be chosen, among those trained so far: by default all that were evaluated.
+
+        The last epoch's weights are kept in any case.
+        """
+        return [epoch for epoch, metrics in history.items() if self.metric in metrics or _RECORDED in metrics]
 
 
 def best(scores: Mapping[Candidate, float]) -> Choice | None:
@@ -151,21 +167,8 @@ def evaluated(history: Mapping[int, Metrics], metric: str) -> dict[int, float]:
     }
 
 
-class EpochStrategy(Strategy[V]):
-    """A strategy whose score of a candidate depends on that candidate alone: its mean over pairs.
-
-    Workers compute it after every evaluated epoch and report it as ``selection/<name>``. It steers the search, and the
-    best epoch's weights are kept.
-    """
-
-    #: Whether the running average of weights is what it chooses, where there is one.
-    takes_averages: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **values: Any) -> None:  # noqa: ANN401
-        """Name the metric after the strategy."""
-        super().__init_subclass__(**values)
-        if "name" in vars(cls) and "metric" not in vars(cls):
-            cls.metric = SCORE_PREFIX + cls.name
+class CandidateStrategy(Strategy[V]):
+    """A strategy whose score of a candidate depends on that candidate alone: the mean of its pairs' scores."""
 
     @abstractmethod
     def score_pair(self, view: V) -> float:
@@ -175,37 +178,72 @@ class EpochStrategy(Strategy[V]):
         """The mean over pairs; NaN if one pair's score is."""
         return float(np.mean([self.score_pair(view) for view in views.values()]))
 
-    def score_epoch(self, views: Mapping[Candidate, Mapping[str, V]]) -> float:
-        """The score of one epoch from all its candidates."""
-        return self.score_candidate(views[self._chosen_of(views)])
+    def _scores(self, trials: Sequence[PooledTrial[V]]) -> dict[Candidate, float]:
+        return {
+            candidate: self.score_candidate(views)
+            for trial in trials
+            for candidate, views in trial.outputs().items()
+            if not candidate.is_average
+        }
 
-    def _chosen_of(self, candidates: Collection[Candidate]) -> Candidate:
-        """The epoch's weights, or their average if there is one and the strategy takes it."""
-        return max(c for c in candidates if self.takes_averages or not c.is_average)
+
+class EpochStrategy(CandidateStrategy[V]):
+    """A strategy with a score per epoch that needs no label of the target, so that it steers the search.
+
+    Workers compute it after every evaluated epoch and report it as ``selection/<name>``. The best epoch is chosen, and
+    its weights are kept.
+    """
+
+    #: Whether only the last epoch may be chosen.
+    takes_last_epoch: ClassVar[bool] = False
+    #: Whether it scores and chooses the running average of weights, where there is one.
+    takes_averages: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **values: Any) -> None:  # noqa: ANN401
+        """Name the metric after the strategy."""
+        super().__init_subclass__(**values)
+        if "name" in vars(cls) and "metric" not in vars(cls):
+            cls.metric = SCORE_PREFIX + cls.name
+
+    def of_epoch(self, outputs: Mapping[Candidate, Mapping[str, V]]) -> tuple[Candidate, float]:
+        """The candidate that stands for an epoch, and its score.
+
+        Args:
+            outputs: The views of the epoch's weights, and of their running average if there is one.
+        """
+        candidate = max(c for c in outputs if self.takes_averages or not c.is_average)
+        return candidate, self.score_candidate(outputs[candidate])
 
     def _scores(self, trials: Sequence[PooledTrial[V]]) -> dict[Candidate, float]:
-        found: dict[Candidate, float] = {}
-        for trial in trials:
-            found |= self._scores_of(trial)
-        return found
+        return {candidate: score for trial in trials for candidate, score in self._scores_of(trial).items()}
 
     def _scores_of(self, trial: PooledTrial[V]) -> dict[Candidate, float]:
-        told = {epoch: metrics[self.metric] for epoch, metrics in trial.epochs.items() if self.metric in metrics}
+        last = max(trial.epochs)
+        told = evaluated(trial.epochs, self.metric)
         if told and not self.takes_averages:
-            return {Candidate(trial=trial.number, epoch=epoch): score for epoch, score in told.items()}
-        outputs = trial.outputs()
-        by_epoch: dict[int, list[Candidate]] = {}
-        for candidate in outputs:
-            by_epoch.setdefault(candidate.epoch, []).append(candidate)
-        chosen = [self._chosen_of(candidates) for candidates in by_epoch.values()]
-        return {candidate: told.get(candidate.epoch, self.score_candidate(outputs[candidate])) for candidate in chosen}
+            return {
+                Candidate(trial=trial.number, epoch=epoch): score
+                for epoch, score in told.items()
+                if not self.takes_last_epoch or epoch == last
+            }
+        by_epoch: dict[int, dict[Candidate, Mapping[str, V]]] = {}
+        for candidate, views in trial.outputs().items():
+            by_epoch.setdefault(candidate.epoch, {})[candidate] = views
+        if self.takes_last_epoch:
+            by_epoch = {epoch: outputs for epoch, outputs in by_epoch.items() if epoch == last}
+        return dict(self.of_epoch(outputs) for outputs in by_epoch.values())
 
     def value(self, history: Mapping[int, Metrics]) -> float:
-        """The best epoch's score; NaN if no epoch has a finite one."""
-        return max(evaluated(history, self.metric).values(), default=math.nan)
+        """The score of the epoch that would be chosen; NaN if it is not finite."""
+        scores = evaluated(history, self.metric)
+        if self.takes_last_epoch:
+            return scores.get(max(history), math.nan)
+        return max(scores.values(), default=math.nan)
 
     def keep(self, history: Mapping[int, Metrics]) -> Collection[int]:
-        """The epoch with the highest score so far."""
+        """The epoch with the highest score so far, or the last."""
+        if self.takes_last_epoch:
+            return [max(history)]
         scores = evaluated(history, self.metric)
         return [min(scores, key=lambda epoch: (-scores[epoch], epoch))] if scores else []
 
