@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue.load import SCENES, load_reference
 from sceneshift.catalogue.pair_spec import InScene, Recipe
 from sceneshift.catalogue.units import stated_units
+from sceneshift.closing.choosing import choice_sentence
 from sceneshift.closing.registering import register
 from sceneshift.closing.scoring import Progress, ScoredPair, fit_pair_floors, no_progress, score_pair
 from sceneshift.closing.trained import TrainedNetwork
@@ -78,6 +79,7 @@ def close_training(
     settings: Mapping[str, Any],
     hashes: Mapping[str, str],
     selection: str,
+    choice: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
     device: torch.device | str = "cpu",
 ) -> ClosedTraining:
@@ -93,6 +95,7 @@ def close_training(
         settings: The settings of the training.
         hashes: Hashes of data and split, as named by :meth:`sceneshift.training.data.LoadedData.hashes`.
         selection: The criterion that chose the network.
+        choice: What was chosen, from :func:`sceneshift.closing.choosing.as_told`; None where the last epoch is kept.
         progress: Called with the progress of the map.
         device: The device on which the target is mapped.
 
@@ -125,7 +128,8 @@ def close_training(
     np.save(folder / f"map_{pair.name}.npy", scored.class_map.astype(ids))
     units = stated_units([pair])
     counts = network.training_counts()
-    compared = f"{scored.verdict.sentence}\n\n{render_scores(scored.rows, profile='training')}"
+    sentence = "" if choice is None else f"\n\n{choice_sentence(choice)}"
+    compared = f"{scored.verdict.sentence}{sentence}\n\n{render_scores(scored.rows, profile='training')}"
     per_class = render_per_class(scored.scores, class_names=pair.class_names, num_train=counts)
     below = "\n\n".join(filter(None, (*unit_lines(units), render_separation(separation))))
     (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{per_class}\n{below}")
@@ -140,6 +144,7 @@ def close_training(
         "run": name,
         "settings": dict(settings),
         "selection": selection,
+        "choice": choice,
         "verdict": scored.verdict.as_dict(),
         "scores": list(scored.rows),
         "floors": list(scored.floors),

@@ -3,7 +3,7 @@
 Shape letters: H rows, W columns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,7 @@ from sceneshift.selection.candidates import Candidate, Elsewhere, Metrics, Poole
 from sceneshift.selection.strategy import EpochStrategy, Strategy
 from sceneshift.selection.views import VIEWS, LabelledView, Reads, SourceView, UnlabelledView, View
 from sceneshift.training.epoch_record import EpochRecord, Outputs, PairHeader, RecordFolder
-
-#: Scores of one epoch by the names of their metrics.
-ScoreEpoch = Callable[[Mapping[str, PairHeader], Sequence[EpochRecord]], dict[str, float]]
+from sceneshift.training.recording import ScoreEpoch
 
 
 def pooled_trial(
