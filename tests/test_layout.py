@@ -108,7 +108,8 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
 
 
 #: What closes a study or a training does so after the last epoch; choosing reads labels for the oracle alone.
-#: ``promote.py --on target`` compares finished models, and writes on the one that is chosen that target labels chose it.
+#: ``promote.py --on target`` compares finished models, and writes on the one that is chosen that target labels chose
+#: it.
 MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.closing.promotion", "sceneshift.closing.choosing"}
 
 

@@ -2,8 +2,9 @@
 
 A search holds fields back for validation, and generalization depends on the number of fields: if a class has two fields
 and one validates, the class is learned from the other alone. Once the choice is made, nothing needs to be held back.
-The configuration is trained from the trial's own seed, up to the epoch that was chosen, where trials are trained. Its own
-weights are kept, also where averaged ones were chosen: without validation pixels nothing says where to begin an average.
+The configuration is trained from the trial's own seed, up to the epoch that was chosen, where trials are trained. Its
+own weights are kept, also where averaged ones were chosen: without validation pixels nothing says where an average
+begins.
 """
 
 import logging
@@ -51,7 +52,7 @@ def refit_winner(
     spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
     sources = {source.pair_name: source for source in search.data.divided(spec.data).sources}
     ending = "" if epoch == spec.epochs else f"-epoch{epoch}"
-    # Named by its pixels and its last epoch, so that a closing with another kind of refit does not mistake this training for its own.
+    # Named by its pixels and its last epoch: a closing with another refit must not mistake this training for its own.
     jobs = {
         pair: Job(
             number=index,

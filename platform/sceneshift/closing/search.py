@@ -10,6 +10,7 @@ from typing import Any
 
 from sceneshift.catalogue.units import stated_units
 from sceneshift.closing.choosing import as_told, choice_sentence, choose_trial, target_told
+from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict
 from sceneshift.closing.refit import refit_winner
 from sceneshift.closing.registering import register
 from sceneshift.closing.report_facts import write_report_facts
@@ -92,6 +93,10 @@ def close_search(
     shown = {BEST: winner} | ({DEFAULTS: reference} if reference.is_complete else {})
     # Restored and verified before any target is read.
     networks = _load_networks(search, shown, choice)
+    # Before any target is opened, from its unlabelled pixels alone.
+    is_estimated = search.spec.target_access != "none"
+    location = search.checkpoints_of(winner.number)
+    estimates = estimate_pairs(location, choice, search.data.sources) if is_estimated else {}
     refitted = (
         refit_winner(search, executor, winner, epoch=choice.epoch, stop=stop, progress=progress)
         if search.spec.refits
@@ -117,7 +122,9 @@ def close_search(
             floors=floors[pair.name],
             folder=folder,
             progress=progress,
-            title=f"{search.spec.method}, {pair.name}, {target_told(search.strategy, pair)}, profile {search.profile.name}",
+            title=", ".join(
+                (search.spec.method, pair.name, target_told(search.strategy, pair), f"profile {search.profile.name}")
+            ),
         )
         for recipe, pair in zip(search.data.recipes, search.data.pairs, strict=True)
     ]
@@ -135,6 +142,7 @@ def close_search(
         for row in separation_rows(pair, source.split)
     ]
     units, told = stated_units(search.data.pairs), as_told(search.strategy, choice)
+    sentences = [choice_sentence(told), *(estimate_sentence(*found) for found in estimates.items())]
     summary = {
         "study": search.spec.name,
         "method": search.spec.method,
@@ -142,6 +150,9 @@ def close_search(
         "epochs": search.profile.epochs,
         "selection": search.strategy.rule,
         "choice": told,
+        "choice sentences": sentences,
+        "estimates": estimates_as_dict(estimates),
+        "trial spec": search.trial_spec(winner).as_dict(),
         "trials": {
             **{state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")},
             "asked for": search.profile.num_samples,
@@ -168,14 +179,7 @@ def close_search(
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-    words = "\n".join([*(pair.verdict.sentence for pair in scored), choice_sentence(told)]) + "\n"
-    parts = (
-        words,
-        render_scores(rows, profile=search.profile.name),
-        *(f"{line}\n" for line in unit_lines(units)),
-        render_separation(separation),
-    )
-    table = "\n".join(filter(None, parts))
+    table = render_table(summary)
     (folder / "scores.md").write_text(table)
     write_report_facts(
         folder,
@@ -207,6 +211,18 @@ def close_search(
     run.close("FINISHED")
     store.mark_closed()
     return ClosedSearch(choice=choice, summary=summary, models=models, folder=folder)
+
+
+def render_table(summary: Mapping[str, Any]) -> str:
+    """Verdicts, choice, estimates, scores, units and separation of a closing, as Markdown."""
+    sentences = [*(verdict["sentence"] for verdict in summary["verdicts"]), *summary["choice sentences"]]
+    parts = (
+        "\n".join(sentences) + "\n",
+        render_scores(summary["scores"], profile=summary["profile"]),
+        *(f"{line}\n" for line in unit_lines(summary["units"])),
+        render_separation(summary["separation"]),
+    )
+    return "\n".join(filter(None, parts))
 
 
 def _load_networks(

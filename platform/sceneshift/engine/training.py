@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sceneshift.closing.choosing import as_told, choose_epoch
+from sceneshift.closing.estimates import estimate_pairs
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.training import ClosedTraining, close_training
 from sceneshift.cores import keep_to_allowed_cores
@@ -20,6 +21,7 @@ from sceneshift.errors import InvalidInputError, ResourceError, SceneshiftError,
 from sceneshift.execution.executor import Executor, FailureKind, FixedJobs, Job, Placement, StopReason, StopRequest
 from sceneshift.execution.local import LocalExecutor
 from sceneshift.search.prepared import writable_root
+from sceneshift.selection.accuracy_estimate import AccuracyEstimate
 from sceneshift.selection.candidates import Choice
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import LoggedModel
@@ -213,6 +215,7 @@ def _run_and_close(
                 hashes=training.data.hashes(),
                 selection=training.selection_rule,
                 choice=None if choice is None else as_told(training.strategy, choice),
+                estimates=_estimates(training, choice),
                 progress=listener.progress,
                 device=training.options.torch_device,
             )
@@ -272,6 +275,14 @@ def _choose(training: PreparedTraining, epochs: Mapping[int, Mapping[str, float]
     return choose_epoch(
         training.strategy, epochs=epochs, location=training.checkpoint_location, recipes=training.data.recipes
     )
+
+
+def _estimates(training: PreparedTraining, choice: Choice | None) -> dict[str, AccuracyEstimate]:
+    """Of the network that is kept, where target pixels were recorded."""
+    if training.spec.target_access == "none":
+        return {}
+    kept = choice or Choice(trial=0, epoch=training.spec.epochs, score=math.nan)
+    return estimate_pairs(training.checkpoint_location, kept, training.data.sources)
 
 
 def _placement(training: PreparedTraining, cluster: "ClusterSize") -> Placement:

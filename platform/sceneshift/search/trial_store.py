@@ -295,6 +295,21 @@ class StoreReading:
     openings: int
 
 
+def count_opening(path: Path) -> int:
+    """Count a reading of target labels in the store of a study that no search has open; returns how often they were.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    try:
+        study = optuna.load_study(study_name=None, storage=_storage(path))
+        times = int(study.user_attrs.get(_OPENINGS, 0)) + 1
+        study.set_user_attr(_OPENINGS, times)
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise StorageError(f"{path} can't be written ({first_line(error)}); nothing was read.") from error
+    return times
+
+
 def read_store(path: Path) -> StoreReading:
     """Read a trial store without changing it, even while a search writes to it.
 
