@@ -20,13 +20,14 @@ SPACE = '''
 from sceneshift.search.profile import Profile
 
 PAIRS = ("one-two",)
-DEFAULTS = {"lr": 1e-3}
+DEFAULTS = {"lr": 1e-3, "patch_size": 5}
 PROFILES = (Profile(name="tiny", description="", epochs=4, num_samples=2, pixels_per_class=20, grace_epochs=4),)
 
 
 def space(trial):
     lr = trial.suggest_float("lr", 1e-4, 1e-2, log=True)
-    return {"patch_size": 5, "batch_size": 30, "width": 8, "lr": lr}
+    patch_size = trial.suggest_categorical("patch_size", [5])
+    return {"patch_size": patch_size, "batch_size": 30, "width": 8, "lr": lr}
 '''
 
 

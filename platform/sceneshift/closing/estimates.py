@@ -5,13 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sceneshift.selection.accuracy_estimate import AccuracyEstimate, estimate_accuracy
 from sceneshift.selection.candidates import Choice
 from sceneshift.splits.source import SourceDomain
-from sceneshift.training.epoch_record import EpochRecord, RecordFolder
-
-_COLUMNS = ("validation_logits", "target_logits")
+from sceneshift.tracking.held_back import HeldBack
+from sceneshift.training.epoch_record import EpochRecord, PairHeader, RecordFolder
 
 
 def estimate_pairs(
@@ -39,22 +39,72 @@ def estimate_pairs(
     Raises:
         StudyError: The record is missing or damaged.
     """
-    found = RecordFolder(location).read(_COLUMNS)
+    found = RecordFolder(location).read(("validation_logits", "target_logits"))
     estimates: dict[str, AccuracyEstimate] = {}
     for source in sources:
-        header = found.headers.get(source.pair_name)
         record = _chosen_record(found.of(source.pair_name), choice)
+        header = found.headers.get(source.pair_name)
         if header is None or record is None or record.target is None or len(header.validation_labels) == 0:
             continue
-        recorded = np.bincount(header.validation_labels, minlength=header.num_classes)
         estimates[source.pair_name] = estimate_accuracy(
             record.validation.logits,
             header.validation_labels,
             record.target.logits,
             residuals=residuals or {},
-            proportions=np.where(recorded > 0, source.scene.class_counts, 0).astype(np.float64),
+            proportions=_proportions(header, source),
         )
     return estimates
+
+
+def held_back_of(
+    location: str, choice: Choice, sources: Sequence[SourceDomain], *, of_this_network: bool
+) -> dict[str, HeldBack]:
+    """Answers on held-back pixels by pair, to be kept with a model; none for a pair that recorded none.
+
+    Args:
+        location: The folder of the chosen trial's checkpoints.
+        choice: What was chosen.
+        sources: The pairs' sources.
+        of_this_network: Whether the model is the network that was chosen, and not a refit.
+
+    Raises:
+        StudyError: The record is missing or damaged.
+    """
+    found = RecordFolder(location).read(("validation_logits",))
+    kept: dict[str, HeldBack] = {}
+    for source in sources:
+        record = _chosen_record(found.of(source.pair_name), choice)
+        header = found.headers.get(source.pair_name)
+        if header is not None and record is not None and len(header.validation_labels) > 0:
+            kept[source.pair_name] = HeldBack.of(
+                record.validation.logits,
+                header.validation_labels,
+                _proportions(header, source),
+                of_this_network=of_this_network,
+            )
+    return kept
+
+
+def estimate_elsewhere(held_back: HeldBack, target_logits: NDArray[np.floating]) -> AccuracyEstimate:
+    """Estimate a model's overall accuracy on a scene from unlabelled pixels of it.
+
+    Args:
+        held_back: What is kept with the model.
+        target_logits: (M, K) of pixels drawn at random.
+    """
+    return estimate_accuracy(
+        np.array(held_back.logits),
+        np.array(held_back.labels),
+        target_logits,
+        residuals={},
+        proportions=np.array(held_back.proportions),
+    )
+
+
+def _proportions(header: PairHeader, source: SourceDomain) -> NDArray[np.float64]:
+    """(K,) counts of the source's labelled pixels; 0 for classes without a recorded validation pixel."""
+    recorded = np.bincount(header.validation_labels, minlength=header.num_classes)
+    return np.where(recorded > 0, source.scene.class_counts, 0).astype(np.float64)
 
 
 def _chosen_record(records: Sequence[EpochRecord], choice: Choice) -> EpochRecord | None:
@@ -75,6 +125,11 @@ def estimates_as_dict(estimates: Mapping[str, AccuracyEstimate]) -> dict[str, An
 
 def estimate_sentence(pair: str, estimate: AccuracyEstimate) -> str:
     """One sentence for tables and pages."""
+    return f"Estimated OA on the target of {pair}, of the network that was chosen: {figures_told(estimate)}"
+
+
+def figures_told(estimate: AccuracyEstimate) -> str:
+    """The figures of an estimate, and what it assumes."""
     parts = ", ".join(f"{name} {100 * value:.0f}" for name, value in estimate.parts.items())
     if estimate.is_calibrated:
         known = (
@@ -84,6 +139,6 @@ def estimate_sentence(pair: str, estimate: AccuracyEstimate) -> str:
     else:
         known = "no interval: how far such estimates are off is not known from other scenes"
     return (
-        f"Estimated OA on the target of {pair}, without its labels, of the network that was chosen: "
-        f"{100 * estimate.value:.0f} % ({parts}; {known}). It assumes the source's classes in the source's proportions."
+        f"{100 * estimate.value:.0f} % ({parts}; {known}). No label of it was used; the source's classes in the "
+        "source's proportions are assumed."
     )

@@ -4,13 +4,13 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sceneshift.catalogue.units import stated_units
 from sceneshift.closing.choosing import as_told, choice_sentence, choose_trial, target_told
-from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict
+from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict, held_back_of
 from sceneshift.closing.refit import refit_winner
 from sceneshift.closing.registering import register
 from sceneshift.closing.report_facts import write_report_facts
@@ -28,6 +28,7 @@ from sceneshift.search.prepared import SMOKE_TEST, PreparedSearch
 from sceneshift.search.trial_record import REFERENCE_TRIAL, TrialRecord
 from sceneshift.search.trial_store import TrialStore
 from sceneshift.selection.candidates import Choice
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.models import LoggedModel, registered_name
 from sceneshift.tracking.registry import alias_of_new
 from sceneshift.tracking.results import log_results
@@ -97,6 +98,11 @@ def close_search(
     is_estimated = search.spec.target_access != "none"
     location = search.checkpoints_of(winner.number)
     estimates = estimate_pairs(location, choice, search.data.sources) if is_estimated else {}
+    held_back = (
+        held_back_of(location, choice, search.data.sources, of_this_network=not search.spec.refits)
+        if search.spec.record
+        else {}
+    )
     refitted = (
         refit_winner(search, executor, winner, epoch=choice.epoch, stop=stop, progress=progress)
         if search.spec.refits
@@ -191,7 +197,10 @@ def close_search(
     )
     write_report_or_note(search.directory)
     try:
-        models = [_register(search, run, winner, pair, networks[pair.pair.name][0]) for pair in scored]
+        models = [
+            _register(search, run, winner, pair, networks[pair.pair.name][0], held_back=held_back.get(pair.pair.name))
+            for pair in scored
+        ]
         log_results(
             run,
             shown=shown,
@@ -248,7 +257,13 @@ def _load_networks(
 
 
 def _register(
-    search: PreparedSearch, run: SearchRun, winner: TrialRecord, scored: ScoredPair, chosen: TrainedNetwork
+    search: PreparedSearch,
+    run: SearchRun,
+    winner: TrialRecord,
+    scored: ScoredPair,
+    chosen: TrainedNetwork,
+    *,
+    held_back: HeldBack | None,
 ) -> LoggedModel:
     network, profile = scored.registered, search.profile.name
     is_refit = network.role == REFITTED
@@ -273,6 +288,7 @@ def _register(
         selection=search.strategy.rule,
         validation=chosen.validation,
         predicted=chosen.predict_source(source.split.validation) if is_refit else None,
+        held_back=None if held_back is None else replace(held_back, of_this_network=not is_refit),
         tags={
             "study": search.spec.name,
             "profile": profile,

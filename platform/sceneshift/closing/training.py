@@ -37,6 +37,7 @@ from sceneshift.scores import Scores
 from sceneshift.selection.accuracy_estimate import AccuracyEstimate
 from sceneshift.splits.pair import ScenePair
 from sceneshift.tracking.datasets import observed_input, training_input
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.training_run import TrainingRun
 from sceneshift.training.subpixels import Subpixels
@@ -83,6 +84,7 @@ def close_training(
     selection: str,
     choice: Mapping[str, Any] | None = None,
     estimates: Mapping[str, AccuracyEstimate] | None = None,
+    held_back: HeldBack | None = None,
     progress: Progress = no_progress,
     device: torch.device | str = "cpu",
 ) -> ClosedTraining:
@@ -100,6 +102,7 @@ def close_training(
         selection: The criterion that chose the network.
         choice: What was chosen, from :func:`sceneshift.closing.choosing.as_told`; None where the last epoch is kept.
         estimates: Estimated accuracies on the target, by pair, from its unlabelled pixels.
+        held_back: Answers on held-back pixels, to be kept with the model.
         progress: Called with the progress of the map.
         device: The device on which the target is mapped.
 
@@ -184,6 +187,7 @@ def close_training(
             origin=f"run {name}",
             selection=selection,
             validation=network.validation,
+            held_back=held_back,
             tags={
                 "run": name,
                 "split": spec.data.split_name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sceneshift.closing.choosing import as_told, choose_epoch
-from sceneshift.closing.estimates import estimate_pairs
+from sceneshift.closing.estimates import estimate_pairs, held_back_of
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.training import ClosedTraining, close_training
 from sceneshift.cores import keep_to_allowed_cores
@@ -24,6 +24,7 @@ from sceneshift.search.prepared import writable_root
 from sceneshift.selection.accuracy_estimate import AccuracyEstimate
 from sceneshift.selection.candidates import Choice
 from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.provenance import CHANGES_TAG
 from sceneshift.tracking.training_run import TrainingRun
@@ -216,6 +217,7 @@ def _run_and_close(
                 selection=training.selection_rule,
                 choice=None if choice is None else as_told(training.strategy, choice),
                 estimates=_estimates(training, choice),
+                held_back=_held_back(training, choice).get(pair.name),
                 progress=listener.progress,
                 device=training.options.torch_device,
             )
@@ -281,8 +283,19 @@ def _estimates(training: PreparedTraining, choice: Choice | None) -> dict[str, A
     """Of the network that is kept, where target pixels were recorded."""
     if training.spec.target_access == "none":
         return {}
-    kept = choice or Choice(trial=0, epoch=training.spec.epochs, score=math.nan)
-    return estimate_pairs(training.checkpoint_location, kept, training.data.sources)
+    return estimate_pairs(training.checkpoint_location, choice or _last(training), training.data.sources)
+
+
+def _held_back(training: PreparedTraining, choice: Choice | None) -> dict[str, HeldBack]:
+    """Answers on held-back pixels of the network that is kept, where they were recorded."""
+    if not training.spec.record:
+        return {}
+    sources = training.data.sources
+    return held_back_of(training.checkpoint_location, choice or _last(training), sources, of_this_network=True)
+
+
+def _last(training: PreparedTraining) -> Choice:
+    return Choice(trial=0, epoch=training.spec.epochs, score=math.nan)
 
 
 def _placement(training: PreparedTraining, cluster: "ClusterSize") -> Placement:
