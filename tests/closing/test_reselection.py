@@ -16,7 +16,7 @@ from sceneshift.selection.registry import find_strategy
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.data import DataSpec
 
-SPACE = '''
+SPACE = """
 from sceneshift.search.profile import Profile
 
 PAIRS = ("one-two",)
@@ -28,7 +28,7 @@ def space(trial):
     lr = trial.suggest_float("lr", 1e-4, 1e-2, log=True)
     patch_size = trial.suggest_categorical("patch_size", [5])
     return {"patch_size": patch_size, "batch_size": 30, "width": 8, "lr": lr}
-'''
+"""
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def study(unit_catalogue, tmp_path, monkeypatch):
         record=True,
         target_access="unlabelled",
     )
-    return spec, search(spec)
+    return search(spec)
 
 
 @pytest.mark.slow
 def test_trial_and_epoch_are_chosen_by_it_and_by_others_afterwards(study, tmp_path):
-    spec, result = study
+    result = study
     strategy = find_strategy("infomax")
     # Workers have scored every epoch, from what they recorded.
     for record in result.records:

@@ -33,9 +33,7 @@ def source(logits=None, labels=(0, 0, 1, 1), shifted=None, features=None):
 
 
 def unlabelled(target_logits, target_features=None, **of_source):
-    return UnlabelledView(
-        source=source(**of_source), target_logits=target_logits, target_features=target_features
-    )
+    return UnlabelledView(source=source(**of_source), target_logits=target_logits, target_features=target_features)
 
 
 HALF_RIGHT = one_hot((0, 1, 1, 0))
@@ -70,9 +68,7 @@ BY_HAND = {
     "mano": (unlabelled(odds(0.5, 0.5)), 0.5),
     # One of four source pixels is wrong, and it is the least certain: the threshold passes two of four target pixels.
     "atc": (
-        unlabelled(
-            odds(0.99, 0.95, 0.55, 0.55), logits=odds(0.9, 0.8, 0.4, 0.1), labels=(0, 0, 0, 1)
-        ),
+        unlabelled(odds(0.99, 0.95, 0.55, 0.55), logits=odds(0.9, 0.8, 0.4, 0.1), labels=(0, 0, 0, 1)),
         0.5,
     ),
     # 0.75 - (mean(0.9, 0.8, 0.6, 0.9) - 0.7)
@@ -82,9 +78,7 @@ BY_HAND = {
     ),
     # Of three labelled pixels, two.
     "oracle": (
-        LabelledView(
-            unlabelled=unlabelled(one_hot((0, 1, 1, 0))), target_labels=np.array([0, 1, 0, -1])
-        ),
+        LabelledView(unlabelled=unlabelled(one_hot((0, 1, 1, 0))), target_labels=np.array([0, 1, 0, -1])),
         2 / 3,
     ),
 }
@@ -132,7 +126,9 @@ def test_leave_one_scene_out_averages_groups_and_does_not_read_its_own():
     groups = {"c-d": "one", "d-c": "one", "e-f": "two", "a-b": "mine"}
 
     def trial(number, **scores):
-        elsewhere = Elsewhere(held_out="mine", groups=groups, scores={k.replace("_", "-"): v for k, v in scores.items()})
+        elsewhere = Elsewhere(
+            held_out="mine", groups=groups, scores={k.replace("_", "-"): v for k, v in scores.items()}
+        )
         return pooled("leave-one-scene-out", {1: None, 2: None}, number=number, elsewhere=elsewhere)
 
     trials = [
@@ -186,9 +182,7 @@ def test_seed_agreement_is_kappa_over_validation_pixels_and_copies():
 
 def test_seeds_of_other_pixels_are_not_compared():
     with pytest.raises(InvalidInputError):
-        find_strategy("gde").scores(
-            seeds("gde", {1: unlabelled(one_hot((0, 1)))}, {1: unlabelled(one_hot((0, 1, 1)))})
-        )
+        find_strategy("gde").scores(seeds("gde", {1: unlabelled(one_hot((0, 1)))}, {1: unlabelled(one_hot((0, 1, 1)))}))
 
 
 def test_ensv_compares_with_the_mean_of_all_candidates():

@@ -49,7 +49,9 @@ def draw_history(study: optuna.Study, *, objective: str = OBJECTIVE) -> Picture 
         return _painted(figure, 7.6, 3.4, alt="Objective of every complete trial, and the best so far.")
 
 
-def draw_learning_curves(study: optuna.Study, *, best: int | None, objective: str = OBJECTIVE, defaults: int = 0) -> Picture | None:
+def draw_learning_curves(
+    study: optuna.Study, *, best: int | None, objective: str = OBJECTIVE, defaults: int = 0
+) -> Picture | None:
     """The objective after every epoch of every trial, winner and defaults in colour; None before the first epoch."""
     reached = [t for t in study.get_trials(deepcopy=False) if t.intermediate_values]
     if not reached:
@@ -113,7 +115,9 @@ def draw_importances(importances: Sequence[Importance]) -> Picture:
         return paint(figure, alt="Importance of every parameter, with intervals and what chance gives.")
 
 
-def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str = OBJECTIVE) -> Picture | None:
+def draw_slices(
+    compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str = OBJECTIVE
+) -> Picture | None:
     """The objective over single parameters, one panel each; None where there is nothing to draw."""
     if not names or not _complete(compared):
         return None
@@ -135,7 +139,9 @@ def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int, obj
         return _painted(figure, 1.2 + 1.75 * len(panels), 2.6, alt=f"Objective over {', '.join(names)}.")
 
 
-def draw_contour(compared: optuna.Study, first: str, second: str, *, epoch: int, objective: str = OBJECTIVE) -> Picture | None:
+def draw_contour(
+    compared: optuna.Study, first: str, second: str, *, epoch: int, objective: str = OBJECTIVE
+) -> Picture | None:
     """The objective over a pair of parameters, interpolated between trials; None for fewer than four trials."""
     if len(_complete(compared)) < 4:
         return None
@@ -148,7 +154,9 @@ def draw_contour(compared: optuna.Study, first: str, second: str, *, epoch: int,
         return _painted(figure, 4.1, 3.2, alt=f"Objective over {first} and {second}.", constrained=False)
 
 
-def draw_parallel_coordinates(compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str = OBJECTIVE) -> Picture | None:
+def draw_parallel_coordinates(
+    compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str = OBJECTIVE
+) -> Picture | None:
     """Every trial as a line through its parameters; None where there is nothing to draw."""
     if len(names) < 2 or not _complete(compared):
         return None
