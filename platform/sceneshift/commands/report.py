@@ -47,6 +47,10 @@ def report(arguments: ReportArgs) -> int:
 
 def _reselect(arguments: ReportArgs, directory: Path, selection: str) -> int:
     """Choose again and print what was chosen, and where the report is."""
+    # MLflow, which is imported with it, reads the environment then.
+    from sceneshift.tracking.backend import apply_mlflow_settings
+
+    apply_mlflow_settings()
     from sceneshift.closing.reselection import reselect
 
     found = reselect(directory, selection, out=None if arguments.out is None else Path(arguments.out))

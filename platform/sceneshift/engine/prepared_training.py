@@ -14,6 +14,7 @@ from sceneshift.engine.run_record import RunRecord, open_run_directory
 from sceneshift.errors import InvalidInputError
 from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.search.prepared import writable_root
+from sceneshift.selection.outputs import check_features
 from sceneshift.selection.registry import find_strategy
 from sceneshift.selection.strategy import Setting, SourceBlocks, Strategy
 from sceneshift.tracking.provenance import SPEC_TAG, code_origin, code_tags
@@ -232,6 +233,9 @@ def prepare_training(spec: TrainSpec, options: RunOptions, selection: str | None
     data = spec.data.load()
     for pair in data.pairs:
         refuse_normalization(pair, spec.config.normalization)
+        if selection is not None:
+            bands, classes = pair.source.num_bands, len(pair.class_names)
+            check_features(find_strategy(selection), spec, bands=bands, classes=classes)
     trained_on = "-".join(pair.name for pair in data.pairs)
     name = options.name or f"{spec.method}-{trained_on}-{spec.data.split}-{datetime.now():%Y%m%d-%H%M%S}"
     return PreparedTraining(

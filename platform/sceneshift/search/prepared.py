@@ -24,7 +24,7 @@ from sceneshift.search.trial_store import read_store
 from sceneshift.search.unit_narrowing import narrow_normalizations
 from sceneshift.seeding import trial_seed
 from sceneshift.selection.candidates import PooledTrial
-from sceneshift.selection.outputs import pooled_trial
+from sceneshift.selection.outputs import check_features, pooled_trial
 from sceneshift.selection.registry import find_strategy
 from sceneshift.selection.strategy import Strategy
 from sceneshift.training.checkpoint import CheckpointFolder
@@ -260,6 +260,9 @@ def prepare(spec: SearchSpec) -> PreparedSearch:
         pixels_per_class=profile.pixels_per_class,
         seed=spec.seed,
     ).load()
+    for source in data.sources:
+        scene = source.scene
+        check_features(find_strategy(spec.strategy), plan, bands=scene.num_bands, classes=scene.num_classes)
     profile, narrowing = narrow_normalizations(space, profile, data.pairs, config_type)
     if is_uri := "://" in spec.storage_path:
         CheckpointFolder.check(spec.storage_path)

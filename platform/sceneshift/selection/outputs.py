@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.methods.registry import find_method
+from sceneshift.networks.final_layer import final_layer
 from sceneshift.selection.candidates import Candidate, Elsewhere, Metrics, PooledTrial
 from sceneshift.selection.strategy import EpochStrategy, Strategy
 from sceneshift.selection.views import VIEWS, LabelledView, Reads, SourceView, UnlabelledView, View
 from sceneshift.training.epoch_record import EpochRecord, Outputs, PairHeader, RecordFolder
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.recording import ScoreEpoch
 
 
@@ -106,6 +109,28 @@ def epoch_scorer(strategy: Strategy[Any]) -> ScoreEpoch | None:
         return {strategy.metric: strategy.of_epoch(views_of(strategy.reads, 0, headers, records))[1]}
 
     return score
+
+
+def check_features(strategy: Strategy[Any], plan: TrainingPlan, *, bands: int, classes: int) -> None:
+    """Refuse a strategy that reads features for a method whose classifier has none.
+
+    Args:
+        strategy: The strategy.
+        plan: What is trained.
+        bands: Of the source.
+        classes: Of the source.
+
+    Raises:
+        InvalidInputError: Naming both.
+    """
+    if not any(column.endswith("features") for column in strategy.columns):
+        return
+    classifier = find_method(plan.method).build_classifier(plan.config, bands=bands, classes=classes)
+    if final_layer(classifier) is None:
+        raise InvalidInputError(
+            f"selection {strategy.name!r} reads features of the final layer, and the classifier of {plan.method!r} has "
+            "none; choose a strategy that reads logits alone, such as infomax."
+        )
 
 
 def _view(
