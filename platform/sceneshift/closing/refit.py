@@ -2,7 +2,9 @@
 
 A search holds fields back for validation, and generalization depends on the number of fields: if a class has two fields
 and one validates, the class is learned from the other alone. Once the choice is made, nothing needs to be held back.
-The configuration is trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
+The configuration is trained from the trial's own seed, up to the epoch that was chosen, where trials are trained. Its
+own weights are kept, also where averaged ones were chosen: without validation pixels nothing says where an average
+begins.
 """
 
 import logging
@@ -26,6 +28,7 @@ def refit_winner(
     executor: Executor,
     winner: TrialRecord,
     *,
+    epoch: int,
     stop: StopRequest,
     progress: Progress = no_progress,
 ) -> dict[str, TrainedNetwork]:
@@ -35,6 +38,7 @@ def refit_winner(
         search: The search.
         executor: The executor that ran its trials.
         winner: The trial that was chosen.
+        epoch: The epoch that was chosen; the training ends there.
         stop: Ends the training when asked to.
         progress: Called with the number of trained epochs.
 
@@ -49,7 +53,8 @@ def refit_winner(
     spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
     divided = search.data.divided(spec.data).sources
     sources = by_pair(divided)
-    # Named by its pixels, so that a closing with another kind of refit does not mistake this training for its own.
+    ending = "" if epoch == spec.epochs else f"-epoch{epoch}"
+    # Named by its pixels and its last epoch: a closing with another refit must not mistake this training for its own.
     jobs = {
         pair: Job(
             number=index,
@@ -58,18 +63,19 @@ def refit_winner(
             checkpoint_location=(
                 f"{search.checkpoint_location}/refit_{winner.number:04d}/{pair}-"
                 + joined_hash([source.split.content_hash for source in of_pair])
+                + ending
             ),
         )
         for index, (pair, of_pair) in enumerate(sources.items())
     }
-    missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < spec.epochs}
+    missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < epoch}
     done = {job.number: _epochs_done(job) for job in missing.values()}
 
     def hear(number: int, report: EpochReport) -> None:
         done[number] = report.epoch
-        progress("training on every field, epochs", sum(done.values()), spec.epochs * len(missing))
+        progress("training on every field, epochs", sum(done.values()), epoch * len(missing))
 
-    queue = FixedJobs(list(missing.values()), stop, on_epoch=hear)
+    queue = FixedJobs(list(missing.values()), stop, on_epoch=hear, last_epoch=epoch)
     if missing:
         counts = ", ".join(f"{pair} {sum(len(s.split.train) for s in sources[pair])}" for pair in missing)
         _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
@@ -94,7 +100,7 @@ def refit_winner(
         elif stop.reason is not None:
             raise StudyError(f"training {pair} on every field ended early: {stop.message}.")
         else:
-            found[pair] = TrainedNetwork.load(REFITTED, spec, sources[pair], job.checkpoint_location)
+            found[pair] = TrainedNetwork.load(REFITTED, spec, sources[pair], job.checkpoint_location, epoch=epoch)
     return found
 
 

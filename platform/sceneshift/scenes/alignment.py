@@ -121,7 +121,8 @@ def align_sources(sources: Sequence[Scene], target: Scene, rules: Sequence[Align
     )
     # From the coarsest sensor to the finest: the target is at its centres before a finer one is looked at.
     order = sorted(range(len(sources)), key=lambda number: sources[number].num_bands)
-    aligned, band_notes = list(sources), []
+    aligned = list(sources)
+    band_notes: list[str] = []
     for number in order:
         aligned[number], target, told = _align_bands(sources[number], target, rules[number].fwhm_nm)
         band_notes += told

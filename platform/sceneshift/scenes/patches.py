@@ -87,7 +87,8 @@ class PatchSampler:
             pixels: (B,) flat indices in that cube, row * W + column.
         """
         rows, columns = np.divmod(pixels, self._widths[number])
-        return (rows + self._tops[number]) * self._width + columns
+        found: NDArray[np.int64] = (rows + self._tops[number]) * self._width + columns
+        return found
 
     def patches(self, pixels: Tensor) -> Tensor:
         """Cut the patches around some pixels.

@@ -18,12 +18,12 @@ from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary
+from sceneshift.tracking.held_back import HeldBack
 
 #: The format this package writes, and the newest it reads. Format 1 had no number and lacked the source's bands,
 #: values and location; format 2 lacked its unit, format 3 magnitude and floor of its values, and what was left out of
-#: its file; format 4 knew one source only.
-FORMAT = 5
-
+#: its file; format 4 what was answered on held-back pixels; format 5 knew one source only.
+FORMAT = 6
 
 #: Joins the names of several sources.
 _JOINED = "+"
@@ -49,9 +49,10 @@ class ModelDescription:
             1 and 2.
         source_left_out: What of the first source's file was not trained on; None where that is nothing, and in older
             formats.
-        other_footprints: The locations of the other sources; none in models up to format 4.
+        other_footprints: The locations of the other sources; none in models up to format 5.
         profile: The size of the search, or ``training``.
         study: The study or run it comes from.
+        held_back: Answers on pixels held back from training; None where none were recorded, and in older formats.
         format: Format of the description itself.
     """
 
@@ -71,6 +72,7 @@ class ModelDescription:
     other_footprints: tuple[Footprint, ...] = ()
     profile: str = ""
     study: str = ""
+    held_back: HeldBack | None = None
     format: int = FORMAT
 
     @classmethod
@@ -83,6 +85,7 @@ class ModelDescription:
         normalization: Normalization,
         profile: str = "",
         study: str = "",
+        held_back: HeldBack | None = None,
     ) -> Self:
         """Describe what was trained.
 
@@ -94,6 +97,7 @@ class ModelDescription:
             normalization: The one fitted on them.
             profile: The size of the search, or ``training``.
             study: The study or run it comes from.
+            held_back: Answers on pixels held back from training.
         """
         source, *others = sources
         cube = source.cube
@@ -116,6 +120,7 @@ class ModelDescription:
             other_footprints=tuple(scene.footprint for scene in others),
             profile=profile,
             study=study,
+            held_back=held_back,
         )
 
     @property
@@ -220,4 +225,5 @@ _READ: dict[str, Any] = {
     "source_footprint": _or_none(_footprint),
     "source_left_out": _or_none(LeftOut.from_dict),
     "other_footprints": lambda values: tuple(map(_footprint, values)),
+    "held_back": _or_none(HeldBack.from_dict),
 }
