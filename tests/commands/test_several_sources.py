@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sceneshift.closing.promotion import compare_on_validation
+from sceneshift.closing.reselection import reselect
 from sceneshift.commands.announcements import announce_search
 from sceneshift.commands.predict import predict_scene
 from sceneshift.commands.predict_arguments import PredictArgs
@@ -91,13 +92,20 @@ def test_its_report_can_be_written_again(closed) -> None:
     assert len(facts["training pixels"]) == len(facts["classes"]) == 3
 
 
+def test_its_trials_can_be_chosen_among_again(closed, tmp_path: Path) -> None:
+    found = reselect(closed.directory, "source-blocks", out=tmp_path / "again")
+    assert found.choice == closed.choice
+    assert found.page is not None
+    assert PAIR in found.page.read_text(encoding="utf-8")
+
+
 def test_its_model_predicts_a_scene(closed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (model,) = closed.models
     out = tmp_path / "maps"
     said = predict_scene(
         PredictArgs(
-            model=f"models:/{model.name}/{model.version}",
+            model=model.uri,
             scene="indian_pines",
             storage_path=str(closed.directory.parent),
             out=str(out),

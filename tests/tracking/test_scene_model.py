@@ -170,6 +170,17 @@ def test_a_model_of_the_version_before_magnitudes_says_what_it_can_not_see(folde
         model.ready(source.cube * 6)
 
 
+@pytest.mark.parametrize(("version", "lacks"), [(4, ("held_back", "other_footprints")), (5, ("other_footprints",))])
+def test_a_model_of_a_version_that_knew_one_source_still_loads(folder, described, source, expected, version, lacks):
+    values = {key: value for key, value in described.as_dict().items() if key not in lacks}
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(values | {"format": version}))
+    model = SceneModel.load(folder)
+    told = model.description
+    assert (told.format, told.other_footprints, told.held_back) == (version, (), described.held_back)
+    assert told.source_scenes == ("tiny",)
+    np.testing.assert_array_equal(model.map_scene(source.cube), expected)
+
+
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_a_model_remembers_what_its_source_s_values_are(folder, source, normalization):
     """What a factor or an offset makes of the source is refused by both ranges, where it doesn't cancel."""
@@ -202,7 +213,10 @@ def test_a_model_remembers_what_its_source_s_values_are(folder, source, normaliz
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 5}, r"of format 5; this version reads 1 to 4\. Install a newer one, or load the model by mlflow"),
+        (
+            {"format": FORMAT + 1},
+            rf"of format {FORMAT + 1}; this version reads 1 to {FORMAT}\. Install a newer one, or load the model by mlflow",
+        ),
         ({"format": "x"}, "of format 'x'"),
         ({"shoe_size": 44}, "holds shoe_size"),
         ({"method": "s2amsnett"}, "no method is called 's2amsnett'.*did you mean 's2amsnet'"),
