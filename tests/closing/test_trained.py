@@ -76,10 +76,10 @@ def test_averaged_weights_are_those_that_were_recorded(tiny_source, tmp_path, mo
     records = {record.is_average: record for record in found.of("tiny-pair") if record.epoch == 2}
     for is_average, network in ((True, averaged), (False, own)):
         recorded = records[is_average].validation.logits.argmax(axis=1)
-        assert np.mean(network.predict_source(header.validation_pixels) == recorded) > 0.97
+        assert np.mean(network.predict_sources([header.validation_pixels]) == recorded) > 0.97
     # Where the average has just begun, the epoch's own weights.
     first, average = (
-        TrainedNetwork.load("best", spec, tiny_source, location, epoch=1, averaged=averaged)
+        TrainedNetwork.load("best", spec, [tiny_source], location, epoch=1, averaged=averaged)
         for averaged in (False, True)
     )
     assert weights_hash(first.classifier) == weights_hash(average.classifier)
