@@ -287,5 +287,5 @@ def test_normalization_of_the_record_is_the_training_s(tiny_source):
     plan = replace(PLAN, config=replace(CONFIG, normalization="minmax-per-band"))
     run = PairRun(plan, [tiny_source], torch.device("cpu"))
     expected = Normalization.fit("minmax-per-band", tiny_source.scene.cube).apply(tiny_source.scene.cube)
-    patches, (plain, *_) = run.recorder._shifted_patches()
+    ((patches, (plain, *_)),) = run.recorder._shifted_patches()
     np.testing.assert_array_equal(plain.numpy(), expected.reshape(-1, 8)[patches.places])
