@@ -13,7 +13,7 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
-from sceneshift.commands.scenes import check_file
+from sceneshift.commands.scene_checks import check_file
 from sceneshift.errors import SceneshiftError
 from sceneshift.files.arrays import read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene

@@ -15,7 +15,7 @@ import pytest
 from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.units import refuse_normalization
 from sceneshift.commands.announcements import announce_training, describe_pair
-from sceneshift.commands.scenes import check_file
+from sceneshift.commands.scene_checks import check_file
 from sceneshift.commands.train import main
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.engine.prepared_training import prepare_training

@@ -135,6 +135,19 @@ def describe_values(values: NDArray[np.generic], described: Description, mask: N
     return lines
 
 
+def valid_pixels(
+    values: NDArray[np.generic], described: Description, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """(H, W) which numbers of a single band are no missing data.
+
+    Args:
+        values: (H, W).
+        described: What the file says.
+        mask: (H, W), or (H, W, 1), as for :func:`leave_out_missing`.
+    """
+    return _valid(values[..., None], _ignored_values(described, values.dtype, 1), mask)[..., 0]
+
+
 def _parts(values: NDArray[np.generic]) -> Iterator[slice]:
     step = max(1, _BLOCK * len(values) // max(1, values.size))
     return (slice(start, start + step) for start in range(0, len(values), step))
