@@ -75,6 +75,8 @@ def check_file(path: Path) -> list[str]:
         if missing := int((~valid).sum()):
             stated = "NaN or masked" if described.ignore_value is None else f"{described.ignore_value:g}"
             lines.append(f"    {missing} pixels are missing data ({stated}): unlabelled")
+            if described.ignore_value != 0 and (zeros := int((values[valid] == 0).sum())):
+                lines.append(f"    {zeros} pixels are 0: unlabelled as well, unless label_values declares 0 as a class")
     return lines + _against_published(split_inside(path)[0])
 
 

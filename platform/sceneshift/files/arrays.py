@@ -37,6 +37,8 @@ _READERS: dict[str, FileFormat] = {
 }
 
 _ARRAY_SUFFIXES = tuple(_READERS)
+_NOTHING = Variable(shape=(), numeric=False)
+
 _PICTURE = ".png"
 _LABEL_SUFFIXES = (*_ARRAY_SUFFIXES, _PICTURE)
 
@@ -96,11 +98,12 @@ def read_array(path: str | Path, variable: str | None = None, *, ndim: int | Non
     location, inside = _located(path, _ARRAY_SUFFIXES)
     reader = _reader(location)
     if inside is not None:
-        if variable not in (None, inside):
+        if variable is not None and not _is_within(variable, inside):
             raise InvalidInputError(
                 f"{path}: got the variable {variable!r} as well; expected one name. Leave out one of the two."
             )
-        variable = inside if inside in variables and variables[inside].numeric else None
+        if variable is None and variables.get(inside, _NOTHING).numeric:
+            variable = inside
     name = _choose(location, variables, variable if reader.holds_several else None, ndim)
     array = np.asarray(guarded(location, lambda path: reader.load(path, name)))
     if array.dtype.kind not in "biuf":

@@ -10,6 +10,7 @@ mask (an alpha band, an internal mask or a ``.msk`` file) says so.
 Shape letters: H rows, W columns, C bands that are kept, D bands of the file.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -21,11 +22,19 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.files.formats.description import Description
 from sceneshift.scenes.measured import LeftOut, as_ranges, measured_pixels
 
+_log = logging.getLogger(__name__)
+
 #: Numbers looked at together.
 _BLOCK = 2**20
 
 #: Beyond this a float is no measurement, and its text in a header may be rounded: what is near is the same.
 _HUGE, _NEAR = 1e30, 1e-4
+
+#: Numbers that programs fill in where nothing was measured, beside negative ones.
+_FILLS = (9999.0, 32767.0, 65535.0, 1e20)
+
+#: With fewer bands, two pixels may well have the same number in all of them.
+_FEWEST_BANDS = 4
 
 Value = TypeVar("Value")
 
@@ -105,11 +114,32 @@ def leave_out_missing(
             f"{int(lacking.max())} of {cube.shape[0] * cube.shape[1]}. Mark the bands that lack values as bad (`bbl` "
             "in an ENVI header), or correct the value for missing data."
         )
+    if (undeclared := _undeclared(cube)) is not None:
+        _log.warning(
+            "%s: %d pixels are %g in every band, and the file doesn't call that missing: they are taken as measured. If "
+            "they are not, declare the value in the file (`data ignore value`, nodata), or set them to NaN",
+            where,
+            undeclared[1],
+            undeclared[0],
+        )
     left_out = described.left_out
     if len(kept) < bands:
         empty_bands, bad_bands = (tuple(np.flatnonzero(which).tolist()) for which in (empty, ~empty & ~good))
         left_out = _together(left_out, empty=empty_bands, bad=bad_bands, bands=bands)
     return ReadCube(cube=cube, left_out=left_out, bands_in_file=bands, kept=kept)
+
+
+def _undeclared(cube: NDArray[np.float32]) -> tuple[float, int] | None:
+    """A number that looks like missing data and is not declared as such, and how many pixels have it in every band."""
+    if cube.shape[2] < _FEWEST_BANDS:
+        return None
+    lowest, highest = float(cube.min()), float(cube.max())
+    for value in (lowest, highest):
+        if value < 0 or value in _FILLS:
+            count = sum(int((cube[rows] == np.float32(value)).all(axis=2).sum()) for rows in _parts(cube))
+            if count > 1:
+                return value, count
+    return None
 
 
 def describe_values(values: NDArray[np.generic], described: Description, mask: NDArray[np.bool_] | None) -> list[str]:

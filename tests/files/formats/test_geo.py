@@ -59,12 +59,6 @@ def test_wavelengths_are_nanometres_whatever_the_unit(
     assert told in caplog.text
 
 
-def test_a_unit_that_is_no_length_is_told(tmp_path: Path) -> None:
-    path = write_envi(tmp_path, more="wavelength units = Index\nwavelength = {1, 2, 3, 4, 5}\n")
-    with pytest.raises(InvalidInputError, match=r"scene\.hdr: wavelengths in 'Index'; expected nanometers or micro"):
-        read_description(path)
-
-
 HEADER = "ENVI\nsamples = 3\nlines = 4\nbands = 5\nheader offset = 0\ndata type = 2\ninterleave = bsq\nbyte order = 0\n"
 
 
@@ -84,23 +78,16 @@ def test_an_interleave_is_the_same_in_any_case(tmp_path: Path, interleave: str) 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("= bsq", "= tile", r"scene\.hdr, interleave: got 'tile'; expected one of bsq, bil, bip\."),
-        ("interleave = bsq\n", "", r"scene\.hdr, interleave: got 'nothing'; expected one of"),
+        ("= bsq", "= tile", r"scene\.hdr, interleave: got tile; expected one of bsq, bil, bip\."),
+        ("interleave = bsq\n", "", r"scene\.hdr, interleave: got nothing; expected one of"),
         ("data type = 2\n", "", r"scene\.hdr, data type: got nothing; expected"),
-        ("data type = 2", "data type = 99", r"scene\.hdr could not be read \(RasterioIOError.*data_type"),
+        ("data type = 2", "data type = 99", r"scene\.hdr, data type: got 99; expected one of"),
         (
             "ENVI\n",
             "ENVI\nmajor frame offsets = {0, 4}\n",
             r"scene\.hdr, major frame offsets: got {0, 4}; expected none",
         ),
         ("ENVI\n", "ENVI\nwavelength = {1, 2\n", r"scene\.hdr, wavelength: got a list without its end"),
-        ("ENVI", "\ufeffENVI", r"scene\.hdr could not be read \(it begins with .*no byte order mark"),
-        ("samples", "x = " + 10_001 * "y" + "\nsamples", r"scene\.hdr could not be read \(RasterioIOError"),
-        (
-            "byte",
-            "x = " + 10_001 * "y" + "\nbyte",
-            r"byte order: got 0, and GDAL read nothing in .*scene\.hdr.*break its",
-        ),
         ("bands = 5", "bands = 6", r"scene\.dat has 120 bytes, its header .*scene\.hdr tells of 144;"),
     ],
 )
@@ -108,17 +95,6 @@ def test_what_gdal_would_read_otherwise_is_refused(tmp_path: Path, old: str, new
     assert old in HEADER
     with pytest.raises(InvalidInputError, match=told):
         read_array(write_header(tmp_path, HEADER.replace(old, new, 1)))
-
-
-def test_a_second_header_is_not_read_for_the_first(tmp_path: Path) -> None:
-    path = write_header(tmp_path, HEADER)
-    (tmp_path / "Scene.hdr").write_text(HEADER.replace("byte order = 0", "byte order = 1"))
-    np.testing.assert_array_equal(read_array(path), CUBE)
-    (tmp_path / "scene.dat.hdr").write_text(HEADER.replace("byte order = 0", "byte order = 1"))
-    with pytest.raises(
-        InvalidInputError, match=r"byte order: got 0, and GDAL read 1 in .*scene\.dat\.hdr; expected one"
-    ):
-        read_array(path)
 
 
 def test_of_several_files_of_numbers_that_of_the_interleave_is_taken(tmp_path: Path) -> None:
@@ -166,8 +142,8 @@ def test_a_value_to_ignore_is_a_number_or_passed_over_aloud(
 
 
 def test_a_list_may_end_in_a_comma(tmp_path: Path) -> None:
-    more = "wavelength units = nm\nwavelength = {1, 2, 3, 4,\n 5,}\n"
-    assert read_description(write_header(tmp_path, HEADER + more)).wavelengths_nm == (1.0, 2.0, 3.0, 4.0, 5.0)
+    more = "wavelength units = nm\nwavelength = {401, 402, 403, 404,\n 405,}\n"
+    assert read_description(write_header(tmp_path, HEADER + more)).wavelengths_nm == (401.0, 402.0, 403.0, 404.0, 405.0)
 
 
 def test_a_thousand_bands_come_back_with_the_place_on_the_ground(tmp_path: Path) -> None:

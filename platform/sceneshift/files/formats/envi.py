@@ -77,6 +77,7 @@ class Envi(FileFormat):
 
     def variables(self, path: Path) -> dict[str, Variable]:
         """See the base class; a spectral library has no image."""
+        geo_package("rasterio")
         header = read_header(path)
         if header.is_library:
             shape = (header.lines, header.samples)
@@ -228,8 +229,9 @@ def _data_file(header: EnviHeader) -> Path:
     path = header.path
     suffixes = [*_DATA_SUFFIXES, f".{header.interleave}", *(f".{name}" for name in INTERLEAVES)]
     named = [data for data in map(path.with_suffix, (*suffixes, *map(str.upper, suffixes))) if data.is_file()]
-    known = [data for data in named if not _is_tiff(data)]
-    fitting = [data for data in known if os.stat(data).st_size == header.num_bytes]
+    fitting = [data for data in named if os.stat(data).st_size == header.num_bytes]
+    # Numbers may begin like any file: what has the header's size is its own.
+    known = [data for data in named if data in fitting or not _is_tiff(data)]
     if known:
         data = (fitting or known)[0]
     else:

@@ -22,7 +22,7 @@ _NANOMETERS = {
 #: Units that say nothing.
 _UNKNOWN = ("", "unknown", "none", "undefined")
 
-#: No band of a hyperspectral sensor lies beyond so many micrometres, or below so many nanometres.
+#: No band of a hyperspectral sensor lies beyond so many micrometres, and no sensor's last one below so many nanometres.
 _LARGEST_IN_MICROMETERS = 100.0
 
 #: A wavelength with its unit, in a band's name such as ``band 3 (462.5 Nanometers)``.
@@ -61,6 +61,9 @@ def in_nanometers(
         _passed_over(where, f"got {_short(texts)}", "positive numbers")
         return None
     factor = _factor(unit, largest, where)
+    if factor is not None and not 100 <= factor * largest <= 1000 * _LARGEST_IN_MICROMETERS:
+        _passed_over(where, f"got wavelengths up to {largest:g} in {unit!r}", "those of light")
+        return None
     return None if factor is None else tuple(value * factor for value in values)
 
 
