@@ -268,3 +268,30 @@ def test_a_reference_system_nobody_knows_and_names_envi_cannot_hold_are_told(tmp
     with pytest.raises(InvalidInputError, match=r"class names \['soil, bare'\]: an ENVI header can't hold commas"):
         export_scene(scene, tmp_path / "s.hdr", "envi")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+@pytest.mark.parametrize(("interleave", "order"), [("bsq", "<"), ("bil", ">"), ("bip", "<"), ("bip", ">")])
+def test_a_plain_header_gives_what_gdal_reads_by_itself(
+    tmp_path: Path, dtype: str, interleave: str, order: str
+) -> None:
+    codes = {"u1": 1, "i2": 2, "i4": 3, "f4": 4, "f8": 5, "u2": 12, "u4": 13, "i8": 14, "u8": 15}
+    axes = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}[interleave]
+    values = np.random.default_rng(0).integers(0, 200, size=(4, 3, 5)).astype(dtype)
+    (tmp_path / "scene.dat").write_bytes(bytes(13) + values.transpose(axes).astype(order + dtype).tobytes())
+    (tmp_path / "scene.hdr").write_text(
+        "ENVI\ndescription = {a flight,\n over fields}\nsamples = 3\nlines = 4\nbands = 5\nheader offset = 13\n"
+        f"file type = ENVI Standard\ndata type = {codes[dtype]}\ninterleave = {interleave}\n"
+        f"byte order = {int(order == '>')}\nmap info = {{UTM, 1.5, 1, 500000, 4400000, 20, 10, 16, North, WGS-84}}\n"
+        "data gain values = {2, 2, 2, 2, 0.5}\ndata offset values = {0, 0, 1, 0, 0}\nband names = {a, b, c, d, e}\n"
+    )
+    with rasterio.open(tmp_path / "scene.dat", driver="ENVI") as file:
+        of_gdal, transform, crs = file.read().transpose(1, 2, 0), tuple(file.transform)[:6], file.crs.to_string()
+        scales, offsets = file.scales, file.offsets
+    read, described = read_array(tmp_path / "scene.hdr"), read_description(tmp_path / "scene.hdr")
+    assert read.dtype == of_gdal.dtype
+    np.testing.assert_array_equal(read, of_gdal)
+    np.testing.assert_array_equal(read, values)
+    assert described.georeference == Georeference(transform=transform, crs=crs)
+    assert described.stored_as is not None
+    assert (described.stored_as.gains, described.stored_as.offsets) == (scales, offsets)
