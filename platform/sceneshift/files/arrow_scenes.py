@@ -4,6 +4,7 @@ Shape letters: H rows, W columns, C bands.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,16 +83,16 @@ def open_stored(path: str | Path, *, verify: bool = False) -> UnlabelledScene:
     described = Description.from_json(arrays.description)
     if described.name is None or described.footprint is None:
         raise InvalidInputError(f"{path}: no name or footprint of a scene in it; write it again.")
-    bare = UnlabelledScene(
-        name=described.name,
-        cube=arrays.cube,
-        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
-        normalization=described.normalization,
-        footprint=described.footprint,
-        georeference=described.georeference,
-        unit=described.unit,
-        left_out=described.left_out,
-    )
+    told: dict[str, Any] = {
+        "name": described.name,
+        "cube": arrays.cube,
+        "wavelengths_nm": None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        "normalization": described.normalization,
+        "footprint": described.footprint,
+        "georeference": described.georeference,
+        "unit": described.unit,
+        "left_out": described.left_out,
+    }
     if described.class_names is None:
-        return bare
-    return Scene(**vars(bare), labels=arrays.labels, class_names=described.class_names)
+        return UnlabelledScene(**told)
+    return Scene(**told, labels=arrays.labels, class_names=described.class_names)

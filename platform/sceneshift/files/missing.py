@@ -10,7 +10,6 @@ mask (an alpha band, an internal mask or a ``.msk`` file) says so.
 Shape letters: H rows, W columns, C bands that are kept, D bands of the file.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -21,8 +20,6 @@ from numpy.typing import NDArray
 from sceneshift.errors import InvalidInputError
 from sceneshift.files.formats.description import Description
 from sceneshift.scenes.measured import LeftOut, as_ranges, measured_pixels
-
-_log = logging.getLogger(__name__)
 
 #: Numbers looked at together.
 _BLOCK = 2**20
@@ -114,14 +111,6 @@ def leave_out_missing(
             f"{int(lacking.max())} of {cube.shape[0] * cube.shape[1]}. Mark the bands that lack values as bad (`bbl` "
             "in an ENVI header), or correct the value for missing data."
         )
-    if (undeclared := _undeclared(cube)) is not None:
-        _log.warning(
-            "%s: %d pixels are %g in every band, and the file doesn't call that missing: they are taken as measured. If "
-            "they are not, declare the value in the file (`data ignore value`, nodata), or set them to NaN",
-            where,
-            undeclared[1],
-            undeclared[0],
-        )
     left_out = described.left_out
     if len(kept) < bands:
         empty_bands, bad_bands = (tuple(np.flatnonzero(which).tolist()) for which in (empty, ~empty & ~good))
@@ -129,16 +118,26 @@ def leave_out_missing(
     return ReadCube(cube=cube, left_out=left_out, bands_in_file=bands, kept=kept)
 
 
-def _undeclared(cube: NDArray[np.float32]) -> tuple[float, int] | None:
-    """A number that looks like missing data and is not declared as such, and how many pixels have it in every band."""
+def describe_undeclared(cube: NDArray[np.float32]) -> str | None:
+    """What looks like missing data that a file doesn't declare: the same odd number in every band of some pixels.
+
+    Args:
+        cube: (H, W, C) without the missing data that the file declares.
+
+    Returns:
+        A line for the user; None where nothing looks so.
+    """
     if cube.shape[2] < _FEWEST_BANDS:
         return None
-    lowest, highest = float(cube.min()), float(cube.max())
-    for value in (lowest, highest):
+    for value in (float(cube.min()), float(cube.max())):
         if value < 0 or value in _FILLS:
             count = sum(int((cube[rows] == np.float32(value)).all(axis=2).sum()) for rows in _parts(cube))
             if count > 1:
-                return value, count
+                return (
+                    f"{count} pixels are {value:g} in every band, and the file doesn't call that missing: they are "
+                    "taken as measured. If they are not, declare the value in the file (`data ignore value`, nodata), "
+                    "or set them to NaN"
+                )
     return None
 
 
@@ -159,6 +158,8 @@ def describe_values(values: NDArray[np.generic], described: Description, mask: N
         for bands, why in ((read.left_out.empty, "empty"), (read.left_out.bad, "marked as bad")):
             if bands:
                 lines.append(f"{len(bands)} {'band' if len(bands) == 1 else 'bands'} {why}: {as_ranges(bands)}")
+    if (undeclared := describe_undeclared(read.cube)) is not None:
+        lines.append(undeclared)
     measured = measured_pixels(read.cube)
     if unmeasured := int((~measured).sum()):
         lines.append(f"{unmeasured} of {measured.size} pixels unmeasured")

@@ -21,7 +21,7 @@ from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
 from sceneshift.files.formats.numpy_files import Npz
 from sceneshift.files.inside import split_inside
-from sceneshift.files.missing import ReadCube, leave_out_missing
+from sceneshift.files.missing import ReadCube, describe_undeclared, leave_out_missing
 from sceneshift.files.places import Raster, Window, cut_georeference, georeference_of, shared_pixels
 from sceneshift.safe_files import guarded, writable
 from sceneshift.scenes.measured import measured_pixels
@@ -72,14 +72,15 @@ def read_scene(
     come as values: a scale that the file declares is applied (:mod:`sceneshift.files.formats.stored_values`).
 
     Args:
-        path: The file with the cube (H, W, C).
-        labels: The file with the label map (H, W); by default the same.
+        path: The file with the cube (H, W, C), or ``FILE:NAME`` (:mod:`sceneshift.files.inside`).
+        labels: The file with the label map (H, W), or ``FILE:NAME``; by default the cube's file.
         name: The scene's name; by default what the file says, else the file's own name.
         class_names: The K classes in the order of the numbers 1..K; by default what the files say.
         cube_variable: The cube's name in its file; by default ``cube``, else the only array of three dimensions.
         labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
-        label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
-        unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
+        label_values: (K,) the numbers the classes have in the map, where those are not 1..K; 0 may be one of them.
+        unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0, unless that is a class, and to
+            what the file calls missing (:func:`sceneshift.files.arrays.read_classes`).
         wavelengths_nm: Band centres, one for each band of the file or for each that is kept; by default what the file
             says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
@@ -296,6 +297,8 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[ReadCube, Descri
     values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
     described = read_description(location)
     read = leave_out_missing(values, described, where=str(path), mask=read_mask(location))
+    if (undeclared := describe_undeclared(read.cube)) is not None:
+        _log.warning("%s: %s", path, undeclared)
     stored = described.stored_as
     if stored is None:
         return read, described

@@ -223,6 +223,8 @@ def test_units_are_understood_or_told_and_passed_over(
         ("data_ignore_value", "{-9999, -9998}"),
         ("reflectance_scale_factor", "yes"),
         ("bbl", "{good, bad, good, good}"),
+        ("map_info", "{UTM, 1, 1, 500000, 4400000, 0, 0, 16, North, WGS-84}"),
+        ("map_info", "{UTM, 1, 1, nan, 4400000, 20, 20, 16, North, WGS-84}"),
     ],
 )
 def test_odd_values_of_optional_keys_are_told_and_passed_over(

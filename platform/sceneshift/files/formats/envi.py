@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError
+from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.envi_header import INTERLEAVES, TYPES, EnviHeader, listed, read_header
 from sceneshift.files.formats.file_format import FileFormat, Variable, geo_package
@@ -111,7 +111,7 @@ class Envi(FileFormat):
             stored_as = stored_in_envi(
                 texts.get("reflectance scale factor"), file.scales, file.offsets, where=str(path)
             )
-            georeference = read_georeference(file) if "map info" in texts else None
+            georeference = _georeference(path, file) if "map info" in texts else None
         names, name_of_zero = _class_names(texts)
         return Description(
             class_names=names,
@@ -213,7 +213,14 @@ def _open(header: EnviHeader) -> Iterator[Any]:
             f"{data} has {found} bytes, its header {header.path} tells of {header.num_bytes}; expected them to fit. "
             "Copy both again, or correct the header."
         )
-    with tempfile.TemporaryDirectory(prefix="sceneshift-") as folder:
+    try:
+        place = tempfile.TemporaryDirectory(prefix="sceneshift-")
+    except OSError as error:
+        raise InvalidInputError(
+            f"{header.path} needs a folder for temporary files to be read, and none can be written "
+            f"({first_line(error)}); set TMPDIR to one."
+        ) from error
+    with place as folder:
         image = Path(folder) / "image"
         image.with_suffix(".hdr").write_text(header.for_gdal(), encoding="utf-8")
         image.symlink_to(data.absolute())
@@ -291,6 +298,14 @@ def _class_names(texts: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str 
     if texts.get("classes", "").strip("{} ") == str(len(names) + 1):
         return names, None
     return names[1:] or None, names[0]
+
+
+def _georeference(path: Path, file: Any) -> Georeference | None:  # noqa: ANN401 - rasterio has no types
+    try:
+        return read_georeference(file)
+    except (InvalidInputError, geo_package("rasterio.errors").CRSError) as error:
+        _log.warning("%s, map info: %s. It is passed over.", path, first_line(error))
+        return None
 
 
 def _ignored(path: Path, text: str | None) -> float | None:
