@@ -33,7 +33,7 @@ def write_tif(path: Path, values: np.ndarray, **profile: object) -> Path:
 
 
 def with_hole(value: float, dtype: str) -> np.ndarray:
-    return np.where(HOLE == 0, value, HOLE).astype(dtype)
+    return np.where(HOLE == 0, value, HOLE.astype(np.float64)).astype(dtype)
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,16 @@ def test_a_header_beside_a_tiff_is_not_that_image_s(tmp_path: Path) -> None:
     path = write_envi(tmp_path)
     (tmp_path / "scene.img").unlink()
     for name in ("scene.tif", "scene.img", "scene"):
-        with rasterio.open(tmp_path / name, "w", driver="GTiff", width=W, height=H, count=C, dtype="int16") as file:
+        with rasterio.open(
+            tmp_path / name,
+            "w",
+            driver="GTiff",
+            width=W,
+            height=H,
+            count=C,
+            dtype="int16",
+            transform=rasterio.Affine.scale(2),
+        ) as file:
             file.write(CUBE.transpose(2, 0, 1))
         with pytest.raises(InvalidInputError, match=f"no file of numbers.*{name} beside it holds an image"):
             read_array(path)
