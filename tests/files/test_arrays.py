@@ -142,7 +142,7 @@ def test_other_endings_folders_and_objects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: the array 2 \(no numbers\)"):
         read_array(tmp_path / "objects.npy")
     scipy.io.savemat(tmp_path / "texts.mat", {"names": np.array(["soil", "tree"], dtype=object), "n": {"a": 1}})
-    with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: names .* \(no numbers\)"):
+    with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: names .* \(cell\)"):
         read_array(tmp_path / "texts.mat")
 
 

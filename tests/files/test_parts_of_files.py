@@ -174,5 +174,6 @@ def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.mat", "w") as file:
         file["linked"] = h5py.ExternalLink(str(tmp_path / "other.mat"), "cube")
         file["gt"] = LABELS
+        file["text"] = "of any length"
         file["loop"] = h5py.SoftLink("/")
     assert array_shapes(tmp_path / "a.mat") == {"gt": LABELS.shape}

@@ -42,7 +42,7 @@ def test_every_interleave_and_byte_order_gives_the_same_cube(tmp_path: Path, int
     ("unit", "factor", "told"),
     [
         ("Micrometers", 1000, ""),
-        ("Nanometers", 1, ""),
+        ("Nanometers", 1, "up to 0.8 in 'Nanometers'; expected those of light"),
         ("Unknown", 1000, "up to 0.8 without a unit: taken as micrometres"),
         (None, 1000, "taken as micrometres"),
     ],
@@ -54,9 +54,12 @@ def test_wavelengths_are_nanometres_whatever_the_unit(
     more = f"{line}wavelength = {{0.4, 0.5, 0.6, 0.7,\n 0.8}}\nfwhm = {{0.01, 0.01, 0.01, 0.01, 0.02}}\n"
     with caplog.at_level(logging.WARNING):
         description = read_description(write_envi(tmp_path, more=more))
+    assert told in caplog.text
+    if factor == 1:  # no light
+        assert (description.wavelengths_nm, description.fwhm_nm) == (None, None)
+        return
     np.testing.assert_allclose(description.wavelengths_nm, factor * np.array([0.4, 0.5, 0.6, 0.7, 0.8]))
     np.testing.assert_allclose(description.fwhm_nm, factor * np.array([0.01, 0.01, 0.01, 0.01, 0.02]))
-    assert told in caplog.text
 
 
 HEADER = "ENVI\nsamples = 3\nlines = 4\nbands = 5\nheader offset = 0\ndata type = 2\ninterleave = bsq\nbyte order = 0\n"

@@ -166,7 +166,7 @@ def listed(value: str | None) -> tuple[str, ...]:
 def _texts(path: Path, notes: list[str]) -> dict[str, str]:
     """The header's texts, by keys in lower case, each with its braces."""
     with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
+        content = file.read(min(path.stat().st_size, _MOST_BYTES + 1))
     text = _decoded(path, content[:_MOST_BYTES], notes).lstrip("\ufeff \t\r\n")
     if text[:4].upper() != "ENVI" or text[4:5].isalnum() or len(content) > _MOST_BYTES:
         raise InvalidInputError(

@@ -146,9 +146,10 @@ def _hdf5_items(group: "h5py.Group", prefix: str = "", levels: int = _MOST_LEVEL
                 yield from _hdf5_items(item, f"{known}.", levels - 1)
         elif isinstance(item, h5py.Dataset):
             yield known, item
-            if item.dtype == h5py.ref_dtype and levels > 0 and item.size <= _MOST_REFERENCES:
+            refers = h5py.check_ref_dtype(item.dtype) is h5py.Reference
+            if refers and levels > 0 and (item.size or 0) <= _MOST_REFERENCES:
                 is_cell = _matlab_class(item) == "cell"
-                for k, reference in enumerate(item[()].ravel(), start=1):
+                for k, reference in enumerate(np.ravel(item[()]), start=1):
                     if not reference or not isinstance(part := group.file[reference], h5py.Dataset):
                         continue
                     # Without a class, the references are one field's of an array of structures.
