@@ -246,7 +246,7 @@ def read_classes_of(folder: Path) -> None:
     path = folder / "labels.hdr"
     each(
         lambda: read_classes(path),
-        lambda: read_classes(path, class_names=("a", "b", "c"), label_values=(0, 1, 2)),
+        lambda: read_classes(path, class_names=("o", "a", "b", "c"), label_values=(0, 1, 2, 3)),
         lambda: check_file(path),
     )
 
