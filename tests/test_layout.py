@@ -107,9 +107,10 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
     assert loaded.isdisjoint({"ray", "mlflow", "optuna"})
 
 
-#: What closes a study or a training does so after the last epoch. ``promote.py --on target`` compares finished models,
-#: and writes on the one that is chosen that target labels chose it.
-MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.closing.promotion"}
+#: What closes a study or a training does so after the last epoch; choosing reads labels for the oracle alone.
+#: ``promote.py --on target`` compares finished models, and writes on the one that is chosen that target labels chose
+#: it.
+MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.closing.promotion", "sceneshift.closing.choosing"}
 
 
 def test_only_what_closes_or_promotes_opens_the_door_to_target_labels() -> None:

@@ -16,7 +16,8 @@ from sceneshift.execution.executor import (
     Verdict,
 )
 from sceneshift.execution.local import LocalExecutor
-from sceneshift.selection.strategy import STRATEGIES, SourceBlocks
+from sceneshift.selection.registry import STRATEGIES
+from sceneshift.selection.strategy import SourceBlocks
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import StudyError
 from sceneshift.search.trial_record import TrialRecord
-from sceneshift.selection.strategy import Choice
+from sceneshift.selection.candidates import Choice
 from sceneshift.tracking.models import LoggedModel
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
-from sceneshift.selection.strategy import SourceBlocks, find_strategy
+from sceneshift.selection.registry import find_strategy
+from sceneshift.selection.strategy import SourceBlocks
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.loop import EpochReport
 from sceneshift.training.spec import TrainSpec

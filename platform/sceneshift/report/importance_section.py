@@ -44,7 +44,7 @@ def importance_section(record: StudyRecord) -> Section:
         ):
             if left_out:
                 parts.append(Paragraph(text=f"Left out, {why}: {', '.join(left_out)}."))
-        parts += _landscape_parts(compared, names, epoch=epoch)
+        parts += _landscape_parts(compared, names, epoch=epoch, objective=record.metric)
     return Section(
         anchor="importance",
         title="What mattered",
@@ -92,12 +92,12 @@ def _importance_parts(importances: Sequence[Importance], *, num: int, epoch: int
     ]
 
 
-def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> list[Part]:
+def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str) -> list[Part]:
     # A study's first trials, which are given, may agree in what is drawn at random later.
     varied = [name for name in names if len({t.params[name] for t in compared.trials if name in t.params}) > 1]
     top = varied[:_MOST_SLICES]
     parts: list[Part] = []
-    if (slices := draw_slices(compared, top, epoch=epoch)) is not None:
+    if (slices := draw_slices(compared, top, epoch=epoch, objective=objective)) is not None:
         parts += [
             Paragraph(text="Slices: each point is a trial. All other parameters differ between the points as well."),
             slices,
@@ -107,7 +107,7 @@ def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int
         picture
         for i, one in enumerate(first)
         for other in first[i + 1 :]
-        if (picture := draw_contour(compared, one, other, epoch=epoch)) is not None
+        if (picture := draw_contour(compared, one, other, epoch=epoch, objective=objective)) is not None
     ]
     if contours:
         parts += [
@@ -117,6 +117,6 @@ def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int
             ),
             Row(pictures=contours),
         ]
-    if (parallel := draw_parallel_coordinates(compared, top, epoch=epoch)) is not None:
+    if (parallel := draw_parallel_coordinates(compared, top, epoch=epoch, objective=objective)) is not None:
         parts += [Paragraph(text="Parallel coordinates: each line is a trial, coloured by its objective."), parallel]
     return parts
