@@ -181,7 +181,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
             "label_values: got [1]; expected 2 numbers, one per class (a, b).",
         ),
         (NAMED + "label_values = [1, 1]", "[scenes.x]", "label_values: got [1, 1]; expected different numbers."),
-        (NAMED + "label_values = [0, 1]", "[scenes.x]", "label_values: got [0, 1]; expected a list of whole numbers"),
+        (NAMED + "label_values = [-1, 1]", "[scenes.x]", "label_values: got [-1, 1]; expected a list of whole numbers"),
         (NAMED + "label_values = [1.0, 2.0]", "[scenes.x]", "label_values: got [1.0, 2.0]; expected a list of whole"),
         (NAMED + "label_values = [true, 2]", "[scenes.x]", "label_values: got [True, 2]; expected a list of whole"),
         (
