@@ -33,7 +33,9 @@ def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, m
     seen = []
     monkeypatch.setattr(
         "sceneshift.search.pace._seconds_per_epoch",
-        lambda method, config, source, **_: seen.append((source.pair_name, torch.get_num_threads())) or 2.5,
+        lambda method, config, sources, **_: (
+            seen.append(([source.pair_name for source in sources], torch.get_num_threads())) or 2.5
+        ),
     )
     before = torch.get_num_threads()
     pace = find_pace(
@@ -44,7 +46,7 @@ def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, m
         trials_at_once=2,
         threads=before + 1,
     )
-    assert seen == [("one", before + 1), ("two", before + 1)]
+    assert seen == [(["one"], before + 1), (["two"], before + 1)]
     assert torch.get_num_threads() == before
     assert pace.seconds_per_epoch == 5.0
     assert pace.profile == fit_epochs(PROFILE, 5.0, trials_at_once=2)

@@ -164,7 +164,7 @@ class TestLoaded:
         assert loaded.spec == data
         assert [recipe.name for recipe in loaded.recipes] == [pair.name] == [source.pair_name] == ["one-two"]
         assert not isinstance(pair.target, Scene)
-        assert vars(source).keys() == {"pair_name", "scene", "split"}
+        assert vars(source).keys() == {"pair_name", "scene", "split", "part"}
         assert share(source.split) == pytest.approx(0.8, abs=0.1)
 
     def test_at_most_so_many_pixels_per_class_train(self, data):
