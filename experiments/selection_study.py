@@ -4,6 +4,8 @@ export SCENESHIFT_DATA=/path/to/scenes
 python experiments/selection_study.py pool --record-target --time-trainings 10     # ten trainings, then expected hours
 python experiments/selection_study.py pool --record-target                         # all; start it again to resume
 python experiments/selection_study.py publish                                      # what is done so far
+python experiments/selection_study.py refits --record-target                       # the choices, on all fields
+python experiments/selection_study.py table                                        # tables and picture, in a minute
 """
 
 import sys

@@ -9,14 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from sceneshift.commands.selection_study_arguments import Pool, Publish, StudyCommand, TrainingFlags
+from sceneshift.commands.selection_study_arguments import Pool, Publish, Refits, StudyCommand, Table, TrainingFlags
 from sceneshift.errors import InvalidInputError, ResourceError
 from sceneshift.own_folders import ensure_home
 from sceneshift.safe_files import expanded
 from sceneshift.search.space import load_space
 from sceneshift.studies.cells import Places
 from sceneshift.studies.design import Cell, StudyDesign, open_design, read_design
-from sceneshift.studies.pool import Study, Task, expected_times, in_turn, pending, publish, run_pool
+from sceneshift.studies.pool import (
+    Study,
+    Task,
+    expected_times,
+    in_turn,
+    pending,
+    publish,
+    run_pool,
+    run_tasks,
+)
+from sceneshift.studies.refits import pending_refits, publish_refits, refit_tasks
+from sceneshift.studies.result_files import published_batches, study_choices, study_tables, write_results
 from sceneshift.studies.simulated_pairs import SimulatedPairFile, store_simulated_pairs
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +48,10 @@ def run_command(command: StudyCommand) -> int:
             return _pool(command)
         case Publish():
             return _publish(command)
+        case Table():
+            return _table(command)
+        case Refits():
+            return _refits(command)
 
 
 def _pool(command: Pool) -> int:
@@ -81,6 +96,57 @@ def _publish(command: Publish) -> int:
     for pair in pairs:
         for method in methods:
             if (path := publish(study, pair, method)) is not None:
+                _tell_published(path)
+    return 0
+
+
+def _table(command: Table) -> int:
+    out = expanded(command.out)
+    design = read_design(out)
+    pairs, methods = _batches(design, command)
+    tables = study_tables(design, out, pairs, methods)
+    batches = published_batches(design, out, pairs)
+    parts = [f"{b.facts.method} on {b.facts.pair}: {b.facts.num_cells} trainings" for b in batches]
+    unfinished = "" if all(b.facts.is_complete for b in batches) else " NOT ALL TRAININGS ARE PUBLISHED YET."
+    heading = f"Design {design.key()}, seed {design.seed}; {'; '.join(parts)}.{unfinished}"
+    folder = out / "tables" / ("confirmation" if command.confirm else "study")
+    for path in write_results(tables, folder, heading=heading):
+        print(f"wrote {path}")
+    return 0
+
+
+def _refits(command: Refits) -> int:
+    _require_record_target(command)
+    design = read_design(expanded(command.out))
+    pairs, methods = _batches(design, command)
+    study = _study(design, command)
+    choices = study_choices(design, study.out, pairs, methods)
+    asked = {
+        (pair, method): tasks
+        for pair in pairs
+        for method in methods
+        if (tasks := refit_tasks(design, choices, pair=pair, method=method))
+    }
+    with _only_one(study.places.work):
+        waiting = [task for tasks in asked.values() for task in pending_refits(study, tasks)]
+        num_averages = int(choices["is_average"].sum())
+        print(
+            f"{len(waiting)} trainings on all fields are left. {num_averages} choices are averages of weights, which "
+            "begin where validation flattens; they can't be refitted.\nTARGET LABELS ARE READ after every epoch.",
+            flush=True,
+        )
+        busy = {(cell.pair, cell.method) for cell, _ in waiting}
+        for batch, tasks in asked.items():  # what a run that was interrupted has left
+            if batch not in busy and (path := publish_refits(study, tasks)) is not None:
+                _tell_published(path)
+        waiting = waiting[: command.limit]
+        left = {batch: {cell for cell, _ in waiting if (cell.pair, cell.method) == batch} for batch in asked}
+        progress = _Progress(study, waiting, jobs=command.jobs)
+        for cell, values in run_tasks(study, waiting, jobs=command.jobs):
+            progress.done(cell, values)
+            batch = cell.pair, cell.method
+            left[batch].discard(cell)
+            if not left[batch] and (path := publish_refits(study, asked[batch])) is not None:
                 _tell_published(path)
     return 0
 
@@ -178,7 +244,7 @@ def _batches(design: StudyDesign, command: StudyCommand) -> tuple[tuple[str, ...
     return design.chosen_pairs(command.pairs, confirm=command.confirm), design.chosen_methods(command.methods)
 
 
-def _study(design: StudyDesign, command: Pool | Publish) -> Study:
+def _study(design: StudyDesign, command: Pool | Publish | Refits) -> Study:
     work = expanded(command.work).resolve()
     simulated = [file for file in _simulated_pairs() if command.confirm or file.name in design.pairs]
     for file in simulated:

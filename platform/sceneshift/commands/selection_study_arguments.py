@@ -88,8 +88,23 @@ class Publish(StudyFlags):
     """Folder with the scenes' files. Default: SCENESHIFT_DATA."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Table(StudyFlags):
+    """Make the tables and the picture from published rows alone, within a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refits(TrainingFlags):
+    """Train the chosen configurations again on all fields, with three seeds each, and publish what they reach."""
+
+
 #: A command of the study.
-StudyCommand = Annotated[Pool, tyro.conf.subcommand("pool")] | Annotated[Publish, tyro.conf.subcommand("publish")]
+StudyCommand = (
+    Annotated[Pool, tyro.conf.subcommand("pool")]
+    | Annotated[Publish, tyro.conf.subcommand("publish")]
+    | Annotated[Table, tyro.conf.subcommand("table")]
+    | Annotated[Refits, tyro.conf.subcommand("refits")]
+)
 
 
 def read_study_command(description: str) -> StudyCommand:
