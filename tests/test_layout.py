@@ -108,12 +108,13 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
     assert loaded.isdisjoint({"ray", "mlflow", "optuna"})
 
 
-#: What closes a study or a training does so after the last epoch. ``promote.py --on target`` compares finished models,
-#: and writes on the one that is chosen that target labels chose it.
-#: The selection study reads target labels after every epoch to judge strategies, and says so in all that it writes.
+#: What closes a study or a training does so after the last epoch; choosing reads labels for the oracle alone.
+#: ``promote.py --on target`` compares finished models, and writes on the one that is chosen that target labels chose
+#: it. The selection study reads labels after every epoch to judge strategies, and says so in all that it writes.
 MAY_OPEN_THE_DOOR = {
     "sceneshift.closing.scoring",
     "sceneshift.closing.promotion",
+    "sceneshift.closing.choosing",
     "sceneshift.studies.target_scores",
 }
 

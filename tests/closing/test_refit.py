@@ -40,8 +40,19 @@ def on_every_field(search, winner, pair="one-two", **arguments):
     return run.classifier
 
 
-def refit(search, winner, executor=None, stop=None):
-    return refit_winner(search, executor or LocalExecutor(PLACEMENT), winner, stop=stop or StopRequest())
+def refit(search, winner, executor=None, stop=None, epoch=2):
+    executor = executor or LocalExecutor(PLACEMENT)
+    return refit_winner(search, executor, winner, epoch=epoch, stop=stop or StopRequest())
+
+
+def test_it_ends_at_the_epoch_that_was_chosen(make_search, winner):
+    search = make_search(pairs=("one-two",))
+    early, whole = (refit(search, winner, epoch=epoch)["one-two"] for epoch in (1, 2))
+    assert weights_hash(whole.classifier) == weights_hash(on_every_field(search, winner))
+    assert weights_hash(early.classifier) != weights_hash(whole.classifier)
+    # Each is kept by itself.
+    again = refit(search, winner, NoExecutor(), epoch=1)["one-two"]
+    assert weights_hash(again.classifier) == weights_hash(early.classifier)
 
 
 def test_the_winner_s_configuration_and_seed_train_each_pair_by_itself(make_search, winner):
@@ -128,7 +139,7 @@ class TestEndedEarly:
                 def run(self, queue, sources, *, stop, **kwargs):
                     end(queue, queue.next(), stop)
 
-            return refit_winner(make_search(pairs=("one-two",)), Ending(), winner, stop=stop)
+            return refit_winner(make_search(pairs=("one-two",)), Ending(), winner, epoch=2, stop=stop)
 
         return refit_with
 

@@ -15,6 +15,7 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.split import everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.data import DataSpec
+from sceneshift.training.epoch_record import RecordFolder
 from sceneshift.training.evaluation import map_scene
 from sceneshift.training.loop import PairRun, train
 from sceneshift.training.spec import TrainSpec
@@ -58,6 +59,28 @@ def test_an_earlier_epoch_is_taken_where_it_was_chosen(trained, tiny_source):
     last = TrainedNetwork.load("best", SPEC, tiny_source, location)
     assert weights_hash(first.classifier) != weights_hash(last.classifier) == weights_hash(run.classifier)
     assert first.seconds < last.seconds
+
+
+def test_averaged_weights_are_those_that_were_recorded(tiny_source, tmp_path, monkeypatch):
+    # The average begins at the first evaluation that is not better than the one before, which is forced.
+    monkeypatch.setattr("sceneshift.training.flat_average.PATIENCE", 0)
+    location = str(tmp_path / "checkpoints")
+    spec = replace(SPEC, record=True)
+    train(spec, [tiny_source], report=lambda _: None, checkpoints=CheckpointFolder(location))
+    averaged = TrainedNetwork.load("best", spec, tiny_source, location, averaged=True)
+    own = TrainedNetwork.load("best", spec, tiny_source, location)
+    assert weights_hash(averaged.classifier) != weights_hash(own.classifier)
+    found = RecordFolder(location).read()
+    header = found.headers["tiny-pair"]
+    records = {record.is_average: record for record in found.of("tiny-pair") if record.epoch == 2}
+    for is_average, network in ((True, averaged), (False, own)):
+        recorded = records[is_average].validation.logits.argmax(axis=1)
+        assert np.mean(network.predict_source(header.validation_pixels) == recorded) > 0.97
+    # Where the average has just begun, the epoch's own weights.
+    first, average = (
+        TrainedNetwork.load("best", spec, tiny_source, location, epoch=1, averaged=averaged) for averaged in (False, True)
+    )
+    assert weights_hash(first.classifier) == weights_hash(average.classifier)
 
 
 def test_what_it_predicts_on_validation_pixels_is_what_was_scored(trained, tiny_source):

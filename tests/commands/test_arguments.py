@@ -1,14 +1,18 @@
 import dataclasses
+import re
 import shlex
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 import tyro
 
-from sceneshift.commands.flags import resume_command
+from sceneshift.commands.flags import SELECTION_HELP, resume_command
+from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.commands.tune_arguments import TuneArgs
 from sceneshift.errors import InvalidInputError
+from sceneshift.selection.registry import STRATEGIES
 
 
 def parse(*words):
@@ -42,6 +46,7 @@ def test_the_command_line_is_frozen():
         "evaluate_every",
         "record",
         "target_access",
+        "selection",
         "cpus_per_trial",
         "gpus_per_trial",
         "workers_per_trial",
@@ -181,3 +186,49 @@ def test_by_field_is_the_split_by_fields():
     for other in ("random", "fixed"):
         with pytest.raises(InvalidInputError, match=f"--by-field keeps fields whole, --split {other} does not"):
             TuneArgs(split=other, by_field=True, scene="indian_pines")
+
+
+class TestSelection:
+    """Of searches and trainings alike."""
+
+    PAIR: ClassVar = {"method": "cross_entropy", "pair": "west-east", "epochs": 4, "evaluate_every": 2}
+
+    def test_a_strategy_that_reads_the_record_implies_it(self):
+        assert TuneArgs(selection="shifted-blocks").record
+        assert TuneArgs(selection="infomax", target_access="unlabelled").record
+        assert TrainArgs(**self.PAIR, selection="shifted-blocks").record
+        assert not TuneArgs(selection="source-random", split="random").record
+        assert not TuneArgs().record
+
+    @pytest.mark.parametrize("name", ["infomax", "oracle"])
+    def test_target_pixels_must_be_allowed(self, name):
+        for build in (TuneArgs, lambda **given: TrainArgs(**self.PAIR, **given)):
+            with pytest.raises(InvalidInputError):
+                build(selection=name)
+
+    def test_compiled_networks_are_not_recorded(self):
+        with pytest.raises(InvalidInputError):
+            TuneArgs(selection="shifted-blocks", compile=True)
+
+    @pytest.mark.parametrize("name", ["gde", "seed-agreement", "leave-one-scene-out", "source-random", "no-such"])
+    def test_what_can_not_choose_is_refused_before_anything_is_loaded(self, name, pytestconfig):
+        arguments = {"target_access": "unlabelled", "record": True}
+        with pytest.raises(InvalidInputError):
+            TuneArgs(selection=name, profile="laptop", **arguments).spec(
+                "s2amsnet", pytestconfig.rootpath / "search_spaces" / "s2amsnet.py"
+            )
+        with pytest.raises(InvalidInputError):
+            TrainArgs(**self.PAIR, selection=name, **arguments)
+
+    def test_a_training_that_evaluates_once_chooses_nothing(self):
+        with pytest.raises(InvalidInputError):
+            TrainArgs(**{**self.PAIR, "evaluate_every": 0}, selection="shifted-blocks")
+
+    def test_help_names_every_strategy(self):
+        words = set(re.findall(r"[a-z]+(?:-[a-z]+)*", SELECTION_HELP.replace("--", " ")))
+        assert set(STRATEGIES) <= words
+
+    def test_a_search_is_told_which(self, pytestconfig):
+        space = pytestconfig.rootpath / "search_spaces" / "s2amsnet.py"
+        spec = TuneArgs(selection="atc", target_access="unlabelled", profile="laptop").spec("s2amsnet", space)
+        assert (spec.strategy, spec.record, spec.target_access) == ("atc", True, "unlabelled")

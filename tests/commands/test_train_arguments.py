@@ -60,6 +60,7 @@ def test_the_command_line_is_frozen():
         "evaluate_every",
         "record",
         "target_access",
+        "selection",
         "device",
         "threads",
         "workers_per_trial",

@@ -13,6 +13,7 @@ from sceneshift.report.separation import (
     separation_rows,
     separation_tags,
 )
+from sceneshift.selection.views import Reads
 from sceneshift.splits.blocks import block_split
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.split import everything_split, mask_split, random_split
@@ -94,3 +95,10 @@ def test_what_labels_were_used_for_is_said_of_what_was_done() -> None:
     assert len({across, by_masks, stratified}) == 3
     assert label_use("random") == label_use("fields") == stratified
     assert "stratified" in stratified
+def test_what_a_strategy_read_of_the_target_is_in_the_sentence():
+    nothing, pixels, labels = (label_use(None, reads) for reads in Reads)
+    assert nothing == label_use(None)
+    assert pixels.startswith(nothing)
+    assert len({nothing, pixels, labels}) == 3
+    assert nothing not in labels
+    assert label_use("blocks", Reads.PIXELS).startswith(label_use("blocks"))

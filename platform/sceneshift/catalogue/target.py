@@ -2,8 +2,9 @@
 
 It is opened when a study or a training closes, after the last epoch, and by ``promote.py --on target``, which compares
 finished models by what is behind it and says so. ``tests/test_layout.py`` lists the modules that may import this one:
-none of them trains a network or chooses between the trials of a search. Beside the door, ``scenes.py pair`` describes
-scenes with all their labels, and ``predict.py`` scores a map with the labels it is given.
+none of them trains a network, and only ``--selection oracle`` chooses between the trials of a search by labels. Beside
+the door, ``scenes.py pair`` describes scenes with all their labels, and ``predict.py`` scores a map with the labels it
+is given.
 
 Shape letters: H rows, W columns, K classes.
 """

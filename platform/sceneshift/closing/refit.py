@@ -2,7 +2,9 @@
 
 A search holds fields back for validation, and generalization depends on the number of fields: if a class has two fields
 and one validates, the class is learned from the other alone. Once the choice is made, nothing needs to be held back.
-The configuration is trained from the trial's own seed, for a trial's number of epochs, where trials are trained.
+The configuration is trained from the trial's own seed, up to the epoch that was chosen, where trials are trained. Its
+own weights are kept, also where averaged ones were chosen: without validation pixels nothing says where an average
+begins.
 """
 
 import logging
@@ -25,6 +27,7 @@ def refit_winner(
     executor: Executor,
     winner: TrialRecord,
     *,
+    epoch: int,
     stop: StopRequest,
     progress: Progress = no_progress,
 ) -> dict[str, TrainedNetwork]:
@@ -34,6 +37,7 @@ def refit_winner(
         search: The search.
         executor: The executor that ran its trials.
         winner: The trial that was chosen.
+        epoch: The epoch that was chosen; the training ends there.
         stop: Ends the training when asked to.
         progress: Called with the number of trained epochs.
 
@@ -47,26 +51,27 @@ def refit_winner(
     """
     spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
     sources = {source.pair_name: source for source in search.data.divided(spec.data).sources}
-    # Named by its pixels, so that a closing with another kind of refit does not mistake this training for its own.
+    ending = "" if epoch == spec.epochs else f"-epoch{epoch}"
+    # Named by its pixels and its last epoch: a closing with another refit must not mistake this training for its own.
     jobs = {
         pair: Job(
             number=index,
             spec=spec,
             pairs=(pair,),
             checkpoint_location=(
-                f"{search.checkpoint_location}/refit_{winner.number:04d}/{pair}-{source.split.content_hash}"
+                f"{search.checkpoint_location}/refit_{winner.number:04d}/{pair}-{source.split.content_hash}{ending}"
             ),
         )
         for index, (pair, source) in enumerate(sources.items())
     }
-    missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < spec.epochs}
+    missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < epoch}
     done = {job.number: _epochs_done(job) for job in missing.values()}
 
     def hear(number: int, report: EpochReport) -> None:
         done[number] = report.epoch
-        progress("training on every field, epochs", sum(done.values()), spec.epochs * len(missing))
+        progress("training on every field, epochs", sum(done.values()), epoch * len(missing))
 
-    queue = FixedJobs(list(missing.values()), stop, on_epoch=hear)
+    queue = FixedJobs(list(missing.values()), stop, on_epoch=hear, last_epoch=epoch)
     if missing:
         counts = ", ".join(f"{pair} {len(sources[pair].split.train)}" for pair in missing)
         _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
@@ -91,7 +96,7 @@ def refit_winner(
         elif stop.reason is not None:
             raise StudyError(f"training {pair} on every field ended early: {stop.message}.")
         else:
-            found[pair] = TrainedNetwork.load(REFITTED, spec, sources[pair], job.checkpoint_location)
+            found[pair] = TrainedNetwork.load(REFITTED, spec, sources[pair], job.checkpoint_location, epoch=epoch)
     return found
 
 

@@ -10,6 +10,7 @@ from sceneshift.catalogue.pair_spec import Recipe
 from sceneshift.catalogue.units import describe_units
 from sceneshift.closing.scoring import ScoredPair
 from sceneshift.splits.source import SourceDomain
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.models import LoggedModel, log_and_register
 from sceneshift.tracking.provenance import code_tags
@@ -36,6 +37,7 @@ def register(
     validation: Mapping[str, float] | None,
     tags: Mapping[str, str],
     predicted: NDArray[np.int64] | None = None,
+    held_back: HeldBack | None = None,
 ) -> LoggedModel:
     """Register the network of a pair and describe its version.
 
@@ -54,6 +56,7 @@ def register(
         validation: Validation scores of the network that was chosen.
         tags: Additional tags of the version.
         predicted: (M,) predictions of the chosen network on its validation pixels, if another one is registered.
+        held_back: Answers on held-back pixels, from which ``predict.py`` estimates accuracies.
     """
     network, pair = scored.registered, scored.pair
     model = log_and_register(
@@ -68,6 +71,7 @@ def register(
             normalization=network.normalization,
             profile=profile,
             study=made_by,
+            held_back=held_back,
         ),
         tags={**tags, PAIR_TAG: pair.name, SELECTION_TAG: selection, "verdict": scored.verdict.outcome.value},
     )

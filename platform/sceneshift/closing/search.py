@@ -4,11 +4,13 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sceneshift.catalogue.units import stated_units
+from sceneshift.closing.choosing import as_told, choice_sentence, choose_trial, target_told
+from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict, held_back_of
 from sceneshift.closing.refit import refit_winner
 from sceneshift.closing.registering import register
 from sceneshift.closing.report_facts import write_report_facts
@@ -25,7 +27,8 @@ from sceneshift.report.units import unit_lines
 from sceneshift.search.prepared import SMOKE_TEST, PreparedSearch
 from sceneshift.search.trial_record import REFERENCE_TRIAL, TrialRecord
 from sceneshift.search.trial_store import TrialStore
-from sceneshift.splits.pair import ScenePair
+from sceneshift.selection.candidates import Choice
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.models import LoggedModel, registered_name
 from sceneshift.tracking.registry import alias_of_new
 from sceneshift.tracking.results import log_results
@@ -40,11 +43,13 @@ class ClosedSearch:
     """The result of closing a search.
 
     Args:
+        choice: The chosen trial and epoch.
         summary: As in ``summary.json``.
         models: The registered models, one per pair.
         folder: The folder with pictures and tables.
     """
 
+    choice: Choice
     summary: Mapping[str, Any]
     models: Sequence[LoggedModel]
     folder: Path
@@ -84,13 +89,25 @@ def close_search(
             search can be resumed.
     """
     records = store.records()
-    choice = search.strategy.choose(records)
-    assert choice is not None
+    choice = choose_trial(search, store)
     winner, reference = records[choice.trial], records[REFERENCE_TRIAL]
     shown = {BEST: winner} | ({DEFAULTS: reference} if reference.is_complete else {})
     # Restored and verified before any target is read.
-    networks = _load_networks(search, shown, epoch=choice.epoch)
-    refitted = refit_winner(search, executor, winner, stop=stop, progress=progress) if search.spec.refits else {}
+    networks = _load_networks(search, shown, choice)
+    # Before any target is opened, from its unlabelled pixels alone.
+    is_estimated = search.spec.target_access != "none"
+    location = search.checkpoints_of(winner.number)
+    estimates = estimate_pairs(location, choice, search.data.sources) if is_estimated else {}
+    held_back = (
+        held_back_of(location, choice, search.data.sources, of_this_network=not search.spec.refits)
+        if search.spec.record
+        else {}
+    )
+    refitted = (
+        refit_winner(search, executor, winner, epoch=choice.epoch, stop=stop, progress=progress)
+        if search.spec.refits
+        else {}
+    )
     for pair, network in refitted.items():
         networks[pair].insert(1, network)
     registered = {name: refitted.get(name, found[0]) for name, found in networks.items()}
@@ -111,7 +128,9 @@ def close_search(
             floors=floors[pair.name],
             folder=folder,
             progress=progress,
-            title=f"{search.spec.method}, {pair.name}, {_unseen(pair)}, profile {search.profile.name}",
+            title=", ".join(
+                (search.spec.method, pair.name, target_told(search.strategy, pair), f"profile {search.profile.name}")
+            ),
         )
         for recipe, pair in zip(search.data.recipes, search.data.pairs, strict=True)
     ]
@@ -128,13 +147,18 @@ def close_search(
         for pair, source in zip(search.data.pairs, search.data.sources, strict=True)
         for row in separation_rows(pair, source.split)
     ]
-    units = stated_units(search.data.pairs)
+    units, told = stated_units(search.data.pairs), as_told(search.strategy, choice)
+    sentences = [choice_sentence(told), *(estimate_sentence(*found) for found in estimates.items())]
     summary = {
         "study": search.spec.name,
         "method": search.spec.method,
         "profile": search.profile.name,
         "epochs": search.profile.epochs,
         "selection": search.strategy.rule,
+        "choice": told,
+        "choice sentences": sentences,
+        "estimates": estimates_as_dict(estimates),
+        "trial spec": search.trial_spec(winner).as_dict(),
         "trials": {
             **{state: sum(record.state == state for record in records) for state in ("complete", "pruned", "fail")},
             "asked for": search.profile.num_samples,
@@ -161,14 +185,7 @@ def close_search(
         "wall_s": round(time.monotonic() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-    words = "\n".join(pair.verdict.sentence for pair in scored) + "\n"
-    parts = (
-        words,
-        render_scores(rows, profile=search.profile.name),
-        *(f"{line}\n" for line in unit_lines(units)),
-        render_separation(separation),
-    )
-    table = "\n".join(filter(None, parts))
+    table = render_table(summary)
     (folder / "scores.md").write_text(table)
     write_report_facts(
         folder,
@@ -180,7 +197,10 @@ def close_search(
     )
     write_report_or_note(search.directory)
     try:
-        models = [_register(search, run, winner, pair, networks[pair.pair.name][0]) for pair in scored]
+        models = [
+            _register(search, run, winner, pair, networks[pair.pair.name][0], held_back=held_back.get(pair.pair.name))
+            for pair in scored
+        ]
         log_results(
             run,
             shown=shown,
@@ -199,12 +219,26 @@ def close_search(
         ) from error
     run.close("FINISHED")
     store.mark_closed()
-    return ClosedSearch(summary=summary, models=models, folder=folder)
+    return ClosedSearch(choice=choice, summary=summary, models=models, folder=folder)
+
+
+def render_table(summary: Mapping[str, Any]) -> str:
+    """Verdicts, choice, estimates, scores, units and separation of a closing, as Markdown."""
+    sentences = [*(verdict["sentence"] for verdict in summary["verdicts"]), *summary["choice sentences"]]
+    parts = (
+        "\n".join(sentences) + "\n",
+        render_scores(summary["scores"], profile=summary["profile"]),
+        *(f"{line}\n" for line in unit_lines(summary["units"])),
+        render_separation(summary["separation"]),
+    )
+    return "\n".join(filter(None, parts))
 
 
 def _load_networks(
-    search: PreparedSearch, shown: Mapping[str, TrialRecord], *, epoch: int
+    search: PreparedSearch, shown: Mapping[str, TrialRecord], choice: Choice
 ) -> dict[str, list[TrainedNetwork]]:
+    # Hashes are reported of the last epoch's own weights.
+    is_last = choice.epoch == shown[BEST].last_epoch and not choice.is_average
     return {
         source.pair_name: [
             TrainedNetwork.load(
@@ -212,8 +246,9 @@ def _load_networks(
                 search.trial_spec(record),
                 source,
                 search.checkpoints_of(record.number),
-                epoch=epoch if role == BEST else record.last_epoch,
-                weights=record.weights[source.pair_name] if role == DEFAULTS or epoch == record.last_epoch else None,
+                epoch=choice.epoch if role == BEST else record.last_epoch,
+                weights=None if role == BEST and not is_last else record.weights[source.pair_name],
+                averaged=role == BEST and choice.is_average,
             )
             for role, record in shown.items()
         ]
@@ -221,14 +256,14 @@ def _load_networks(
     }
 
 
-def _unseen(pair: ScenePair) -> str:
-    if pair.test_split is None:
-        return "target never seen"
-    return "test pixels never trained on" + (", by a split that leaks" if pair.test_split.leaks else "")
-
-
 def _register(
-    search: PreparedSearch, run: SearchRun, winner: TrialRecord, scored: ScoredPair, chosen: TrainedNetwork
+    search: PreparedSearch,
+    run: SearchRun,
+    winner: TrialRecord,
+    scored: ScoredPair,
+    chosen: TrainedNetwork,
+    *,
+    held_back: HeldBack | None,
 ) -> LoggedModel:
     network, profile = scored.registered, search.profile.name
     is_refit = network.role == REFITTED
@@ -253,6 +288,7 @@ def _register(
         selection=search.strategy.rule,
         validation=chosen.validation,
         predicted=chosen.predict_source(source.split.validation) if is_refit else None,
+        held_back=None if held_back is None else replace(held_back, of_this_network=not is_refit),
         tags={
             "study": search.spec.name,
             "profile": profile,

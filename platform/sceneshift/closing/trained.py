@@ -52,6 +52,7 @@ class TrainedNetwork:
         *,
         epoch: int | None = None,
         weights: str | None = None,
+        averaged: bool = False,
     ) -> "TrainedNetwork":
         """Restore a network from a checkpoint.
 
@@ -62,6 +63,7 @@ class TrainedNetwork:
             location: The folder of its checkpoints.
             epoch: The epoch whose weights are used; by default the spec's last.
             weights: The hash that training reported; checked if given.
+            averaged: Use the running average of weights (:mod:`sceneshift.training.flat_average`) where it has begun.
 
         Raises:
             StudyError: There is no complete checkpoint of that epoch, or it doesn't hold the reported weights.
@@ -79,7 +81,9 @@ class TrainedNetwork:
         classifier = find_method(spec.method).build_classifier(
             spec.config, bands=source.scene.num_bands, classes=source.scene.num_classes
         )
-        classifier.load_state_dict(state["pairs"][source.pair_name]["classifier"])
+        of_pair = state["pairs"][source.pair_name]
+        average = of_pair.get("flat_average", {}).get("classifier") if averaged else None
+        classifier.load_state_dict(of_pair["classifier"] if average is None else average)
         classifier.eval()
         if weights is not None and (got := weights_hash(classifier)) != weights:
             raise StudyError(

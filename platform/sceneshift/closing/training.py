@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from sceneshift.catalogue.load import SCENES, load_reference
 from sceneshift.catalogue.pair_spec import InScene, Recipe
 from sceneshift.catalogue.units import stated_units
+from sceneshift.closing.choosing import choice_sentence
+from sceneshift.closing.estimates import estimate_sentence, estimates_as_dict
 from sceneshift.closing.registering import register
 from sceneshift.closing.scoring import Progress, ScoredPair, fit_pair_floors, no_progress, score_pair
 from sceneshift.closing.trained import TrainedNetwork
@@ -32,8 +34,10 @@ from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
 from sceneshift.scenes.unmixing_reference import UnmixingReference
 from sceneshift.scores import Scores
+from sceneshift.selection.accuracy_estimate import AccuracyEstimate
 from sceneshift.splits.pair import ScenePair
 from sceneshift.tracking.datasets import observed_input, training_input
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.training_run import TrainingRun
 from sceneshift.training.subpixels import Subpixels
@@ -78,6 +82,9 @@ def close_training(
     settings: Mapping[str, Any],
     hashes: Mapping[str, str],
     selection: str,
+    choice: Mapping[str, Any] | None = None,
+    estimates: Mapping[str, AccuracyEstimate] | None = None,
+    held_back: HeldBack | None = None,
     progress: Progress = no_progress,
     device: torch.device | str = "cpu",
 ) -> ClosedTraining:
@@ -93,6 +100,9 @@ def close_training(
         settings: The settings of the training.
         hashes: Hashes of data and split, as named by :meth:`sceneshift.training.data.LoadedData.hashes`.
         selection: The criterion that chose the network.
+        choice: What was chosen, from :func:`sceneshift.closing.choosing.as_told`; None where the last epoch is kept.
+        estimates: Estimated accuracies on the target, by pair, from its unlabelled pixels.
+        held_back: Answers on held-back pixels, to be kept with the model.
         progress: Called with the progress of the map.
         device: The device on which the target is mapped.
 
@@ -125,7 +135,9 @@ def close_training(
     np.save(folder / f"map_{pair.name}.npy", scored.class_map.astype(ids))
     units = stated_units([pair])
     counts = network.training_counts()
-    compared = f"{scored.verdict.sentence}\n\n{render_scores(scored.rows, profile='training')}"
+    sentences = [] if choice is None else [choice_sentence(choice)]
+    sentences += [estimate_sentence(*found) for found in (estimates or {}).items()]
+    compared = "\n\n".join([scored.verdict.sentence, *sentences, render_scores(scored.rows, profile="training")])
     per_class = render_per_class(scored.scores, class_names=pair.class_names, num_train=counts)
     below = "\n\n".join(filter(None, (*unit_lines(units), render_separation(separation))))
     (folder / "per_class.md").write_text(f"{title}, last epoch\n\n{per_class}\n{below}")
@@ -140,6 +152,8 @@ def close_training(
         "run": name,
         "settings": dict(settings),
         "selection": selection,
+        "choice": choice,
+        "estimates": estimates_as_dict(estimates or {}),
         "verdict": scored.verdict.as_dict(),
         "scores": list(scored.rows),
         "floors": list(scored.floors),
@@ -173,6 +187,7 @@ def close_training(
             origin=f"run {name}",
             selection=selection,
             validation=network.validation,
+            held_back=held_back,
             tags={
                 "run": name,
                 "split": spec.data.split_name,

@@ -92,15 +92,38 @@ class RecordFlags:
 
     target_access: Literal["none", "unlabelled"] = "none"
     """What a training may see of its target: none; or 1,000 pixels without labels, which --record records as well and
-    nothing trains on."""
+    nothing trains on. Strategies of --selection that read target pixels need it."""
 
 
-def check_record(flags: RecordFlags, *, compiles: bool) -> None:
-    """Reject flags of the record that don't go together.
+#: What --help says of strategies; the rules and their sources are in docs/selection.md.
+SELECTION_HELP = (
+    "How {what} chosen. Reading nothing of the target: source-blocks, source-random, shifted-blocks, "
+    "shifted-blocks-worst, source-discrepancy, flat-average. Reading its unlabelled pixels (--target-access "
+    "unlabelled): entropy, infomax, bnm, class-ami, iwcv, dev, snd, mano, atc, doc, ensv. Reading its labels, for "
+    "comparison alone: oracle. All but the first two imply --record. In pools of several seeds or pairs, not here: "
+    "leave-one-scene-out, seed-agreement, gde."
+)
+
+
+def check_record(flags: RecordFlags, *, selection: str | None, compiles: bool) -> None:
+    """Reject flags of the record that don't go together; a strategy that chooses by the record implies it.
 
     Raises:
         InvalidInputError: Naming the flag.
     """
+    # The registry imports scikit-learn, and the default needs nothing.
+    if selection not in (None, "source-blocks"):
+        from sceneshift.selection.registry import find_strategy
+        from sceneshift.selection.views import Reads
+
+        strategy = find_strategy(selection)
+        if strategy.needs_record:
+            object.__setattr__(flags, "record", True)
+        if strategy.reads is not Reads.NOTHING and flags.target_access == "none":
+            raise InvalidInputError(
+                f"--selection {selection} reads {strategy.reads}; allow it by --target-access unlabelled, or choose by "
+                "source-blocks."
+            )
     if flags.target_access != "none" and not flags.record:
         raise InvalidInputError(f"--target-access {flags.target_access} has no effect without --record; add it.")
     if flags.record and compiles:

@@ -11,6 +11,7 @@ from sceneshift.report.separation import label_use, separation_lines
 from sceneshift.report.study_record import BEST, REFITTED
 from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
+from sceneshift.selection.views import Reads
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import CANDIDATE
@@ -29,6 +30,7 @@ def render_screen(result: SearchResult, backend: TrackingBackend) -> str:
         f"\nStudy {summary['study']} (profile {summary['profile']}): {trials['complete']} trials complete, "
         f"{trials['pruned']} stopped early, {trials['fail']} failed{ended}; {summary['wall_s']:.0f} s in all.",
         f"\nBest configuration: trial {best['trial']}, chosen by {summary['selection']}.\n{config}",
+        *_how_chosen(summary),
         f"\n{render_scores(summary['scores'], profile=summary['profile'])}",
         *_what_is_registered(summary["registered"]),
         FLOORS_TOLD,
@@ -36,7 +38,10 @@ def render_screen(result: SearchResult, backend: TrackingBackend) -> str:
         *separation_lines(summary["separation"]),
         *_missing_defaults(summary["defaults"]),
         f"Target labels were opened {_times(summary['times the target was opened'])}, when the study closed. "
-        + label_use(next((row["split"] for row in summary["separation"] if row["side"] == "test"), None)),
+        + label_use(
+            next((row["split"] for row in summary["separation"] if row["side"] == "test"), None),
+            summary.get("choice", {}).get("reads", Reads.NOTHING),
+        ),
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
         *(line for model in result.models for line in _registered(model, storage=folder.parents[1])),
@@ -47,6 +52,11 @@ def render_screen(result: SearchResult, backend: TrackingBackend) -> str:
         f"Its trials         {backend.trials_link(result.experiment_id)}",
     ]
     return "\n".join(parts)
+
+
+def _how_chosen(summary: Mapping[str, Any]) -> list[str]:
+    """Which strategy chose, which score steered, and what accuracy was estimated; nothing for earlier versions."""
+    return [f"\n{line}" for line in summary.get("choice sentences", ())]
 
 
 def _what_is_registered(registered: Mapping[str, str]) -> list[str]:

@@ -63,6 +63,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     apply_mlflow_settings()
     import torch
 
+    from sceneshift.closing.estimates import estimates_as_dict, figures_told
     from sceneshift.commands.prediction_scores import read_truth
     from sceneshift.cores import keep_to_allowed_cores
     from sceneshift.tracking.models import load_scene_model, version_of
@@ -102,15 +103,23 @@ def predict_scene(arguments: PredictArgs) -> str:
                 prediction.add(tile)
         seconds = time.monotonic() - started
         scores = None if truth is None else truth.score(prediction.class_map)
+        estimate = prediction.estimate()
         record = {
             "model": without_secrets(arguments.model),
             "version": number,
             "scene": arguments.scene,
             "seconds": round(seconds, 1),
             "notes": notes,
+            "estimated accuracy": None if estimate is None else estimates_as_dict({"": estimate})[""],
         }
         prediction.finish(record, truth=truth, scores=scores)
     lines = [f"\n{height * width} pixels in {seconds:.1f} s", "", *prediction.shares()]
+    if estimate is not None:
+        lines += ["", f"Estimated OA of this map: {figures_told(estimate)}"]
+        if told.held_back is not None and not told.held_back.of_this_network:
+            lines.append(
+                "The model was trained once more, on every field; its confidence is taken to mean what it meant before."
+            )
     if scores is not None:
         lines += ["", f"OA {100 * scores.oa:.2f}, AA {100 * scores.aa:.2f}, kappa {scores.kappa:.4f}, see scores.csv"]
     return "\n".join([*lines, "", f"written to {folder.path}:", *(f"  {name}" for name in folder.written)])

@@ -20,15 +20,20 @@ from sceneshift.files.formats.envi import refuse_names
 from sceneshift.safe_files import expanded, put_in_place
 from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.scene import UnlabelledScene
+from sceneshift.seeding import derive_seed
 
 if TYPE_CHECKING:
     from sceneshift.commands.prediction_scores import Truth
     from sceneshift.scores import Scores
+    from sceneshift.selection.accuracy_estimate import AccuracyEstimate
     from sceneshift.tracking.model_description import ModelDescription
     from sceneshift.training.scene_mapping import Tile
 
 #: A PNG's palette has 256 colours, and one is for unclassified pixels.
 _MOST_INDEXED = 255
+
+#: Pixels drawn for an estimate of accuracy.
+_SAMPLED = 2000
 
 _ENDINGS = {"geotiff": ("tif", "tif.aux.xml"), "envi": ("hdr", "img"), "npy": ("npy",)}
 
@@ -174,6 +179,12 @@ class Prediction:
         #: (H, W) class ids 1..K; 0 for unmeasured pixels, which are zero in every band.
         self.class_map = np.zeros(shape, dtype=np.uint8 if num < 256 else np.uint16)
         self._layers: dict[str, NDArray[np.float32]] = {}
+        #: Logits of some pixels, for an estimate of accuracy.
+        self._sampled: list[NDArray[np.float32]] = []
+        rng = np.random.default_rng(derive_seed("pixels of an estimate"))
+        self._is_sampled = np.zeros(shape, dtype=np.bool_)
+        drawn = rng.choice(self._is_sampled.size, min(_SAMPLED, self._is_sampled.size), replace=False)
+        self._is_sampled.ravel()[drawn] = True
         for what, wanted, layers in (("probabilities", probabilities, num), ("confidence", confidence, 1)):
             if wanted:
                 self._layers[what] = np.lib.format.open_memmap(
@@ -186,11 +197,23 @@ class Prediction:
         classes = tile.logits.argmax(dim=2).cpu().numpy() + 1
         measured = measured_pixels(self._scene.cube[at])
         self.class_map[at] = np.where(measured, classes, 0)
+        if self._told.held_back is not None:
+            drawn = np.nonzero(measured & self._is_sampled[at])
+            self._sampled.append(tile.logits[drawn].float().cpu().numpy())
         if self._layers:
             shares = tile.logits.float().softmax(dim=2).cpu().numpy()
             shares[~measured] = 0
             for what, layer in self._layers.items():
                 layer[at] = shares if what == "probabilities" else shares.max(axis=2, keepdims=True)
+
+    def estimate(self) -> "AccuracyEstimate | None":
+        """The estimated accuracy of the map; None where the model has no held-back pixels, or no pixel is measured."""
+        from sceneshift.closing.estimates import estimate_elsewhere
+
+        logits = np.concatenate(self._sampled) if self._sampled else np.empty((0, 0), np.float32)
+        if self._told.held_back is None or len(logits) == 0:
+            return None
+        return estimate_elsewhere(self._told.held_back, logits)
 
     def finish(self, record: Mapping[str, Any], *, truth: "Truth | None", scores: "Scores | None") -> None:
         """Write all files.

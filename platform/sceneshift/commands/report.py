@@ -29,6 +29,8 @@ def report(arguments: ReportArgs) -> int:
     """
     directory = find_study(arguments.study, storage_path=Path(arguments.storage_path))
     ensure_home()
+    if arguments.selection is not None:
+        return _reselect(arguments, directory, arguments.selection)
     from sceneshift.report.study_page import write_study_report
     from sceneshift.report.study_record import StudyRecord
 
@@ -40,6 +42,22 @@ def report(arguments: ReportArgs) -> int:
         print(f"Study {record.name} has more trials than when it was closed: the target's figures are of that closing.")
     print(f"The page           {page}\nThe same, Markdown {page.parent / 'report.md'}\nTables             ", end="")
     print(f"{page.parent / 'tables'}")
+    return 0
+
+
+def _reselect(arguments: ReportArgs, directory: Path, selection: str) -> int:
+    """Choose again and print what was chosen, and where the report is."""
+    # MLflow, which is imported with it, reads the environment then.
+    from sceneshift.tracking.backend import apply_mlflow_settings
+
+    apply_mlflow_settings()
+    from sceneshift.closing.reselection import reselect
+
+    found = reselect(directory, selection, out=None if arguments.out is None else Path(arguments.out))
+    print("\n".join(found.sentences))
+    if found.page is not None:
+        print((found.page.parent / "scores.md").read_text(encoding="utf-8"))
+        print(f"The page           {found.page}")
     return 0
 
 

@@ -58,7 +58,13 @@ class SearchScreen(Listener):
         assert self._search is not None
         self._finished += 1
         profile = self._search.profile
-        line = progress_line(record, finished=self._finished, num_samples=profile.num_samples, epochs=profile.epochs)
+        line = progress_line(
+            record,
+            finished=self._finished,
+            num_samples=profile.num_samples,
+            epochs=profile.epochs,
+            metric=self._search.strategy.metric,
+        )
         print(line, flush=True)
 
 
@@ -70,7 +76,9 @@ def change_note(what: str, changes: Sequence[str]) -> str:
     )
 
 
-def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epochs: int) -> str:
+def progress_line(
+    record: TrialRecord, *, finished: int, num_samples: int, epochs: int, metric: str = "val/aa"
+) -> str:
     """Format the line for a trial that has ended.
 
     Args:
@@ -78,13 +86,14 @@ def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epoch
         finished: Number of ended trials, including this one; trials need not end in the order in which they began.
         num_samples: Total number of trials.
         epochs: Epochs of a trial that is not stopped early.
+        metric: The name of the score that steers the search.
     """
     value = "   —  " if record.value is None else f"{record.value:.4f}"
     seconds = "" if record.seconds is None else f"{record.seconds:5.0f} s"
     name = "defaults" if record.is_reference else short_params(record.params)
     line = (
         f"trial {record.number:>3} ({finished}/{num_samples} done)  {record.state:<8}  "
-        f"epoch {record.last_epoch:>3}/{epochs}  val/aa {value}  {seconds}  {name}"
+        f"epoch {record.last_epoch:>3}/{epochs}  {metric} {value}  {seconds}  {name}"
     )
     return f"{line}  [{record.reason}]" if record.state == "fail" else line
 

@@ -70,7 +70,9 @@ def train_one(arguments: TrainArgs, *, interrupts: Interrupts, begun: list[str])
             repeated = repeat(arguments.from_run, arguments.options(), listener=screen, stop=stop)
             result, is_equal, words = repeated.training, repeated.is_equal, repeated.words
         else:
-            result = train(arguments.spec(), arguments.options(), listener=screen, stop=stop)
+            result = train(
+                arguments.spec(), arguments.options(), selection=arguments.selection, listener=screen, stop=stop
+            )
     if result is not None and result.is_interrupted:
         return INTERRUPTED_STATUS
     if result is not None and result.closed is not None:

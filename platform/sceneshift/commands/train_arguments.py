@@ -8,6 +8,7 @@ import tyro
 
 from sceneshift.commands.command_line import read_arguments
 from sceneshift.commands.flags import (
+    SELECTION_HELP,
     ComputeFlags,
     FileFlags,
     RecordFlags,
@@ -77,8 +78,12 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     """Seed of the split, the initial weights and all random draws."""
 
     evaluate_every: int = 0
-    """Epochs between two validations on the pair's source; 0: only at the end. They are not used for selection: the
-    network of the last epoch is kept."""
+    """Epochs between two evaluations; 0: only at the end. Without --selection they choose nothing."""
+
+    selection: Annotated[
+        str | None,
+        tyro.conf.arg(help=SELECTION_HELP.format(what="the epoch is") + " Default: the last epoch's network is kept."),
+    ] = None
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on; auto: a GPU if there is one."""
@@ -131,7 +136,12 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidInputError(f"--{name.replace('_', '-')} {value}: expected at least {least}.")
-        check_record(self, compiles=self.compile)
+        check_record(self, selection=self.selection, compiles=self.compile)
+        if self.selection is not None and self.evaluate_every == 0:
+            raise InvalidInputError(
+                f"--selection {self.selection} chooses among evaluated epochs, and only the last one is evaluated; add "
+                "--evaluate-every."
+            )
         check_train_fraction(self.train_fraction, self.split)
         check_cut(self.cut_to_overlap, self.train_mask)
         check_wavelengths(self.wavelengths_nm)
@@ -146,7 +156,8 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             raise InvalidInputError("--split fixed divides one scene; use it with --scene.")
         if self.pair is not None and (self.train_mask or self.test_mask):
             raise InvalidInputError("--train-mask and --test-mask go with --scene and --split fixed.")
-        if self.evaluate_every and (self.scene is not None or self.split == "all"):
+        no_pixels = self.target_access == "none"
+        if self.evaluate_every and no_pixels and (self.scene is not None or self.split == "all"):
             raise InvalidInputError(
                 f"--evaluate-every {self.evaluate_every}: no pixel validates with "
                 + ("--scene" if self.scene is not None else "--split all")
@@ -165,6 +176,10 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             )
         self._check_place()
         self.settings()
+        if self.selection is not None:
+            from sceneshift.engine.prepared_training import check_selection
+
+            check_selection(self.spec(), self.selection)
 
     def _check_place(self) -> None:
         if self.resume and self.run_name is None:

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from sceneshift.commands.command_line import read_arguments
 from sceneshift.commands.flags import (
+    SELECTION_HELP,
     ComputeFlags,
     FileFlags,
     RecordFlags,
@@ -63,6 +66,8 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     epochs: int | None = None
     """Epochs of a trial that is not stopped early. Default: the profile's."""
 
+    selection: Annotated[str, tyro.conf.arg(help=SELECTION_HELP.format(what="trial and epoch are"))] = "source-blocks"
+
     evaluate_every: int = 1
     """Epochs between two evaluations of a trial; trials are only stopped early at evaluations."""
 
@@ -116,7 +121,7 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             InvalidInputError: Naming the flag.
         """
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
-        check_record(self, compiles=self.compile)
+        check_record(self, selection=self.selection, compiles=self.compile)
         for name in ("num_samples", "max_concurrent_trials", "epochs", "workers_per_trial", "evaluate_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -203,6 +208,7 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             record=self.record,
             target_access=self.target_access,
             evaluate_every=self.evaluate_every,
+            strategy=self.selection,
         )
 
     def _profile(self, space: "SearchSpace") -> "Profile":

@@ -1,6 +1,7 @@
 """A training that has been checked and may begin: what it trains, where, and the settings checked on resume."""
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,9 @@ from sceneshift.engine.run_record import RunRecord, open_run_directory
 from sceneshift.errors import InvalidInputError
 from sceneshift.report.separation import separation_rows, separation_tags
 from sceneshift.search.prepared import writable_root
+from sceneshift.selection.outputs import check_features
+from sceneshift.selection.registry import find_strategy
+from sceneshift.selection.strategy import Setting, SourceBlocks, Strategy
 from sceneshift.tracking.provenance import SPEC_TAG, code_origin, code_tags
 from sceneshift.training.data import LoadedData
 from sceneshift.training.precision import check_precision
@@ -102,6 +106,7 @@ class PreparedTraining:
         name: The run's name.
         data: Scenes, splits and training pixels.
         directory: The run's local directory.
+        selection: Name of the strategy that chooses the epoch; None keeps the last.
     """
 
     spec: TrainSpec
@@ -109,6 +114,17 @@ class PreparedTraining:
     name: str
     data: LoadedData
     directory: Path
+    selection: str | None = None
+
+    @property
+    def strategy(self) -> Strategy[Any]:
+        """The strategy that chooses the epoch; source-blocks, which takes the last one, where none was asked for."""
+        return find_strategy(self.selection or SourceBlocks.name)
+
+    @property
+    def selection_rule(self) -> str:
+        """The criterion that chooses the network that is kept."""
+        return LAST_EPOCH if self.selection is None else self.strategy.rule
 
     @property
     def checkpoint_location(self) -> str:
@@ -130,7 +146,9 @@ class PreparedTraining:
         # A training without a record has the settings of earlier versions, which knew none.
         left_out = _PLACES if self.spec.record else (*_PLACES, "record", "target_access")
         own = {name: value for name, value in flat(self.spec.as_dict()).items() if name not in left_out}
-        return {**own, "trained_on": self.trained_on, **self.data.identity()}
+        # Only where something chooses: earlier versions always kept the last epoch.
+        chosen = {} if self.selection is None else {"selection": self.selection}
+        return {**own, **chosen, "trained_on": self.trained_on, **self.data.identity()}
 
     def origin(self) -> dict[str, str]:
         """Hashes of the code and data behind a result. On resume they may differ, which is reported."""
@@ -146,7 +164,7 @@ class PreparedTraining:
             "trained_on": self.trained_on,
             "split": self.data.spec.split_name,
             "seed": str(self.spec.seed),
-            "selection": LAST_EPOCH,
+            "selection": self.selection_rule,
             "record": "yes" if self.spec.record else "no",
             "target_access": self.spec.target_access,
             **self.data.hashes(),
@@ -178,13 +196,34 @@ class PreparedTraining:
         }
 
 
-def prepare_training(spec: TrainSpec, options: RunOptions) -> PreparedTraining:
+def check_selection(spec: TrainSpec, selection: str) -> None:
+    """Refuse a strategy that can't choose among the epochs of one training.
+
+    Raises:
+        InvalidInputError: There is no such strategy, or it lacks what it needs.
+    """
+    evaluations = 1 if spec.evaluate_every == 0 else math.ceil(spec.epochs / spec.evaluate_every)
+    find_strategy(selection).check(
+        Setting(
+            record=spec.record,
+            target_access=spec.target_access,
+            split=spec.data.split,
+            num_seeds=1,
+            num_candidates=evaluations,
+            validates=spec.data.validates and spec.data.split != "all",
+        )
+    )
+
+
+def prepare_training(spec: TrainSpec, options: RunOptions, selection: str | None = None) -> PreparedTraining:
     """Read and check everything a training needs.
 
     Raises:
         InvalidInputError: A value or the data doesn't allow the training.
         MissingDataError: The data isn't there.
     """
+    if selection is not None:
+        check_selection(spec, selection)
     spec.check_workers(options.workers)
     on_gpu = options.torch_device.type == "cuda"
     check_precision(spec.precision, on_gpu=on_gpu)
@@ -194,8 +233,16 @@ def prepare_training(spec: TrainSpec, options: RunOptions) -> PreparedTraining:
     data = spec.data.load()
     for pair in data.pairs:
         refuse_normalization(pair, spec.config.normalization)
+        if selection is not None:
+            bands, classes = pair.source.num_bands, len(pair.class_names)
+            check_features(find_strategy(selection), spec, bands=bands, classes=classes)
     trained_on = "-".join(pair.name for pair in data.pairs)
     name = options.name or f"{spec.method}-{trained_on}-{spec.data.split}-{datetime.now():%Y%m%d-%H%M%S}"
     return PreparedTraining(
-        spec=spec, options=options, name=name, data=data, directory=root / options.experiment / name
+        spec=spec,
+        options=options,
+        name=name,
+        data=data,
+        directory=root / options.experiment / name,
+        selection=selection,
     )

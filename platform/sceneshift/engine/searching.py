@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sceneshift.closing.choosing import choice_of
 from sceneshift.closing.search import ClosedSearch, close_search
 from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.engine.listener import Listener
@@ -183,7 +184,7 @@ def _run_and_close(
             directory=prepared.directory,
             records=records,
             num_samples=prepared.profile.num_samples,
-            choice=None if closed is None else prepared.strategy.choose(records),
+            choice=None if closed is None else closed.choice,
             summary=None if closed is None else closed.summary,
             models=() if closed is None else closed.models,
             tracking_uri=backend.uri,
@@ -207,7 +208,7 @@ def _run_and_close(
             if outcome.stopped_by is StopReason.STORAGE:
                 raise StorageError(outcome.message)
             return result(None)
-        if prepared.strategy.choose(store.records()) is None:
+        if not any(record.is_complete for record in store.records()):
             raise StudyError(_no_winner(prepared, store.records(), out_of_time=outcome.out_of_time))
         closed = close_search(
             prepared,
@@ -331,7 +332,7 @@ def _if_closed(prepared: PreparedSearch, store: TrialStore, backend: TrackingBac
         directory=prepared.directory,
         records=records,
         num_samples=prepared.profile.num_samples,
-        choice=prepared.strategy.choose(records),
+        choice=choice_of(summary) or prepared.strategy.choose(prepared.pooled(records)),
         summary=summary,
         tracking_uri=backend.uri,
     )

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sceneshift.closing.choosing import as_told, choose_epoch
+from sceneshift.closing.estimates import estimate_pairs, held_back_of
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.training import ClosedTraining, close_training
 from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.engine.listener import Listener
-from sceneshift.engine.prepared_training import LAST_EPOCH, PreparedTraining, RunOptions, prepare_training
+from sceneshift.engine.prepared_training import PreparedTraining, RunOptions, prepare_training
 from sceneshift.engine.run_record import JOURNAL, give_back
 from sceneshift.errors import InvalidInputError, ResourceError, SceneshiftError, StorageError, StudyError, first_line
 from sceneshift.execution.executor import Executor, FailureKind, FixedJobs, Job, Placement, StopReason, StopRequest
 from sceneshift.execution.local import LocalExecutor
 from sceneshift.search.prepared import writable_root
+from sceneshift.selection.accuracy_estimate import AccuracyEstimate
+from sceneshift.selection.candidates import Choice
 from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.held_back import HeldBack
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.provenance import CHANGES_TAG
 from sceneshift.tracking.training_run import TrainingRun
@@ -67,6 +72,7 @@ def train(
     spec: TrainSpec,
     options: RunOptions | None = None,
     *,
+    selection: str | None = None,
     listener: Listener | None = None,
     stop: StopRequest | None = None,
     last_epoch: int | None = None,
@@ -81,6 +87,7 @@ def train(
     Args:
         spec: What to train.
         options: Where it runs, and the run's name.
+        selection: Name of the strategy that chooses the epoch whose network is kept; None keeps the last.
         listener: Notified while it runs.
         stop: Ends it when asked to, so that it can be resumed.
         last_epoch: Ends it after that epoch without closing, to repeat a trial that was stopped early.
@@ -105,7 +112,7 @@ def train(
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     backend = TrackingBackend.resolve(writable_root(options.storage_path))
-    training = prepare_training(spec, options)
+    training = prepare_training(spec, options, selection)
     all_tags = {**training.tags(), **(tags or {})}
     for check in checks:
         check(all_tags)
@@ -187,12 +194,16 @@ def _run_and_close(
         closed = None
         if closes:
             (source,), (pair,), (recipe,) = training.data.sources, training.data.pairs, training.data.recipes
+            choice = _choose(training, run.epochs_told(""))
+            is_last = choice is None or (choice.epoch == training.spec.epochs and not choice.is_average)
             network = TrainedNetwork.load(
                 training.spec.method,
                 training.spec,
                 source,
                 training.checkpoint_location,
-                weights=weights.get(pair.name),
+                epoch=None if choice is None else choice.epoch,
+                weights=weights.get(pair.name) if is_last else None,
+                averaged=choice is not None and choice.is_average,
             )
             closed = close_training(
                 network,
@@ -203,7 +214,10 @@ def _run_and_close(
                 folder=training.directory / "report",
                 settings=training.settings(),
                 hashes=training.data.hashes(),
-                selection=LAST_EPOCH,
+                selection=training.selection_rule,
+                choice=None if choice is None else as_told(training.strategy, choice),
+                estimates=_estimates(training, choice),
+                held_back=_held_back(training, choice).get(pair.name),
                 progress=listener.progress,
                 device=training.options.torch_device,
             )
@@ -222,7 +236,12 @@ def _train(training: PreparedTraining, hear: Any, stop: StopRequest, *, last_epo
     """Run the one job; returns whether it was interrupted."""
     from sceneshift.execution.cluster import ray_cluster
 
-    job = Job(number=0, spec=training.spec, checkpoint_location=training.checkpoint_location)
+    job = Job(
+        number=0,
+        spec=training.spec,
+        checkpoint_location=training.checkpoint_location,
+        strategy=training.strategy.name,
+    )
     queue = FixedJobs([job], stop, on_epoch=hear, last_epoch=last_epoch)
     in_ray = training.options.in_ray
     with ray_cluster() if in_ray is not None else contextlib.nullcontext() as cluster:
@@ -250,6 +269,33 @@ def _train(training: PreparedTraining, hear: Any, stop: StopRequest, *, last_epo
     if stop.reason is not None:
         raise StudyError(f"the training ended early: {stop.message}.")
     return False
+
+
+def _choose(training: PreparedTraining, epochs: Mapping[int, Mapping[str, float]]) -> Choice | None:
+    if training.selection is None:
+        return None
+    return choose_epoch(
+        training.strategy, epochs=epochs, location=training.checkpoint_location, recipes=training.data.recipes
+    )
+
+
+def _estimates(training: PreparedTraining, choice: Choice | None) -> dict[str, AccuracyEstimate]:
+    """Of the network that is kept, where target pixels were recorded."""
+    if training.spec.target_access == "none":
+        return {}
+    return estimate_pairs(training.checkpoint_location, choice or _last(training), training.data.sources)
+
+
+def _held_back(training: PreparedTraining, choice: Choice | None) -> dict[str, HeldBack]:
+    """Answers on held-back pixels of the network that is kept, where they were recorded."""
+    if not training.spec.record:
+        return {}
+    sources = training.data.sources
+    return held_back_of(training.checkpoint_location, choice or _last(training), sources, of_this_network=True)
+
+
+def _last(training: PreparedTraining) -> Choice:
+    return Choice(trial=0, epoch=training.spec.epochs, score=math.nan)
 
 
 def _placement(training: PreparedTraining, cluster: "ClusterSize") -> Placement:

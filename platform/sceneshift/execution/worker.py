@@ -11,7 +11,9 @@ import torch
 
 from sceneshift.errors import SceneshiftError, StorageError
 from sceneshift.execution.executor import Job, Placement
+from sceneshift.selection.outputs import epoch_scorer
 from sceneshift.selection.registry import find_strategy
+from sceneshift.selection.strategy import SCORE_PREFIX
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport, TrainingDiverged, train
@@ -47,6 +49,8 @@ def train_job(
         # Ray sets OMP_NUM_THREADS, but a reused worker may keep the number of the previous job.
         torch.set_num_threads(math.floor(placement.cpus))
 
+    strategy = find_strategy(job.strategy)
+
     def report(epoch: EpochReport) -> None:
         report_row({"epoch": epoch.epoch, WEIGHTS_KEY: epoch.weights, **epoch.metrics})
 
@@ -58,8 +62,9 @@ def train_job(
             checkpoints=CheckpointFolder(job.checkpoint_location),
             # If a machine has several workers, each sees all their GPUs; Ray Train has chosen one for each.
             device=torch.device("cuda", torch.cuda.current_device()) if placement.gpus > 0 else "cpu",
-            keep=find_strategy(job.strategy).keep,
+            keep=strategy.keep,
             targets=targets,
+            score=epoch_scorer(strategy) if job.spec.record else None,
         )
     except TrainingDiverged as error:
         report_row({"epoch": error.epoch, DIVERGED_KEY: str(error)})
@@ -77,7 +82,7 @@ def epoch_of(row: Mapping[str, Any]) -> EpochReport:
     metrics = {
         key: float(value)
         for key, value in row.items()
-        if key.startswith(("val/", "train/", "time/")) and isinstance(value, int | float)
+        if key.startswith(("val/", "train/", "time/", SCORE_PREFIX)) and isinstance(value, int | float)
     }
     prefix = f"{WEIGHTS_KEY}/"
     weights = {key.removeprefix(prefix): str(value) for key, value in row.items() if key.startswith(prefix)}

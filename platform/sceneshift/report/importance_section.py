@@ -44,7 +44,7 @@ def importance_section(record: StudyRecord) -> Section:
         ):
             if left_out:
                 parts.append(Paragraph(text=f"Left out, {why}: {', '.join(left_out)}."))
-        parts += _landscape_parts(compared, names, epoch=epoch)
+        parts += _landscape_parts(compared, names, epoch=epoch, objective=record.metric)
     return Section(
         anchor="importance",
         title="What mattered",
@@ -92,10 +92,10 @@ def _importance_parts(importances: Sequence[Importance], *, num: int, epoch: int
     ]
 
 
-def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> list[Part]:
+def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str) -> list[Part]:
     top = list(names[:_MOST_SLICES])
     parts: list[Part] = []
-    if (slices := draw_slices(compared, top, epoch=epoch)) is not None:
+    if (slices := draw_slices(compared, top, epoch=epoch, objective=objective)) is not None:
         parts += [
             Paragraph(text="Slices: each point is a trial. All other parameters differ between the points as well."),
             slices,
@@ -105,7 +105,7 @@ def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int
         picture
         for i, one in enumerate(first)
         for other in first[i + 1 :]
-        if (picture := draw_contour(compared, one, other, epoch=epoch)) is not None
+        if (picture := draw_contour(compared, one, other, epoch=epoch, objective=objective)) is not None
     ]
     if contours:
         parts += [
@@ -115,6 +115,6 @@ def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int
             ),
             Row(pictures=contours),
         ]
-    if (parallel := draw_parallel_coordinates(compared, top, epoch=epoch)) is not None:
+    if (parallel := draw_parallel_coordinates(compared, top, epoch=epoch, objective=objective)) is not None:
         parts += [Paragraph(text="Parallel coordinates: each line is a trial, coloured by its objective."), parallel]
     return parts

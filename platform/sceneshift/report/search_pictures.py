@@ -21,14 +21,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sceneshift.report.importances import Importance
 from sceneshift.report.themes import BEST, DEFAULTS, OTHER, Picture, paint, plain_style
+from sceneshift.selection.strategy import SourceBlocks
 
-_OBJECTIVE = "val/aa"
+#: The objective of searches that source-blocks steers; others name theirs.
+OBJECTIVE = SourceBlocks.metric
 
 #: For lines on white and on near black: violet, magenta, orange, each lighter than the one before.
 _ON_BOTH = LinearSegmentedColormap.from_list("on_both", ["#6a6fd0", "#c2549d", "#f0902b"])
 
 
-def draw_history(study: optuna.Study) -> Picture | None:
+def draw_history(study: optuna.Study, *, objective: str = OBJECTIVE) -> Picture | None:
     """The objective of the trials that ran to their end, and the best so far; None if there is none."""
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return None
@@ -37,7 +39,7 @@ def draw_history(study: optuna.Study) -> Picture | None:
         (ax,) = figure.axes[:1]
         ax.set_title("")
         ax.set_xlabel("trial (0: the defaults)")
-        ax.set_ylabel(_OBJECTIVE)
+        ax.set_ylabel(objective)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         for collection in ax.collections:
             collection.set_color(BEST)
@@ -47,7 +49,9 @@ def draw_history(study: optuna.Study) -> Picture | None:
         return _painted(figure, 7.6, 3.4, alt="Objective of every complete trial, and the best so far.")
 
 
-def draw_learning_curves(study: optuna.Study, *, best: int | None, defaults: int = 0) -> Picture | None:
+def draw_learning_curves(
+    study: optuna.Study, *, best: int | None, objective: str = OBJECTIVE, defaults: int = 0
+) -> Picture | None:
     """The objective after every epoch of every trial, winner and defaults in colour; None before the first epoch."""
     reached = [t for t in study.get_trials(deepcopy=False) if t.intermediate_values]
     if not reached:
@@ -70,7 +74,7 @@ def draw_learning_curves(study: optuna.Study, *, best: int | None, defaults: int
             legend.remove()
         ax.set_title("")
         ax.set_xlabel("epoch")
-        ax.set_ylabel(_OBJECTIVE)
+        ax.set_ylabel(objective)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         kinds = [("best", BEST), ("defaults", DEFAULTS), ("others", OTHER)]
         if best is None or best == defaults:
@@ -111,7 +115,9 @@ def draw_importances(importances: Sequence[Importance]) -> Picture:
         return paint(figure, alt="Importance of every parameter, with intervals and what chance gives.")
 
 
-def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> Picture | None:
+def draw_slices(
+    compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str = OBJECTIVE
+) -> Picture | None:
     """The objective over single parameters, one panel each; None where there is nothing to draw."""
     if not names or not _complete(compared):
         return None
@@ -122,7 +128,7 @@ def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> 
             if ax not in panels:
                 ax.remove()  # the colour bar of trial numbers: the order of trials is not a result
         for index, ax in enumerate(panels):
-            ax.set_ylabel(f"{_OBJECTIVE}, epoch {epoch}" if index == 0 else "")
+            ax.set_ylabel(f"{objective}, epoch {epoch}" if index == 0 else "")
             _tidy_logarithmic(ax.xaxis)
             for collection in ax.collections:
                 collection.set_array(None)
@@ -133,7 +139,9 @@ def draw_slices(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> 
         return _painted(figure, 1.2 + 1.75 * len(panels), 2.6, alt=f"Objective over {', '.join(names)}.")
 
 
-def draw_contour(compared: optuna.Study, first: str, second: str, *, epoch: int) -> Picture | None:
+def draw_contour(
+    compared: optuna.Study, first: str, second: str, *, epoch: int, objective: str = OBJECTIVE
+) -> Picture | None:
     """The objective over a pair of parameters, interpolated between trials; None for fewer than four trials."""
     if len(_complete(compared)) < 4:
         return None
@@ -142,11 +150,13 @@ def draw_contour(compared: optuna.Study, first: str, second: str, *, epoch: int)
         figure.axes[0].set_title("")
         for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
             _tidy_logarithmic(axis)
-        figure.axes[1].set_ylabel(f"{_OBJECTIVE}, epoch {epoch}")
+        figure.axes[1].set_ylabel(f"{objective}, epoch {epoch}")
         return _painted(figure, 4.1, 3.2, alt=f"Objective over {first} and {second}.", constrained=False)
 
 
-def draw_parallel_coordinates(compared: optuna.Study, names: Sequence[str], *, epoch: int) -> Picture | None:
+def draw_parallel_coordinates(
+    compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str = OBJECTIVE
+) -> Picture | None:
     """Every trial as a line through its parameters; None where there is nothing to draw."""
     if len(names) < 2 or not _complete(compared):
         return None
@@ -159,7 +169,7 @@ def draw_parallel_coordinates(compared: optuna.Study, names: Sequence[str], *, e
         for ax in figure.axes:
             _tidy_logarithmic(ax.yaxis, fine=300)
             if ax.get_ylabel() == "Objective Value":
-                ax.set_ylabel(f"{_OBJECTIVE}, epoch {epoch}")
+                ax.set_ylabel(f"{objective}, epoch {epoch}")
             for collection in ax.collections:
                 if isinstance(collection, LineCollection):
                     collection.set_cmap(_ON_BOTH)

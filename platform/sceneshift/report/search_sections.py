@@ -55,8 +55,8 @@ def searched_section(record: StudyRecord) -> Section:
         anchor="searched",
         title="What was searched",
         intro=(
-            "A search tries configurations of one method, trial by trial, and keeps the one that best classifies the "
-            "validation pixels of the labelled source scenes. The first trial uses the published defaults, clipped "
+            "A search tries configurations of one method, trial by trial, and keeps the one with the "
+            f"{record.strategy.rule}. The first trial uses the published defaults, clipped "
             "to what the profile allows. The range is what a trial could draw from."
         ),
         parts=parts,
@@ -68,7 +68,7 @@ def trials_section(record: StudyRecord) -> Section:
     best = record.best
     parts: list[Part] = []
     number = None if best is None else best.number
-    if (curves := draw_learning_curves(record.study, best=number)) is not None:
+    if (curves := draw_learning_curves(record.study, best=number, objective=record.metric)) is not None:
         parts.append(curves)
     above = [
         r
@@ -83,18 +83,24 @@ def trials_section(record: StudyRecord) -> Section:
                 "can win, since one epoch's value is not another's; these might have won."
             )
         )
-    if (history := draw_history(record.study)) is not None:
+    if (history := draw_history(record.study, objective=record.metric)) is not None:
         parts.append(history)
     parts.append(_trials_table(record))
     return Section(
         anchor="trials",
         title="Trials and learning curves",
         intro=(
-            "Each line is one trial's objective after every epoch: val/aa, the mean accuracy over classes on the "
-            "sources' validation pixels, averaged over the pairs. No target label is in it."
+            f"Each line is one trial's objective after every epoch: {record.metric}, {_objective_told(record)}, "
+            "averaged over the pairs. No target label is in it."
         ),
         parts=parts,
     )
+
+
+def _objective_told(record: StudyRecord) -> str:
+    if record.metric == "val/aa":
+        return "the mean accuracy over classes on the sources' validation pixels"
+    return f"the score of {record.strategy.name}"
 
 
 def pruning_section(record: StudyRecord) -> Section:
@@ -249,7 +255,7 @@ def _trials_table(record: StudyRecord) -> Table:
         name="trials",
         caption="All trials; numbers count from 0, as on the screen and in MLflow. The value is the objective at the "
         "last epoch run: of a stopped trial it can't be compared with that of one that ran to its end.",
-        columns=("trial", "role", "state", "val/aa", "epochs", "seconds", "reason", *names),
+        columns=("trial", "role", "state", record.metric, "epochs", "seconds", "reason", *names),
         rows=rows,
         wide=True,
     )

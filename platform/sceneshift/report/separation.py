@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sceneshift.report.tables import markdown_table
+from sceneshift.selection.views import Reads
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.split import Split
 
@@ -17,12 +18,19 @@ _LEAKS = (
 )
 
 
-def label_use(test_split: str | None) -> str:
+def label_use(test_split: str | None, reads: str = Reads.NOTHING) -> str:
     """How target labels were used in training and selection: one sentence for every screen and report.
 
     Args:
         test_split: The kind of the split that made the test side within one scene; None across scenes.
+        reads: What the strategy that chose reads of the target, one of :class:`sceneshift.selection.views.Reads`.
     """
+    if reads == Reads.LABELS:
+        return (
+            "Target labels CHOSE trial and epoch (oracle): these figures are a bound, no result. None was trained on."
+        )
+    if reads == Reads.PIXELS:
+        return f"{label_use(test_split)} Unlabelled target pixels reached selection."
     if test_split is None:
         return "No target label reached training or selection."
     if test_split in ("masks", "fixed"):

@@ -24,7 +24,7 @@ from sceneshift.safe_files import replacing
 _LOG = logging.getLogger(__name__)
 
 
-def write_study_report(directory: Path, out: Path | None = None) -> Path:
+def write_study_report(directory: Path, out: Path | None = None, *, closed_in: Path | None = None) -> Path:
     """Write a study's report.
 
     The target's labels are not read: the page shows what was recorded about the target when the study closed. The page
@@ -33,6 +33,7 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
     Args:
         directory: The study's directory, with its ``optuna.db``.
         out: Folder of ``index.html``, ``report.md`` and ``tables/``; by default the study's ``report/``.
+        closed_in: The folder of a closing's files; by default the study's ``report/``.
 
     Returns:
         The page.
@@ -40,7 +41,7 @@ def write_study_report(directory: Path, out: Path | None = None) -> Path:
     Raises:
         StudyError: There is no study, a file of it is damaged, or the folder can't be written.
     """
-    record = StudyRecord.read(directory)
+    record = StudyRecord.read(directory, closed_in=closed_in)
     sections = study_sections(record)
     title = f"Study {record.name}"
     where = "within one scene" if record.is_within_one_scene else "across scenes"
@@ -139,11 +140,12 @@ def _findings(record: StudyRecord) -> Sequence[str]:
         items.append("No trial has run all its epochs yet: there is no winner.")
     else:
         told = "the defaults themselves" if best.is_reference else f"trial {best.number}"
-        text = f"Best by validation: {told}, val/aa {best.value:.3f}"
+        text = f"Best by {record.strategy.name}: {told}, {record.metric} {best.value:.3f}"
         if defaults is not None and not best.is_reference:
             of = "" if defaults.value is None else f" against {defaults.value:.3f} of the defaults"
             text += of if defaults.state == "complete" else f"; the defaults did not run to their end{of}"
         items.append(text + ".")
+    items += (record.summary or {}).get("choice sentences", ())
     for pair in record.pairs if record.summary is not None else ():
         assert record.summary is not None
         target = {row["role"]: row["target"] for row in record.summary["scores"] if row["pair"] == pair}

@@ -13,6 +13,8 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.search.trial_record import REFERENCE_TRIAL, Ended, TrialRecord
 from sceneshift.search.trial_store import read_store
+from sceneshift.selection.registry import find_strategy
+from sceneshift.selection.strategy import SourceBlocks, Strategy
 
 #: The files a closing writes into the study's report folder.
 SUMMARY, EVIDENCE = "summary.json", "evidence.json"
@@ -40,6 +42,7 @@ class StudyRecord:
         openings: How often target labels have been read.
         summary: The summary written by the closing; None before it.
         evidence: The facts recorded by the closing for the report; None before it, and for studies of earlier versions.
+        closed_in: The folder of the closing's files, where it is not the search's own closing.
     """
 
     directory: Path
@@ -49,10 +52,15 @@ class StudyRecord:
     openings: int
     summary: Mapping[str, Any] | None
     evidence: Mapping[str, Any] | None
+    closed_in: Path | None = None
 
     @classmethod
-    def read(cls, directory: Path) -> "StudyRecord":
+    def read(cls, directory: Path, *, closed_in: Path | None = None) -> "StudyRecord":
         """Read a study's directory; nothing is changed.
+
+        Args:
+            directory: The study's.
+            closed_in: The folder of a closing's files; by default that of the search's own closing.
 
         Raises:
             StudyError: There is no study, or a file of it can't be read.
@@ -64,8 +72,9 @@ class StudyRecord:
             settings=reading.settings,
             records=reading.records,
             openings=reading.openings,
-            summary=_read_json(directory / "report" / SUMMARY),
-            evidence=_read_json(directory / "report" / EVIDENCE),
+            summary=_read_json((closed_in or directory / "report") / SUMMARY),
+            evidence=_read_json((closed_in or directory / "report") / EVIDENCE),
+            closed_in=closed_in,
         )
 
     @property
@@ -76,7 +85,18 @@ class StudyRecord:
     @property
     def report_folder(self) -> Path:
         """The folder of the closing's files, and the report's default folder."""
-        return self.directory / "report"
+        return self.closed_in or self.directory / "report"
+
+    @property
+    def strategy(self) -> Strategy[Any]:
+        """What chose trial and epoch, or would: of the closing, else of the search."""
+        chosen = (self.summary or {}).get("choice", {}).get("strategy")
+        return find_strategy(chosen or str(self.settings.get("strategy", SourceBlocks.name)))
+
+    @property
+    def metric(self) -> str:
+        """The score that steered the search."""
+        return find_strategy(str(self.settings.get("strategy", SourceBlocks.name))).metric
 
     @property
     def method(self) -> str:

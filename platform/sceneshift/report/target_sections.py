@@ -181,13 +181,11 @@ def leakage_section(record: StudyRecord) -> Section:
             )
         )
     items = [
-        "Chosen by: "
-        + (str(summary["selection"]) if summary else "mean validation AA on the sources, last epoch")
-        + ".",
+        "Chosen by: " + (str(summary["selection"]) if summary else record.strategy.rule) + ".",
         "Target labels were "
         + {0: "never opened", 1: "opened once"}.get(record.openings, f"opened {record.openings} times")
         + ". "
-        + label_use(str(record.settings["split"]) if record.is_within_one_scene else None)
+        + label_use(str(record.settings["split"]) if record.is_within_one_scene else None, record.strategy.reads)
         + (
             " Reading the target repeatedly and changing the search in between amounts to fitting it."
             if record.openings > 1

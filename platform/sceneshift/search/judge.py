@@ -1,5 +1,6 @@
 """Decides what happens to a search's trials: records epochs, completes, prunes, fails. Independent of executors."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -100,7 +101,9 @@ class Judge:
         """
         self._store.report(number, report.epoch, report.metrics, report.weights)
         verdict = Verdict.STOP
-        if report.epoch >= self._epochs:
+        if report.epoch >= self._epochs and not math.isfinite(self._store.value(number)):
+            self._store.fail(number, Ended.DIVERGED, "its score is not finite at any epoch that may be chosen")
+        elif report.epoch >= self._epochs:
             self._store.complete(number)
         elif self._store.should_stop(number, report.epoch):
             self._store.prune(number, Ended.EARLY_STOP, f"stopped by ASHA after epoch {report.epoch}")

@@ -1,12 +1,15 @@
 """A search that has been checked and may begin: what it searches, and the settings checked on resume."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.execution.cluster import ClusterSize, check_room, trials_that_fit
@@ -20,6 +23,8 @@ from sceneshift.search.trial_record import TrialRecord
 from sceneshift.search.trial_store import read_store
 from sceneshift.search.unit_narrowing import narrow_normalizations
 from sceneshift.seeding import trial_seed
+from sceneshift.selection.candidates import PooledTrial
+from sceneshift.selection.outputs import check_features, pooled_trial
 from sceneshift.selection.registry import find_strategy
 from sceneshift.selection.strategy import Strategy
 from sceneshift.training.checkpoint import CheckpointFolder
@@ -58,9 +63,31 @@ class PreparedSearch:
     narrowing: tuple[str, ...] = ()
 
     @property
-    def strategy(self) -> Strategy:
+    def strategy(self) -> Strategy[Any]:
         """The strategy that scores epochs and chooses a trial."""
         return find_strategy(self.spec.strategy)
+
+    def pooled(
+        self, records: Sequence[TrialRecord], *, labels: Mapping[str, NDArray[np.int64]] | None = None
+    ) -> list[PooledTrial[Any]]:
+        """Trials as the strategy sees them.
+
+        Args:
+            records: The trials.
+            labels: (H, W) class ids of the target by pair, for the oracle alone.
+        """
+        return [
+            pooled_trial(
+                self.strategy,
+                number=record.number,
+                configuration=json.dumps(dict(record.config), sort_keys=True),
+                is_complete=record.is_complete,
+                epochs=record.epochs,
+                location=self.checkpoints_of(record.number),
+                labels=labels,
+            )
+            for record in records
+        ]
 
     @property
     def store_path(self) -> Path:
@@ -233,6 +260,9 @@ def prepare(spec: SearchSpec) -> PreparedSearch:
         pixels_per_class=profile.pixels_per_class,
         seed=spec.seed,
     ).load()
+    for source in data.sources:
+        scene = source.scene
+        check_features(find_strategy(spec.strategy), plan, bands=scene.num_bands, classes=scene.num_classes)
     profile, narrowing = narrow_normalizations(space, profile, data.pairs, config_type)
     if is_uri := "://" in spec.storage_path:
         CheckpointFolder.check(spec.storage_path)

@@ -85,7 +85,7 @@ def run_trials(
             "nothing was overwritten. Make room or repair the disk."
         ) from error
     out_of_time = budget is not None and time.monotonic() - started >= budget
-    if out_of_time and budget is not None and search.strategy.choose(store.records()) is not None:
+    if out_of_time and budget is not None and any(record.is_complete for record in store.records()):
         judge.out_of_time(budget)
     records = store.records()
     cut = any(record.state == "running" for record in records) or len(records) < profile.num_samples

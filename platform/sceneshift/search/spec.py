@@ -10,6 +10,7 @@ from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
 from sceneshift.search.space import SearchSpace
 from sceneshift.selection.registry import find_strategy
+from sceneshift.selection.strategy import Setting
 from sceneshift.training.data import DataSpec
 from sceneshift.training.plan import check_recording
 from sceneshift.training.spec import FORMAT
@@ -34,7 +35,7 @@ class SearchSpec:
         seed: Seed of splits, suggestions and trials.
         precision: Precision of training, one of :data:`sceneshift.training.precision.PRECISIONS`.
         compile: Compile the networks with ``torch.compile``; for GPUs.
-        strategy: How a trial is chosen, one of :data:`sceneshift.selection.strategy.STRATEGIES`.
+        strategy: How trial and epoch are chosen, one of :data:`sceneshift.selection.registry.STRATEGIES`.
         refit: "as-trial" trains the chosen configuration once more, on as many pixels of every labelled field as a
             trial has, "all" on all of them, "no" registers the chosen network itself; "auto" is "all" with the profile
             paper, else "as-trial".
@@ -79,7 +80,7 @@ class SearchSpec:
 
     def __post_init__(self) -> None:
         find_method(self.method)
-        find_strategy(self.strategy)
+        find_strategy(self.strategy).check(self.setting)
         for name, value, known in (("executor", self.executor, EXECUTORS), ("refit", self.refit, REFITS)):
             if value not in known:
                 raise InvalidInputError(
@@ -110,6 +111,17 @@ class SearchSpec:
         check_recording(record=self.record, target_access=self.target_access, compiles=self.compile)
         if not self.data.validates:
             raise InvalidInputError("data.validates = False; a search chooses by pixels that are held back.")
+
+    @property
+    def setting(self) -> Setting:
+        """What the strategy would choose from."""
+        return Setting(
+            record=self.record,
+            target_access=self.target_access,
+            split=self.data.split,
+            num_seeds=1,
+            num_candidates=self.profile.num_samples * max(1, self.profile.epochs // max(1, self.evaluate_every)),
+        )
 
     @property
     def refits(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 #: Names of the attributes added to Optuna's trial: epochs, configuration, why it ended, and hashes of weights.
 EPOCH, CONFIG, REASON, ENDED, WEIGHTS = "epoch:", "config", "reason", "ended by", "weights"
@@ -37,7 +37,8 @@ class TrialRecord:
         params: What the sampler suggested.
         config: The method's configuration.
         epochs: Metrics by 1-based epoch.
-        value: Its score at the last epoch that was evaluated, or None before the first.
+        value: Its score: if it is complete, that of the epoch that would be chosen; otherwise that of the last epoch
+            that was evaluated, or None before the first.
         ended: Why it ended; None while it runs, and in stores written before this was recorded.
         reason: A sentence with the reason if it was stopped or failed; empty otherwise.
         weights: Hash of each pair's classifier after the last epoch.
@@ -84,6 +85,8 @@ class TrialRecord:
         epochs = {int(key.removeprefix(EPOCH)): metrics for key, metrics in attributes.items() if key.startswith(EPOCH)}
         scores = trial.intermediate_values
         started = trial.datetime_start
+        last = max(scores.keys() & epochs.keys(), default=None)
+        value = trial.value if trial.state is TrialState.COMPLETE else None if last is None else scores[last]
         seconds = sum(metrics.get("time/epoch_s", 0.0) for metrics in epochs.values()) if epochs else None
         return cls(
             number=trial.number,
@@ -91,7 +94,7 @@ class TrialRecord:
             params=trial.params,
             config=attributes.get(CONFIG, {}),
             epochs=dict(sorted(epochs.items())),
-            value=scores[last] if (last := max(scores.keys() & epochs.keys(), default=None)) is not None else None,
+            value=value,
             ended=Ended(attributes[ENDED]) if trial.state.is_finished() and ENDED in attributes else None,
             reason=attributes.get(REASON, ""),
             weights=attributes.get(WEIGHTS, {}),

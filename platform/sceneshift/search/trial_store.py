@@ -39,7 +39,7 @@ class TrialStore:
     Use :meth:`create` or :meth:`reopen`.
     """
 
-    def __init__(self, study: optuna.Study, profile: Profile, strategy: Strategy, *, is_new: bool) -> None:
+    def __init__(self, study: optuna.Study, profile: Profile, strategy: Strategy[Any], *, is_new: bool) -> None:
         self.study = study
         self._profile = profile
         self._strategy = strategy
@@ -54,7 +54,7 @@ class TrialStore:
         name: str,
         seed: int,
         profile: Profile,
-        strategy: Strategy,
+        strategy: Strategy[Any],
         settings: Mapping[str, Any],
         first_params: Sequence[Mapping[str, Any]],
         origin: Mapping[str, str] | None = None,
@@ -105,7 +105,7 @@ class TrialStore:
         name: str,
         seed: int,
         profile: Profile,
-        strategy: Strategy,
+        strategy: Strategy[Any],
         settings: Mapping[str, Any],
         origin: Mapping[str, str] | None = None,
     ) -> "TrialStore":
@@ -228,12 +228,15 @@ class TrialStore:
             self.study.set_user_attr(_CHANGES, [*self.changes, change])
             self.study.set_user_attr(_ORIGIN, dict(origin))
 
+    def value(self, number: int) -> float:
+        """The value of a trial that ran all its epochs; NaN if no epoch that may be chosen has a finite score."""
+        return self._strategy.value(self.record(number).epochs)
+
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""
         if self.record(number).is_finished:  # its last epoch was told again
             return
-        value = self.record(number).value
-        assert value is not None
+        value = self.value(number)
         assert math.isfinite(value)
         self._trial(number).set_user_attr(ENDED, Ended.ALL_EPOCHS.value)
         self.study.tell(number, value, skip_if_finished=True)
@@ -290,6 +293,21 @@ class StoreReading:
     settings: Mapping[str, Any]
     records: tuple[TrialRecord, ...]
     openings: int
+
+
+def count_opening(path: Path) -> int:
+    """Count a reading of target labels in the store of a study that no search has open; returns how often they were.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    try:
+        study = optuna.load_study(study_name=None, storage=_storage(path))
+        times = int(study.user_attrs.get(_OPENINGS, 0)) + 1
+        study.set_user_attr(_OPENINGS, times)
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise StorageError(f"{path} can't be written ({first_line(error)}); nothing was read.") from error
+    return times
 
 
 def read_store(path: Path) -> StoreReading:

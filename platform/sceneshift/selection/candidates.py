@@ -68,8 +68,8 @@ class PooledTrial(Generic[V]):
     Args:
         number: 0-based; of equal scores the lower number is chosen.
         configuration: A name of its configuration; trainings that share it differ in their seed alone.
-        is_complete: Whether it ran all its epochs; others are never chosen, as their scores belong to shorter trainings.
-        epochs: Metrics by 1-based epoch, of which those named ``selection/<strategy>`` are scores that workers computed.
+        is_complete: Whether it ran all its epochs; others are never chosen, their scores being of shorter trainings.
+        epochs: Metrics by 1-based epoch; those named ``selection/<strategy>`` are scores that workers computed.
         view: The type of the views.
         outputs: Reads the views by candidate and pair. Reading is lazy and repeated on every call, so that a pool of
             thousands of candidates does not have to fit in memory.

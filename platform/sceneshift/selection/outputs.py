@@ -3,20 +3,21 @@
 Shape letters: H rows, W columns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.methods.registry import find_method
+from sceneshift.networks.final_layer import final_layer
 from sceneshift.selection.candidates import Candidate, Elsewhere, Metrics, PooledTrial
 from sceneshift.selection.strategy import EpochStrategy, Strategy
 from sceneshift.selection.views import VIEWS, LabelledView, Reads, SourceView, UnlabelledView, View
 from sceneshift.training.epoch_record import EpochRecord, Outputs, PairHeader, RecordFolder
-
-#: Scores of one epoch by the names of their metrics.
-ScoreEpoch = Callable[[Mapping[str, PairHeader], Sequence[EpochRecord]], dict[str, float]]
+from sceneshift.training.plan import TrainingPlan
+from sceneshift.training.recording import ScoreEpoch
 
 
 def pooled_trial(
@@ -108,6 +109,28 @@ def epoch_scorer(strategy: Strategy[Any]) -> ScoreEpoch | None:
         return {strategy.metric: strategy.of_epoch(views_of(strategy.reads, 0, headers, records))[1]}
 
     return score
+
+
+def check_features(strategy: Strategy[Any], plan: TrainingPlan, *, bands: int, classes: int) -> None:
+    """Refuse a strategy that reads features for a method whose classifier has none.
+
+    Args:
+        strategy: The strategy.
+        plan: What is trained.
+        bands: Of the source.
+        classes: Of the source.
+
+    Raises:
+        InvalidInputError: Naming both.
+    """
+    if not any(column.endswith("features") for column in strategy.columns):
+        return
+    classifier = find_method(plan.method).build_classifier(plan.config, bands=bands, classes=classes)
+    if final_layer(classifier) is None:
+        raise InvalidInputError(
+            f"selection {strategy.name!r} reads features of the final layer, and the classifier of {plan.method!r} has "
+            "none; choose a strategy that reads logits alone, such as infomax."
+        )
 
 
 def _view(

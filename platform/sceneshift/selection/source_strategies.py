@@ -137,6 +137,8 @@ class LeaveOneSceneOut(Strategy[SourceView]):
             )
 
     def _scores(self, trials: Sequence[PooledTrial[SourceView]]) -> dict[Candidate, float]:
+        if not trials:
+            return {}
         trials = [trial for trial in trials if trial.elsewhere is not None]
         if not trials:
             raise InvalidInputError(

@@ -18,11 +18,12 @@ from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.scenes.scene import Footprint, Scene, UnlabelledScene
 from sceneshift.scenes.value_summary import ValueSummary
+from sceneshift.tracking.held_back import HeldBack
 
 #: The format this package writes, and the newest it reads. Format 1 had no number and lacked the source's bands,
 #: values and location; format 2 lacked its unit, format 3 magnitude and floor of its values, and what was left out of
-#: its file.
-FORMAT = 4
+#: its file; format 4 what was answered on held-back pixels.
+FORMAT = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class ModelDescription:
         source_left_out: What of the source's file was not trained on; None where that is nothing, and in older formats.
         profile: The size of the search, or ``training``.
         study: The study or run it comes from.
+        held_back: Answers on pixels held back from training; None where none were recorded, and in older formats.
         format: Format of the description itself.
     """
 
@@ -64,6 +66,7 @@ class ModelDescription:
     source_left_out: LeftOut | None = None
     profile: str = ""
     study: str = ""
+    held_back: HeldBack | None = None
     format: int = FORMAT
 
     @classmethod
@@ -76,6 +79,7 @@ class ModelDescription:
         normalization: Normalization,
         profile: str = "",
         study: str = "",
+        held_back: HeldBack | None = None,
     ) -> Self:
         """Describe what was trained.
 
@@ -87,6 +91,7 @@ class ModelDescription:
             normalization: The one fitted on it.
             profile: The size of the search, or ``training``.
             study: The study or run it comes from.
+            held_back: Answers on pixels held back from training.
         """
         return cls(
             method=method,
@@ -104,6 +109,7 @@ class ModelDescription:
             source_left_out=source.left_out,
             profile=profile,
             study=study,
+            held_back=held_back,
         )
 
     @property
@@ -201,4 +207,5 @@ _READ: dict[str, Any] = {
     "source_values": _or_none(ValueSummary.from_dict),
     "source_footprint": _or_none(_footprint),
     "source_left_out": _or_none(LeftOut.from_dict),
+    "held_back": _or_none(HeldBack.from_dict),
 }

@@ -132,8 +132,8 @@ def render_note(
         f"**Target labels were opened {'once' if times == 1 else f'{times} times'}**, when the study closed.",
         " · ".join(links),
         f"{trials['complete']} trials complete, {trials['pruned']} stopped early, {trials['fail']} failed; at most "
-        f"{summary['epochs']} epochs each, profile {summary['profile']}. `val/…` is what selects; `target/…` was only "
-        "looked at, and of the networks and floors in the table alone.",
+        f"{summary['epochs']} epochs each, profile {summary['profile']}. `{mirror.metric}` steered the search; "
+        "`target/…` was only looked at, and of the networks and floors in the table alone.",
         *(f"![{name}]({artifact_content(mirror.run_id, f'{PREVIEWS}/{name}')})" for name in pictures),
     ]
     return "\n\n".join(parts) + "\n"

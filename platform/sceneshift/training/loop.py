@@ -36,7 +36,7 @@ from sceneshift.training.flat_average import FlatAverage
 from sceneshift.training.outputs import OutputTaker
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import check_precision, computing_in
-from sceneshift.training.recording import PairRecorder, recording_of, targets_by_pair
+from sceneshift.training.recording import PairRecorder, ScoreEpoch, recording_of, targets_by_pair
 from sceneshift.training.target_pixels import TargetPixels
 from sceneshift.training.workers import Workers
 
@@ -53,7 +53,8 @@ class EpochReport:
             ``time/steps_s`` (training steps and the cutting of their patches), ``time/calibration_s`` and
             ``time/validation_s``, and, where epochs are recorded, ``time/recording_s`` (predicting for the record);
             after it, there too, ``time/writing_s``, and ``time/checkpoint_s`` (hashing and writing), which an epoch
-            that is reported again lacks. On a GPU, calibration is only queued: the wait for it counts as validation.
+            that is reported again lacks. Where the record is scored for a strategy, ``selection/<name>`` and the
+            ``time/scoring_s`` it took. On a GPU, calibration is only queued: the wait for it counts as validation.
             ``time/<pair>/trained_s``: the pair's seconds in all epochs so far, including those before an interruption.
         weights: Hash of each pair's classifier.
     """
@@ -261,6 +262,7 @@ def train(
     device: torch.device | str = "cpu",
     keep: Keep | None = None,
     targets: Sequence[TargetPixels] = (),
+    score: ScoreEpoch | None = None,
 ) -> list[PairRun]:
     """Train one network per source scene, all pairs through epoch 1, then all through epoch 2, and so on.
 
@@ -279,6 +281,8 @@ def train(
         keep: Of the metrics of all epochs so far, by epoch, those whose weights are to be kept, such as
             :meth:`sceneshift.selection.strategy.Strategy.keep`; the last two always are.
         targets: Unlabelled target pixels by pair, to be recorded; only for a plan that is allowed them.
+        score: Scores of what an epoch has recorded, reported among its metrics, such as
+            :func:`sceneshift.selection.outputs.epoch_scorer`; only for a plan that records.
 
     Returns:
         The pairs' runs, their classifiers ready for prediction.
@@ -327,9 +331,13 @@ def train(
             trained_s[key] += outcome[key]
         outcome |= trained_s
         if recording is not None and plan.evaluates(epoch):
+            if score is not None:
+                outcome |= recording.scores(score)
+                outcome["time/scoring_s"] = time.perf_counter() - trained
+            scored = time.perf_counter()
             # Before the checkpoint: of a training that is cut in between, the epoch is trained and written again.
             recording.write(epoch)
-            outcome["time/writing_s"] = time.perf_counter() - trained
+            outcome["time/writing_s"] = time.perf_counter() - scored
         history[epoch] = dict(outcome)
         weights = {run.source.pair_name: weights_hash(run.classifier) for run in runs}
         if checkpoints is not None:

@@ -6,7 +6,8 @@ compared pixel by pixel. Nothing here changes a training: its draws and weights 
 Shape letters: C bands, K classes, F and G features, N pixels, S shifts, U places that patches hold.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +34,9 @@ from sceneshift.training.workers import Workers
 VALIDATION_PIXELS = 384
 
 _FLOAT16 = float(np.finfo(np.float16).max)
+
+#: From headers by pair and the records of one epoch to scores by the names of their metrics.
+ScoreEpoch = Callable[[Mapping[str, PairHeader], Sequence[EpochRecord]], Mapping[str, float]]
 
 
 class PairRecorder:
@@ -218,6 +222,16 @@ class Recording:
             StorageError: It can't be written.
         """
         self.workers.from_first(partial(self._write, epoch))
+
+    def scores(self, score: ScoreEpoch) -> dict[str, float]:
+        """Score what was noted of an epoch and not yet written; a score that is not finite is left out."""
+
+        def scored() -> dict[str, float]:
+            records = [record for recorder in self.recorders for record in recorder.pending]
+            return {name: value for name, value in score(self._headers, records).items() if math.isfinite(value)}
+
+        found: dict[str, float] = self.workers.from_first(scored)
+        return found
 
     def _write(self, epoch: int) -> None:
         records = [record for recorder in self.recorders for record in recorder.pending]
