@@ -67,7 +67,7 @@ def test_without_a_name_no_confirmation_pair_is_worked_on(design):
 
 def test_every_pair_has_a_group_and_confirmation_pairs_are_others():
     assert set(STUDY_PAIRS).isdisjoint(CONFIRMATION_PAIRS)
-    assert {GROUPS[pair] for pair in STUDY_PAIRS} | {GROUPS[pair] for pair in CONFIRMATION_PAIRS} == set(GROUPS.values())
+    assert {GROUPS[pair] for pair in (*STUDY_PAIRS, *CONFIRMATION_PAIRS)} == set(GROUPS.values())
     assert len(set(GROUPS.values())) == 4
 
 

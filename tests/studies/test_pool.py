@@ -127,7 +127,7 @@ def test_expected_hours_follow_from_what_was_timed(study, trained, gathered):
     assert (other.num_left, other.seconds, other.num_timed) == (6, 10.0, 0)
 
 
-def test_only_choices_of_weights_are_refitted_to_their_latest_epoch(study, batch):
+def test_choices_are_refitted_up_to_their_latest_epoch(study, batch):
     reached = np.array([[[0.5, 0.6], [0.5, 0.6]], [[0.9, 0.7], [0.2, 0.3]], [[0.1, 0.2], [0.4, 0.8]]])
     for pair in ("sw-se",):
         write_batch(batch_path(study.out, pair, "cross_entropy"), batch(pair, reached, {"entropy": reached}))

@@ -92,7 +92,7 @@ def test_target_labels_of_a_group_never_decide_what_is_reported_for_it(design, b
             design,
             batch("sw-se", reached, {"source-blocks": BLOCKS, "entropy": PERFECT, "infomax": WORST}),
             batch("simulated-a", REACHED, {"source-blocks": BLOCKS, "entropy": WORST, "infomax": PERFECT}),
-            batch("muufl-jasper_ridge", REACHED[::-1], {"source-blocks": BLOCKS, "entropy": BLOCKS, "infomax": PERFECT}),
+            batch("muufl-jasper_ridge", REACHED, {"source-blocks": BLOCKS, "entropy": BLOCKS, "infomax": PERFECT}),
         )
         return [report_for("Indian Pines", reads, shown).regrets for reads in (Reads.NOTHING, Reads.PIXELS)]
 

@@ -35,6 +35,8 @@ _ROOT = Path(__file__).resolve().parents[3]
 #: The methods of the study; their space files have the same names.
 _METHODS = ("s2amsnet", "cross_entropy")
 
+_LABELS_ARE_READ = "TARGET LABELS ARE READ after every epoch: for research on selection; no target here is unseen."
+
 
 def run_command(command: StudyCommand) -> int:
     """Run a command and print its results; returns the exit status.
@@ -72,7 +74,7 @@ def _pool(command: Pool) -> int:
             f"Design {design.key()}: {len(design.configurations[methods[0]])} random configurations x "
             f"{design.num_seeds} seeds of {', '.join(methods)}\non {', '.join(pairs)}; {design.epochs} epochs, "
             f"{design.pixels_per_class} pixels per class. {len(tasks)} trainings are left.\n"
-            "TARGET LABELS ARE READ after every epoch: for research on selection, not figures of an unseen target.",
+            f"{_LABELS_ARE_READ}",
             flush=True,
         )
         for pair in pairs:
@@ -129,12 +131,7 @@ def _refits(command: Refits) -> int:
     }
     with _only_one(study.places.work):
         waiting = [task for tasks in asked.values() for task in pending_refits(study, tasks)]
-        num_averages = int(choices["is_average"].sum())
-        print(
-            f"{len(waiting)} trainings on all fields are left. {num_averages} choices are averages of weights, which "
-            "begin where validation flattens; they can't be refitted.\nTARGET LABELS ARE READ after every epoch.",
-            flush=True,
-        )
+        print(f"{len(waiting)} trainings on all fields are left.\n{_LABELS_ARE_READ}", flush=True)
         busy = {(cell.pair, cell.method) for cell, _ in waiting}
         for batch, tasks in asked.items():  # what a run that was interrupted has left
             if batch not in busy and (path := publish_refits(study, tasks)) is not None:

@@ -1,7 +1,7 @@
 """From published rows to choices and what they cost.
 
-Shape letters: C configurations, R seeds, E candidates of a training: per evaluated epoch the running average of weights,
-then the epoch's own, so that the last candidate is the last epoch.
+Shape letters: C configurations, R seeds, E candidates of a training: per evaluated epoch the running average of
+weights, then the epoch's own, so that the last candidate is the last epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,7 +98,8 @@ class Candidates:
 
     def choice(self, scores: NDArray[np.float64], seed: int) -> tuple[int, int] | None:
         """Configuration and place of the candidate with the highest score; of equals the earlier one."""
-        of_seed = np.where(np.isfinite(scores[:, seed]) & np.isfinite(self.target["target_oa"][:, seed]), scores[:, seed], -np.inf)
+        known = np.isfinite(scores[:, seed]) & np.isfinite(self.target["target_oa"][:, seed])
+        of_seed = np.where(known, scores[:, seed], -np.inf)
         best = int(np.argmax(of_seed))
         configuration, place = divmod(best, of_seed.shape[1])
         return None if np.isinf(of_seed[configuration, place]) else (configuration, place)

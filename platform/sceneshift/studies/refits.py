@@ -1,8 +1,8 @@
 """Refits: the configurations that strategies chose, trained once more on all fields.
 
 A choice is a configuration and an epoch. A configuration is trained once per seed, up to the latest epoch at which it
-was chosen, and scored at every epoch. Of an average of weights there is no refit: it begins where validation flattens,
-and nothing validates once all fields train.
+was chosen, and scored at every epoch. Where the average of weights was chosen, the refit keeps its own weights, as in a
+search: the average begins where validation flattens, and nothing validates once all fields train.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def refit_tasks(design: StudyDesign, choices: pd.DataFrame, *, pair: str, method
         pair: The pair.
         method: The method.
     """
-    own = choices[(choices["pair"] == pair) & (choices["method"] == method) & ~choices["is_average"]]
+    own = choices[(choices["pair"] == pair) & (choices["method"] == method)]
     lasts = own.groupby("configuration")["epoch"].max()
     return [
         (Cell(pair=pair, method=method, configuration=int(number), seed=seed, is_refit=True), int(epoch))

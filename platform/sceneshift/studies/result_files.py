@@ -14,15 +14,16 @@ from sceneshift.report.themes import BEST, DEFAULTS, OTHER, Picture, paint, plai
 from sceneshift.safe_files import replacing
 from sceneshift.selection.views import Reads
 from sceneshift.studies.choices import Candidates
-from sceneshift.studies.design import StudyDesign
+from sceneshift.studies.design import GROUPS, StudyDesign
 from sceneshift.studies.published_rows import PublishedBatch, batch_path, read_batch
+from sceneshift.studies.target_scores import SCORED_PIXELS
 from sceneshift.studies.tables import BASELINES, NUM_DRAWS, StudyTables, make_choices, make_tables
 
 #: Said of every table: what the figures are.
 NOTE = (
-    "Target labels were read after every epoch, for this comparison alone: no figure is one of an unseen target. OA on at "
-    "most 2,000 labelled target pixels drawn at random. Only four groups of scenes are independent: Indian Pines; Samson, "
-    "Jasper Ridge and MUUFL; two simulated families."
+    "Target labels were read after every epoch, for this comparison alone: no figure is one of an unseen target. "
+    f"Scores are on at most {SCORED_PIXELS} labelled target pixels drawn at random. Only four groups of scenes are "
+    f"independent: {'; '.join(dict.fromkeys(GROUPS.values()))}. Pair A's spectra are of Indian Pines, of classes no other pair has."
 )
 
 _CAPTIONS = {
