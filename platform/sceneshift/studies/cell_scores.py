@@ -53,7 +53,7 @@ def cell_scores(
         By strategy and candidate; a candidate that a strategy may not choose is missing.
     """
     found: dict[str, dict[EpochAndAverage, float]] = {}
-    nearby = {
+    nearby: dict[EpochAndAverage, float] = {
         (epoch, average): average_accuracy(logits, pixels.nearby_labels)
         for (epoch, average), logits in files.looks().nearby_logits.items()
         if not average
@@ -95,8 +95,8 @@ def joint_scores(
         strategy = STRATEGIES[name]
         pools: Sequence[Sequence[tuple[int, int]]] = [order]
         if isinstance(strategy, SeedStrategy):
-            if not any((configuration, 1) in cells for configuration, _ in order):
-                continue  # one seed so far: nothing to compare
+            if len({configuration for configuration, _ in order}) == len(order):
+                continue  # one seed of each so far: nothing to compare
         else:
             pools = [[key for key in order if key[1] == seed] for seed in sorted({seed for _, seed in order})]
         found[name] = {}

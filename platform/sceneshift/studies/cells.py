@@ -56,9 +56,9 @@ def train_cell(design: StudyDesign, cell: Cell, places: Places, *, last_epoch: i
         SceneshiftError: The data isn't there, a file can't be written, or what lies there is damaged.
     """
     files = CellFiles(cell.folder(places.work))
-    last_epoch = last_epoch or design.epochs
+    ends_after = design.epochs if last_epoch is None else last_epoch
     done = files.done(design.key())
-    if done is not None and (done["diverged"] is not None or done["epochs"] >= last_epoch):
+    if done is not None and (done["diverged"] is not None or done["epochs"] >= ends_after):
         return done
     torch.set_num_threads(1)
     spec = design.spec(cell, data_dir=places.data_dir, catalogue=places.catalogue)
@@ -77,7 +77,7 @@ def train_cell(design: StudyDesign, cell: Cell, places: Places, *, last_epoch: i
             history.update(state["history"])
             files.write_look(report.epoch, looker.candidates(state))
             seconds["looking_s"] += time.perf_counter() - began
-        if last_epoch < design.epochs and report.epoch >= last_epoch:
+        if ends_after < design.epochs and report.epoch >= ends_after:
             raise _Enough
 
     began = time.perf_counter()

@@ -6,7 +6,7 @@ weights, then the epoch's own, so that the last candidate is the last epoch.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,6 @@ from sceneshift.selection.views import SourceView
 from sceneshift.studies.cell_scores import ACROSS_PAIRS
 from sceneshift.studies.design import GROUPS, StudyDesign
 from sceneshift.studies.published_rows import ESTIMATES, SCORE, TARGET_FIGURES, PublishedBatch
-
-
-class RowLookup(Protocol):
-    """Finds the row of a candidate."""
-
-    def __call__(self, configuration: int, seed: int, position: int) -> Mapping[str, Any]:
-        """The row, by configuration, seed and place among the E candidates."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -171,8 +171,8 @@ class StudyDesign:
         if (found := values.pop("format", None)) != FORMAT:
             raise StudyError(f"the design is of format {found}; this version of sceneshift reads format {FORMAT}.")
         configurations = {method: tuple(each) for method, each in values.pop("configurations").items()}
-        lists = {name: tuple(values.pop(name)) for name in ("pairs", "confirmation_pairs")}
-        return cls(**values, **lists, configurations=configurations)
+        pairs, confirmation_pairs = tuple(values.pop("pairs")), tuple(values.pop("confirmation_pairs"))
+        return cls(**values, pairs=pairs, confirmation_pairs=confirmation_pairs, configurations=configurations)
 
     def key(self) -> str:
         """Hash of the design, 16 hexadecimal digits: what every training and row of it carries."""

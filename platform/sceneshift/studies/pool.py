@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,11 @@ def run_tasks(study: Study, tasks: Sequence[Task], *, jobs: int) -> Iterator[tup
                 running[executor.submit(train_cell, study.design, cell, study.places, last_epoch=last_epoch)] = cell
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
-    except BrokenProcessPool as error:
+    except BaseException as error:
+        for process in active_children():  # else they would train on, and the exit would wait for them
+            process.terminate()
+        if not isinstance(error, BrokenProcessPool):
+            raise
         raise StudyError(
             "a training's process was killed, as for want of memory; start the command again, with fewer --jobs if it "
             "recurs. What is done is kept."

@@ -130,12 +130,10 @@ def write_batch(path: Path, batch: PublishedBatch) -> None:
             )
     rows = batch.rows
     floats = [name for name in rows.columns if rows[name].dtype == np.float32]
+    kinds = {"confusion": pa.list_(pa.int32()), "predicted": pa.binary()}
     columns = {
-        name: pa.array(rows[name].tolist() if name in ("confusion", "predicted") else rows[name]) for name in rows
+        name: pa.array(rows[name].tolist(), kinds[name]) if name in kinds else pa.array(rows[name]) for name in rows
     }
-    if "confusion" in columns:
-        columns["confusion"] = pa.array(rows["confusion"].tolist(), pa.list_(pa.int32()))
-        columns["predicted"] = pa.array(rows["predicted"].tolist(), pa.binary())
     table = pa.table(columns).replace_schema_metadata(
         {_FACTS: json.dumps({"format": FORMAT, **asdict(batch.facts)}).encode()}
     )
@@ -206,6 +204,8 @@ def check_batch(batch: PublishedBatch, design: StudyDesign, *, where: str) -> No
         raise StudyError(f"{where}: its trials were not drawn at random, and only such may enter. Leave it out.")
     if facts.pair not in (*design.pairs, *design.confirmation_pairs) or facts.method not in design.configurations:
         raise StudyError(f"{where}: {facts.method} on {facts.pair} is not in the design.")
+    if rows.empty:  # all trainings diverged
+        return
     num = len(design.configurations[facts.method])
     num_seeds = design.num_refit_seeds if facts.is_refit else design.num_seeds
     outside = rows[~rows["configuration"].between(0, num - 1) | ~rows["seed"].between(0, num_seeds - 1)]
@@ -213,7 +213,7 @@ def check_batch(batch: PublishedBatch, design: StudyDesign, *, where: str) -> No
         raise StudyError(
             f"{where}: {len(outside)} rows are of configurations or seeds outside the design's {num} and {num_seeds}."
         )
-    if facts.is_refit or rows.empty:
+    if facts.is_refit:
         return
     lasts = rows[~rows["is_average"]].groupby(["configuration", "seed"])["epoch"].max()
     short = lasts[lasts != design.epochs]

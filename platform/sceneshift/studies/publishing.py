@@ -117,18 +117,20 @@ def _rows(
     num_classes: int,
 ) -> Iterable[dict[str, Any]]:
     for (configuration, seed), of_cell in sorted(looks.items()):
+        last = max(epoch for epoch, _ in of_cell.target)
         for epoch, average in sorted(of_cell.target):
             predicted = of_cell.target[epoch, average]
             target = Scores.from_labels(pixels.target_labels, predicted, num_classes=num_classes)
             candidate = configuration, seed, (epoch, average)
             source = of_cell.validation.get((epoch, average), {})
-            is_kept = not scores or candidate in kept  # of refits there are few
+            # Of refits there are few, and which of their epochs were chosen is not asked here.
+            is_kept = candidate in kept or (not scores and epoch == last)
             yield {
                 **dict(zip(KEYS, (configuration, seed, epoch, average), strict=True)),
                 **{f"source_{figure}": source.get(figure, np.nan) for figure in ("oa", "aa", "kappa")},
                 **{f"target_{figure}": value for figure, value in target.as_dict().items()},
                 **{SCORE + name: each.get(candidate, np.nan) for name, each in scores.items()},
-                "confusion": target.confusion.ravel().tolist() if is_kept else None,
+                "confusion": target.confusion.ravel().tolist() if is_kept or not scores else None,
                 "predicted": predicted.tobytes() if is_kept else None,
             }
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sceneshift.selection.accuracy_estimate import Calibration, calibrate
 from sceneshift.selection.registry import STRATEGIES
@@ -62,9 +61,7 @@ def report_for(group: str, reads: Reads, batches: Sequence[Candidates]) -> Repor
     return Reported(group=group, reads=reads, strategy=best, regrets=regrets)
 
 
-def calibration_for(
-    group: str, strategy: str, batches: Sequence[Candidates]
-) -> Calibration:
+def calibration_for(group: str, strategy: str, batches: Sequence[Candidates]) -> Calibration:
     """What estimates of accuracy were wrong by on other groups, for candidates that a strategy chose there.
 
     Args:
@@ -86,13 +83,3 @@ def calibration_for(
                     residuals.setdefault(batch.group, []).append(float(np.clip(residual, -1, 1)))
     return calibrate(residuals)
 
-
-def scores_of(batch: Candidates, strategy: str, batches: Sequence[Candidates]) -> NDArray[np.float64] | None:
-    """A strategy's scores of a batch; None where it has none.
-
-    Args:
-        batch: The batch.
-        strategy: The strategy.
-        batches: Those whose targets may be read for other groups.
-    """
-    return with_other_pairs(batch, batches).get(strategy)

@@ -23,7 +23,8 @@ from sceneshift.studies.tables import BASELINES, NUM_DRAWS, StudyTables, make_ch
 NOTE = (
     "Target labels were read after every epoch, for this comparison alone: no figure is one of an unseen target. "
     f"Scores are on at most {SCORED_PIXELS} labelled target pixels drawn at random. Only four groups of scenes are "
-    f"independent: {'; '.join(dict.fromkeys(GROUPS.values()))}. Pair A's spectra are of Indian Pines, of classes no other pair has."
+    f"independent: {'; '.join(dict.fromkeys(GROUPS.values()))}. Pair A's spectra are of Indian Pines, of classes that no "
+    "other pair has."
 )
 
 _CAPTIONS = {

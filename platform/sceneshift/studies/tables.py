@@ -256,7 +256,8 @@ def _reported(
         for reads in REGIMES:
             found = reported[batch.group, reads]
             own = scores[batch_key(batch)]
-            pool = None if found.strategy not in own else batch.pool(own[found.strategy])
+            values = None if found.strategy is None else own.get(found.strategy)
+            pool = None if values is None else batch.pool(values)
             reference = batch.pool(own[REFERENCE]) if REFERENCE in own else None
             rows.append(
                 {
