@@ -78,7 +78,8 @@ def test_averaged_weights_are_those_that_were_recorded(tiny_source, tmp_path, mo
         assert np.mean(network.predict_source(header.validation_pixels) == recorded) > 0.97
     # Where the average has just begun, the epoch's own weights.
     first, average = (
-        TrainedNetwork.load("best", spec, tiny_source, location, epoch=1, averaged=averaged) for averaged in (False, True)
+        TrainedNetwork.load("best", spec, tiny_source, location, epoch=1, averaged=averaged)
+        for averaged in (False, True)
     )
     assert weights_hash(first.classifier) == weights_hash(average.classifier)
 

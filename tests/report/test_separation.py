@@ -95,6 +95,8 @@ def test_what_labels_were_used_for_is_said_of_what_was_done() -> None:
     assert len({across, by_masks, stratified}) == 3
     assert label_use("random") == label_use("fields") == stratified
     assert "stratified" in stratified
+
+
 def test_what_a_strategy_read_of_the_target_is_in_the_sentence():
     nothing, pixels, labels = (label_use(None, reads) for reads in Reads)
     assert nothing == label_use(None)

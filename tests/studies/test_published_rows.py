@@ -41,10 +41,10 @@ def test_more_trainings_are_never_replaced_by_fewer(tmp_path, design, batch):
         (REACHED[:, :, :1], {}),  # one epoch of two
         (REACHED, {"drawn_at_random": False}),
         (REACHED, {"design": "another"}),
-        (REACHED, {"pair": "east-west"}),
+        (REACHED, {"method": "s2amsnet"}),
         (np.concatenate([REACHED, REACHED]), {}),  # configurations that nobody drew
     ],
-    ids=["cut short", "not random", "another design", "another pair", "unknown configurations"],
+    ids=["cut short", "not random", "another design", "another method", "unknown configurations"],
 )
 def test_only_random_trials_of_the_design_that_ran_in_full_may_enter(tmp_path, design, batch, reached, facts):
     path = tmp_path / "rows.parquet"

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.simulation.shift_bank import BANK_KINDS

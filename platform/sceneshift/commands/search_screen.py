@@ -76,9 +76,7 @@ def change_note(what: str, changes: Sequence[str]) -> str:
     )
 
 
-def progress_line(
-    record: TrialRecord, *, finished: int, num_samples: int, epochs: int, metric: str = "val/aa"
-) -> str:
+def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epochs: int, metric: str = "val/aa") -> str:
     """Format the line for a trial that has ended.
 
     Args:

@@ -79,9 +79,9 @@ def _pool(command: Pool) -> int:
         )
         for pair in pairs:
             for method in methods:
-                if not any((cell.pair, cell.method) == (pair, method) for cell, _ in tasks):
-                    if (path := publish(study, pair, method)) is not None:
-                        _tell_published(path)
+                has_more = any((cell.pair, cell.method) == (pair, method) for cell, _ in tasks)
+                if not has_more and (path := publish(study, pair, method)) is not None:
+                    _tell_published(path)
         if command.time_trainings is not None:
             tasks = in_turn(tasks, command.time_trainings)
         tasks = tasks[: command.limit]

@@ -161,6 +161,6 @@ def _last_epoch(candidates: Candidates) -> NDArray[np.float64]:
     """(C,) OA on the target after the last epoch, mean over the seeds that were trained; NaN without any."""
     last = candidates.target["target_oa"][:, :, -1]
     known = np.isfinite(last)
-    return np.divide(
-        np.where(known, last, 0).sum(axis=1), known.sum(axis=1), out=np.full(len(last), np.nan), where=known.any(axis=1)
-    )
+    sums, counts = np.where(known, last, 0).sum(axis=1), known.sum(axis=1)
+    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(len(last), np.nan), where=counts > 0)
+    return means

@@ -82,4 +82,3 @@ def calibration_for(group: str, strategy: str, batches: Sequence[Candidates]) ->
                 if np.isfinite(residual):
                     residuals.setdefault(batch.group, []).append(float(np.clip(residual, -1, 1)))
     return calibrate(residuals)
-

@@ -16,15 +16,15 @@ from sceneshift.selection.views import Reads
 from sceneshift.studies.choices import Candidates
 from sceneshift.studies.design import GROUPS, StudyDesign
 from sceneshift.studies.published_rows import PublishedBatch, batch_path, read_batch
-from sceneshift.studies.target_scores import SCORED_PIXELS
 from sceneshift.studies.tables import BASELINES, NUM_DRAWS, StudyTables, make_choices, make_tables
+from sceneshift.studies.target_scores import SCORED_PIXELS
 
 #: Said of every table: what the figures are.
 NOTE = (
     "Target labels were read after every epoch, for this comparison alone: no figure is one of an unseen target. "
     f"Scores are on at most {SCORED_PIXELS} labelled target pixels drawn at random. Only four groups of scenes are "
-    f"independent: {'; '.join(dict.fromkeys(GROUPS.values()))}. Pair A's spectra are of Indian Pines, of classes that no "
-    "other pair has."
+    f"independent: {'; '.join(dict.fromkeys(GROUPS.values()))}. Spectra of simulated pair A are of Indian Pines, of "
+    "classes that no other pair has."
 )
 
 _CAPTIONS = {
@@ -191,4 +191,3 @@ def _cell(column: str, value: Any) -> Cell | Value:  # noqa: ANN401
     if column in ("num_refits",):
         return digits(value, 0)
     return digits(value, 2 if "spearman" in column or "kappa" in column else 1)
-

@@ -101,7 +101,9 @@ class SimulatedPairFile:
                 library=EndmemberLibrary.from_scene(
                     scene,
                     class_names=None if classes is None else tuple(classes),
-                    wavelengths_nm=None if wavelengths is None else np.linspace(wavelengths[0], wavelengths[1], scene.num_bands),
+                    wavelengths_nm=None
+                    if wavelengths is None
+                    else np.linspace(wavelengths[0], wavelengths[1], scene.num_bands),
                     num_variations=library.get("num_variations", 4),
                 ),
                 shape=tuple(self.content["shape"]),
