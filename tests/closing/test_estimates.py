@@ -80,10 +80,11 @@ def test_the_estimate_is_of_what_was_chosen(location, choice, doc):
     assert estimates_as_dict({"a-b": estimate})["a-b"]["calibration_deviation"] is None
 
 
-def test_other_pairs_residuals_give_an_interval(location):
+def test_other_pairs_residuals_calibrate_it(location):
     residuals = {"c": [0.0, 0.02], "d": [-0.02, 0.01]}
     (estimate,) = estimate_pairs(location, CHOICE, [SOURCE], residuals=residuals).values()
-    assert 0 < estimate.low < estimate.value < estimate.high < 1
+    assert (estimate.is_calibrated, estimate.num_groups) == (True, 2)
+    assert estimate.value == pytest.approx(estimate.uncorrected + 0.0025)
 
 
 def test_a_model_carries_what_is_needed_to_estimate_elsewhere(location):

@@ -51,7 +51,7 @@ def test_labels_are_for_the_oracle_alone(strategy, tmp_path):
 
 
 def test_the_oracles_labels_are_of_the_recorded_pixels(recorded):
-    trial, location = recorded
+    _, location = recorded
     (view, *_) = (views["a-b"] for views in offered(find_strategy("oracle"), location).outputs().values())
     assert view.target_labels.tolist() == (np.arange(0, 60, 2) % 4 - 1).tolist()
 

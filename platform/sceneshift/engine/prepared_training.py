@@ -25,6 +25,9 @@ from sceneshift.training.spec import TrainSpec, flat
 #: The criterion that chose the network a training keeps.
 LAST_EPOCH = "none, the last epoch of one training"
 
+#: The tag with the name of the strategy that chooses the epoch, where one does.
+STRATEGY_TAG = "strategy"
+
 #: Where a training can run; "auto" is "ray-train" with several workers, else "local".
 TRAIN_EXECUTORS = ("auto", "local", "ray", "ray-train")
 
@@ -165,6 +168,7 @@ class PreparedTraining:
             "split": self.data.spec.split_name,
             "seed": str(self.spec.seed),
             "selection": self.selection_rule,
+            **({} if self.selection is None else {STRATEGY_TAG: self.selection}),
             "record": "yes" if self.spec.record else "no",
             "target_access": self.spec.target_access,
             **self.data.hashes(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.engine.listener import Listener
-from sceneshift.engine.prepared_training import RunOptions
+from sceneshift.engine.prepared_training import STRATEGY_TAG, RunOptions
 from sceneshift.engine.training import TrainResult, train
 from sceneshift.errors import StudyError, first_line
 from sceneshift.execution.executor import StopRequest
@@ -206,6 +206,8 @@ def repeat(
         result = train(
             original.spec,
             options,
+            # A trial is not closed, so nothing is chosen.
+            selection=None if original.is_trial else original.tags.get(STRATEGY_TAG),
             listener=listener,
             stop=stop,
             last_epoch=last_epoch,
