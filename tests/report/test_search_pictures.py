@@ -1,5 +1,6 @@
 """The pictures of a search: what stands at their axes."""
 
+import optuna
 import pytest
 from matplotlib.figure import Figure
 
@@ -29,3 +30,16 @@ def test_trials_have_their_own_numbers_at_the_axis(monkeypatch, record, draw: st
     assert told[0] == "0"
     assert told[1] == "1"
     assert all(float(text) == place for place, text in told.items() if place >= 0)
+
+
+@pytest.mark.parametrize(("ys", "is_drawn"), [((0.6, 0.6, 0.6, 0.6), False), ((0.6, 0.6, 0.6, 1.2), True)])
+def test_contours_need_two_values_of_both_parameters(ys: tuple[float, ...], is_drawn: bool) -> None:
+    allowed = optuna.distributions.FloatDistribution(0, 2)
+    study = optuna.create_study(direction="maximize")
+    for number, y in enumerate(ys):
+        drawn = {"x": 0.1 * number, "y": y}
+        study.add_trial(
+            optuna.create_trial(params=drawn, distributions={"x": allowed, "y": allowed}, value=0.1 * number)
+        )
+    picture = search_pictures.draw_contour(study, "x", "y", epoch=6)
+    assert (picture is not None) is is_drawn

@@ -93,14 +93,16 @@ def _importance_parts(importances: Sequence[Importance], *, num: int, epoch: int
 
 
 def _landscape_parts(compared: optuna.Study, names: Sequence[str], *, epoch: int, objective: str) -> list[Part]:
-    top = list(names[:_MOST_SLICES])
+    # A study's first trials, which are given, may agree in what is drawn at random later.
+    varied = [name for name in names if len({t.params[name] for t in compared.trials if name in t.params}) > 1]
+    top = varied[:_MOST_SLICES]
     parts: list[Part] = []
     if (slices := draw_slices(compared, top, epoch=epoch, objective=objective)) is not None:
         parts += [
             Paragraph(text="Slices: each point is a trial. All other parameters differ between the points as well."),
             slices,
         ]
-    first = names[:_MOST_CONTOURS]
+    first = varied[:_MOST_CONTOURS]
     contours = [
         picture
         for i, one in enumerate(first)

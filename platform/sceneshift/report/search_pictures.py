@@ -142,8 +142,12 @@ def draw_slices(
 def draw_contour(
     compared: optuna.Study, first: str, second: str, *, epoch: int, objective: str = OBJECTIVE
 ) -> Picture | None:
-    """The objective over a pair of parameters, interpolated between trials; None for fewer than four trials."""
-    if len(_complete(compared)) < 4:
+    """The objective over a pair of parameters, interpolated between trials.
+
+    None for fewer than four trials that have both parameters, or where they agree in one of them: there is no surface.
+    """
+    points = [(t.params[first], t.params[second]) for t in _complete(compared) if {first, second} <= set(t.params)]
+    if len(points) < 4 or any(len(set(values)) < 2 for values in zip(*points, strict=True)):
         return None
     with plain_style():
         figure = _figure(lambda: optuna.visualization.matplotlib.plot_contour(compared, params=[first, second]))
