@@ -1,6 +1,6 @@
 """Search S2VNet's hyperparameters within one scene, or across source -> unseen-target scene pairs.
 
-python experiments/tune_s2vnet.py                   # embedded Indian Pines by blocks, a laptop, three minutes
+python experiments/tune_s2vnet.py                   # embedded Indian Pines by blocks, a laptop, six minutes
 python experiments/tune_s2vnet.py --smoke-test      # run every part once, in a minute
 python experiments/tune_s2vnet.py --pairs west-east sw-se
 """

@@ -44,7 +44,7 @@ DEFAULTS: dict[str, Any] = {
 PROFILES = (
     Profile(
         name="laptop",
-        description="two CPU cores, three minutes: small patches, few pixels, few epochs",
+        description="two CPU cores, six minutes: small patches, few pixels, few epochs",
         epochs=40,
         num_samples=12,
         time_budget_s=390,

@@ -13,7 +13,8 @@ import scipy.io
 
 from sceneshift.catalogue.builtin import SCENES
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, Show
-from sceneshift.commands.scenes import check_file, find_scene, import_scene, list_scenes, run_command
+from sceneshift.commands.scene_checks import check_file
+from sceneshift.commands.scenes import find_scene, import_scene, list_scenes, run_command
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_labels, export_scene

@@ -13,9 +13,9 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
-from sceneshift.commands.scenes import check_file
+from sceneshift.commands.scene_checks import check_file
 from sceneshift.errors import SceneshiftError
-from sceneshift.files.arrays import read_label_map
+from sceneshift.files.arrays import read_classes, read_label_map
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.scenes import export_labels, export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.scene import Footprint, Georeference, Scene
@@ -116,8 +116,7 @@ def label_map(name: str, **options: object) -> Target:
         return folder / name
 
     def read(folder: Path) -> None:
-        known = [] if name.endswith(".png") else [lambda: check_file(folder / name)]
-        each(lambda: read_label_map(folder / name), *known)
+        each(lambda: read_label_map(folder / name), lambda: check_file(folder / name))
 
     return Target(write, read)
 
@@ -213,6 +212,100 @@ def read_foreign_envi(folder: Path) -> None:
     each(lambda: read_unlabelled_scene(folder / "scene.hdr"), lambda: check_file(folder / "scene.hdr"))
 
 
+ODD_HEADER = (
+    "ENVI\r\nDescription = {Überflug\r\n über Felder, 5 µm}\r\nSamples=6\r\nlines = {7}\r\nbands = 5 ; all\r\n"
+    "file type = ENVI Standard\r\nData_Type = 2\r\ninterleave = Bil\r\nwavelength units = Micrometers (um)\r\n"
+    "wavelength =\r\n{0.4, 0.5, 0.6, 0.7,\r\n 0.8,}\r\ndata ignore value = {-9}\r\nbbl = {1, 1, 0, 1, 1}\r\n"
+    "map info = {UTM, 1, 1, 500000, 4400000, 20, 20, 16, North, WGS-84, units=Meters}\r\n"
+    "data gain values = {2, 2, 2, 2, 2}\r\nfwhm = {1, 2, 3}\r\n"
+)
+
+
+def odd_envi(encoding: str) -> Target:
+    """An image whose header is sound, and unlike any that this package writes."""
+
+    def write(folder: Path) -> Path:
+        (folder / "scene.dat").write_bytes((1000 * sample().cube).astype("<i2").transpose(0, 2, 1).tobytes())
+        (folder / "scene.hdr").write_bytes(ODD_HEADER.encode(encoding))
+        return folder / "scene.hdr"
+
+    return Target(write, read_foreign_envi)
+
+
+def write_classes(folder: Path) -> Path:
+    (folder / "labels.img").write_bytes(sample().labels.astype(np.uint8).tobytes())
+    (folder / "labels.hdr").write_text(
+        "ENVI\nsamples = 6\nlines = 7\nbands = 1\nfile type = ENVI Classification\ndata type = 1\nclasses = 4\n"
+        "class lookup = {0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255}\nclass names = {Unclassified, soil, grass, roof}\n"
+        "data ignore value = 255\nbyte order = 0\n"
+    )
+    return folder / "labels.hdr"
+
+
+def read_classes_of(folder: Path) -> None:
+    path = folder / "labels.hdr"
+    each(
+        lambda: read_classes(path),
+        lambda: read_classes(path, class_names=("o", "a", "b", "c"), label_values=(0, 1, 2, 3)),
+        lambda: check_file(path),
+    )
+
+
+def write_library(folder: Path) -> Path:
+    (folder / "spectra.sli").write_bytes(np.random.default_rng(0).random((3, 20)).astype(np.float32).tobytes())
+    (folder / "spectra.hdr").write_text(
+        "ENVI\nsamples = 20\nlines = 3\nbands = 1\nheader offset = 0\nfile type = ENVI Spectral Library\n"
+        "data type = 4\ninterleave = bsq\nbyte order = 0\nspectra names = {a, b, c}\n"
+    )
+    return folder / "spectra.hdr"
+
+
+def write_structures(path: Path, *, compressed: bool) -> None:
+    scene, maps, pair = sample(), np.empty((1, 2), dtype=object), np.zeros((1, 2), dtype=[("cube", object)])
+    maps[0, :] = scene.labels.astype(np.uint8), "no map"
+    pair[0, 0], pair[0, 1] = (scene.cube,), (np.zeros((0, 0)),)
+    inner = {"gt": scene.labels.astype(np.uint8), "sparse": scipy.sparse.csc_array(np.eye(3)), "z": 1j}
+    arrays = {"flight": {"data": scene.cube, "truth": inner, "name": "over fields"}, "maps": maps, "pair": pair}
+    scipy.io.savemat(path, arrays, do_compression=compressed)
+
+
+def write_groups(path: Path) -> None:
+    """Structures and cells of v7.3: groups, and references to what lies in another group."""
+    scene = sample()
+    with h5py.File(path, "w", userblock_size=512) as file:
+        flight, referred = file.create_group("flight"), file.create_group("#refs#")
+        truth = flight.create_group("truth")
+        for group in (flight, truth):
+            group.attrs["MATLAB_class"] = np.bytes_(b"struct")
+        flight.create_dataset("data", data=scene.cube.T).attrs["MATLAB_class"] = np.bytes_(b"single")
+        truth.create_dataset("gt", data=scene.labels.astype(np.uint8).T).attrs["MATLAB_class"] = np.bytes_(b"uint8")
+        maps = file.create_dataset("maps", shape=(2, 1), dtype=h5py.ref_dtype)
+        for k in range(2):
+            maps[k, 0] = referred.create_dataset(str(k), data=scene.labels.astype(np.uint8).T).ref
+        maps.attrs["MATLAB_class"] = np.bytes_(b"cell")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def structures(write: Callable[[Path], None]) -> Target:
+    """A MATLAB file whose cube and labels lie in structures."""
+
+    def write_it(folder: Path) -> Path:
+        write(folder / "scene.mat")
+        return folder / "scene.mat"
+
+    def read(folder: Path) -> None:
+        path = folder / "scene.mat"
+        names = ("a", "b", "c")
+        each(
+            lambda: read_scene(f"{path}:flight.data", labels=f"{path}:flight.truth.gt", class_names=names),
+            lambda: read_label_map(f"{path}:maps{{1}}"),
+            lambda: check_file(path),
+        )
+
+    return Target(write_it, read)
+
+
 def write_store(folder: Path) -> Path:
     write_scene(sample(), folder / "scene.arrow")
     (folder / "whole").write_bytes((folder / "scene.arrow").read_bytes())
@@ -251,6 +344,13 @@ TARGETS = {
     "envi-numbers": parts("envi", ".hdr", "scene.img"),
     "envi-labels": parts("envi", ".hdr", "labels.hdr"),
     "envi-foreign": Target(write_foreign_envi, read_foreign_envi),
+    "envi-odd": odd_envi("cp1252"),
+    "envi-utf16": odd_envi("utf-16"),
+    "envi-classes": Target(write_classes, read_classes_of),
+    "envi-library": Target(write_library, lambda folder: each(lambda: check_file(folder / "spectra.hdr"))),
+    "mat-structures": structures(lambda path: write_structures(path, compressed=False)),
+    "mat-structures-compressed": structures(lambda path: write_structures(path, compressed=True)),
+    "mat73-structures": structures(write_groups),
     "geotiff": parts("geotiff", ".tif", "scene.tif"),
     "geotiff-labels": parts("geotiff", ".tif", "labels.tif"),
     "geotiff-tiled": Target(lambda folder: (write_tiled(folder / "scene.tif"), folder / "scene.tif")[1], read_tiled),

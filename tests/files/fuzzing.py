@@ -13,7 +13,9 @@ A mutant may be read as another scene, or be refused with an error of the packag
 
 What a mutant is follows from seed, target and number alone. Every fifth of a target is the file's beginning, from none
 of it on and a byte longer each; the others are cut at random, or have bits flipped near the beginning, near the end or
-anywhere. A child reads many mutants; where it dies, the mutant it was at is blamed, and another child goes on.
+anywhere. Half of the headers that are left are edited as texts: lines go, come twice or change places, numbers and keys
+change, and the encoding does. A child reads many mutants; where it dies, the mutant it was at is blamed, and another
+child goes on.
 """
 
 import argparse
@@ -47,6 +49,12 @@ NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
+#: Values that headers have been seen to hold, or could.
+ODD_VALUES = (
+    *("", "0", "1", "-1", "255", "65536", "2147483648", "99999999999999999999", "1e400", "1.5", "nan", "-nan(ind)"),
+    *("None", "{}", "{1, 2}", "{", "}", "Bip", "tile", "ENVI Spectral Library", "TIFF", "Wavenumber", "x" * 20_000),
+)
+
 GOOD = ("scene", "error")
 
 
@@ -68,6 +76,8 @@ def mutate(whole: bytes, *, target: str, seed: int, index: int) -> bytes:
     rng = np.random.default_rng([seed, zlib.crc32(target.encode()), index])
     if rng.random() < 0.2:
         return whole[: int(rng.integers(len(whole)))]
+    if whole.startswith(b"ENVI") and rng.random() < 0.5 and (edited := edit_text(whole, rng)) != whole:
+        return edited
     place = rng.choice(["beginning", "end", "anywhere"], p=[0.45, 0.2, 0.35])
     near = min(len(whole), 1024)
     start, stop = {"beginning": (0, near), "end": (len(whole) - near, len(whole))}.get(place, (0, len(whole)))
@@ -77,6 +87,33 @@ def mutate(whole: bytes, *, target: str, seed: int, index: int) -> bytes:
     for bit in rng.choice(8 * (stop - start), size=number, replace=False):
         damaged[start + bit // 8] ^= 1 << (bit % 8)
     return bytes(damaged)
+
+
+def edit_text(whole: bytes, rng: np.random.Generator) -> bytes:
+    """A header with one to three edits that people and programs make; rarely none."""
+    lines = whole.decode("cp1252", errors="replace").split("\n")
+    for _ in range(int(rng.integers(1, 4))):
+        place, other = (int(rng.integers(len(lines))) for _ in range(2))
+        odd = str(rng.choice(ODD_VALUES))
+        match int(rng.integers(7)):
+            case 0:
+                del lines[place]
+                lines = lines or [""]
+            case 1:
+                lines.insert(other, lines[place])
+            case 2:
+                lines[place], lines[other] = lines[other], lines[place]
+            case 3:
+                lines[place] = re.sub(r"=.*", f"= {odd}", lines[place])
+            case 4:
+                lines[place] = re.sub(r"-?[0-9.]+", odd, lines[place], count=1)
+            case 5:
+                lines[place] = lines[place].swapcase()
+            case 6:
+                at = int(rng.integers(len(lines[place]) + 1))
+                lines[place] = lines[place][:at] + str(rng.choice(list("{}=;,\r\t\0 ü"))) + lines[place][at:]
+    encoding = str(rng.choice(["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-be"], p=[0.6, 0.1, 0.1, 0.1, 0.1]))
+    return "\n".join(lines).encode(encoding, errors="replace")
 
 
 def run(

@@ -100,11 +100,11 @@ def test_floats_with_whole_numbers_are_a_label_map_and_others_are_not(
     path = tmp_path / f"gt{suffix}"
     write(path, {"map": LABELS.astype(np.float64)})
     np.testing.assert_array_equal(read_label_map(path), LABELS)
-    for wrong, told in ((0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf")):
+    for wrong, told in ((0.5, "0.5"), (2.0**60, "1.15"), (-0.25, "-0.25")):
         values = LABELS.astype(np.float64)
         values[2, 1] = wrong
         write(path, {"map": values})
-        with pytest.raises(InvalidInputError, match=rf"1 values of the label map are not whole .*first: {told}\)"):
+        with pytest.raises(InvalidInputError, match=rf"1 values of the label map are not whole .*first: {told}"):
             read_label_map(path)
     write(path, {"map": LABELS.astype(np.int16) - 1})
     with pytest.raises(InvalidInputError, match="a label map with values down to -1"):
@@ -142,7 +142,7 @@ def test_other_endings_folders_and_objects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: the array 2 \(no numbers\)"):
         read_array(tmp_path / "objects.npy")
     scipy.io.savemat(tmp_path / "texts.mat", {"names": np.array(["soil", "tree"], dtype=object), "n": {"a": 1}})
-    with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: names .* \(no numbers\)"):
+    with pytest.raises(InvalidInputError, match=r"no array fits .*\. The file holds: names .* \(cell\)"):
         read_array(tmp_path / "texts.mat")
 
 
@@ -152,7 +152,7 @@ def test_colours_and_several_pages_are_no_label_map(tmp_path: Path) -> None:
         read_label_map(tmp_path / "colours.png")
     page = Image.fromarray(LABELS.astype(np.uint8))
     page.save(tmp_path / "pages.tif", save_all=True, append_images=[page])
-    with pytest.raises(InvalidInputError, match=r"2 page\(s\) of 1 channel"):
+    with pytest.raises(InvalidInputError, match=r"holds 2 images \(pages\)"):
         read_label_map(tmp_path / "pages.tif")
 
 

@@ -15,7 +15,7 @@ import pytest
 from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.units import refuse_normalization
 from sceneshift.commands.announcements import announce_training, describe_pair
-from sceneshift.commands.scenes import check_file
+from sceneshift.commands.scene_checks import check_file
 from sceneshift.commands.train import main
 from sceneshift.commands.train_arguments import TrainArgs
 from sceneshift.engine.prepared_training import prepare_training
@@ -196,6 +196,51 @@ def _(folder: Path) -> str:
     return read_envi(folder, cube_of(), "bbl = {1, 0, 1, 1}\n").name
 
 
+@case("an ENVI header without a byte order", "reading a scene", TOLD)
+def _(folder: Path) -> str:
+    read_envi(folder, cube_of(), "")
+    header = folder / "field.hdr"
+    header.write_text(header.read_text().replace("byte order = 0\n", ""))
+    with heard() as told:
+        np.testing.assert_array_equal(read_unlabelled_scene(header).cube, cube_of())
+    return told[0]
+
+
+@case("an ENVI header with an unknown interleave", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    read_envi(folder, cube_of(), "")
+    header = folder / "field.hdr"
+    header.write_text(header.read_text().replace("bip", "tile"))
+    return read_unlabelled_scene(header).name
+
+
+@case("an optional value of an ENVI header that can't be understood", "reading a scene", TOLD)
+def _(folder: Path) -> str:
+    with heard() as told:
+        assert read_envi(folder, cube_of(), "wavelength units = Index\nwavelength = {1, 2, 3, 4, 5}\n").num_bands == 5
+    return told[0]
+
+
+@case("a spectral library instead of an image", "reading a scene", REFUSED)
+def _(folder: Path) -> str:
+    return read_envi(folder, cube_of(), "file type = ENVI Spectral Library\n").name
+
+
+@case("the numbers of an ENVI image instead of its header", "reading a file", REFUSED)
+def _(folder: Path) -> str:
+    read_envi(folder, cube_of(), "")
+    return str(read_array(folder / "field.img").shape)
+
+
+@case("missing data that the file doesn't declare", "reading a scene", TOLD)
+def _(folder: Path) -> str:
+    cube = cube_of()
+    cube[:2] = -9999
+    with heard() as told:
+        read_npz(folder, cube=cube)
+    return told[0]
+
+
 @case("no band left", "reading a scene", REFUSED)
 def _(folder: Path) -> str:
     return read_envi(folder, cube_of(), "bbl = {0, 0, 0, 0, 0}\n").name
@@ -266,9 +311,24 @@ def _(folder: Path) -> str:
     return read_npz(folder, labels=labels_of() - 1).name
 
 
-@case("labels with fractions, or NaN", "reading a label map", REFUSED)
+@case("labels with fractions", "reading a label map", REFUSED)
 def _(folder: Path) -> str:
     return read_npz(folder, labels=labels_of() / 2).name
+
+
+@case("labels that are NaN, or the file's own value for missing data", "reading a label map", TOLD)
+def _(folder: Path) -> str:
+    with heard() as told:
+        scene = read_npz(folder, labels=np.where(labels_of() == 0, np.nan, labels_of()))
+    np.testing.assert_array_equal(scene.labels, labels_of())
+    return told[0]
+
+
+@case("class numbers from 0 that are not declared", "reading a scene", TOLD)
+def _(folder: Path) -> str:
+    with heard() as told:
+        read_npz(folder, labels=labels_of() % 3)
+    return told[0]
 
 
 @case("labels that are floats without fractions", "reading a label map", REPAIRED)
@@ -424,6 +484,12 @@ def _(folder: Path) -> str:
     with heard() as told:
         assert read_array(folder / "field.npz", "cube", ndim=3).shape == (9, 7, 5)
     return told[0]
+
+
+@case("a name that is not in the file", "reading `FILE:NAME`", REFUSED)
+def _(folder: Path) -> str:
+    np.savez(folder / "field.npz", a=cube_of(), b=labels_of())
+    return str(read_array(f"{folder / 'field.npz'}:c").shape)
 
 
 @case("an empty file", "reading a file", REFUSED)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sceneshift.commands.scene_arguments import Import
-from sceneshift.commands.scenes import check_file, import_scene
+from sceneshift.commands.scene_checks import check_file
+from sceneshift.commands.scenes import import_scene
 from sceneshift.errors import InvalidInputError
 from sceneshift.files.arrow_scenes import open_scene, write_scene
 from sceneshift.files.formats.description import Description

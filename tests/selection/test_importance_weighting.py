@@ -94,6 +94,8 @@ def test_of_constant_losses_the_control_variate_removes_all_variance():
 def test_of_equal_weights_it_is_the_mean():
     losses = np.array([0.2, 0.4])
     assert deep_embedded_risk(losses, np.ones(2)) == pytest.approx(0.3)
+    # Weights that a solver has left a little off: -Cov / Var would be of rounding alone.
+    assert deep_embedded_risk(losses, np.array([1.0, 1 + 4e-12])) == pytest.approx(0.3)
     assert importance_weighted_risk(losses, np.ones(2)) == pytest.approx(0.3)
 
 

@@ -72,15 +72,18 @@ class Table:
             raise self.wrong(key, expected="a text", advice="Write it in quotes.")
         return value
 
-    def numbers(self, key: str, *, least: int) -> tuple[int, ...] | None:
-        """A list of whole numbers."""
+    def numbers(self, key: str, *, least: int | None) -> tuple[int, ...] | None:
+        """A list of whole numbers, from the least one on if there is one."""
         value = self._values.get(key)
         if key not in self:
             return None
-        if not isinstance(value, list) or not value or not all(type(v) is int and v >= least for v in value):
-            raise self.wrong(
-                key, expected=f"a list of whole numbers from {least} on", advice=f"Write {key} = [{least}, …]."
-            )
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(type(v) is int and (least is None or v >= least) for v in value)
+        ):
+            expected = "a list of whole numbers" + ("" if least is None else f" from {least} on")
+            raise self.wrong(key, expected=expected, advice=f"Write {key} = [{least or 0}, …].")
         return tuple(value)
 
     def positive(self, key: str, *, default: float) -> float:

@@ -13,6 +13,7 @@ from sceneshift.catalogue.user_entries import OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrays import read_label_map
 from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.files.inside import split_inside, with_inside
 from sceneshift.files.scenes import footprint_of, read_scene
 from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import Scene, refuse_second_scale, scaled
@@ -38,7 +39,8 @@ def locate_own_scene(entry: OwnScene, data_dir: str | None) -> dict[str, Path]:
         folders += data_folders(entry.name, data_dir)
     found = {}
     for key, file in entry.files.items():
-        candidates = [folder / expanded(file) for folder in folders]  # an absolute path stays one
+        inner, inside = split_inside(file)
+        candidates = [folder / expanded(inner) for folder in folders]  # an absolute path stays one
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
             looked_at = " and ".join(dict.fromkeys(map(str, candidates)))
@@ -47,7 +49,7 @@ def locate_own_scene(entry: OwnScene, data_dir: str | None) -> dict[str, Path]:
                 f"catalogue's folder or the data folder (--data-dir, {DATA_VARIABLE}), or an absolute one; put the "
                 f"file there, or correct {key}."
             )
-        found[key] = path
+        found[key] = with_inside(path, inside)
     return found
 
 

@@ -19,6 +19,7 @@ from sceneshift.catalogue.user_class_map import read_class_map
 from sceneshift.catalogue.user_cut import Cut
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line, nearest_name
+from sceneshift.files.inside import split_inside
 from sceneshift.safe_files import existing, expanded
 from sceneshift.scenes.mapped_arrays import SUFFIXES
 from sceneshift.scenes.scene import check_unit
@@ -147,8 +148,8 @@ def _scene(table: Table, name: str, location: Path) -> OwnScene:
                     key, expected="nothing beside stored", advice="A stored scene has cube and labels; leave it out."
                 )
     class_names = table.names("class_names")
-    label_values = table.numbers("label_values", least=1)
-    unlabelled = table.numbers("unlabelled_values", least=0) or ()
+    label_values = table.numbers("label_values", least=0)
+    unlabelled = table.numbers("unlabelled_values", least=None) or ()
     if label_values is not None:
         if class_names is None:
             raise table.wrong("class_names", expected="names beside label_values", advice="Name the classes.")
@@ -283,9 +284,7 @@ def _refuse_taken(table: Table, name: str, taken: Sequence[str], *, of: str) -> 
 
 def _reads_the_same(scene: OwnScene, other: OwnScene) -> bool:
     """Whether two scenes read the same cube, so that their pixels are the same whatever their labels."""
-    variables = {scene.cube_variable, other.cube_variable}
-    files, others = (
-        {key: os.path.normpath(file) for key, file in one.files.items() if key not in ("labels", "mask")}
-        for one in (scene, other)
-    )
+    named = [split_inside(one.cube or one.stored or "") for one in (scene, other)]
+    files, others = (os.path.normpath(file) for file, _ in named)
+    variables = {inside or one.cube_variable for (_, inside), one in zip(named, (scene, other), strict=True)}
     return files == others and (len(variables) == 1 or None in variables)

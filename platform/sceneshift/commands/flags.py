@@ -18,8 +18,8 @@ class SplitFlags:
     """Keep each field on one side: the same as --split fields."""
 
     train_mask: str | None = None
-    """Label map of the training pixels for --split fixed (.tif, .png, .npy, .mat); its class order may differ from the
-    scene's."""
+    """Label map of the training pixels for --split fixed (.tif, .png, .npy, .mat, or masks.mat:NAME); its class order
+    may differ from the scene's."""
 
     test_mask: str | None = None
     """Label map of the test pixels, numbered like --train-mask."""
@@ -39,16 +39,16 @@ class FileFlags:
     """What a file with a scene doesn't say about it; the same keys describe a scene in a TOML catalogue."""
 
     labels: str | None = None
-    """The file with the label map of a scene given as a file. Default: the cube's file."""
+    """The file with the label map of a scene given as a file, or FILE:NAME (.mat, .npz). Default: the cube's file."""
 
     class_names: tuple[str, ...] | None = None
     """The class names in the order of the numbers 1..K, or of --label-values. Default: those in the file."""
 
     label_values: tuple[int, ...] | None = None
-    """The classes' numbers in the label map, in the order of --class-names, if they are not 1..K."""
+    """The classes' numbers in the label map, in the order of --class-names, if they are not 1..K; 0 may be one."""
 
     unlabelled_values: tuple[int, ...] | None = None
-    """Numbers in the label map that mean unlabelled, in addition to 0."""
+    """Numbers in the label map that mean unlabelled, in addition to 0 and the file's own missing data."""
 
     wavelengths_nm: tuple[float, ...] | None = None
     """Band centres in nanometres, one per band. Default: those in the file."""

@@ -14,6 +14,7 @@ from sceneshift.addresses import without_secrets
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.progress import progress_bar
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError
+from sceneshift.files.inside import is_file
 from sceneshift.safe_files import expanded
 from sceneshift.scenes.measured import describe_missing
 
@@ -144,12 +145,12 @@ def _check_paths(arguments: PredictArgs, catalogue: "OwnCatalogue") -> None:
             f"--wavelengths-nm describes a file, and {arguments.scene} is known by name; leave it out, or change the "
             "scene's table in the TOML catalogue."
         )
-    if arguments.scene not in known and not os.path.isfile(expanded(arguments.scene)):
+    if arguments.scene not in known and not is_file(arguments.scene):
         raise MissingDataError(
             f"--scene {arguments.scene}: there is no such file, and no scene of that name. Known by name: "
             f"{', '.join(known)}." + catalogue.advice()
         )
-    if arguments.labels not in (None, OWN_LABELS) and not os.path.isfile(expanded(str(arguments.labels))):
+    if arguments.labels not in (None, OWN_LABELS) and not is_file(str(arguments.labels)):
         raise MissingDataError(f"--labels {arguments.labels}: there is no such file; give one, or {OWN_LABELS!r}.")
 
 

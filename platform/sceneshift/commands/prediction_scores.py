@@ -12,10 +12,9 @@ from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.commands.predict_arguments import OWN_LABELS, PredictArgs
 from sceneshift.commands.scenes import find_scene
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.files.arrays import read_description, read_label_map
+from sceneshift.files.arrays import read_classes
 from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.safe_files import expanded
-from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
 from sceneshift.tracking.model_description import ModelDescription
@@ -64,7 +63,12 @@ def read_truth(
         labels, names = labelled.labels, labelled.class_names
     else:
         path = expanded(arguments.labels)
-        labels = read_label_map(path)
+        labels, names = read_classes(
+            path,
+            class_names=arguments.class_names,
+            label_values=arguments.label_values,
+            unlabelled_values=arguments.unlabelled_values or (),
+        )
         labels = place_labels(
             labels,
             georeference_of(path),
@@ -72,11 +76,6 @@ def read_truth(
             on=scene,
             cut_to_overlap=arguments.cut_to_overlap,
         )
-        names = arguments.class_names or (None if path.suffix.lower() == ".png" else read_description(path).class_names)
-        if arguments.unlabelled_values is not None:
-            labels = np.where(np.isin(labels, arguments.unlabelled_values), 0, labels)
-        if arguments.label_values is not None and names is not None:
-            labels = to_class_ids(labels, class_names=names, label_values=arguments.label_values, path=path)
     if labels.shape != scene.shape:
         raise InvalidInputError(
             f"--labels {arguments.labels}: a map of {labels.shape} pixels; scene {scene.name!r} has {scene.shape}. Are "

@@ -27,7 +27,7 @@ class Check:
     """Show what is in files: shapes, ranges, bad bands, NaN, counts per class; compared with the published releases."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
-    """Files: .mat, .npy, .npz, .hdr (ENVI), .tif, .png, .arrow."""
+    """Files: .mat, .npy, .npz, .hdr (ENVI), .tif, .png, .arrow; FILE:NAME shows a part of a .mat or .npz file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Import(FileFlags):
     """Convert a scene from any file to a memory-mapped .arrow file with a checksum."""
 
     file: tyro.conf.Positional[str]
-    """The file with the cube, or a scene's name."""
+    """The file with the cube (FILE:NAME: the cube alone), or a scene's name."""
 
     out: str
     """The .arrow file to write."""

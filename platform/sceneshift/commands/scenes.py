@@ -10,38 +10,36 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sceneshift.catalogue import indian_pines
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
-from sceneshift.catalogue.entries import FilePairEntry, SceneEntry
+from sceneshift.catalogue.entries import FilePairEntry
 from sceneshift.catalogue.load import find_files, load_pair_and_labelled_target, load_scene
 from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
 from sceneshift.catalogue.units import UnitDifference, describe_units, unit_difference
-from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
 from sceneshift.catalogue.user_scenes import load_own_scene
 from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
+from sceneshift.commands.scene_checks import check_file, stated_unit
 from sceneshift.commands.scene_gap import measure_gap, render_gap
 from sceneshift.commands.simulate import simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
-from sceneshift.files.arrays import array_shapes, read_array, read_description, read_mask
-from sceneshift.files.arrow_scenes import open_scene, write_scene
-from sceneshift.files.missing import describe_values
-from sceneshift.files.scenes import export_scene, read_scene
+from sceneshift.files.arrays import array_shapes
+from sceneshift.files.arrow_scenes import open_scene, open_stored, write_scene
+from sceneshift.files.inside import is_file
+from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
 from sceneshift.own_folders import ensure_home
 from sceneshift.report.scene_pictures import draw_scene
-from sceneshift.safe_files import expanded, replacing, sha256_of, writable
+from sceneshift.safe_files import expanded, replacing, writable
 from sceneshift.scenes.measured import describe_missing
-from sceneshift.scenes.scene import Scene, renamed
+from sceneshift.scenes.scene import Scene, UnlabelledScene, renamed
 from sceneshift.splits.pair import ScenePair
 
 _STORED, _PICTURE = ".arrow", (".png",)
 
-#: Maximum number of different integers in a 2-D array that is described as a label map.
-_MOST_CLASSES = 100
+#: Keys of a scene in a catalogue that say something about its labels.
+_ABOUT_LABELS = ("labels", "labels_variable", "class_names", "label_values", "unlabelled_values", "cut_to_overlap")
 
 
 def run_command(command: SceneCommand) -> int:
@@ -62,13 +60,13 @@ def run_command(command: SceneCommand) -> int:
         case Import():
             print(import_scene(command))
         case Export():
-            scene = find_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
+            scene = find_any_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
-            path, scene = show_scene(command)
-            print(f"wrote {path}" + ("" if scene.unit is None else f"; the numbers are {scene.unit}"))
-            print("".join(f"{line}\n" for line in describe_missing(scene)), end="")
+            path, shown = show_scene(command)
+            print(f"wrote {path}" + ("" if shown.unit is None else f"; the numbers are {shown.unit}"))
+            print("".join(f"{line}\n" for line in describe_missing(shown)), end="")
         case Pair():
             pair, target = load_pair_and_labelled_target(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
@@ -109,10 +107,10 @@ def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) ->
     about: dict[str, str] = {}
     for name, entry in SCENES.items():
         height, columns, bands = entry.shape
-        about[name] = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes{_stated(entry)}"
+        about[name] = f"{height} x {columns} x {bands}, {len(entry.class_names)} classes{stated_unit(entry)}"
     for name, own in catalogue.scenes.items():
         classes = "classes as its file says" if own.class_names is None else f"{len(own.class_names)} classes"
-        about[name] = f"your own, {classes}{_stated(own)}"
+        about[name] = f"your own, {classes}{stated_unit(own)}"
     about_width = max(map(len, about.values()))
     lines += [f"  {name:<{width}}  {about[name]:<{about_width}}  {missing[name] or 'here'}" for name in about]
     lines.append("pairs")
@@ -141,13 +139,6 @@ def _who_offers(missing: Iterable[str]) -> list[str]:
     return lines
 
 
-def _stated(entry: SceneEntry | OwnScene) -> str:
-    """The unit an entry states, to be appended to its line."""
-    if entry.unit is None:
-        return ""
-    return f", {entry.unit}" + ("" if entry.scale == 1 else f" (numbers / {entry.scale:g})")
-
-
 def _about_units(pair: ScenePair) -> list[str]:
     units, difference = describe_units(pair), unit_difference(pair)
     return [
@@ -173,91 +164,6 @@ def _what_is_missing(name: str, data_dir: str | None, catalogue: OwnCatalogue) -
     return ""
 
 
-def check_file(path: Path) -> list[str]:
-    """Describe a file's content, one line per finding.
-
-    Raises:
-        MissingDataError: There is no such file.
-        InvalidInputError: It can't be read.
-    """
-    if path.suffix.lower() == _STORED:
-        scene = open_scene(path, verify=True)
-        lines = [str(path), f"  stored scene {scene.name!r}, checksum right"]
-        lines += [*_about_cube("cube", scene.cube, scene.wavelengths_nm), *_about_labels("labels", scene.labels)]
-        lines += [f"  {line}" for line in describe_missing(scene)]
-        return lines + ([] if scene.unit is None else [f"  unit: {scene.unit}"])
-    described = read_description(path)
-    wavelengths = None if described.wavelengths_nm is None else np.array(described.wavelengths_nm)
-    lines = [str(path), *([] if described.unit is None else [f"  unit: {described.unit}"])]
-    if described.stored_as is not None:
-        lines.append(f"  values, when it is read as a scene: {described.stored_as}")
-    for variable, shape in array_shapes(path).items():
-        if len(shape) not in (2, 3):
-            lines.append(f"  {variable}: shape {shape}")
-            continue
-        values = read_array(path, variable, ndim=len(shape))
-        if values.ndim == 3:
-            lines += _about_cube(variable, values, wavelengths)
-            lines += [f"    {line}" for line in describe_values(values, described, read_mask(path))]
-        elif _looks_like_labels(values):
-            lines += _about_labels(variable, values.astype(np.int64))
-        else:
-            lines.append(f"  {variable}: shape {shape}, {values.dtype}, {_range(values)}")
-    return lines + _against_published(path)
-
-
-def _about_cube(variable: str, cube: NDArray[np.generic], wavelengths: NDArray[np.float64] | None) -> list[str]:
-    height, width, bands = cube.shape
-    lines = [f"  {variable}: {height} x {width} pixels, {bands} bands, {cube.dtype}, {_range(cube)}"]
-    if wavelengths is not None and len(wavelengths) == bands:
-        lines.append(f"    {wavelengths.min():.0f} to {wavelengths.max():.0f} nm")
-    flat = cube.reshape(-1, bands)
-    finite = np.isfinite(flat)
-    if not finite.all():
-        bad = np.flatnonzero(~finite.all(axis=0))
-        lines.append(f"    NaN or infinity in {len(bad)} {'band' if len(bad) == 1 else 'bands'}: {_some(bad)}")
-    constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
-    if len(constant):
-        are = "band is" if len(constant) == 1 else "bands are"
-        lines.append(f"    {len(constant)} {are} constant: {_some(constant)}")
-    if min(height, width) < bands and max(height, width) > 4 * bands:
-        lines.append("    the last axis is longer than one of the first two: are the axes in a different order?")
-    return lines
-
-
-def _about_labels(variable: str, labels: NDArray[np.int64]) -> list[str]:
-    values, counts = np.unique(labels, return_counts=True)
-    told = ", ".join(f"{v}: {c}" for v, c in zip(values, counts, strict=True) if v != 0)
-    unlabelled = int(counts[values == 0].sum())
-    (height, width), labelled = labels.shape, int((labels > 0).sum())
-    return [
-        f"  {variable}: label map {height} x {width}, {labelled} labelled, {unlabelled} unlabelled pixels",
-        f"    pixels a class  {told or 'none'}",
-    ]
-
-
-def _against_published(path: Path) -> list[str]:
-    lines = []
-    digest = sha256_of(path) if any(path.name in entry.sha256 for entry in SCENES.values()) else ""
-    for name, entry in SCENES.items():
-        if path.name in entry.sha256:
-            same = "the file that was counted" if digest == entry.sha256[path.name] else "ANOTHER release"
-            lines.append(f"  as file of {name}: {same} (SHA-256 {entry.sha256[path.name]}){_stated(entry)}")
-        for form in entry.forms:
-            if form.labels is not None and form.labels.file == path.name and entry.counts is not None:
-                values = read_array(path, form.labels.name)
-                known = entry.label_values or tuple(range(1, len(entry.class_names) + 1))
-                counts = tuple(int((values == number).sum()) for number in known)
-                same = "the published release" if counts == entry.counts else "ANOTHER release"
-                lines.append(f"  as labels of {name}: {same} ({entry.figures}: {', '.join(map(str, entry.counts))})")
-            if form.cube.file == path.name and not form.bands_by_pixels:
-                shape = array_shapes(path).get(form.cube.name)
-                if shape is not None:
-                    same = "the published shape" if shape == entry.shape else "ANOTHER release"
-                    lines.append(f"  as cube of {name}: {same} ({entry.figures}: {entry.shape})")
-    return lines
-
-
 def import_scene(command: Import) -> str:
     """Read a scene and write it to the store.
 
@@ -270,17 +176,19 @@ def import_scene(command: Import) -> str:
         raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
     if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
-    scene = find_scene(command.file, command.data_dir, _told_catalogue(command), command.described())
+    scene = find_any_scene(command.file, command.data_dir, _told_catalogue(command), command.described())
     if command.name is not None and command.name != scene.name:
         scene = renamed(scene, command.name)
     write_scene(scene, out)
     height, width = scene.shape
-    counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
+    counts = "no labels: it can be mapped and shown; to train on it, import it with --labels"
+    if isinstance(scene, Scene):
+        counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
     wrote = f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
     return "\n".join([wrote, *(f"  {line}" for line in describe_missing(scene))])
 
 
-def show_scene(command: Show) -> tuple[Path, Scene]:
+def show_scene(command: Show) -> tuple[Path, UnlabelledScene]:
     """Draw a scene; returns the picture and the scene.
 
     Raises:
@@ -289,7 +197,7 @@ def show_scene(command: Show) -> tuple[Path, Scene]:
     """
     if command.out is not None:
         writable(command.out, _PICTURE)  # before a large scene is read
-    scene = find_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
+    scene = find_any_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
     path = writable(command.out or f"{scene.name.replace('/', '-')}.png", _PICTURE)
     try:
         with replacing(path) as temporary:
@@ -320,7 +228,6 @@ def find_scene(
             known by name is described once more.
         MissingDataError: Its files aren't there.
     """
-    path = Path(name)
     if name in SCENES or name in catalogue.scenes:
         if described:
             raise InvalidInputError(
@@ -331,9 +238,9 @@ def find_scene(
     if is_stored_scene(name):
         return load_own_scene(scene_from_flags(name, described), None) if described else open_scene(name)
     try:
-        return read_scene(path, **described)
+        return read_scene(name, **described)
     except MissingDataError as error:
-        if path.exists():  # the file of the labels isn't there
+        if is_file(name):  # the file of the labels isn't there
             raise
         raise InvalidInputError(
             f"{name!r} is neither a scene known by name ({', '.join([*SCENES, *catalogue.scenes])}) nor a file "
@@ -341,18 +248,36 @@ def find_scene(
         ) from error
 
 
-def _looks_like_labels(values: NDArray[np.generic]) -> bool:
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all() or numbers.min() < 0 or (numbers != np.floor(numbers)).any():
-        return False
-    return len(np.unique(numbers)) <= _MOST_CLASSES
+def find_any_scene(
+    name: str,
+    data_dir: str | None,
+    catalogue: OwnCatalogue = NO_CATALOGUE,
+    described: Mapping[str, Any] = MappingProxyType({}),
+) -> UnlabelledScene:
+    """Load a scene as :func:`find_scene` does, or one without labels.
 
+    A stored scene that was written without labels has none, nor has a file without an array of two dimensions, or whose
+    cube is named alone (``FILE:NAME``), unless something is said about labels.
 
-def _range(values: NDArray[np.generic]) -> str:
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    return "no finite value" if finite.size == 0 else f"{finite.min():g} to {finite.max():g}"
+    Args:
+        name: As for :func:`find_scene`.
+        data_dir: As for :func:`find_scene`.
+        catalogue: As for :func:`find_scene`.
+        described: As for :func:`find_scene`.
 
+    Returns:
+        A :class:`~sceneshift.scenes.scene.Scene` where there are labels.
 
-def _some(indices: NDArray[np.intp]) -> str:
-    shown = ", ".join(map(str, indices[:10]))
-    return shown + (", …" if len(indices) > 10 else "")
+    Raises:
+        InvalidInputError: As for :func:`find_scene`.
+        MissingDataError: As for :func:`find_scene`.
+    """
+    says_labels = any(key in described for key in _ABOUT_LABELS)
+    if name in SCENES or name in catalogue.scenes or says_labels or not is_file(name):
+        return find_scene(name, data_dir, catalogue, described)
+    if is_stored_scene(name):
+        scene = open_stored(name)
+        return scene if not isinstance(scene, Scene) and not described else find_scene(name, None, catalogue, described)
+    if any(len(shape) == 2 and min(shape) > 1 for shape in array_shapes(name).values()):
+        return find_scene(name, data_dir, catalogue, described)
+    return read_unlabelled_scene(name, **described)

@@ -4,6 +4,7 @@ Shape letters: H rows, W columns, C bands.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,19 +12,19 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.files.formats.description import Description
 from sceneshift.safe_files import guarded, writable
 from sceneshift.scenes.mapped_arrays import SUFFIXES, map_arrays, sent_whole, write_arrays
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Scene, UnlabelledScene
 
-__all__ = ["open_scene", "sent_whole", "write_scene"]
+__all__ = ["open_scene", "open_stored", "sent_whole", "write_scene"]
 
 
-def write_scene(scene: Scene, path: str | Path) -> None:
+def write_scene(scene: UnlabelledScene, path: str | Path) -> None:
     """Write a scene with all it holds and a checksum of it.
 
     It is written beside the path, brought to disk, and then given the name: at the path lies the old scene or the new
     one, never a part. Scenes opened from an older file of the name keep it.
 
     Args:
-        scene: The scene; a cube that isn't contiguous is copied first.
+        scene: The scene, with labels or without; a cube that isn't contiguous is copied first.
         path: A name that ends in ``.arrow``.
 
     Raises:
@@ -32,7 +33,8 @@ def write_scene(scene: Scene, path: str | Path) -> None:
     """
     location = writable(path, SUFFIXES)
     description = Description.of(scene).to_json()
-    guarded(location, lambda place: write_arrays(place, scene.cube, scene.labels, description), writes=True)
+    labels = scene.labels if isinstance(scene, Scene) else np.zeros(scene.shape, dtype=np.int64)
+    guarded(location, lambda place: write_arrays(place, scene.cube, labels, description), writes=True)
 
 
 def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
@@ -51,22 +53,46 @@ def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
 
     Raises:
         MissingDataError: There is no such file.
-        InvalidInputError: It can't be read, is no stored scene, is of a newer version, or (with ``verify``) was
-            damaged.
+        InvalidInputError: It can't be read, is no stored scene, is of a newer version, has no labels, or (with
+            ``verify``) was damaged.
+    """
+    scene = open_stored(path, verify=verify)
+    if not isinstance(scene, Scene):
+        raise InvalidInputError(
+            f"{path} is a scene without labels; expected one with some. predict.py maps it; to train on it, import its "
+            "file once more with --labels."
+        )
+    return scene
+
+
+def open_stored(path: str | Path, *, verify: bool = False) -> UnlabelledScene:
+    """Open a stored scene as :func:`open_scene` does, with labels or without, as it was written.
+
+    Args:
+        path: The file.
+        verify: As for :func:`open_scene`.
+
+    Returns:
+        A :class:`~sceneshift.scenes.scene.Scene` where it has labels.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InvalidInputError: As for :func:`open_scene`.
     """
     arrays = map_arrays(path, verify=verify)
     described = Description.from_json(arrays.description)
-    if described.name is None or described.class_names is None or described.footprint is None:
-        raise InvalidInputError(f"{path}: no name, class names or footprint of a scene in it; write it again.")
-    return Scene(
-        name=described.name,
-        cube=arrays.cube,
-        labels=arrays.labels,
-        class_names=described.class_names,
-        wavelengths_nm=None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
-        normalization=described.normalization,
-        footprint=described.footprint,
-        georeference=described.georeference,
-        unit=described.unit,
-        left_out=described.left_out,
-    )
+    if described.name is None or described.footprint is None:
+        raise InvalidInputError(f"{path}: no name or footprint of a scene in it; write it again.")
+    told: dict[str, Any] = {
+        "name": described.name,
+        "cube": arrays.cube,
+        "wavelengths_nm": None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
+        "normalization": described.normalization,
+        "footprint": described.footprint,
+        "georeference": described.georeference,
+        "unit": described.unit,
+        "left_out": described.left_out,
+    }
+    if described.class_names is None:
+        return UnlabelledScene(**told)
+    return Scene(**told, labels=arrays.labels, class_names=described.class_names)

@@ -27,6 +27,12 @@ _BLOCK = 2**20
 #: Beyond this a float is no measurement, and its text in a header may be rounded: what is near is the same.
 _HUGE, _NEAR = 1e30, 1e-4
 
+#: Numbers that programs fill in where nothing was measured, beside negative ones.
+_FILLS = (9999.0, 32767.0, 65535.0, 1e20)
+
+#: With fewer bands, two pixels may well have the same number in all of them.
+_FEWEST_BANDS = 4
+
 Value = TypeVar("Value")
 
 
@@ -112,6 +118,29 @@ def leave_out_missing(
     return ReadCube(cube=cube, left_out=left_out, bands_in_file=bands, kept=kept)
 
 
+def describe_undeclared(cube: NDArray[np.float32]) -> str | None:
+    """What looks like missing data that a file doesn't declare: the same odd number in every band of some pixels.
+
+    Args:
+        cube: (H, W, C) without the missing data that the file declares.
+
+    Returns:
+        A line for the user; None where nothing looks so.
+    """
+    if cube.shape[2] < _FEWEST_BANDS:
+        return None
+    for value in (float(cube.min()), float(cube.max())):
+        if value < 0 or value in _FILLS:
+            count = sum(int((cube[rows] == np.float32(value)).all(axis=2).sum()) for rows in _parts(cube))
+            if count > 1:
+                return (
+                    f"{count} pixels are {value:g} in every band, and the file doesn't call that missing: they are "
+                    "taken as measured. If they are not, declare the value in the file (`data ignore value`, nodata), "
+                    "or set them to NaN"
+                )
+    return None
+
+
 def describe_values(values: NDArray[np.generic], described: Description, mask: NDArray[np.bool_] | None) -> list[str]:
     """What is missing of a cube as it lies in a file, one line each, or why it can't be used; none where nothing is.
 
@@ -129,10 +158,25 @@ def describe_values(values: NDArray[np.generic], described: Description, mask: N
         for bands, why in ((read.left_out.empty, "empty"), (read.left_out.bad, "marked as bad")):
             if bands:
                 lines.append(f"{len(bands)} {'band' if len(bands) == 1 else 'bands'} {why}: {as_ranges(bands)}")
+    if (undeclared := describe_undeclared(read.cube)) is not None:
+        lines.append(undeclared)
     measured = measured_pixels(read.cube)
     if unmeasured := int((~measured).sum()):
         lines.append(f"{unmeasured} of {measured.size} pixels unmeasured")
     return lines
+
+
+def valid_pixels(
+    values: NDArray[np.generic], described: Description, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """(H, W) which numbers of a single band are no missing data.
+
+    Args:
+        values: (H, W).
+        described: What the file says.
+        mask: (H, W), or (H, W, 1), as for :func:`leave_out_missing`.
+    """
+    return _valid(values[..., None], _ignored_values(described, values.dtype, 1), mask)[..., 0]
 
 
 def _parts(values: NDArray[np.generic]) -> Iterator[slice]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.files.arrow_scenes import open_scene
+from sceneshift.files.arrow_scenes import open_stored
 from sceneshift.files.scenes import read_unlabelled_scene
 from sceneshift.safe_files import existing, guarded
 from sceneshift.scenes.mapped_arrays import SUFFIXES as STORED
-from sceneshift.scenes.scene import UnlabelledScene, refuse_second_scale, scaled
+from sceneshift.scenes.scene import Scene, UnlabelledScene, refuse_second_scale, scaled
 
 
 def open_unlabelled(path: str | Path, *, cube_variable: str | None = None, scale: float = 1.0) -> UnlabelledScene:
@@ -33,7 +33,8 @@ def open_unlabelled(path: str | Path, *, cube_variable: str | None = None, scale
     """
     suffix = Path(path).suffix.lower()
     if suffix in STORED:
-        scene = open_scene(path).without_labels()
+        scene = open_stored(path)
+        scene = scene.without_labels() if isinstance(scene, Scene) else scene
         refuse_second_scale(scale, scene.unit, where=str(path))
         return replace(scene, cube=scaled(scene.cube, scale))
     if suffix == ".npy":

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.files.arrays import array_shapes, read_array, read_description, read_label_map, read_mask
+from sceneshift.files.arrays import array_shapes, read_array, read_classes, read_description, read_mask
 from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.envi import Envi
 from sceneshift.files.formats.file_format import CUBE, LABELS, FileFormat
 from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
 from sceneshift.files.formats.numpy_files import Npz
-from sceneshift.files.missing import ReadCube, leave_out_missing
+from sceneshift.files.inside import split_inside
+from sceneshift.files.missing import ReadCube, describe_undeclared, leave_out_missing
 from sceneshift.files.places import Raster, Window, cut_georeference, georeference_of, shared_pixels
 from sceneshift.safe_files import guarded, writable
-from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.scene import (
     Footprint,
@@ -72,14 +72,15 @@ def read_scene(
     come as values: a scale that the file declares is applied (:mod:`sceneshift.files.formats.stored_values`).
 
     Args:
-        path: The file with the cube (H, W, C).
-        labels: The file with the label map (H, W); by default the same.
+        path: The file with the cube (H, W, C), or ``FILE:NAME`` (:mod:`sceneshift.files.inside`).
+        labels: The file with the label map (H, W), or ``FILE:NAME``; by default the cube's file.
         name: The scene's name; by default what the file says, else the file's own name.
         class_names: The K classes in the order of the numbers 1..K; by default what the files say.
         cube_variable: The cube's name in its file; by default ``cube``, else the only array of three dimensions.
         labels_variable: The map's name in its file; by default ``labels``, else the only array of two dimensions.
-        label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
-        unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
+        label_values: (K,) the numbers the classes have in the map, where those are not 1..K; 0 may be one of them.
+        unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0, unless that is a class, and to
+            what the file calls missing (:func:`sceneshift.files.arrays.read_classes`).
         wavelengths_nm: Band centres, one for each band of the file or for each that is kept; by default what the file
             says.
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
@@ -97,14 +98,18 @@ def read_scene(
     read, described = _read_cube(path, cube_variable)
     cube = read.cube
     scale = _scale_left(scale, described, where=str(path))
-    labels_path = Path(path) if labels is None else Path(labels)
-    label_map = read_label_map(labels_path, _own_name(labels_path, labels_variable, LABELS))
-    names = class_names or described.class_names
-    if names is None and labels is not None and labels_path.suffix.lower() != ".png":
-        names = _class_names_beside(labels_path)
+    labels_path = split_inside(path)[0] if labels is None else Path(labels)
+    label_map, names = read_classes(
+        labels_path,
+        _own_name(labels_path, labels_variable, LABELS),
+        class_names=class_names or described.class_names,
+        label_values=label_values,
+        unlabelled_values=unlabelled_values,
+    )
     if names is None:
         raise InvalidInputError(
-            f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them."
+            f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them. A "
+            "cube alone needs none: name it as FILE:NAME where labels are in its file."
         )
     whole = (slice(0, cube.shape[0]), slice(0, cube.shape[1]))
     kept, labelled = whole, whole
@@ -122,21 +127,8 @@ def read_scene(
             f"{path}: a cube of {cube.shape[:2]} pixels, and a label map of {label_map.shape} in {labels_path}; "
             f"expected the same. {_turned(cube.shape, label_map.shape)}"
         )
-    if unlabelled_values:
-        label_map = np.where(np.isin(label_map, unlabelled_values), 0, label_map)
-    if label_values is not None:
-        if len(label_values) != len(names):
-            raise InvalidInputError(
-                f"{labels_path}: {len(label_values)} label_values for the classes {', '.join(names)}; expected one for "
-                "each."
-            )
-        label_map = to_class_ids(label_map, class_names=names, label_values=label_values, path=labels_path)
-    centres = read.of_kept(wavelengths_nm if wavelengths_nm is not None else described.wavelengths_nm)
-    if centres is not None and len(centres) != cube.shape[2]:
-        raise InvalidInputError(
-            f"{path}: a cube of {read.bands_in_file} bands, and {len(centres)} wavelengths; expected one for each."
-        )
-    scene_name = name or described.name or Path(path).stem
+    centres = _centres(path, read, described, wavelengths_nm)
+    scene_name = name or described.name or split_inside(path)[0].stem
     of_file = described.footprint or Footprint(
         parent=acquisition or scene_name, rows=(0, whole[0].stop), columns=(0, whole[1].stop)
     )
@@ -169,7 +161,13 @@ def footprint_of(stated: Footprint, name: str | None, *, acquisition: str) -> Fo
 
 
 def read_unlabelled_scene(
-    path: str | Path, *, name: str | None = None, cube_variable: str | None = None, scale: float = 1.0
+    path: str | Path,
+    *,
+    name: str | None = None,
+    cube_variable: str | None = None,
+    wavelengths_nm: tuple[float, ...] | None = None,
+    scale: float = 1.0,
+    unit: str | None = None,
 ) -> UnlabelledScene:
     """Read a scene as something to be mapped; labels in the file are not looked at, missing values as there.
 
@@ -177,30 +175,32 @@ def read_unlabelled_scene(
         path: As for :func:`read_scene`.
         name: As for :func:`read_scene`.
         cube_variable: As for :func:`read_scene`.
+        wavelengths_nm: As for :func:`read_scene`.
         scale: As for :func:`read_scene`.
+        unit: As for :func:`read_scene`.
 
     Raises:
         MissingDataError: The file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read, states its unit and is to be scaled, or no band or no pixel has
-            values.
+        InvalidInputError: The file can't be read, states its unit and is to be scaled, no band or no pixel has values,
+            or there is not one wavelength for each band.
     """
     read, described = _read_cube(path, cube_variable)
     scale = _scale_left(scale, described, where=str(path))
-    centres = read.of_kept(described.wavelengths_nm)
+    centres = _centres(path, read, described, wavelengths_nm)
     return UnlabelledScene(
-        name=name or described.name or Path(path).stem,
+        name=name or described.name or split_inside(path)[0].stem,
         cube=scaled(read.cube, scale),
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
         footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
         georeference=described.georeference,
-        unit=described.unit,
+        unit=unit or described.unit,
         left_out=read.left_out,
     )
 
 
-def export_scene(scene: Scene, path: str | Path, format: str) -> None:
+def export_scene(scene: UnlabelledScene, path: str | Path, format: str) -> None:
     """Write a scene so that :func:`read_scene` gives it back.
 
     ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold all of it in one file. ``envi`` and ``geotiff`` hold the cube, its
@@ -208,7 +208,7 @@ def export_scene(scene: Scene, path: str | Path, format: str) -> None:
     name, normalization, footprint and unit. Nothing half-written is ever at ``path``.
 
     Args:
-        scene: The scene.
+        scene: The scene, with labels or without.
         path: The file; an existing one is replaced.
         format: One of :data:`FORMATS`.
 
@@ -219,9 +219,9 @@ def export_scene(scene: Scene, path: str | Path, format: str) -> None:
     """
     writer = _writer(format)
     arrays: dict[str, NDArray[np.generic]] = {CUBE: scene.cube}
-    if writer.holds_several:
+    if writer.holds_several and isinstance(scene, Scene):
         arrays[LABELS] = _small(scene.labels)
-    elif scene.num_bands == 1:
+    elif not writer.holds_several and scene.num_bands == 1:
         raise InvalidInputError(
             f"scene {scene.name!r} has one band, which {format} doesn't tell from a label map; write npz or mat."
         )
@@ -297,6 +297,8 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[ReadCube, Descri
     values = read_array(location, _own_name(location, variable, CUBE), ndim=3)
     described = read_description(location)
     read = leave_out_missing(values, described, where=str(path), mask=read_mask(location))
+    if (undeclared := describe_undeclared(read.cube)) is not None:
+        _log.warning("%s: %s", path, undeclared)
     stored = described.stored_as
     if stored is None:
         return read, described
@@ -307,6 +309,22 @@ def _read_cube(path: str | Path, variable: str | None) -> tuple[ReadCube, Descri
     cube = stored.of_bands(read.kept).apply(kept)
     cube[~measured_pixels(read.cube)] = 0
     return replace(read, cube=cube), described
+
+
+def _centres(
+    path: str | Path, read: ReadCube, described: Description, given: tuple[float, ...] | None
+) -> tuple[float, ...] | None:
+    """Band centres of the bands that are kept.
+
+    Raises:
+        InvalidInputError: There is not one for each.
+    """
+    centres = read.of_kept(given if given is not None else described.wavelengths_nm)
+    if centres is not None and len(centres) != read.cube.shape[2]:
+        raise InvalidInputError(
+            f"{path}: a cube of {read.bands_in_file} bands, and {len(centres)} wavelengths; expected one for each."
+        )
+    return centres
 
 
 def _scale_left(scale: float, described: Description, *, where: str) -> float:
@@ -349,12 +367,9 @@ def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:
 
 def _own_name(path: Path, variable: str | None, own: str) -> str | None:
     """The name to look for: the one asked for, else the one this package writes where the file has it."""
-    several = any(path.suffix.lower() in writer.suffixes for writer in FORMATS.values() if writer.holds_several)
-    return own if variable is None and several and own in array_shapes(path) else variable
-
-
-def _class_names_beside(labels_path: Path) -> tuple[str, ...] | None:
-    return read_description(labels_path).class_names
+    file, inside = split_inside(path)
+    several = any(file.suffix.lower() in writer.suffixes for writer in FORMATS.values() if writer.holds_several)
+    return own if variable is None and inside is None and several and own in array_shapes(file) else variable
 
 
 def _writer(format: str) -> FileFormat:

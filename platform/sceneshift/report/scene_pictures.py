@@ -3,16 +3,18 @@
 Shape letters: H rows, W columns, C bands, K classes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from sceneshift.scenes.class_colours import class_colours
-from sceneshift.scenes.scene import Scene
+from sceneshift.scenes.scene import Scene, UnlabelledScene
 
 _DPI = 120
 
@@ -20,12 +22,12 @@ _DPI = 120
 _FALSE_COLOURS_NM = (860.0, 650.0, 550.0)
 
 
-def draw_scene(path: Path, scene: Scene) -> None:
+def draw_scene(path: Path, scene: UnlabelledScene) -> None:
     """Draw false colours, label map, and each class's mean spectrum with its standard deviation.
 
     Args:
         path: PNG to write.
-        scene: The scene.
+        scene: The scene; of one without labels the false colours and the mean spectrum of all measured pixels.
     """
     height, width = scene.shape
     beside = height > width
@@ -38,34 +40,40 @@ def draw_scene(path: Path, scene: Scene) -> None:
         dpi=_DPI,
         layout="constrained",
     )
-    grid = figure.subplot_mosaic(
-        [["colours", "labels", "spectra"]] if beside else [["colours", "spectra"], ["labels", "spectra"]],
-        width_ratios=(1, 1, 1.4) if beside else (1.6, 1),
-    )
+    if isinstance(scene, Scene):
+        grid = figure.subplot_mosaic(
+            [["colours", "labels", "spectra"]] if beside else [["colours", "spectra"], ["labels", "spectra"]],
+            width_ratios=(1, 1, 1.4) if beside else (1.6, 1),
+        )
+        _draw_labels(figure, grid, scene)
+    else:
+        grid = figure.subplot_mosaic([["colours", "spectra"]], width_ratios=(1, 1.4) if beside else (1.6, 1))
+        _draw_spectrum(grid["spectra"], scene, scene.cube[scene.measured], "all measured pixels", "#333333")
     bands, told = false_colour_bands(scene)
     grid["colours"].imshow(_stretched(scene.cube[..., bands], scene.measured), interpolation="nearest")
     unmeasured = int((~scene.measured).sum())
     white = f" (white: {unmeasured} unmeasured pixels)" if unmeasured else ""
     grid["colours"].set_title(f"false colours: {told}{white}", fontsize=9)
+    grid["colours"].set_xticks([])
+    grid["colours"].set_yticks([])
+    grid["spectra"].set_xlabel("band" if scene.wavelengths_nm is None else "wavelength (nm)")
+    grid["spectra"].set_ylabel(scene.unit or "value in the file")
+    grid["spectra"].set_title("mean spectra, one standard deviation", fontsize=9)
+    grid["spectra"].grid(alpha=0.3)
+    figure.suptitle(f"{scene.name}: {height} x {width} pixels, {scene.num_bands} bands", fontsize=11)
+    figure.savefig(path)
+
+
+def _draw_labels(figure: Figure, grid: Mapping[str, Axes], scene: Scene) -> None:
     colours = class_colours(scene.num_classes)
     colour_map = ListedColormap(["#ffffff", *colours])
     norm = BoundaryNorm(np.arange(scene.num_classes + 2) - 0.5, scene.num_classes + 1)
     grid["labels"].imshow(scene.labels, cmap=colour_map, norm=norm, interpolation="nearest")
     grid["labels"].set_title(f"labels: {int((scene.labels > 0).sum())} pixels (white: unlabelled)", fontsize=9)
-    for name in ("colours", "labels"):
-        grid[name].set_xticks([])
-        grid[name].set_yticks([])
-    x = np.arange(scene.num_bands) if scene.wavelengths_nm is None else scene.wavelengths_nm
+    grid["labels"].set_xticks([])
+    grid["labels"].set_yticks([])
     for k, (name, colour) in enumerate(zip(scene.class_names, colours, strict=True), start=1):
-        pixels = scene.cube[scene.labels == k]
-        if len(pixels):
-            mean, deviation = pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
-            grid["spectra"].fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15)
-            grid["spectra"].plot(x, mean, color=colour, linewidth=1.2, label=name)
-    grid["spectra"].set_xlabel("band" if scene.wavelengths_nm is None else "wavelength (nm)")
-    grid["spectra"].set_ylabel(scene.unit or "value in the file")
-    grid["spectra"].set_title("mean spectra, one standard deviation", fontsize=9)
-    grid["spectra"].grid(alpha=0.3)
+        _draw_spectrum(grid["spectra"], scene, scene.cube[scene.labels == k], name, colour)
     figure.legend(
         handles=[
             Patch(facecolor=colour, label=f"{name} ({count})")
@@ -76,11 +84,19 @@ def draw_scene(path: Path, scene: Scene) -> None:
         frameon=False,
         fontsize=8,
     )
-    figure.suptitle(f"{scene.name}: {height} x {width} pixels, {scene.num_bands} bands", fontsize=11)
-    figure.savefig(path)
 
 
-def false_colour_bands(scene: Scene) -> tuple[list[int], str]:
+def _draw_spectrum(axes: Axes, scene: UnlabelledScene, pixels: NDArray[np.float32], name: str, colour: str) -> None:
+    """Mean and standard deviation of (N, C) spectra; nothing where there is none."""
+    if len(pixels) == 0:
+        return
+    x = np.arange(scene.num_bands) if scene.wavelengths_nm is None else scene.wavelengths_nm
+    mean, deviation = pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
+    axes.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15)
+    axes.plot(x, mean, color=colour, linewidth=1.2, label=name)
+
+
+def false_colour_bands(scene: UnlabelledScene) -> tuple[list[int], str]:
     """Three bands to show, and their names: near infrared, red, green; without wavelengths, three across the range."""
     if scene.wavelengths_nm is not None:
         bands = [int(np.abs(scene.wavelengths_nm - nm).argmin()) for nm in _FALSE_COLOURS_NM]

@@ -9,7 +9,7 @@ import math
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -318,7 +318,10 @@ class Scene(UnlabelledScene):
         return replace(self, labels=np.array(self.labels))
 
 
-def renamed(scene: Scene, name: str) -> Scene:
+SceneT = TypeVar("SceneT", bound=UnlabelledScene)
+
+
+def renamed(scene: SceneT, name: str) -> SceneT:
     """The same scene under another name; a whole scene that is its own acquisition takes that along."""
     footprint = scene.footprint
     if footprint.parent == scene.name and footprint.rows[0] == footprint.columns[0] == 0:

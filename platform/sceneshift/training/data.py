@@ -16,6 +16,7 @@ from sceneshift.catalogue.one_acquisition import refuse_shared_content
 from sceneshift.catalogue.pair_spec import IN_SCENE_SPLITS, InScene, NamedPair, Recipe, is_stored_scene, scene_name
 from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.files.inside import is_file
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.layouts import NoLayoutError
 from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
@@ -144,7 +145,7 @@ class DataSpec:
         for name in _PATHS:
             if values[name] is not None:
                 values[name] = str(Path(values[name]).resolve())
-        if self.scene is not None and Path(self.scene).is_file():
+        if self.scene is not None and is_file(self.scene):
             values["scene"] = str(Path(self.scene).resolve())
         described = {name: list(v) if isinstance(v, tuple) else v for name, v in values.pop("described").items()}
         if "labels" in described:
@@ -173,7 +174,7 @@ class DataSpec:
                     f"{scene} is known by name, and {', '.join(self.described)} describe a file; expected one of the "
                     "two. Leave them out, or change the scene's table in the TOML catalogue."
                 )
-        elif self.described or Path(scene).is_file():
+        elif self.described or is_file(scene):
             own = scene_from_flags(scene, self.described)
             scene = own.name
             if scene in (*SCENES, *catalogue.scenes):

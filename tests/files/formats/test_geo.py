@@ -42,7 +42,7 @@ def test_every_interleave_and_byte_order_gives_the_same_cube(tmp_path: Path, int
     ("unit", "factor", "told"),
     [
         ("Micrometers", 1000, ""),
-        ("Nanometers", 1, ""),
+        ("Nanometers", 1, "up to 0.8 in 'Nanometers'; expected those of light"),
         ("Unknown", 1000, "up to 0.8 without a unit: taken as micrometres"),
         (None, 1000, "taken as micrometres"),
     ],
@@ -54,15 +54,12 @@ def test_wavelengths_are_nanometres_whatever_the_unit(
     more = f"{line}wavelength = {{0.4, 0.5, 0.6, 0.7,\n 0.8}}\nfwhm = {{0.01, 0.01, 0.01, 0.01, 0.02}}\n"
     with caplog.at_level(logging.WARNING):
         description = read_description(write_envi(tmp_path, more=more))
+    assert told in caplog.text
+    if factor == 1:  # no light
+        assert (description.wavelengths_nm, description.fwhm_nm) == (None, None)
+        return
     np.testing.assert_allclose(description.wavelengths_nm, factor * np.array([0.4, 0.5, 0.6, 0.7, 0.8]))
     np.testing.assert_allclose(description.fwhm_nm, factor * np.array([0.01, 0.01, 0.01, 0.01, 0.02]))
-    assert told in caplog.text
-
-
-def test_a_unit_that_is_no_length_is_told(tmp_path: Path) -> None:
-    path = write_envi(tmp_path, more="wavelength units = Index\nwavelength = {1, 2, 3, 4, 5}\n")
-    with pytest.raises(InvalidInputError, match=r"scene\.hdr: wavelengths in 'Index'; expected nanometers or micro"):
-        read_description(path)
 
 
 HEADER = "ENVI\nsamples = 3\nlines = 4\nbands = 5\nheader offset = 0\ndata type = 2\ninterleave = bsq\nbyte order = 0\n"
@@ -84,23 +81,16 @@ def test_an_interleave_is_the_same_in_any_case(tmp_path: Path, interleave: str) 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("= bsq", "= tile", r"scene\.hdr, interleave: got 'tile'; expected one of bsq, bil, bip\."),
-        ("interleave = bsq\n", "", r"scene\.hdr, interleave: got 'nothing'; expected one of"),
+        ("= bsq", "= tile", r"scene\.hdr, interleave: got tile; expected one of bsq, bil, bip\."),
+        ("interleave = bsq\n", "", r"scene\.hdr, interleave: got nothing; expected one of"),
         ("data type = 2\n", "", r"scene\.hdr, data type: got nothing; expected"),
-        ("data type = 2", "data type = 99", r"scene\.hdr could not be read \(RasterioIOError.*data_type"),
+        ("data type = 2", "data type = 99", r"scene\.hdr, data type: got 99; expected one of"),
         (
             "ENVI\n",
             "ENVI\nmajor frame offsets = {0, 4}\n",
             r"scene\.hdr, major frame offsets: got {0, 4}; expected none",
         ),
         ("ENVI\n", "ENVI\nwavelength = {1, 2\n", r"scene\.hdr, wavelength: got a list without its end"),
-        ("ENVI", "\ufeffENVI", r"scene\.hdr could not be read \(it begins with .*no byte order mark"),
-        ("samples", "x = " + 10_001 * "y" + "\nsamples", r"scene\.hdr could not be read \(RasterioIOError"),
-        (
-            "byte",
-            "x = " + 10_001 * "y" + "\nbyte",
-            r"byte order: got 0, and GDAL read nothing in .*scene\.hdr.*break its",
-        ),
         ("bands = 5", "bands = 6", r"scene\.dat has 120 bytes, its header .*scene\.hdr tells of 144;"),
     ],
 )
@@ -108,17 +98,6 @@ def test_what_gdal_would_read_otherwise_is_refused(tmp_path: Path, old: str, new
     assert old in HEADER
     with pytest.raises(InvalidInputError, match=told):
         read_array(write_header(tmp_path, HEADER.replace(old, new, 1)))
-
-
-def test_a_second_header_is_not_read_for_the_first(tmp_path: Path) -> None:
-    path = write_header(tmp_path, HEADER)
-    (tmp_path / "Scene.hdr").write_text(HEADER.replace("byte order = 0", "byte order = 1"))
-    np.testing.assert_array_equal(read_array(path), CUBE)
-    (tmp_path / "scene.dat.hdr").write_text(HEADER.replace("byte order = 0", "byte order = 1"))
-    with pytest.raises(
-        InvalidInputError, match=r"byte order: got 0, and GDAL read 1 in .*scene\.dat\.hdr; expected one"
-    ):
-        read_array(path)
 
 
 def test_of_several_files_of_numbers_that_of_the_interleave_is_taken(tmp_path: Path) -> None:
@@ -166,8 +145,8 @@ def test_a_value_to_ignore_is_a_number_or_passed_over_aloud(
 
 
 def test_a_list_may_end_in_a_comma(tmp_path: Path) -> None:
-    more = "wavelength units = nm\nwavelength = {1, 2, 3, 4,\n 5,}\n"
-    assert read_description(write_header(tmp_path, HEADER + more)).wavelengths_nm == (1.0, 2.0, 3.0, 4.0, 5.0)
+    more = "wavelength units = nm\nwavelength = {401, 402, 403, 404,\n 405,}\n"
+    assert read_description(write_header(tmp_path, HEADER + more)).wavelengths_nm == (401.0, 402.0, 403.0, 404.0, 405.0)
 
 
 def test_a_thousand_bands_come_back_with_the_place_on_the_ground(tmp_path: Path) -> None:
@@ -292,3 +271,30 @@ def test_a_reference_system_nobody_knows_and_names_envi_cannot_hold_are_told(tmp
     with pytest.raises(InvalidInputError, match=r"class names \['soil, bare'\]: an ENVI header can't hold commas"):
         export_scene(scene, tmp_path / "s.hdr", "envi")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+@pytest.mark.parametrize(("interleave", "order"), [("bsq", "<"), ("bil", ">"), ("bip", "<"), ("bip", ">")])
+def test_a_plain_header_gives_what_gdal_reads_by_itself(
+    tmp_path: Path, dtype: str, interleave: str, order: str
+) -> None:
+    codes = {"u1": 1, "i2": 2, "i4": 3, "f4": 4, "f8": 5, "u2": 12, "u4": 13, "i8": 14, "u8": 15}
+    axes = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}[interleave]
+    values = np.random.default_rng(0).integers(0, 200, size=(4, 3, 5)).astype(dtype)
+    (tmp_path / "scene.dat").write_bytes(bytes(13) + values.transpose(axes).astype(order + dtype).tobytes())
+    (tmp_path / "scene.hdr").write_text(
+        "ENVI\ndescription = {a flight,\n over fields}\nsamples = 3\nlines = 4\nbands = 5\nheader offset = 13\n"
+        f"file type = ENVI Standard\ndata type = {codes[dtype]}\ninterleave = {interleave}\n"
+        f"byte order = {int(order == '>')}\nmap info = {{UTM, 1.5, 1, 500000, 4400000, 20, 10, 16, North, WGS-84}}\n"
+        "data gain values = {2, 2, 2, 2, 0.5}\ndata offset values = {0, 0, 1, 0, 0}\nband names = {a, b, c, d, e}\n"
+    )
+    with rasterio.open(tmp_path / "scene.dat", driver="ENVI") as file:
+        of_gdal, transform, crs = file.read().transpose(1, 2, 0), tuple(file.transform)[:6], file.crs.to_string()
+        scales, offsets = file.scales, file.offsets
+    read, described = read_array(tmp_path / "scene.hdr"), read_description(tmp_path / "scene.hdr")
+    assert read.dtype == of_gdal.dtype
+    np.testing.assert_array_equal(read, of_gdal)
+    np.testing.assert_array_equal(read, values)
+    assert described.georeference == Georeference(transform=transform, crs=crs)
+    assert described.stored_as is not None
+    assert (described.stored_as.gains, described.stored_as.offsets) == (scales, offsets)

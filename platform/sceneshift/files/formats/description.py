@@ -21,6 +21,8 @@ class Description:
     Args:
         name: The scene's name.
         class_names: The K class names.
+        name_of_zero: The name of the number 0 in a label map, where the file names it and it may be a class's. Never
+            written.
         class_colours: Their colours, ``#rrggbb``.
         band_names: (C,) what the bands are, where they are no wavelengths.
         wavelengths_nm: (C,) band centres in nanometres.
@@ -38,6 +40,7 @@ class Description:
 
     name: str | None = None
     class_names: tuple[str, ...] | None = None
+    name_of_zero: str | None = None
     class_colours: tuple[str, ...] | None = None
     band_names: tuple[str, ...] | None = None
     wavelengths_nm: tuple[float, ...] | None = None
@@ -83,7 +86,7 @@ class Description:
             raise InvalidInputError(
                 f"a scene's description is no JSON ({first_line(error)}): {text[:80]!r}."
             ) from error
-        known = [f.name for f in fields(cls) if f.name != "stored_as"]
+        known = [f.name for f in fields(cls) if f.name not in ("stored_as", "name_of_zero")]
         if not isinstance(values, dict) or (unknown := set(values) - set(known)):
             told = sorted(unknown) if isinstance(values, dict) else type(values).__name__
             raise InvalidInputError(f"a scene's description holds {told}; expected {known}.")

@@ -1,5 +1,7 @@
 """ENVI images: a text header ``.hdr`` beside a file of raw numbers, read by GDAL (rasterio).
 
+GDAL is handed the numbers with a header made of what was read and checked here
+(:mod:`sceneshift.files.formats.envi_header`): it sees no other header, and nothing it would pass over in silence.
 Numbers come as they lie in the file; a "reflectance scale factor" or gains are part of the description. Headers are
 written here: GDAL's rounds where the image lies to 15 digits, has no class names, and invents names of bands.
 
@@ -8,9 +10,9 @@ Shape letters: H rows, W columns, C bands.
 
 import logging
 import os
-import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError
+from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.files.formats.description import Description
+from sceneshift.files.formats.envi_header import INTERLEAVES, TYPES, EnviHeader, listed, read_header
 from sceneshift.files.formats.file_format import FileFormat, Variable, geo_package
 from sceneshift.files.formats.gdal_image import (
     crs_from_text,
@@ -41,20 +44,26 @@ _log = logging.getLogger(__name__)
 #: The ending of the numbers beside a header this package writes.
 _DATA_SUFFIX = ".img"
 
-_INTERLEAVES = ("bsq", "bil", "bip")
-
 #: Endings of the numbers beside others' headers, in the order they are looked for; interleaves come after them, then
 #: the same in upper case.
 _DATA_SUFFIXES = ("", _DATA_SUFFIX, ".dat", ".sli", ".hyspex", ".raw", ".bin")
 
-#: ``key = value`` or ``key = { value, … }`` in a header, over as many lines as it takes; ``;`` begins a comment.
-_ENTRY = re.compile(r"^[ \t]*([^;={}\s][^={}\n]*)=[ \t]*(\{[^}]*\}|[^\n]*)", re.MULTILINE)
+#: Endings of files beside a header that are no numbers of an ENVI image, and those of them that are images themselves.
+_IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mat", ".npy", ".npz", ".arrow")
+_NO_NUMBERS = (".hdr", ".xml", ".txt", ".csv", ".json", ".enp", ".sta", ".ovr", ".msk", ".prj", ".log", ".md", ".zip")
 
-#: Keys that say how the numbers lie; GDAL must have read what stands there.
-_SHAPING = ("samples", "lines", "bands", "header offset", "data type", "interleave", "byte order")
+#: What GDAL reads beside an image: masks, and metadata of its own.
+_BESIDE = (".msk", ".aux.xml")
+
+#: First names of a list of classes that are no class, in lower case.
+_UNCLASSIFIED = (
+    *("unclassified", "unlabelled", "unlabeled", "undefined", "unknown", "background", "none", "nothing", "ignore"),
+    *("no data", "nodata", "no label", "not classified", "masked", "masked pixels", "void", "fill", "0", ""),
+    *("unklassifiziert", "nicht klassifiziert", "hintergrund", "non classé", "sin clasificar", "non classificato"),
+)
 
 #: ENVI's numbers of the types that are written.
-_TYPES = {"uint8": 1, "int16": 2, "int32": 3, "float32": 4, "float64": 5, "uint16": 12, "uint32": 13, "uint64": 15}
+_NUMBERS = {name: number for number, name in TYPES.items() if not name.startswith("complex")}
 
 #: Characters that end a text in a header's list.
 _NOT_IN_NAMES = frozenset(",{}\n")
@@ -67,45 +76,54 @@ class Envi(FileFormat):
     holds_several = False
 
     def variables(self, path: Path) -> dict[str, Variable]:
-        """See the base class."""
-        with _open(path) as (file, _):
+        """See the base class; a spectral library has no image."""
+        geo_package("rasterio")
+        header = read_header(path)
+        if header.is_library:
+            shape = (header.lines, header.samples)
+            return {"a spectral library": Variable(shape=shape, numeric=False, kind="spectra x channels, no image")}
+        with _open(header) as file:
             return image_variables(file)
 
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """See the base class."""
-        with _open(path) as (file, header):
-            offset = int(header.get("header offset", 0))
-            needed = offset + file.height * file.width * file.count * np.dtype(file.dtypes[0]).itemsize
-            if (found := os.stat(file.name).st_size) < needed:
-                raise InvalidInputError(
-                    f"{file.name} has {found} bytes, its header {path} tells of {needed}; expected them to fit. Copy "
-                    "both again."
-                )
+        with _open(read_header(path)) as file:
             return read_image(file)
 
     def load_mask(self, path: Path) -> NDArray[np.bool_] | None:
         """See the base class."""
-        with _open(path) as (file, _):
+        with _open(read_header(path)) as file:
             return read_mask(file)
 
     def describe(self, path: Path) -> Description:
-        """See the base class."""
-        with _open(path) as (file, header):
-            unit = header.get("wavelength units")
-            names = _texts(header.get("class names"))
+        """See the base class; what can't be understood in an optional key is reported and passed over."""
+        geo_package("rasterio")
+        header = read_header(path)
+        texts = header.texts
+        for note in header.notes:
+            _log.warning("%s", note)
+        if header.is_library:
+            return Description()
+        data = _data_file(header)
+        if (surplus := os.stat(data).st_size - header.num_bytes) > 0:
+            _log.warning("%s has %d bytes more than its header %s tells of; is that right?", data, surplus, path)
+        with _open(header) as file:
             stored_as = stored_in_envi(
-                header.get("reflectance scale factor"), file.scales, file.offsets, where=str(path)
+                texts.get("reflectance scale factor"), file.scales, file.offsets, where=str(path)
             )
-            return Description(
-                class_names=names[1:] if len(names) > 1 else None,
-                wavelengths_nm=_nanometers(path, header.get("wavelength"), unit, header.get("wavelength")),
-                fwhm_nm=_nanometers(path, header.get("fwhm"), unit, header.get("wavelength")),
-                ignore_value=_ignored(path, header.get("data ignore value")),
-                good_bands=_good_bands(path, header.get("bbl")),
-                georeference=read_georeference(file) if "map info" in header else None,
-                unit=None if stored_as is None else stored_as.unit,
-                stored_as=stored_as,
-            )
+            georeference = _georeference(path, file) if "map info" in texts else None
+        names, name_of_zero = _class_names(texts)
+        return Description(
+            class_names=names,
+            name_of_zero=name_of_zero,
+            wavelengths_nm=_nanometers(header, "wavelength"),
+            fwhm_nm=_nanometers(header, "fwhm"),
+            ignore_value=_ignored(path, texts.get("data ignore value")),
+            good_bands=_good_bands(path, texts.get("bbl")),
+            georeference=georeference,
+            unit=None if stored_as is None else stored_as.unit,
+            stored_as=stored_as,
+        )
 
     def write(self, path: Path, arrays: Mapping[str, NDArray[Any]], description: Description) -> None:
         """Write header and numbers; name, normalization, footprint and unit are lost.
@@ -142,82 +160,152 @@ def refuse_names(names: Sequence[str]) -> None:
         )
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, Mapping[str, str]]]:
-    """GDAL's open file, and the header's texts.
+def refuse_numbers(location: Path) -> None:
+    """Refuse a file of numbers that is named in place of its header, and say what its header is called.
+
+    Args:
+        location: A file that is there, and has an ending that no reader knows.
 
     Raises:
-        InvalidInputError: No numbers are beside the header, they may not be read, or the header says of them what GDAL
-            would pass over in silence.
+        InvalidInputError: A header is beside it, or its ending is one that the numbers of an ENVI image have.
+    """
+    looked_for = list(dict.fromkeys((location.with_suffix(".hdr"), location.with_name(f"{location.name}.hdr"))))
+    if beside := headers_beside(location):
+        raise InvalidInputError(
+            f"{location} holds the numbers of an ENVI image; expected its header, which says how they lie. Name "
+            f"{beside[0]}."
+        )
+    if location.suffix.lower() in (*_DATA_SUFFIXES[1:], *(f".{name}" for name in INTERLEAVES)):
+        raise InvalidInputError(
+            f"{location} looks like the numbers of an ENVI image, and no header named "
+            f"{' or '.join(header.name for header in looked_for)} is beside it; expected one. Put it there, and name "
+            "it."
+        )
+
+
+def headers_beside(location: Path) -> list[Path]:
+    """ENVI headers that may be meant by a file's name: ``a.hdr`` and ``a.img.hdr`` for ``a.img`` or ``a.hdr``."""
+    try:
+        others = sorted(location.parent.iterdir())
+    except OSError:
+        return []
+    stem, name = location.stem.lower(), location.name.lower()
+    return [
+        other
+        for other in others
+        if other.suffix.lower() == ".hdr"
+        and other.name != location.name
+        and (other.stem.lower() in (stem, name) or Path(other.stem).stem.lower() == stem)
+    ]
+
+
+@contextmanager
+def _open(header: EnviHeader) -> Iterator[Any]:
+    """GDAL's open file.
+
+    Raises:
+        InvalidInputError: No numbers are beside the header, or too few, or they may not be read.
     """
     geo_package("rasterio")
-    header = _read_header(path)
-    interleave = header.get("interleave", "nothing").lower()
-    data = _data_file(path, interleave)
-    for key in ("major frame offsets", "minor frame offsets"):
-        if any(text not in ("", "0") for text in _texts(header.get(key))):
-            raise InvalidInputError(f"{path}, {key}: got {header[key]}; expected none. Have ENVI write the file again.")
-    if interleave not in _INTERLEAVES:
+    data = _data_file(header)
+    if (found := os.stat(data).st_size) < header.num_bytes:
         raise InvalidInputError(
-            f"{path}, interleave: got {interleave!r}; expected one of {', '.join(_INTERLEAVES)}. Write the order that "
-            "the numbers have."
+            f"{data} has {found} bytes, its header {header.path} tells of {header.num_bytes}; expected them to fit. "
+            "Copy both again, or correct the header."
         )
-    if "data type" not in header:
-        raise InvalidInputError(f"{path}, data type: got nothing; expected ENVI's number of a type. Write it there.")
-    with open_image(data, "ENVI") as file:
-        read = {key.lower().replace("_", " "): value for key, value in file.tags(ns="ENVI").items()}
-        for key in _SHAPING:
-            if read.get(key) != header.get(key):
-                raise InvalidInputError(
-                    f"{path}, {key}: got {header.get(key, 'nothing')}, and GDAL read {read.get(key, 'nothing')} in "
-                    f"{', '.join(file.files[1:])}; expected one header, with lines of at most 10000 characters. Move "
-                    "others away, or break its lines."
-                )
-        yield file, header
-
-
-def _read_header(path: Path) -> dict[str, str]:
-    """The header's texts, by keys in lower case; GDAL's own tags lack those with an equals sign in them."""
-    content = path.read_bytes()
     try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")  # what ENVI writes on Windows
-    if not text.startswith("ENVI"):
+        place = tempfile.TemporaryDirectory(prefix="sceneshift-")
+    except OSError as error:
         raise InvalidInputError(
-            f"{path} could not be read (it begins with {text[:8]!r}); expected an ENVI header, and no byte order mark "
-            "before it. Copy or download it again, or save it as plain text."
+            f"{header.path} needs a folder for temporary files to be read, and none can be written "
+            f"({first_line(error)}); set TMPDIR to one."
+        ) from error
+    with place as folder:
+        image = Path(folder) / "image"
+        image.with_suffix(".hdr").write_text(header.for_gdal(), encoding="utf-8")
+        image.symlink_to(data.absolute())
+        for ending in _BESIDE:
+            if (beside := data.with_name(data.name + ending)).is_file():
+                image.with_name(image.name + ending).symlink_to(beside.absolute())
+        with open_image(image, "ENVI") as file:
+            yield file
+
+
+def _data_file(header: EnviHeader) -> Path:
+    """The file of numbers: of those that may go by the header's name, the first of the header's size, if any is."""
+    path = header.path
+    suffixes = [*_DATA_SUFFIXES, f".{header.interleave}", *(f".{name}" for name in INTERLEAVES)]
+    named = [data for data in map(path.with_suffix, (*suffixes, *map(str.upper, suffixes))) if data.is_file()]
+    fitting = [data for data in named if os.stat(data).st_size == header.num_bytes]
+    # Numbers may begin like any file: what has the header's size is its own.
+    known = [data for data in named if data in fitting or not _is_tiff(data)]
+    if known:
+        data = (fitting or known)[0]
+    else:
+        others = [other for other in _beside(path) if os.stat(other).st_size == header.num_bytes]
+        if len(others) != 1:
+            raise _no_numbers(path, suffixes)
+        data = others[0]
+    if not os.access(data, os.R_OK):
+        raise InvalidInputError(
+            f"{data}, the numbers of {path}: no permission to read it; try `chmod u+r {shlex.quote(str(data))}`."
         )
-    header = {key.strip().lower(): value.strip() for key, value in _ENTRY.findall(text)}
-    for key, value in header.items():
-        if value.startswith("{") and not value.endswith("}"):
-            raise InvalidInputError(
-                f"{path}, {key}: got a list without its end; expected a brace. Copy the file again."
-            )
-    return header
+    return data
 
 
-def _data_file(path: Path, interleave: str) -> Path:
-    suffixes = [*_DATA_SUFFIXES, f".{interleave}", *(f".{name}" for name in _INTERLEAVES)]
-    for data in map(path.with_suffix, (*suffixes, *map(str.upper, suffixes))):
-        if data.is_file():
-            if not os.access(data, os.R_OK):
-                raise InvalidInputError(
-                    f"{data}, the numbers of {path}: no permission to read it; try `chmod u+r "
-                    f"{shlex.quote(str(data))}`."
-                )
-            return data
-    raise InvalidInputError(
+def _no_numbers(path: Path, suffixes: Sequence[str]) -> InvalidInputError:
+    if images := [other.name for other in _beside(path, images=True)]:
+        return InvalidInputError(
+            f"{path}: no file of numbers is beside this header; expected {path.with_suffix(_DATA_SUFFIX).name}, or "
+            f"another of {', '.join(dict.fromkeys(suffixes[1:]))}. {' and '.join(images)} beside it holds an image "
+            "with a header of its own: name that."
+        )
+    return InvalidInputError(
         f"{path} could not be read (no file of numbers is beside it); expected {path.with_suffix(_DATA_SUFFIX).name}, "
         f"or another of {', '.join(dict.fromkeys(suffixes[1:]))}. Copy or download it again, with its numbers."
     )
 
 
-def _texts(value: str | None) -> tuple[str, ...]:
-    """The texts of a header's list; a comma behind the last is no other."""
-    if value is None:
-        return ()
-    return tuple(text.strip() for text in value.strip("{}").strip().rstrip(",").split(","))
+def _beside(path: Path, *, images: bool = False) -> list[Path]:
+    """Files that have a header's name with another ending: numbers that may be its own, or other images."""
+    found = []
+    for other in sorted(path.parent.iterdir()):
+        same = path.stem.lower() in (other.name.lower(), other.stem.lower())
+        if same and other.suffix.lower() not in _NO_NUMBERS and other.is_file():
+            is_image = other.suffix.lower() in _IMAGES or _is_tiff(other)
+            found += [other] if is_image == images else []
+    return found
+
+
+def _is_tiff(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    except PermissionError:
+        return False
+
+
+def _class_names(texts: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str | None]:
+    """The names of the numbers from 1 on, and the name of 0 where that may be a class's.
+
+    ENVI names 0 first, which is no class: "Unclassified", or drawn in black. Other programs begin with class 1.
+    """
+    names = listed(texts.get("class names"))
+    if names in ((), ("",)):
+        return None, None
+    if names[0].lower() in _UNCLASSIFIED or listed(texts.get("class lookup"))[:3] == ("0", "0", "0"):
+        return names[1:] or None, None
+    if texts.get("classes", "").strip("{} ") == str(len(names) + 1):
+        return names, None
+    return names[1:] or None, names[0]
+
+
+def _georeference(path: Path, file: Any) -> Georeference | None:  # noqa: ANN401 - rasterio has no types
+    try:
+        return read_georeference(file)
+    except (InvalidInputError, geo_package("rasterio.errors").CRSError) as error:
+        _log.warning("%s, map info: %s. It is passed over.", path, first_line(error))
+        return None
 
 
 def _ignored(path: Path, text: str | None) -> float | None:
@@ -232,21 +320,26 @@ def _ignored(path: Path, text: str | None) -> float | None:
 
 def _good_bands(path: Path, text: str | None) -> tuple[bool, ...] | None:
     """What a bad band list says: 0 is bad, any other number good."""
-    if not _texts(text) or _texts(text) == ("",):
+    if listed(text) in ((), ("",)):
         return None
     try:
-        return tuple(float(entry) != 0 for entry in _texts(text))
+        return tuple(float(entry) != 0 for entry in listed(text))
     except ValueError:
         _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is passed over.", path, text)
         return None
 
 
-def _nanometers(path: Path, text: str | None, unit: str | None, centres: str | None) -> tuple[float, ...] | None:
-    """Numbers in the header's unit; what that is when it isn't told, the band centres show."""
-    if text is None:
+def _nanometers(header: EnviHeader, key: str) -> tuple[float, ...] | None:
+    """Centres or widths in the header's unit; what that is when it isn't told, the band centres show."""
+    if key not in header.texts:
         return None
-    known = [float(text) for text in _texts(centres or text)]
-    return in_nanometers([float(text) for text in _texts(text)], unit=unit, largest=max(known), where=str(path))
+    return in_nanometers(
+        listed(header.texts[key]),
+        unit=header.texts.get("wavelength units"),
+        bands=header.bands,
+        where=f"{header.path}, {key}",
+        centres=listed(header.texts.get("wavelength", header.texts[key])),
+    )
 
 
 def _header(array: NDArray[Any], description: Description) -> str:
@@ -259,7 +352,7 @@ def _header(array: NDArray[Any], description: Description) -> str:
         "bands": bands,
         "header offset": 0,
         "file type": "ENVI Classification" if is_map else "ENVI Standard",
-        "data type": _TYPES[array.dtype.name],
+        "data type": _NUMBERS[array.dtype.name],
         "interleave": "bsq",
         "byte order": int(sys.byteorder == "big"),
     }

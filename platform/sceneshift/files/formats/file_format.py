@@ -23,10 +23,17 @@ CUBE, LABELS, WAVELENGTHS = "cube", "labels", "wavelengths_nm"
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """Shape of an array in a file, and whether it holds real numbers."""
+    """Shape of an array in a file, and whether it holds real numbers.
+
+    Args:
+        shape: Its shape.
+        numeric: Whether it can be read as numbers.
+        kind: What it is instead, in a word or two, where that is known.
+    """
 
     shape: tuple[int, ...]
     numeric: bool
+    kind: str = "no numbers"
 
 
 class FileFormat(ABC):

@@ -6,7 +6,8 @@ Shape letters: H rows, W columns, C bands.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -14,8 +15,9 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
+from sceneshift.errors import InvalidInputError
 from sceneshift.files.formats.description import Description
+from sceneshift.files.formats.envi_header import listed
 from sceneshift.files.formats.file_format import FileFormat, Variable, geo_package
 from sceneshift.files.formats.gdal_image import (
     crs_from_text,
@@ -26,9 +28,8 @@ from sceneshift.files.formats.gdal_image import (
     read_mask,
     spectral_indexes,
 )
-from sceneshift.files.formats.picture import load_picture
 from sceneshift.files.formats.stored_values import StoredValues
-from sceneshift.files.formats.wavelengths import in_nanometers
+from sceneshift.files.formats.wavelengths import in_names, in_nanometers
 from sceneshift.safe_files import refuse_oversized, replacing
 from sceneshift.scenes.class_colours import as_rgb
 
@@ -51,58 +52,39 @@ class GeoTiff(FileFormat):
 
     def variables(self, path: Path) -> dict[str, Variable]:
         """See the base class."""
-        with open_image(path, _DRIVER) as file:
+        with _open(path) as file:
             return image_variables(file)
 
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """See the base class."""
-        with open_image(path, _DRIVER) as file:
+        with _open(path) as file:
             needed = file.height * file.width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
             refuse_oversized(path, "the image", needed=needed, held=path.stat().st_size)
             return read_image(file)
 
     def load_mask(self, path: Path) -> NDArray[np.bool_] | None:
         """See the base class."""
-        with open_image(path, _DRIVER) as file:
+        with _open(path) as file:
             return read_mask(file)
-
-    def load_labels(self, path: Path) -> NDArray[Any]:
-        """(H, W) numbers of one band: by Pillow, and by rasterio what Pillow doesn't know."""
-        try:
-            return load_picture(path)
-        except InvalidInputError:
-            raise
-        except Exception as error:  # Pillow raises many things for a TIFF it doesn't know
-            try:
-                return self.load(path, "the image")
-            except MissingPackageError:
-                raise InvalidInputError(
-                    f"{path} could not be read ({type(error).__name__}: {first_line(error)}); is it complete? Copy or "
-                    "download it again, or have GDAL read it: `pip install -c constraints.txt -e '.[geo]'`."
-                ) from error
 
     def describe(self, path: Path) -> Description:
         """See the base class."""
-        with open_image(path, _DRIVER) as file:
+        with _open(path) as file:
             text = file.tags().get(_TAG)
             indexes = spectral_indexes(file)
             bands = [{key.lower(): value for key, value in file.tags(band).items()} for band in indexes]
             imagery = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in indexes]
+            names = [file.descriptions[band - 1] for band in indexes]
+            of_image = {key.lower(): value for key, value in file.tags(ns="ENVI").items()}
             ignored = [file.nodatavals[band - 1] for band in indexes]
             georeference = read_georeference(file)
             stored_as = StoredValues.by_bands(file.scales, file.offsets)
-        if all("wavelength" in band for band in bands):
-            centres = [float(band["wavelength"]) for band in bands]
-            unit = bands[0].get("wavelength_units")
-            wavelengths = in_nanometers(centres, unit=unit, largest=max(centres), where=str(path))
-        elif all(value is not None for value in imagery):
-            wavelengths = tuple(1000 * float(value) for value in imagery if value is not None)
-        else:
-            wavelengths = None
+        wavelengths = _wavelengths(path, bands, imagery, names, of_image)
         told = Description() if text is None else Description.from_json(text)
         values = vars(told) | {
             "wavelengths_nm": wavelengths,
             **_told_missing(ignored),
+            "good_bands": _good_bands(path, bands, of_image),
             "georeference": georeference,
             "stored_as": stored_as,
         }
@@ -138,6 +120,56 @@ class GeoTiff(FileFormat):
                 file.write_colormap(1, dict(enumerate(colours)))
         names = description.class_names if array.ndim == 2 else None
         _write_class_names(path.with_name(path.name + _BESIDE), names)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """GDAL's open file.
+
+    Raises:
+        InvalidInputError: It holds several images, of which GDAL would read the first alone.
+    """
+    with open_image(path, _DRIVER) as file:
+        if len(pages := file.subdatasets) > 1:
+            raise InvalidInputError(
+                f"{path} holds {len(pages)} images (pages); expected one. Save them as the bands of one image, or the "
+                "one that is meant in a file of its own."
+            )
+        yield file
+
+
+def _wavelengths(
+    path: Path,
+    bands: Sequence[Mapping[str, str]],
+    imagery: Sequence[str | None],
+    names: Sequence[str | None],
+    of_image: Mapping[str, str],
+) -> tuple[float, ...] | None:
+    """Band centres from where programs write them: tags of the bands, ENVI's of the image, names of the bands."""
+    where = f"{path}, wavelength"
+    if all("wavelength" in band for band in bands):
+        unit = bands[0].get("wavelength_units")
+        return in_nanometers([band["wavelength"] for band in bands], unit=unit, bands=len(bands), where=where)
+    if all(value is not None for value in imagery):
+        texts = [value for value in imagery if value is not None]
+        return in_nanometers(texts, unit="micrometers", bands=len(bands), where=where)
+    if "wavelength" in of_image:
+        unit = of_image.get("wavelength_units")
+        return in_nanometers(listed(of_image["wavelength"]), unit=unit, bands=len(bands), where=where)
+    return in_names(names, where=where)
+
+
+def _good_bands(path: Path, bands: Sequence[Mapping[str, str]], of_image: Mapping[str, str]) -> tuple[bool, ...] | None:
+    """What a bad band list says that GDAL has kept from an ENVI header: 0 is bad, any other number good."""
+    texts = [band.get("bbl", "1") for band in bands]
+    if "bbl" in of_image and not any("bbl" in band for band in bands):
+        texts = list(listed(of_image["bbl"]))
+    try:
+        good = tuple(float(text) != 0 for text in texts)
+    except ValueError:
+        _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is passed over.", path, texts)
+        return None
+    return None if all(good) else good
 
 
 def _told_missing(ignored: Sequence[float | None]) -> dict[str, Any]:

@@ -1,6 +1,12 @@
-"""MATLAB's files: v5 by SciPy, v7.3, which is HDF5 with the axes reversed, by h5py."""
+"""MATLAB's files: v5 by SciPy, v7.3, which is HDF5 with the axes reversed, by h5py.
 
-from collections.abc import Mapping
+What lies in structures and cells has the name that MATLAB gives it: ``scene.cube``, ``scenes(2).cube``, ``maps{1}``.
+"""
+
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +23,24 @@ from sceneshift.files.formats.file_format import (
     described_arrays,
     described_by,
 )
-from sceneshift.files.formats.matlab_v5 import list_matrices
+from sceneshift.files.formats.matlab_v5 import ALONE, element_alone, list_matrices
 from sceneshift.safe_files import refuse_oversized, replacing
 
 if TYPE_CHECKING:
     import h5py
 
+_log = logging.getLogger(__name__)
+
 #: What MATLAB calls its numeric classes; cells, structures, texts and sparse matrices are no arrays here.
 _MATLAB_NUMBERS = {"double", "single", "logical"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
+
+#: What else there is, in messages.
+_KINDS = {"struct": "structure", "char": "text", "function": "function handle"}
+
+#: Structures within each other, and references of a cell, beyond which nothing is looked at.
+_MOST_LEVELS, _MOST_REFERENCES, _MOST_ITEMS = 8, 1000, 10_000
 
 #: HDF5 stands behind a header of so many bytes, the first 128 of which MATLAB reads.
 _HEADER_BYTES = 512
@@ -54,9 +68,17 @@ class Matlab(FileFormat):
             import h5py
 
             with h5py.File(path, "r") as file:
-                return {name: _hdf5_variable(item) for name, item in file.items() if isinstance(item, h5py.Dataset)}
+                items = list(islice(_hdf5_items(file), _MOST_ITEMS + 1))
+                if len(items) > _MOST_ITEMS:
+                    raise InvalidInputError(
+                        f"{path} holds more than {_MOST_ITEMS} arrays; expected a file with a scene. Save cube and "
+                        "labels in a file of their own."
+                    )
+                return {name: _hdf5_variable(item, path) for name, item in items}
         return {
-            matrix.name: Variable(shape=matrix.shape, numeric=matrix.kind in _MATLAB_NUMBERS)
+            matrix.name: Variable(
+                shape=matrix.shape, numeric=matrix.kind in _MATLAB_NUMBERS, kind=_KINDS.get(matrix.kind, matrix.kind)
+            )
             for matrix in list_matrices(path)
         }
 
@@ -66,14 +88,21 @@ class Matlab(FileFormat):
             import h5py
 
             with h5py.File(path, "r") as file:
-                dataset = file[name]
+                dataset = next(item for known, item in _hdf5_items(file) if known == name)
                 # What was never written takes no room in the file, and would come back as zeros.
                 held = min(dataset.id.get_storage_size(), path.stat().st_size)
                 refuse_oversized(path, name, needed=dataset.nbytes, held=held)
-                return np.asarray(dataset[()]).T
+                values = np.asarray(dataset[()])
+                if _is_matlab_s(dataset, path):
+                    return values.T
+                _log.warning("%s was not written by MATLAB: the axes of %s are taken as they lie in it", path, name)
+                return values
         import scipy.io
 
-        list_matrices(path)  # SciPy is handed sound files alone
+        # SciPy is handed sound files alone.
+        matrix = next(matrix for matrix in list_matrices(path) if matrix.name == name)
+        if matrix.within is not None:
+            return np.asarray(scipy.io.loadmat(io.BytesIO(element_alone(path, matrix)))[ALONE])
         return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
 
     def describe(self, path: Path) -> Description:
@@ -103,11 +132,56 @@ def _is_hdf5(path: Path) -> bool:
     return bool(h5py.is_hdf5(path))
 
 
-def _hdf5_variable(dataset: "h5py.Dataset") -> Variable:
-    kind = dataset.attrs.get("MATLAB_class", b"double")
-    name = kind.decode() if isinstance(kind, bytes) else str(kind)
-    numeric = name in _MATLAB_NUMBERS and dataset.dtype.kind in "biuf" and not dataset.attrs.get("MATLAB_empty", 0)
-    return Variable(shape=tuple(reversed(dataset.shape)), numeric=bool(numeric))
+def _hdf5_items(group: "h5py.Group", prefix: str = "", levels: int = _MOST_LEVELS) -> Iterator[tuple[str, Any]]:
+    """Datasets and groups by MATLAB's names: those in structures, in arrays of structures, and in cells as well."""
+    import h5py
+
+    for name in group:
+        if name == "#refs#" or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue  # what cells refer to; other files
+        item, known = group[name], prefix + name
+        if isinstance(item, h5py.Group):
+            yield known, item
+            if levels > 0:
+                yield from _hdf5_items(item, f"{known}.", levels - 1)
+        elif isinstance(item, h5py.Dataset):
+            yield known, item
+            refers = h5py.check_ref_dtype(item.dtype) is h5py.Reference
+            if refers and levels > 0 and (item.size or 0) <= _MOST_REFERENCES:
+                is_cell = _matlab_class(item) == "cell"
+                for k, reference in enumerate(np.ravel(item[()]), start=1):
+                    if not reference or not isinstance(part := group.file[reference], h5py.Dataset):
+                        continue
+                    # Without a class, the references are one field's of an array of structures.
+                    yield f"{known}{{{k}}}" if is_cell or not prefix else f"{prefix[:-1]}({k}).{name}", part
+
+
+def _matlab_class(item: "h5py.Dataset | h5py.Group") -> str | None:
+    kind = item.attrs.get("MATLAB_class")
+    return kind.decode("latin-1") if isinstance(kind, bytes) else None if kind is None else str(kind)
+
+
+def _is_matlab_s(dataset: "h5py.Dataset", path: Path) -> bool:
+    """Whether MATLAB's order of axes is this one's, reversed: it says its class, or the file begins as MATLAB's."""
+    if _matlab_class(dataset) is not None:
+        return True
+    with path.open("rb") as file:
+        return file.read(6) == b"MATLAB"
+
+
+def _hdf5_variable(item: "h5py.Dataset | h5py.Group", path: Path) -> Variable:
+    import h5py
+
+    name = _matlab_class(item)
+    if isinstance(item, h5py.Group):
+        return Variable(shape=(), numeric=False, kind="sparse" if "MATLAB_sparse" in item.attrs else "structure")
+    numeric = (name is None or name in _MATLAB_NUMBERS) and item.dtype.kind in "biuf"
+    numeric = numeric and not item.attrs.get("MATLAB_empty", 0) and item.shape is not None
+    shape = tuple(item.shape or ())
+    kind = "complex" if item.dtype.names == ("real", "imag") else _KINDS.get(name or "", name or "no numbers")
+    return Variable(
+        shape=tuple(reversed(shape)) if _is_matlab_s(item, path) else shape, numeric=bool(numeric), kind=kind
+    )
 
 
 def _write_v5(path: Path, arrays: Mapping[str, NDArray[Any]], text: str) -> None:

@@ -2,14 +2,15 @@
 
 SciPy takes the sizes and types in such a file at their word: a damaged type ends the whole process, a damaged size
 asks for gigabytes. So the elements' heads are read here first, without the numbers, by MathWorks' "MAT-File Format"
-(chapter 1, level 5), and inconsistent files are rejected.
+(chapter 1, level 5), and inconsistent files are rejected. Structures and cells are walked through: what lies in them
+has the names that MATLAB gives it, ``scene.cube``, ``scenes(2).cube`` and ``maps{1}``.
 """
 
 import math
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,10 +19,7 @@ from sceneshift.safe_files import refuse_oversized
 
 _HEADER_BYTES = 128
 
-#: Bytes of an element that hold all before its numbers: flags, dimensions, name, and the numbers' own tag.
-_HEAD_BYTES = 4096
-
-_MATRIX, _COMPRESSED = 14, 15
+_MATRIX, _COMPRESSED, _INT8, _UINT32 = 14, 15, 1, 6
 
 #: Bytes a number takes in the types an array's numbers may have in the file, whatever its class: small ones are packed.
 _NUMBER_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
@@ -34,93 +32,344 @@ _CLASSES = {
     10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64", 15: "uint64", 16: "function", 17: "opaque",
 }  # fmt: skip
 
+_NOT_NUMERIC = ("cell", "struct", "object", "char", "sparse", "function")
+
 _IS_COMPLEX, _IS_LOGICAL = 0x0800, 0x0200
+
+#: Structures and cells within each other, and parts of one file, beyond which nothing is looked at.
+_MOST_LEVELS, _MOST_PARTS = 8, 10_000
+
+#: A name, dimensions and flags take no more.
+_MOST_HEAD_BYTES = 2**16
+
+#: Bytes unpacked at once where they are passed over.
+_BLOCK = 2**16
+
+#: The name that an array is given where it is handed to SciPy alone.
+ALONE = "x"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """One variable: its shape, and its class as MATLAB calls it; ``complex`` and ``logical`` are told as such."""
+    """One variable, or a part of one.
+
+    Args:
+        name: Its name as MATLAB writes it.
+        shape: Its shape.
+        kind: Its class as MATLAB calls it; ``complex`` and ``logical`` are told as such.
+        place: Where its top-level element begins in the file.
+        within: For a part, where its element's content begins in the (unpacked) content of that, and its bytes.
+    """
 
     name: str
     shape: tuple[int, ...]
     kind: str
+    place: int = 0
+    within: tuple[int, int] | None = None
 
 
 def list_matrices(path: Path) -> list[Matrix]:
-    """All variables with a name.
+    """All variables with a name, and what lies in structures and cells.
 
     Raises:
-        InvalidInputError: The file is damaged.
+        InvalidInputError: The file is damaged, or of MATLAB v4.
         struct.error: It ends within an element's head.
-        zlib.error: A compressed element is damaged at its beginning.
+        zlib.error: A compressed element is damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        order = {b"IM": "<", b"MI": ">"}.get(file.read(_HEADER_BYTES)[-2:])
-        if order is None:
-            raise _damaged(path, "no header of MATLAB v5 or v7.3; v4 is written anew by MATLAB's `save -v7`")
+        order = _byte_order(path, file)
         return [matrix for matrix in _matrices(path, file, order, size) if matrix.name]
 
 
+def element_alone(path: Path, matrix: Matrix) -> bytes:
+    """A MATLAB v5 file with one array: a part of a structure or of a cell, under the name :data:`ALONE`.
+
+    Args:
+        path: The file that :func:`list_matrices` was given.
+        matrix: One of its numeric arrays that is a part.
+
+    Raises:
+        InvalidInputError: The file was changed meanwhile.
+        zlib.error: A compressed element is damaged.
+    """
+    assert matrix.within is not None
+    start, num_bytes = matrix.within
+    with path.open("rb") as file:
+        order = _byte_order(path, file)
+        file.seek(0)
+        header = file.read(_HEADER_BYTES)
+        file.seek(matrix.place)
+        stream, _ = _open_element(path, file, order)
+        stream.skip(start)
+        content = bytearray(stream.read(num_bytes))
+    head = _Head(path, _Content(path, content), order, num_bytes)
+    head.read()
+    # A part's name is empty, which takes eight bytes, as a name of one letter does.
+    if content[head.name_at : head.name_at + 8] != struct.pack(f"{order}II", _INT8, 0):
+        raise _damaged(path, f"{matrix.name} without a name of its own")
+    content[head.name_at : head.name_at + 8] = struct.pack(f"{order}I", 1 << 16 | _INT8) + ALONE.encode().ljust(
+        4, b"\0"
+    )
+    return header + struct.pack(f"{order}II", _MATRIX, num_bytes) + bytes(content)
+
+
+class _Content:
+    """Bytes that are read one after another, and never more of them in memory than are asked for."""
+
+    def __init__(self, path: Path, content: bytes | bytearray = b"") -> None:
+        self._path = path
+        self._content = bytes(content)
+        self.at = 0
+
+    def read(self, num_bytes: int) -> bytes:
+        """So many bytes.
+
+        Raises:
+            InvalidInputError: There are fewer.
+        """
+        found = self._next(num_bytes)
+        self.at += len(found)
+        if len(found) != num_bytes:
+            raise _damaged(self._path, f"an element that ends after {self.at} bytes")
+        return found
+
+    def skip(self, num_bytes: int) -> None:
+        """Pass over so many bytes."""
+        while num_bytes > 0:
+            num_bytes -= len(self.read(min(num_bytes, _BLOCK)))
+
+    def _next(self, num_bytes: int) -> bytes:
+        return self._content[self.at : self.at + num_bytes]
+
+
+class _Plain(_Content):
+    """The content of an element as it lies in the file."""
+
+    def __init__(self, path: Path, file: BinaryIO, num_bytes: int) -> None:
+        super().__init__(path)
+        self._file, self._num_bytes, self._start = file, num_bytes, file.tell()
+
+    def skip(self, num_bytes: int) -> None:
+        """See the base class; nothing is read."""
+        if self.at + num_bytes > self._num_bytes:
+            raise _damaged(self._path, f"a part of {num_bytes} bytes in an element of {self._num_bytes}")
+        self.at += num_bytes
+
+    def _next(self, num_bytes: int) -> bytes:
+        self._file.seek(self._start + self.at)
+        return self._file.read(min(num_bytes, self._num_bytes - self.at))
+
+
+class _Compressed(_Content):
+    """The content of a compressed element, unpacked as it is read."""
+
+    def __init__(self, path: Path, file: BinaryIO, num_bytes: int) -> None:
+        super().__init__(path)
+        self._file, self._left, self._unpacking, self._ready = file, num_bytes, zlib.decompressobj(), b""
+
+    def _next(self, num_bytes: int) -> bytes:
+        parts = [self._ready[:num_bytes]]
+        self._ready = self._ready[num_bytes:]
+        missing = num_bytes - len(parts[0])
+        while missing and not self._unpacking.eof:
+            packed = self._unpacking.unconsumed_tail
+            if not packed:
+                packed = self._file.read(min(self._left, _BLOCK))
+                self._left -= len(packed)
+            unpacked = self._unpacking.decompress(packed, max(missing, _BLOCK))
+            if not packed and not unpacked:
+                break
+            parts.append(unpacked[:missing])
+            self._ready = unpacked[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+
+def _byte_order(path: Path, file: BinaryIO) -> str:
+    header = file.read(_HEADER_BYTES)
+    order = {b"IM": "<", b"MI": ">"}.get(header[_HEADER_BYTES - 2 :])
+    if order is not None:
+        return order
+    if _is_v4(header):
+        raise InvalidInputError(
+            f"{path} is a file of MATLAB v4, which holds no array of three dimensions; expected v5, v7 or v7.3. Save "
+            "it once more by MATLAB's `save -v7`, or by scipy.io.savemat."
+        )
+    raise _damaged(path, "no header of MATLAB v5 or v7.3")
+
+
+def _is_v4(header: bytes) -> bool:
+    """Whether a file begins as a v4 matrix: type, rows, columns, whether it is complex, length of the name."""
+    if len(header) < 20:
+        return False
+    for order in "<>":
+        kind, rows, columns, imaginary, name_bytes = struct.unpack_from(f"{order}5i", header)
+        known = 0 <= kind < 5000 and kind // 100 % 10 == 0 and kind % 10 <= 2
+        if known and rows >= 0 and columns >= 0 and imaginary in (0, 1) and 1 < name_bytes <= 64:
+            return header[20 + name_bytes - 1 : 20 + name_bytes] in (b"\0", b"")
+    return False
+
+
 def _matrices(path: Path, file: BinaryIO, order: str, size: int) -> Iterator[Matrix]:
-    place = _HEADER_BYTES
+    place, parts = _HEADER_BYTES, 0
     while place < size:
         file.seek(place)
         kind, length = struct.unpack(f"{order}II", file.read(8))
+        if place + 8 + length > size or kind not in (_MATRIX, _COMPRESSED):
+            raise _damaged(path, f"an element of type {kind} and {length} bytes at {place} of {size}")
+        file.seek(place)
+        stream, content = _open_element(path, file, order)
+        for matrix in _walk(path, stream, order, content, levels=_MOST_LEVELS):
+            parts += 1
+            if parts > _MOST_PARTS:
+                raise InvalidInputError(
+                    f"{path} holds more than {_MOST_PARTS} arrays; expected a file with a scene. Save cube and labels "
+                    "in a file of their own."
+                )
+            yield replace(matrix, place=place)
         place += 8 + length
-        if place > size or kind not in (_MATRIX, _COMPRESSED):
-            raise _damaged(path, f"an element of type {kind} and {length} bytes at {place - 8 - length} of {size}")
-        head = file.read(min(length, _HEAD_BYTES))
-        if kind == _COMPRESSED:
-            head = zlib.decompressobj().decompress(head, _HEAD_BYTES)
-            kind, unpacked = struct.unpack_from(f"{order}II", head)
-            if kind != _MATRIX:
-                raise _damaged(path, f"a compressed element of type {kind}")
-            refuse_oversized(path, "a compressed element", needed=unpacked, held=length)
-            head, length = head[8:], unpacked
-        yield _matrix(path, head, order, length)
 
 
-def _matrix(path: Path, head: bytes, order: str, length: int) -> Matrix:
-    _, start, _, place = _part(path, head, 0, order, length)
-    (flags,) = struct.unpack_from(f"{order}I", head, start)
-    kind = _CLASSES.get(flags & 0xFF)
-    if kind is None:
-        raise _damaged(path, f"an array of class {flags & 0xFF}")
-    if kind == "opaque":  # an object of MATLAB's; its parts are others
-        return Matrix(name="", shape=(), kind=kind)
-    _, start, num_bytes, place = _part(path, head, place, order, length)
-    shape = struct.unpack_from(f"{order}{num_bytes // 4}i", head, start)
-    _, start, num_bytes, place = _part(path, head, place, order, length)
-    name = head[start : start + num_bytes].decode("latin-1")
-    if len(shape) < 2 or min(shape) < 0:
-        raise _damaged(path, f"{name} of shape {shape}")
-    numeric = kind not in ("cell", "struct", "object", "char", "sparse", "function")
-    if (numeric or kind == "char") and place < length:
+def _open_element(path: Path, file: BinaryIO, order: str) -> tuple[_Content, int]:
+    """The content of the top-level matrix that begins here, and its bytes."""
+    kind, length = struct.unpack(f"{order}II", file.read(8))
+    if kind == _MATRIX:
+        return _Plain(path, file, length), length
+    stream = _Compressed(path, file, length)
+    kind, unpacked = struct.unpack(f"{order}II", stream.read(8))
+    if kind != _MATRIX:
+        raise _damaged(path, f"a compressed element of type {kind}")
+    refuse_oversized(path, "a compressed element", needed=unpacked, held=length)
+    stream.at = 0
+    return stream, unpacked
+
+
+class _Head:
+    """The parts of a matrix before its content, as they are read."""
+
+    def __init__(self, path: Path, stream: _Content, order: str, length: int) -> None:
+        self._path, self._stream, self.order = path, stream, order
+        self._end = stream.at + length
+        self.kind, self.flags, self.name, self.name_at = "", 0, "", 0
+        self.shape: tuple[int, ...] = ()
+
+    @property
+    def left(self) -> int:
+        """Bytes of the matrix that were not read."""
+        return self._end - self._stream.at
+
+    def part(self) -> tuple[int, int, bytes | None]:
+        """Type and bytes of the next part, and its content if that lies in the tag; it is read up to its content."""
+        if self.left < 8:
+            raise _damaged(self._path, f"a part of an element with {self.left} bytes left")
+        tag = self._stream.read(8)
+        (word, num_bytes) = struct.unpack(f"{self.order}II", tag)
+        if word >> 16:  # up to four bytes lie in the tag itself
+            kind, num_bytes = word & 0xFFFF, word >> 16
+            if num_bytes > 4:
+                raise _damaged(self._path, f"a part of {num_bytes} bytes in 4")
+            return kind, num_bytes, tag[4 : 4 + num_bytes]
+        if num_bytes > self.left:
+            raise _damaged(self._path, f"a part of {num_bytes} bytes in an element of {self.left}")
+        return word, num_bytes, None
+
+    def content(self) -> tuple[int, bytes]:
+        """Type and content of the next part, which is a small one."""
+        kind, num_bytes, content = self.part()
+        if content is None:
+            if num_bytes > _MOST_HEAD_BYTES:
+                raise _damaged(self._path, f"a name or shape of {num_bytes} bytes")
+            content = self._stream.read(num_bytes)
+            self._stream.skip(min(-num_bytes % 8, self.left))
+        return kind, content
+
+    def read(self) -> None:
+        """Read flags, shape and name; an object of MATLAB's own has no more than flags here."""
+        _, flags = self.content()
+        (self.flags,) = struct.unpack_from(f"{self.order}I", flags.ljust(4, b"\0"))
+        kind = _CLASSES.get(self.flags & 0xFF)
+        if kind is None:
+            raise _damaged(self._path, f"an array of class {self.flags & 0xFF}")
+        self.kind = kind
+        if kind == "opaque":
+            return
+        _, shape = self.content()
+        self.shape = struct.unpack(f"{self.order}{len(shape) // 4}i", shape[: len(shape) // 4 * 4])
+        self.name_at = self._stream.at
+        _, name = self.content()
+        self.name = name.decode("latin-1")
+        if len(self.shape) < 2 or min(self.shape) < 0:
+            raise _damaged(self._path, f"{self.name} of shape {self.shape}")
+
+
+def _walk(
+    path: Path, stream: _Content, order: str, length: int, *, levels: int, name: str | None = None
+) -> Iterator[Matrix]:
+    """A matrix and all that lies in it; the stream is behind a part afterwards.
+
+    Args:
+        path: The file.
+        stream: Its content begins here.
+        order: Byte order.
+        length: Bytes of its content.
+        levels: How many levels within it are looked at.
+        name: Its name, where it is a part of another.
+    """
+    start, end = stream.at, stream.at + length
+    within = None if name is None else (start, length)
+    if length == 0:  # an empty field of a structure
+        if name is not None:
+            yield Matrix(name=name, shape=(0, 0), kind="empty", within=within)
+        return
+    head = _Head(path, stream, order, length)
+    head.read()
+    if name is None:
+        name = head.name
+    numeric = head.kind not in (*_NOT_NUMERIC, "opaque")
+    if (numeric or head.kind == "char") and head.left > 0:
         known = _NUMBER_BYTES if numeric else _NUMBER_BYTES | _TEXT_BYTES
-        type_, _, num_bytes, _ = _part(path, head, place, order, length)
+        type_, num_bytes, _ = head.part()
         if type_ not in known:
             raise _damaged(path, f"{name} of type {type_}")
-        if numeric and num_bytes != math.prod(shape) * known[type_]:
-            raise _damaged(path, f"{name} of shape {shape} in {num_bytes} bytes")
-    if numeric and flags & (_IS_COMPLEX | _IS_LOGICAL):
-        kind = "complex" if flags & _IS_COMPLEX else "logical"
-    return Matrix(name=name, shape=shape, kind=kind)
+        if numeric and num_bytes != math.prod(head.shape) * known[type_]:
+            raise _damaged(path, f"{name} of shape {head.shape} in {num_bytes} bytes")
+    kind = head.kind
+    if numeric and head.flags & (_IS_COMPLEX | _IS_LOGICAL):
+        kind = "complex" if head.flags & _IS_COMPLEX else "logical"
+    if kind == "opaque":  # an object of MATLAB's; its parts are others
+        name = ""
+    yield Matrix(name=name, shape=head.shape, kind=kind, within=within)
+    if head.kind in ("struct", "cell") and levels > 0 and name:
+        for part in _parts_of(path, head, name):
+            type_, num_bytes, content = head.part()
+            if type_ != _MATRIX or content is not None:
+                raise _damaged(path, f"{part} of type {type_}")
+            yield from _walk(path, stream, order, num_bytes, levels=levels - 1, name=part)
+    if within is not None:  # the next top-level element is found by its place in the file
+        stream.skip(end - stream.at)
 
 
-def _part(path: Path, head: bytes, place: int, order: str, length: int) -> tuple[int, int, int, int]:
-    """Type of the part of an element at a place, where its content begins, its bytes, and where the next part is."""
-    (word,) = struct.unpack_from(f"{order}I", head, place)
-    if word >> 16:  # up to four bytes lie in the tag itself
-        kind, num_bytes, start, after = word & 0xFFFF, word >> 16, place + 4, place + 8
-        fits = num_bytes <= 4
-    else:
-        (num_bytes,) = struct.unpack_from(f"{order}I", head, place + 4)
-        kind, start, after = word, place + 8, place + 8 + -(-num_bytes // 8) * 8
-        fits = start + num_bytes <= length
-    if not fits:
-        raise _damaged(path, f"a part of {num_bytes} bytes in an element of {length}")
-    return kind, start, num_bytes, after
+def _parts_of(path: Path, head: _Head, name: str) -> Iterator[str]:
+    """The names of a structure's or a cell's parts, in the order they lie in."""
+    number = math.prod(head.shape)
+    if number > _MOST_PARTS:
+        raise InvalidInputError(
+            f"{path}: {name} has {number} parts; expected a file with a scene. Save cube and labels in a file of their "
+            "own."
+        )
+    if head.kind == "cell":
+        yield from (f"{name}{{{k}}}" for k in range(1, number + 1))
+        return
+    _, width = head.content()
+    _, names = head.content()
+    each = struct.unpack(f"{head.order}I", width)[0] if len(width) == 4 else 0
+    if each == 0 or len(names) % each:
+        raise _damaged(path, f"{name} with names of {each} bytes")
+    fields = [names[at : at + each].partition(b"\0")[0].decode("latin-1") for at in range(0, len(names), each)]
+    for k in range(1, number + 1):
+        which = name if number == 1 else f"{name}({k})"
+        yield from (f"{which}.{field}" for field in fields)
 
 
 def _damaged(path: Path, what: str) -> InvalidInputError:

@@ -1,4 +1,4 @@
-"""Pictures as label maps: PNG, and TIFF where nothing but the numbers is wanted."""
+"""PNG pictures as label maps."""
 
 import io
 from pathlib import Path
@@ -27,7 +27,10 @@ def load_picture(path: Path) -> NDArray[Any]:
             )
         width, height = picture.size
         refuse_oversized(path, "the picture", needed=4 * width * height, held=path.stat().st_size)
-        return np.asarray(picture)
+        numbers = np.asarray(picture)
+        # Pillow stretches grey values of two and four bits to 0..255.
+        grey, bits = picture.mode == "L", path.read_bytes()[24:25]
+        return numbers // (255 // (2 ** bits[0] - 1)) if grey and bits in (b"\x02", b"\x04") else numbers
 
 
 class _Content(io.BytesIO):
