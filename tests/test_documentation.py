@@ -22,6 +22,7 @@ from sceneshift.commands.predict_arguments import PredictArgs, read_predict_comm
 from sceneshift.commands.promote_arguments import PromoteArgs, read_promote_command_line
 from sceneshift.commands.report_arguments import ReportArgs, read_report_command_line
 from sceneshift.commands.scene_arguments import SceneCommand, read_scene_command
+from sceneshift.commands.selection_study_arguments import StudyCommand, read_study_command
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
 from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
@@ -60,7 +61,9 @@ READERS: dict[str, Callable[[str], Any]] = {
     "experiments/promote.py": read_promote_command_line,
     "experiments/report.py": read_report_command_line,
     "experiments/scenes.py": read_scene_command,
+    "experiments/selection_study.py": read_study_command,
     "experiments/train.py": read_train_command_line,
+    "experiments/tune_cross_entropy.py": read_command_line,
     "experiments/tune_s2amsnet.py": read_command_line,
     "experiments/tune_s2vnet.py": read_command_line,
 }
@@ -351,7 +354,7 @@ def test_the_commands_cluster_yaml_begins_with_can_be_given(monkeypatch: pytest.
 
 
 def known_flags() -> set[str]:
-    kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand)
+    kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand, StudyCommand)
     sources = [*(ROOT / "benchmarks").glob("*.py"), *OTHER_SCRIPTS]
     return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, sources))
 

@@ -82,6 +82,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
         "sceneshift.commands.tune_arguments",
         "sceneshift.commands.train_arguments",
         "sceneshift.commands.scene_arguments",
+        "sceneshift.commands.selection_study_arguments",
         "sceneshift.commands.train",
         "sceneshift.commands.predict_arguments",
         "sceneshift.commands.predict",
@@ -109,11 +110,16 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
 
 #: What closes a study or a training does so after the last epoch; choosing reads labels for the oracle alone.
 #: ``promote.py --on target`` compares finished models, and writes on the one that is chosen that target labels chose
-#: it.
-MAY_OPEN_THE_DOOR = {"sceneshift.closing.scoring", "sceneshift.closing.promotion", "sceneshift.closing.choosing"}
+#: it. The selection study reads labels after every epoch to judge strategies, and says so in all that it writes.
+MAY_OPEN_THE_DOOR = {
+    "sceneshift.closing.scoring",
+    "sceneshift.closing.promotion",
+    "sceneshift.closing.choosing",
+    "sceneshift.studies.target_scores",
+}
 
 
-def test_only_what_closes_or_promotes_opens_the_door_to_target_labels() -> None:
+def test_only_what_closes_promotes_or_studies_opens_the_door_to_target_labels() -> None:
     assert modules_naming("open_target", "TargetScorer") == {"sceneshift.catalogue.target"} | MAY_OPEN_THE_DOOR
 
 
@@ -164,6 +170,7 @@ def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:
         "sceneshift.catalogue.in_scene",
         "sceneshift.splits.masks",
         "sceneshift.commands.scenes",
+        "sceneshift.studies.simulated_pairs",  # spectra for a simulated pair
     }
 
 

@@ -631,7 +631,7 @@ class TestNormalization:
 class TestWhatCannotBeTrained:
     def test_no_source_or_one_pair_twice_is_refused(self, tiny_source: SourceDomain) -> None:
         for sources in ([], [tiny_source, tiny_source]):
-            with pytest.raises(InvalidInputError, match="expected at least one, each pair once"):
+            with pytest.raises(InvalidInputError, match="expected at least one, each once"):
                 reports_of(plan_of(), sources)
 
     def test_checkpoints_of_a_longer_training_are_refused(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
