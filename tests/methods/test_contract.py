@@ -409,7 +409,7 @@ class AbleToy(Toy):
 
 @pytest.fixture(params=[Toy, AbleToy])
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Method]:
-    for module in ("loop", "plan"):
+    for module in ("pair_run", "plan"):
         monkeypatch.setattr(f"sceneshift.training.{module}.find_method", lambda _: request.param)
     return request.param
 
