@@ -57,7 +57,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
         tags={"pair": pair.name, "selection": "source validation, no target label used"},
     )
     refit = {
-        "registered": replace(source, split=everything_split(source.scene, source.split.patch_size)),
+        "registered": [replace(source, split=everything_split(source.scene, source.split.patch_size))],
         "predicted": answers_of_the_chosen(split),
     }
     TrainedOn.of(RECIPE, [source], source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
