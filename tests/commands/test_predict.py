@@ -217,7 +217,6 @@ def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):
     np.save(tmp_path / "big.npy", big)
     words = ["--model", "models:/s2amsnet-source@champion", "--scene", str(tmp_path / "big.npy"), "--tile-mib", "1"]
     words += ["--out", str(tmp_path / "maps"), "--storage-path", str(storage), "--probabilities", "--threads", "1"]
-    words += ["--accept-values"]  # an even sample of the many copies is of few pixels
     process = subprocess.Popen(
         [sys.executable, "experiments/predict.py", *words],
         cwd=ROOT,
