@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingPackageError
 from sceneshift.files.arrays import read_description
+from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.gdal_image import crs_from_text, open_image, read_georeference
 from sceneshift.safe_files import existing, guarded
 from sceneshift.scenes.scene import Georeference, UnlabelledScene
@@ -55,11 +56,12 @@ class Raster:
         return cls(what=f"scene {scene.name!r}", shape=scene.shape, georeference=scene.georeference)
 
 
-def georeference_of(path: str | Path) -> Georeference | None:
+def georeference_of(path: str | Path, described: Description | None = None) -> Georeference | None:
     """Read where a file's pixels lie, without its numbers; None where it doesn't say.
 
     Args:
         path: An array, an image or a label map. A ``.png`` says it by a world file beside it.
+        described: The file's metadata, where they were read already; reading them twice reports odd keys twice.
 
     Raises:
         MissingDataError: There is no such file.
@@ -67,7 +69,7 @@ def georeference_of(path: str | Path) -> Georeference | None:
         InvalidInputError: The file can't be read.
     """
     if Path(path).suffix.lower() != ".png":
-        return read_description(path).georeference
+        return (described or read_description(path)).georeference
 
     def by_gdal(location: Path) -> Georeference | None:
         with open_image(location, "PNG") as file:

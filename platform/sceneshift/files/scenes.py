@@ -99,13 +99,14 @@ def read_scene(
     cube = read.cube
     scale = _scale_left(scale, described, where=str(path))
     labels_path = split_inside(path)[0] if labels is None else Path(labels)
-    label_map, names = read_classes(
+    read_labels = read_classes(
         labels_path,
         _own_name(labels_path, labels_variable, LABELS),
         class_names=class_names or described.class_names,
         label_values=label_values,
         unlabelled_values=unlabelled_values,
     )
+    label_map, names = read_labels.numbers, read_labels.class_names
     if names is None:
         raise InvalidInputError(
             f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them. A "
@@ -115,9 +116,10 @@ def read_scene(
     kept, labelled = whole, whole
     if labels is not None:
         height, width = label_map.shape
+        lie = georeference_of(labels_path, read_labels.described)
         kept, labelled = shared_pixels(
             Raster(what=f"cube {path}", shape=(cube.shape[0], cube.shape[1]), georeference=described.georeference),
-            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=georeference_of(labels_path)),
+            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=lie),
             cut_to_overlap=cut_to_overlap,
         )
         if kept != whole or labelled != (slice(0, height), slice(0, width)):

@@ -1,8 +1,8 @@
 """A random sample of a scene's spectra, taken while they pass by in blocks.
 
-Each block's spectra get random keys, and those with the smallest keys of all are kept (bottom-k sampling, the same as a
-uniform draw without replacement). An even step would be simpler, but where a mosaic's pixels repeat with it, it meets few
-different ones, and those may be all water.
+Each block's spectra get random keys, and those with the smallest keys of all are kept (bottom-k sampling, the same as
+a uniform draw without replacement). An even step would be simpler, but where a mosaic's pixels repeat with it, it meets
+few different ones, and those may be all water.
 
 Shape letters: N spectra, C bands.
 """
