@@ -45,6 +45,17 @@ def one_torch_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_tracking_uri() -> Iterator[None]:
+    """No module's MLflow store for the next one: MLflow writes a store that is set into the environment."""
+    found = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if found is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = found
+
+
 @pytest.fixture
 def as_nobody(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
     """A while as a user who owns nothing, where the tests run as root: root may write whatever its modes are."""

@@ -73,9 +73,9 @@ def write_published(folder: Path, name: str, spectra: np.ndarray, *, hdf5: bool)
 
 def train(folder: Path, pair: str, storage: Path, *, fraction: float) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "SCENESHIFT_CATALOGUE")}
-    line = f"--method cross_entropy --pair {pair} --data-dir {folder} --storage-path {storage} --run-name r --epochs 1"
+    line = f"--method cross_entropy --pair {pair} --data-dir {folder} --storage-path {storage} --run-name r --epochs 2"
     line += f" --split random --train-fraction {fraction} --patch-size 5 --batch-size 16 --lr 0.005 --set width=8"
-    line += " --device cpu --threads 1"
+    line += " --pixels-per-class 150 --device cpu --threads 1"
     return subprocess.run(
         [sys.executable, "experiments/train.py", *line.split()],
         cwd=ROOT,
