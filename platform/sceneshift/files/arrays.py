@@ -156,6 +156,20 @@ def read_label_map(
     return read_classes(path, variable, label_values=label_values, unlabelled_values=unlabelled_values).numbers
 
 
+def holds_label_map(path: str | Path) -> bool:
+    """Whether a file holds something of a label map's shape, be it of numbers or not.
+
+    Args:
+        path: As for :func:`array_shapes`.
+
+    Raises:
+        MissingDataError: As for :func:`array_shapes`.
+        MissingPackageError: As for :func:`array_shapes`.
+        InvalidInputError: As for :func:`array_shapes`.
+    """
+    return any(_fits(variable, 2) for variable in list_variables(path).values())
+
+
 def read_classes(
     path: str | Path,
     variable: str | None = None,
@@ -331,25 +345,27 @@ def _look_for_class_0(
     _log.warning("%s: %s: 0 is taken as unlabelled; if it is a class, declare label_values", location, what)
 
 
-def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | None, ndim: int | None) -> str:
-    def fits(variable: Variable) -> bool:
-        if not variable.numeric or 0 in variable.shape:
-            return False
-        # A MATLAB scalar or vector has two dimensions as well, and is neither a cube nor a map.
-        return min(variable.shape, default=0) > 1 and (
-            len(variable.shape) >= 2 if ndim is None else len(variable.shape) == ndim
-        )
+def _fits(variable: Variable, ndim: int | None) -> bool:
+    """Whether its shape may be a cube's or a map's: a MATLAB scalar or vector has two dimensions as well."""
+    dimensions = len(variable.shape)
+    return min(variable.shape, default=0) > 1 and (dimensions >= 2 if ndim is None else dimensions == ndim)
 
+
+def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | None, ndim: int | None) -> str:
     expected = "an array" if ndim is None else f"a {ndim}-D array"
     if wanted is not None and wanted in variables:
         variable = variables[wanted]
         if not variable.numeric or (ndim is not None and len(variable.shape) != ndim):
             raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_told(variables)}")
         return wanted
-    fitting = [name for name, variable in variables.items() if fits(variable)]
+    fitting = [name for name, variable in variables.items() if variable.numeric and _fits(variable, ndim)]
     if len(fitting) != 1:
         missing = "" if wanted is None else f"no variable {wanted!r}, and "
-        count, advice = (f"{len(fitting)} arrays fit", "; name one") if fitting else ("no array fits", "")
+        count, advice = (
+            (f"{len(fitting)} arrays fit", f"; name one, as {location}:{fitting[0]}")
+            if fitting
+            else ("no array fits", "")
+        )
         raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_told(variables)}")
     chosen = fitting[0]
     if wanted is not None or len(variables) > 1:
