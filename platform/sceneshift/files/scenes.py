@@ -31,7 +31,7 @@ from sceneshift.files.inside import split_inside
 from sceneshift.files.missing import ReadCube, describe_undeclared, leave_out_missing
 from sceneshift.files.places import Raster, cut_footprint, cut_georeference, georeference_of, shared_pixels
 from sceneshift.safe_files import guarded, writable
-from sceneshift.scenes.measured import measured_pixels
+from sceneshift.scenes.measured import measured_pixels, without_label_count
 from sceneshift.scenes.scene import (
     Footprint,
     Georeference,
@@ -158,7 +158,7 @@ def read_scene(
         footprint=cut_footprint(of_file, kept),
         georeference=cut_georeference(described.georeference, kept),
         unit=unit or described.unit,
-        left_out=read.left_out,
+        left_out=read.left_out if labels is None else without_label_count(read.left_out),
     )
 
 
@@ -210,7 +210,7 @@ def read_unlabelled_scene(
         footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
         georeference=described.georeference,
         unit=unit or described.unit,
-        left_out=read.left_out,
+        left_out=without_label_count(read.left_out),
     )
 
 
