@@ -35,7 +35,9 @@ from sceneshift.search.trial_store import TrialStore
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import PairRun, TrainingPlan, run_epoch
+from sceneshift.training.loop import run_epoch
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 
@@ -62,7 +64,7 @@ def train_for(
     Returns:
         The runs, the epochs, and the seconds spent in them (training and validation, as a trial counts them).
     """
-    runs = [PairRun(plan, source, torch.device("cpu")) for source in sources]
+    runs = [PairRun(plan, [source], torch.device("cpu")) for source in sources]
     epochs, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds if seconds is not None else epochs < plan.epochs:
         epochs += 1
@@ -74,7 +76,7 @@ def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
     """OA, AA and kappa on each pair's target."""
     told = {}
     for run in runs:
-        name = run.source.pair_name
+        name = run.pair_name
         cube = run.normalization.apply(load_pair(NamedPair(name=name)).target.cube)
         device = next(run.classifier.parameters()).device
         class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device=device)

@@ -25,7 +25,8 @@ from sceneshift.commands.tune_arguments import TuneArgs
 from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.prepared import prepare
-from sceneshift.training.loop import TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 FIGURES = ("oa", "aa", "kappa")
@@ -80,7 +81,7 @@ def main(args: Args) -> None:
             target = target_scores(runs)
             row = {}
             for run in runs:
-                pair = run.source.pair_name
+                pair = run.pair_name
                 row |= {f"{pair} val {figure}": epochs[-1][f"val/{pair}/{figure}"] for figure in FIGURES}
                 row |= {f"{pair} target {figure}": target[pair][figure] for figure in FIGURES}
             rows.append(row)

@@ -47,7 +47,8 @@ from sceneshift.splits.blocks import block_split
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import PairRun, TrainingPlan
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 HERE = Path(__file__).parent
 PAIRS = ("west-east", "sw-se")
@@ -117,7 +118,7 @@ def train(job: dict[str, Any], args: Args) -> dict[str, Any]:
     plan = TrainingPlan(method="s2amsnet", config=config, epochs=args.epochs, seed=seed)
     turn = list(sources(job["pair"], job["way"], args, job["seed"]))
     started = time.perf_counter()
-    run = PairRun(plan, turn[0], torch.device("cpu"))
+    run = PairRun(plan, [turn[0]], torch.device("cpu"))
     validation, target, broken = [], [], ""
     pair = load_pair(NamedPair(name=job["pair"]))
     truth = open_target(NamedPair(name=job["pair"])).ground_truth().ravel()
@@ -125,14 +126,14 @@ def train(job: dict[str, Any], args: Args) -> dict[str, Any]:
     seen = PatchSampler(run.normalization.apply(pair.target.cube), patch_size=config.patch_size, device="cpu")
     looking = 0.0
     for epoch in range(1, args.epochs + 1):
-        run.hold_back(turn[(epoch - 1) % len(turn)])
+        run.hold_back([turn[(epoch - 1) % len(turn)]])
         losses = run.train_epoch(epoch)
         if not np.isfinite(list(losses.values())).all():
             broken = f"diverged in epoch {epoch}"
             break
         run.prepare_evaluation()
         if job["way"] != "fields":
-            validation.append(run.validate().as_dict())
+            validation.append(run.validate()[job["pair"]].as_dict())
         if epoch % 2 == 0 or epoch == args.epochs:
             begun = time.perf_counter()
             predicted = predict_pixels(run.classifier, seen, known)

@@ -55,7 +55,7 @@ def register(folder: Path, cube: np.ndarray, config: S2AMSnetConfig) -> str:
     description = ModelDescription.of(
         method="s2amsnet",
         config=config,
-        source=source,
+        sources=[source],
         normalization=Normalization.fit(config.normalization, cube),
     )
     backend = TrackingBackend(uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=folder / "mlartifacts")

@@ -36,7 +36,9 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import everything_split
 from sceneshift.training.evaluation import map_scene, predict_pixels
-from sceneshift.training.loop import PairRun, TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 

@@ -29,7 +29,8 @@ from sceneshift.commands.tune_arguments import TuneArgs
 from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.prepared import PreparedStudy, prepare
-from sceneshift.training.loop import PairRun, TrainingPlan
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 
@@ -71,7 +72,7 @@ def train_beside(config: S2AMSnetConfig, threads: int, epochs: int, together: Ba
     torch.set_num_threads(threads)
     study = prepared()
     plan = TrainingPlan(method="s2amsnet", config=config, epochs=epochs + 1, seed=0)
-    run = PairRun(plan, study.sources[0], torch.device("cpu"))
+    run = PairRun(plan, [study.sources[0]], torch.device("cpu"))
     run.train_epoch(1)
     together.wait(timeout=600)
     started = time.perf_counter()

@@ -34,7 +34,8 @@ from sceneshift.splits.source import SourceDomain
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import training_input
 from sceneshift.tracking.search_run import SearchRun
-from sceneshift.training.loop import EpochReport, TrainingPlan, train
+from sceneshift.training.loop import EpochReport, train
+from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
 

@@ -171,7 +171,7 @@ def as_scene_pair() -> Callable[..., ScenePair]:
         labels[split.train] = scene.labels.ravel()[split.train]
         source = replace(scene, labels=labels.reshape(scene.shape))
         target = scene.without_labels()
-        return ScenePair(name=scene.name, source=source, target=target, test_split=split, notes=("a note",))
+        return ScenePair(name=scene.name, sources=(source,), target=target, test_split=split, notes=("a note",))
 
     return make
 

@@ -185,7 +185,7 @@ def registry(tmp_path: Path) -> Path:
         description=ModelDescription.of(
             method="s2amsnet",
             config=config,
-            source=source,
+            sources=[source],
             normalization=Normalization.fit(config.normalization, source.cube),
         ),
         tags={},

@@ -157,7 +157,11 @@ def test_only_the_catalogue_divides_a_scene_with_the_test_side_s_labels() -> Non
 
 
 def test_only_the_catalogue_aligns_two_scenes_with_all_their_labels() -> None:
-    assert modules_naming("AlignedPair") == {"sceneshift.catalogue.load", "sceneshift.scenes.alignment"}
+    assert modules_naming("AlignedPair", "align_sources") == {
+        "sceneshift.catalogue.load",
+        "sceneshift.scenes.alignment",
+    }
+    assert modules_naming("share_classes") == {"sceneshift.scenes.alignment", "sceneshift.scenes.common_classes"}
 
 
 def test_whole_scenes_with_all_labels_stay_in_their_room() -> None:

@@ -114,7 +114,7 @@ def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
     assert note == f"the wavelengths of {' and '.join(PAIRS[name].scenes)} are unknown: 4 bands, as they are"
     np.testing.assert_array_equal(open_target(recipe).ground_truth(), sides[1][1])
     monkeypatch.setenv("SCENESHIFT_DATA", str(tmp_path))
-    source, target = load_both_labelled(NamedPair(name=name))
+    (source,), target = load_both_labelled(NamedPair(name=name))
     assert (source.content_hash, target.cube_hash) == (pair.source.content_hash, pair.target.cube_hash)
     assert source.class_names == target.class_names
 

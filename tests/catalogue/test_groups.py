@@ -8,8 +8,10 @@ from sceneshift.catalogue.pair_spec import NamedPair
 
 
 def pair(name):
-    source, target = (SimpleNamespace(footprint=SimpleNamespace(parent=flight)) for flight in name.split("-"))
-    return SimpleNamespace(name=name, source=source, target=target)
+    *sources, target = (
+        SimpleNamespace(footprint=SimpleNamespace(parent=flight)) for flight in name.replace("+", "-").split("-")
+    )
+    return SimpleNamespace(name=name, sources=tuple(sources), target=target)
 
 
 def test_pairs_that_share_a_flight_are_one_group_also_through_others():
@@ -22,6 +24,11 @@ def test_pairs_that_share_a_flight_are_one_group_also_through_others():
 def test_a_pair_may_link_two_that_came_before():
     groups = scene_groups([pair("a-b"), pair("c-d"), pair("b-c"), pair("e-f")])
     assert groups == {"a-b": "a+b+c+d", "c-d": "a+b+c+d", "b-c": "a+b+c+d", "e-f": "e+f"}
+
+
+def test_every_source_of_a_pair_links():
+    groups = scene_groups([pair("a-b"), pair("c+d-e"), pair("f-c"), pair("g-d")])
+    assert groups == {"a-b": "a+b", **dict.fromkeys(("c+d-e", "f-c", "g-d"), "c+d+e+f+g")}
 
 
 def test_two_cuts_of_one_scene_are_one_flight():

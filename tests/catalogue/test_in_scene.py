@@ -197,20 +197,22 @@ def test_a_source_that_knows_test_pixels_is_refused() -> None:
     recipe = in_scene(split="random")
     pair, whole = load_pair(recipe), load_indian_pines()
     with pytest.raises(InvalidInputError, match="pair 'p': 9218 test pixels are labelled in the source"):
-        ScenePair(name="p", source=whole, target=pair.target, test_split=pair.test_split)
+        ScenePair(name="p", sources=(whole,), target=pair.target, test_split=pair.test_split)
     fewer = np.array(pair.source.labels)
     fewer.ravel()[pair.test_split.train[0]] = 0
     with pytest.raises(InvalidInputError, match="the source has 1030 labelled pixels, the training side 1031"):
-        ScenePair(name="p", source=replace(pair.source, labels=fewer), target=pair.target, test_split=pair.test_split)
+        ScenePair(
+            name="p", sources=(replace(pair.source, labels=fewer),), target=pair.target, test_split=pair.test_split
+        )
     with pytest.raises(InvalidInputError, match="share pixels of 'indian_pines'"):
-        ScenePair(name="p", source=pair.source, target=pair.target)
+        ScenePair(name="p", sources=(pair.source,), target=pair.target)
 
 
 def test_a_test_split_is_for_one_scene() -> None:
-    west, east = load_both_labelled(NamedPair(name="west-east"))
+    (west,), east = load_both_labelled(NamedPair(name="west-east"))
     split = load_pair(in_scene(split="random")).test_split
     with pytest.raises(InvalidInputError, match="expected source and target to be the one scene it divides"):
-        ScenePair(name="p", source=west, target=east.without_labels(), test_split=split)
+        ScenePair(name="p", sources=(west,), target=east.without_labels(), test_split=split)
 
 
 def test_mask_pixels_that_are_unmeasured_are_on_no_side(

@@ -61,7 +61,7 @@ def test_the_catalogue_is_the_table() -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_labelled_pixels_of_both_sides(name: str) -> None:
-    source, target = load_both_labelled(NamedPair(name=name))
+    (source,), target = load_both_labelled(NamedPair(name=name))
     assert (counts(source), counts(target)) == TABLE[name]
 
 

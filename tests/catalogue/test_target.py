@@ -66,7 +66,7 @@ def test_ids_outside_the_classes_are_refused_even_on_unlabelled_pixels(
     ("name", "share"), [("west-east", 36.7), ("east-west", 48.9), ("sw-se", 39.0), ("se-sw", 64.8), ("nw-ne", 45.2)]
 )
 def test_the_door_opens_on_the_target_of_the_pair(name: str, share: float) -> None:
-    source, target = load_both_labelled(NamedPair(name=name))
+    (source,), target = load_both_labelled(NamedPair(name=name))
     scorer = open_target(NamedPair(name=name))
     np.testing.assert_array_equal(scorer.ground_truth(), target.labels)
     assert scorer.class_names == source.class_names

@@ -36,7 +36,7 @@ def pair(make_scene: Callable[..., Scene]) -> Pair:
     def build(factor: float = 1.0, *, source: str | None = None, target: str | None = None) -> ScenePair:
         other = make_scene(1, name="other")
         other = replace(other, cube=other.cube * np.float32(factor), unit=target)
-        return ScenePair(name="p", source=replace(make_scene(), unit=source), target=other.without_labels())
+        return ScenePair(name="p", sources=(replace(make_scene(), unit=source),), target=other.without_labels())
 
     return build
 
@@ -45,7 +45,7 @@ def turned(pair: ScenePair) -> ScenePair:
     """The target as the source and the other way round; what the labels are doesn't matter here."""
     shared = ("name", "cube", "wavelengths_nm", "footprint", "normalization", "unit")
     source = replace(pair.source, **{name: getattr(pair.target, name) for name in shared})
-    return replace(pair, source=source, target=pair.source.without_labels())
+    return replace(pair, sources=(source,), target=pair.source.without_labels())
 
 
 @pytest.mark.parametrize("factor", [1e-4, 0.01, 100, 1e4])
@@ -77,7 +77,7 @@ def test_declared_units_account_for_an_offset_and_own_extremes(pair: Pair, targe
         cube = one.target.cube + np.float32(1)
         stretched = (cube - cube.min()) / (cube.max() - cube.min())
         return replace(
-            one, source=replace(one.source, cube=one.source.cube + 1), target=replace(one.target, cube=stretched)
+            one, sources=(replace(one.source, cube=one.source.cube + 1),), target=replace(one.target, cube=stretched)
         )
 
     declared = build(source="reflectance", target=target)
@@ -124,7 +124,7 @@ def test_numbers_normalized_already_are_of_another_unit(pair: Pair, step: str) -
     one = replace(one, target=replace(one.target, cube=normalized))
     allowed = UNITLESS if step == "l2-per-pixel" else ()
     assert allowed_normalizations(one) == allowed_normalizations(turned(one)) == allowed
-    both = replace(one, source=replace(one.source, cube=normalized))
+    both = replace(one, sources=(replace(one.source, cube=normalized),))
     assert allowed_normalizations(both) == NORMALIZATIONS
 
 
@@ -142,7 +142,7 @@ def test_cuts_of_one_acquisition_in_two_units_are_compared(pair: Pair) -> None:
     below = Footprint(parent=one.source.name, rows=(rows, 2 * rows), columns=one.source.footprint.columns)
     both = replace(one, target=replace(one.target, footprint=below))
     assert allowed_normalizations(both) == UNITLESS
-    assert allowed_normalizations(replace(both, source=replace(both.source, unit=None))) == NORMALIZATIONS
+    assert allowed_normalizations(replace(both, sources=(replace(both.source, unit=None),))) == NORMALIZATIONS
 
 
 def test_an_unknown_step_is_told(pair: Pair) -> None:

@@ -124,7 +124,7 @@ def test_two_cuts_that_do_not_meet_are_a_pair(
 ) -> None:
     recipe = NamedPair(name="halves", catalogue=described(one, two, files))
     pair = load_pair(recipe)
-    source, target = load_both_labelled(recipe)
+    (source,), target = load_both_labelled(recipe)
     assert pair.source.footprint.parent == pair.target.footprint.parent
     assert not pair.source.footprint.overlaps(pair.target.footprint)
     assert source.class_counts.min() > 0

@@ -187,7 +187,7 @@ def test_classes_of_a_pair_are_matched_as_the_table_says(
     assert type(pair.target) is UnlabelledScene
     assert pair.class_names == ("soil", "water")
     assert "left out, of mine, by the class map: tree" in pair.notes
-    source, target = load_both_labelled(recipe)
+    (source,), target = load_both_labelled(recipe)
     np.testing.assert_array_equal(source.labels, np.array([0, 1, 0, 2])[tiny_scene.labels])
     np.testing.assert_array_equal(target.labels, np.array([0, 1, 1, 2])[tiny_scene.labels])
 
@@ -297,7 +297,7 @@ def test_an_own_scene_can_be_paired_with_the_embedded_one(
     np.save(tmp_path / "cube.npy", np.ones((40, 30, 200), dtype=np.float32))
     text = MINE + '[pairs.home]\nsource = "mine"\ntarget = "indian_pines"\n'
     catalogue = described(text + 'class_map = { soil = "Corn", tree = ["Woods", "Wheat"] }')
-    source, target = load_both_labelled(NamedPair(name="home", catalogue=catalogue))
+    (source,), target = load_both_labelled(NamedPair(name="home", catalogue=catalogue))
     assert source.class_names == target.class_names == ("soil", "tree")
     assert target.class_counts.tolist() == [237, 1265 + 205]
 
@@ -378,7 +378,7 @@ def test_masks_are_compared_with_the_scene_s_place(
     recipe = InScene(scene=str(tmp_path / "place.arrow"), split="fixed", patch_size=3, seed=0, **masks)
     with pytest.raises(InvalidInputError, match=r"scene 'tiny' and mask .*train\.tif .*keep the 40 x 29 pixels that"):
         load_pair(recipe)
-    source, target = load_both_labelled(replace(recipe, cut_to_overlap=True))
+    (source,), target = load_both_labelled(replace(recipe, cut_to_overlap=True))
     np.testing.assert_array_equal(source.labels[:, 1:], np.where(rows, tiny_scene.labels, 0)[:, 1:])
     np.testing.assert_array_equal(target.labels[:, 1:], np.where(rows, 0, tiny_scene.labels)[:, 1:])
     assert (source.shape, int(source.labels[:, 0].sum())) == ((40, 30), 0)

@@ -95,6 +95,14 @@ def test_a_model_carries_what_is_needed_to_estimate_elsewhere(location):
     assert after.parts == pytest.approx(before.parts)
 
 
+def test_proportions_are_of_all_sources_of_the_pair_together(location):
+    other = SimpleNamespace(pair_name="a-b", scene=SimpleNamespace(class_counts=np.array([100, 300])))
+    (kept,) = held_back_of(location, CHOICE, [SOURCE, other], of_this_network=True).values()
+    assert kept.proportions == (0.5, 0.5)
+    (alone,), (both,) = (estimate_pairs(location, CHOICE, found).values() for found in ([SOURCE], [SOURCE, other]))
+    assert both.parts["doc"] != pytest.approx(alone.parts["doc"], abs=1e-3)
+
+
 @pytest.mark.parametrize("changes", [{"labels": (0,)}, {"proportions": (1.0,)}, {"logits": ((1.0, 0.0), (1.0,))}])
 def test_what_does_not_fit_is_refused(changes):
     values = {"logits": ((1.0, 0.0), (0.0, 1.0)), "labels": (0, 1), "proportions": (0.5, 0.5)}

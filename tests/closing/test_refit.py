@@ -63,7 +63,7 @@ def test_the_winner_s_configuration_and_seed_train_each_pair_by_itself(make_sear
         spec, source = source_of(search, winner, pair)
         assert weights_hash(network.classifier) == weights_hash(on_every_field(search, winner, pair))
         assert (network.role, network.spec, network.pair_name) == (REFITTED, spec, pair)
-        assert network.source.split.content_hash == source.split.content_hash
+        assert network.sources[0].split.content_hash == source.split.content_hash
         assert network.training_counts() == [30, 30, 30]
         assert network.validation is None
         assert network.seconds > 0

@@ -65,7 +65,7 @@ def close(unit_catalogue, tmp_path):
 
     def build():
         return closing.close_training(
-            TrainedNetwork.load("cross_entropy", spec, source, location),
+            TrainedNetwork.load("cross_entropy", spec, [source], location),
             pair,
             recipe,
             run,

@@ -17,7 +17,7 @@ from sceneshift.training.data import source_split
 
 @pytest.fixture
 def pair(make_scene):
-    return ScenePair(name="tiny-other", source=make_scene(0), target=make_scene(1, name="other").without_labels())
+    return ScenePair(name="tiny-other", sources=(make_scene(0),), target=make_scene(1, name="other").without_labels())
 
 
 def divide(pair, kind):
@@ -28,13 +28,13 @@ class TestPairs:
     def test_a_pair_is_described_in_one_line(self, pair):
         split = divide(pair, "blocks")
         near = split.separation()
-        assert describe_pair(pair, split) == [
+        assert describe_pair(pair, [split]) == [
             f"pair tiny-other      {len(split.train)} training and {len(split.validation)} validation pixels by "
             f"blocks, guard 2 (patch 5: 0 validation pixels inside a training patch, {near.num_overlapping_patches} "
             "with an overlapping patch)"
         ]
-        assert "validation pixels at random, which LEAKS (patch 5: " in describe_pair(pair, divide(pair, "random"))[0]
-        assert describe_pair(pair, divide(pair, "all")) == [
+        assert "validation pixels at random, which LEAKS (patch 5: " in describe_pair(pair, [divide(pair, "random")])[0]
+        assert describe_pair(pair, [divide(pair, "all")]) == [
             "pair tiny-other      all 768 labelled pixels of the source train"
         ]
 
@@ -48,9 +48,9 @@ class TestPairs:
             f"{near.num_overlapping_patches} with an overlapping patch)"
         )
         note = f"{' ' * 21}a note"
-        assert describe_pair(pair, divide(pair, "all")) == [first, note]
+        assert describe_pair(pair, [divide(pair, "all")]) == [first, note]
         split = divide(pair, "random")
-        lines = describe_pair(pair, split)
+        lines = describe_pair(pair, [split])
         assert (lines[0], lines[-1], len(lines)) == (first, note, 3)
         assert lines[1].startswith(
             f"{' ' * 21}{len(split.train)} training and {len(split.validation)} validation pixels at random, "
@@ -61,7 +61,7 @@ class TestPairs:
         labels = tiny_scene.labels.copy()
         labels.ravel()[np.flatnonzero(labels == 3)[6:]] = 0
         pair = as_scene_pair(replace(tiny_scene, labels=labels), fraction=0.8)
-        lines = describe_pair(pair, divide(pair, "blocks"))
+        lines = describe_pair(pair, [divide(pair, "blocks")])
         assert f"{' ' * 21}NOT in the validation score, only on one side of the split: water" in lines
 
     @pytest.mark.parametrize(
@@ -69,21 +69,21 @@ class TestPairs:
         [("counts", "counts", ["counts"]), ("counts", None, ["counts (tiny), not stated (other)"]), (None, None, [])],
     )
     def test_units_are_named_where_one_is_stated(self, pair, source, target, told):
-        pair = replace(pair, source=replace(pair.source, unit=source), target=replace(pair.target, unit=target))
-        lines = describe_pair(pair, divide(pair, "all"))
+        pair = replace(pair, sources=(replace(pair.source, unit=source),), target=replace(pair.target, unit=target))
+        lines = describe_pair(pair, [divide(pair, "all")])
         assert lines[1:] == [f"{' ' * 21}unit: {units}" for units in told]
 
     def test_bands_that_are_constant_over_the_source_are_counted(self, pair):
         cube = pair.source.cube.copy()
         cube[..., 2] = 1.0
-        constant = replace(pair, source=replace(pair.source, cube=cube))
-        (line,) = describe_pair(constant, divide(constant, "all"))[1:]
+        constant = replace(pair, sources=(replace(pair.source, cube=cube),))
+        (line,) = describe_pair(constant, [divide(constant, "all")])[1:]
         assert "1 of 8 bands" in line
         assert "the first: 2" in line
 
     def test_a_long_name_keeps_a_space_before_the_counts(self, pair):
         long = replace(pair, name="a-very-long-name-of-a-pair")
-        assert describe_pair(long, divide(long, "all"))[0].startswith("pair a-very-long-name-of-a-pair all 768")
+        assert describe_pair(long, [divide(long, "all")])[0].startswith("pair a-very-long-name-of-a-pair all 768")
 
 
 class TestSearches:

@@ -98,7 +98,7 @@ def test_a_training_is_begun_again_when_mlflow_is_back_and_the_workers_fit(train
     assert active_runs(storage, "training") == []
 
     with monkeypatch.context() as patch:
-        patch.setattr("sceneshift.training.loop.find_method", fail_with(InvalidInputError("a setting is wrong")))
+        patch.setattr("sceneshift.training.pair_run.find_method", fail_with(InvalidInputError("a setting is wrong")))
         status, _ = train()
     assert (status, directory.exists()) == (2, False)
 

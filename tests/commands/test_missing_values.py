@@ -65,7 +65,7 @@ def test_a_picture_says_what_its_scene_lacks(
 
 def test_the_first_lines_of_a_run_say_what_is_missing(catalogue: str) -> None:
     data = DataSpec(pairs=("one-two",), catalogue=catalogue, patch_size=5).load()
-    lines = [line.strip() for line in describe_pair(data.pairs[0], data.sources[0].split)]
+    lines = [line.strip() for line in describe_pair(data.pairs[0], [data.sources[0].split])]
     assert [line for line in lines if "left out, empty" in line or "unmeasured" in line] == SOURCE + UNLABELLED_TARGET
 
 
@@ -76,7 +76,7 @@ def test_a_scene_s_unmeasured_pixels_are_on_no_side(catalogue: str) -> None:
     for pixels in (pair.test_split.train, pair.test_split.validation, source.split.train, source.split.validation):
         assert len(pixels) > 0
         assert pair.target.measured.ravel()[pixels].all()
-    lines = [line.strip() for line in describe_pair(pair, source.split)]
+    lines = [line.strip() for line in describe_pair(pair, [source.split])]
     assert [line for line in lines if "unmeasured" in line] == TARGET
 
 

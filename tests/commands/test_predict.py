@@ -63,7 +63,7 @@ def storage(tmp_path_factory, scenes):
         description=ModelDescription.of(
             method="s2amsnet",
             config=CONFIG,
-            source=source,
+            sources=[source],
             normalization=Normalization.fit(CONFIG.normalization, source.cube),
         ),
         tags={},

@@ -44,7 +44,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
     description = ModelDescription.of(
         method="cross_entropy",
         config=config,
-        source=pair.source,
+        sources=[pair.source],
         normalization=Normalization(name="l2-per-pixel"),
     )
     split = block_split(pair.source, patch_size=5, seed=split_seed)
@@ -61,7 +61,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
         "registered": replace(source, split=everything_split(source.scene, source.split.patch_size)),
         "predicted": answers_of_the_chosen(split),
     }
-    TrainedOn.of(recipe, source, source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
+    TrainedOn.of(recipe, [source], source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
         client, run_id
     )
     return split

@@ -232,3 +232,14 @@ class TestRepeating:
             again(original, StudyError("something else"))
         with pytest.raises(StudyError, match="diverged"):
             again(trial, StudyError(reason))
+
+
+def test_names_with_a_plus_are_compared_as_mlflow_has_them():
+    tags = {"split.hash.nw and sw-se/nw": "aa", "weights.nw and sw-se": "w"}
+    original = run(tags=tags, epochs={1: {"val/nw and sw-se/nw/aa": 0.5}}, target={})
+    known = {key: value for key, value in TAGS.items() if key.startswith(("split.hash", "source.hash"))}
+    original.refuse_other_data({**known, "split.hash.nw+sw-se/nw": "aa"})
+    with pytest.raises(StudyError, match="nw and sw-se/nw: was 'aa', is 'bb'"):
+        original.refuse_other_data({**known, "split.hash.nw+sw-se/nw": "bb"})
+    assert original.compare({1: {"val/nw+sw-se/nw/aa": 0.5}}, {"nw+sw-se": "w"})[0]
+    assert not original.compare({1: {"val/nw+sw-se/nw/aa": 0.4}}, {"nw+sw-se": "w"})[0]

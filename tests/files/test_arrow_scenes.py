@@ -311,7 +311,7 @@ def test_two_stored_scenes_of_one_sensor_are_still_mapped_as_a_pair(scene: Scene
     write_scene(shifted, path.with_name("other.arrow"))
     aligned = align(open_scene(path), open_scene(path.with_name("other.arrow")))
     assert aligned.source.class_names == aligned.target.class_names == ("soil", "tree")
-    pair = ScenePair(name="p", source=aligned.source, target=aligned.target.without_labels())
+    pair = ScenePair(name="p", sources=(aligned.source,), target=aligned.target.without_labels())
     split = block_split(pair.source, patch_size=5, seed=0)
     source = SourceDomain(pair_name="p", scene=pair.source, split=split)
     for one in (pair.source, pair.target, pickle.loads(pickle.dumps(source)).scene):

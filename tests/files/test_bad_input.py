@@ -266,8 +266,8 @@ def _(folder: Path) -> str:
     cube = cube_of()
     cube[..., 2] = 0.5
     scene = replace(scene_of(), cube=cube)
-    pair = ScenePair(name="field-other", source=scene, target=scene_of("other").without_labels())
-    return describe_pair(pair, everything_split(scene, patch_size=5))[1].strip()
+    pair = ScenePair(name="field-other", sources=(scene,), target=scene_of("other").without_labels())
+    return describe_pair(pair, [everything_split(scene, patch_size=5)])[1].strip()
 
 
 @case("a constant band", "normalizing (`minmax-per-band`, `standardize-per-band`)", REPAIRED)
@@ -385,7 +385,7 @@ def _(folder: Path) -> str:
 @case("a patch wider than the target", "`train.py` and searches, before anything is trained", REFUSED)
 def _(folder: Path) -> str:
     target = Scene(name="strip", cube=cube_of(5), labels=labels_of(5), class_names=("soil", "tree", "water"))
-    pair = ScenePair(name="field-strip", source=scene_of(), target=target.without_labels())
+    pair = ScenePair(name="field-strip", sources=(scene_of(),), target=target.without_labels())
     return source_split(pair, "random", fraction=0.8, patch_size=7, seed=0).kind
 
 
@@ -409,7 +409,7 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     other = scene_of("other")
     other = replace(other, cube=10_000 * other.cube)
-    refuse_normalization(ScenePair(name="p", source=scene_of(), target=other.without_labels()), "minmax-per-band")
+    refuse_normalization(ScenePair(name="p", sources=(scene_of(),), target=other.without_labels()), "minmax-per-band")
     return ""
 
 

@@ -22,10 +22,12 @@ from sceneshift.methods.registry import METHODS, find_method
 from sceneshift.networks.final_layer import features_seen, final_layer
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.splits.source import SourceDomain
+from sceneshift.training.cuda_graph_step import records_steps
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import PairRun, TrainingPlan, records_steps
 from sceneshift.training.loop import train as train_plan
 from sceneshift.training.outputs import FixedPatches
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
 BANDS, CLASSES, PATCH, BATCH = 6, 3, 5, 8
@@ -407,7 +409,7 @@ class AbleToy(Toy):
 
 @pytest.fixture(params=[Toy, AbleToy])
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Method]:
-    for module in ("loop", "plan"):
+    for module in ("pair_run", "plan"):
         monkeypatch.setattr(f"sceneshift.training.{module}.find_method", lambda _: request.param)
     return request.param
 
@@ -444,7 +446,7 @@ class TestWhatAMethodCanDo:
         if toy.shardable:
             plan_of_toy().check_workers(2)
             return
-        for ask in (lambda: PairRun(plan_of_toy(), tiny_source, CPU, two), lambda: plan_of_toy().check_workers(2)):
+        for ask in (lambda: PairRun(plan_of_toy(), [tiny_source], CPU, two), lambda: plan_of_toy().check_workers(2)):
             with pytest.raises(InvalidInputError) as error:
                 ask()
             assert "'toy'" in str(error.value)

@@ -11,7 +11,8 @@ from sceneshift.methods.augmentations import Flips, RadiationNoise, RandomConvol
 from sceneshift.methods.cross_entropy import CrossEntropy, CrossEntropyConfig
 from sceneshift.methods.rand_conv import RandConv, RandConvConfig
 from sceneshift.splits.source import SourceDomain
-from sceneshift.training.loop import TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.plan import TrainingPlan
 
 SMALL = {"patch_size": 5, "batch_size": 40, "width": 8}
 CPU = torch.device("cpu")

@@ -21,7 +21,9 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import EpochReport, PairRun, TrainingPlan, train
+from sceneshift.training.loop import EpochReport, train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
 CPU = torch.device("cpu")
@@ -104,7 +106,7 @@ def test_the_centre_of_a_larger_patch_is_all_that_is_looked_at(name: str, tiny_s
 
 @every_floor
 def test_a_training_comes_to_what_a_closing_fits_beside_it(name: str, pair: ScenePair, source: SourceDomain) -> None:
-    floor = fit_floor(name, source, seed=0)
+    floor = fit_floor(name, [source], seed=0)
     run, _ = trained(plan_of(name, normalization=floor.normalization, **floor.settings), source)
     spectra = pair.target.cube.reshape(-1, pair.target.num_bands)
     got = map_scene(run.classifier, run.normalization.apply(pair.target.cube), patch_size=1, device=CPU).ravel() - 1
@@ -132,7 +134,7 @@ def test_a_finished_training_is_taken_back_from_its_checkpoint(
     again, same = trained(plan_of(name), tiny_source, checkpoints=folder)
     assert same.weights == report.weights
     assert weights_hash(again.classifier) == weights_hash(finished.classifier)
-    assert again.validate().confusion.tolist() == finished.validate().confusion.tolist()
+    assert again.validate()["tiny-pair"].confusion.tolist() == finished.validate()["tiny-pair"].confusion.tolist()
 
 
 def test_a_fit_of_quadratic_cost_sees_no_more_than_so_many_pixels(
@@ -152,6 +154,6 @@ class TestWhatAFloorCannot:
     @every_floor
     def test_workers_and_compiling_are_refused(self, name: str, tiny_source: SourceDomain) -> None:
         with pytest.raises(InvalidInputError, match=f"'{name}' trains in one process, and 2 workers"):
-            PairRun(plan_of(name), tiny_source, CPU, Workers(rank=0, num=2))
+            PairRun(plan_of(name), [tiny_source], CPU, Workers(rank=0, num=2))
         with pytest.raises(InvalidInputError, match=f"'{name}' can't be compiled"):
             TrainingPlan(method=name, config=find_method(name).config_type(), epochs=1, seed=0, compile=True)

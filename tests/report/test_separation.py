@@ -21,7 +21,7 @@ from sceneshift.splits.split import everything_split, mask_split, random_split
 
 @pytest.fixture
 def pair(make_scene):
-    return ScenePair(name="a-b", source=make_scene(0), target=make_scene(1, name="b").without_labels())
+    return ScenePair(name="a-b", sources=(make_scene(0),), target=make_scene(1, name="b").without_labels())
 
 
 def test_a_random_split_is_told_to_leak_everywhere(pair):
@@ -82,7 +82,7 @@ def test_within_a_scene_both_sides_are_told_and_without_any_there_is_no_table(ti
     test = block_split(tiny_scene, patch_size=5, seed=0)
     labels = np.where(np.isin(np.arange(tiny_scene.labels.size), test.train), tiny_scene.labels.ravel(), 0)
     source = replace(tiny_scene, labels=labels.reshape(tiny_scene.shape))
-    inside = ScenePair(name="tiny", source=source, target=tiny_scene.without_labels(), test_split=test)
+    inside = ScenePair(name="tiny", sources=(source,), target=tiny_scene.without_labels(), test_split=test)
     rows = separation_rows(inside, random_split(source, train_fraction=0.5, patch_size=5, seed=0))
     assert [(row["side"], row["leaks"]) for row in rows] == [("test", False), ("validation", True)]
     assert [row["side"] for row in separation_rows(inside, everything_split(source, 5))] == ["test"]

@@ -287,3 +287,16 @@ def test_undoing_leaves_what_it_is_given_alone(name: str) -> None:
     np.testing.assert_array_equal(spectra, np.full((3, 8), 0.5))
     if name == "none":
         np.testing.assert_array_equal(result, np.full((3, 8), 1.5))
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_several_cubes_are_fitted_as_one(name: str) -> None:
+    rng = np.random.default_rng(1)
+    one, other = (rng.uniform(0.5, 2, size=shape).astype(np.float32) for shape in ((4, 5, 3), (2, 6, 3)))
+    pooled = Normalization.fit(name, np.concatenate([one.reshape(-1, 3), other.reshape(-1, 3)]))
+    np.testing.assert_allclose(Normalization.fit(name, one, other).apply(one), pooled.apply(one), rtol=1e-5, atol=1e-6)
+
+
+def test_cubes_of_other_bands_are_rejected() -> None:
+    with pytest.raises(InvalidInputError, match="3 and 2 bands"):
+        Normalization.fit("minmax-per-band", np.ones((2, 2, 3), np.float32), np.ones((2, 2, 2), np.float32))

@@ -117,3 +117,20 @@ def test_padding_before_the_cut_would_show_the_other_side(region: str) -> None:
     height = rows[1] - rows[0]
     assert leaking.sum().item() >= 7 * height * sum(edge > 0 for edge in beyond)
     assert not leaking.all()
+
+
+def test_patches_over_several_cubes_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    cubes = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 9, 3), (8, 5, 3))]
+    both = PatchSampler.over(cubes, patch_size=5, device="cpu")
+    for number, cube in enumerate(cubes):
+        alone = PatchSampler(cube, patch_size=5, device="cpu")
+        pixels = np.arange(cube[..., 0].size)
+        places = torch.from_numpy(both.places(number, pixels))
+        assert torch.equal(both.patches(places), alone.patches(torch.from_numpy(pixels)))
+        assert torch.equal(both.spectra(places), alone.spectra(torch.from_numpy(pixels)))
+    numbers = np.concatenate([cube.ravel() for cube in cubes])
+    assert both.rms == pytest.approx(np.sqrt((numbers**2).mean()))
+    one = PatchSampler.over(cubes[:1], patch_size=5, device="cpu")
+    assert one.rms == PatchSampler(cubes[0], patch_size=5, device="cpu").rms
+    np.testing.assert_array_equal(one.places(0, np.arange(54)), np.arange(54))

@@ -33,7 +33,9 @@ def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, m
     seen = []
     monkeypatch.setattr(
         "sceneshift.search.pace._seconds_per_epoch",
-        lambda method, config, source, **_: seen.append((source.pair_name, torch.get_num_threads())) or 2.5,
+        lambda method, config, sources, **_: (
+            seen.append(([source.pair_name for source in sources], torch.get_num_threads())) or 2.5
+        ),
     )
     before = torch.get_num_threads()
     pace = find_pace(
@@ -44,7 +46,7 @@ def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, m
         trials_at_once=2,
         threads=before + 1,
     )
-    assert seen == [("one", before + 1), ("two", before + 1)]
+    assert seen == [(["one"], before + 1), (["two"], before + 1)]
     assert torch.get_num_threads() == before
     assert pace.seconds_per_epoch == 5.0
     assert pace.profile == fit_epochs(PROFILE, 5.0, trials_at_once=2)
@@ -56,7 +58,7 @@ def test_an_epoch_s_steps_are_reckoned_from_a_few(tiny_source, monkeypatch):
     def run_epoch(runs, epoch):
         (run,) = runs
         # 90 training pixels; 2 batches of 16 are 11 pixels per class, rounded up to 33 pixels: 3 steps.
-        assert len(run.source.split.train) == 33
+        assert len(run.sources[0].split.train) == 33
         return {"time/steps_s": 3.0, "time/calibration_s": 0.5, "time/validation_s": 0.25}
 
     monkeypatch.setattr(pace, "run_epoch", run_epoch)

@@ -97,7 +97,7 @@ def test_workers_are_handed_no_target(prepared):
     study = prepared()
     for pair, source in zip(study.data.pairs, study.data.sources, strict=True):
         assert not isinstance(pair.target, Scene)
-        assert vars(source).keys() == {"pair_name", "scene", "split"}
+        assert vars(source).keys() == {"pair_name", "scene", "split", "part"}
         assert not source.scene.footprint.overlaps(pair.target.footprint)
 
 

@@ -25,35 +25,35 @@ def scene_at(rows: tuple[int, int], columns: tuple[int, int], *, parent: str = "
 
 def test_a_pair_holds_source_and_bare_target() -> None:
     source, target = scene_at((0, 4), (0, 5)), scene_at((0, 4), (5, 10)).without_labels()
-    pair = ScenePair(name="p", source=source, target=target)
+    pair = ScenePair(name="p", sources=(source,), target=target)
     assert pair.class_names == ("soil", "tree")
     assert not hasattr(pair.target, "labels")
 
 
 def test_a_labelled_target_is_refused() -> None:
-    source, target = load_both_labelled(NamedPair(name="west-east"))
+    (source,), target = load_both_labelled(NamedPair(name="west-east"))
     with pytest.raises(InvalidInputError, match=r"pair 'p': the target must come without labels; pass scene.without"):
-        ScenePair(name="p", source=source, target=target)
+        ScenePair(name="p", sources=(source,), target=target)
 
 
 def test_band_counts_must_agree() -> None:
     target = scene_at((0, 4), (5, 10), bands=4).without_labels()
     with pytest.raises(InvalidInputError, match="source has 3 bands, target 4; align them first"):
-        ScenePair(name="p", source=scene_at((0, 4), (0, 5)), target=target)
+        ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=target)
 
 
 def test_normalizations_must_agree() -> None:
     target = replace(scene_at((0, 4), (5, 10)), normalization=("l2-per-pixel",)).without_labels()
     with pytest.raises(InvalidInputError, match=r"normalized by \(\), target by \('l2-per-pixel',\); use the same"):
-        ScenePair(name="p", source=scene_at((0, 4), (0, 5)), target=target)
+        ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=target)
 
 
 def test_source_and_target_of_a_pair_may_not_share_a_pixel() -> None:
     target = scene_at((3, 8), (4, 9)).without_labels()  # one corner pixel of the source
     with pytest.raises(InvalidInputError, match="source of pair 'p' and the target of pair 'p' share pixels of 'fl"):
-        ScenePair(name="p", source=scene_at((0, 4), (0, 5)), target=target)
+        ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=target)
     elsewhere = scene_at((3, 8), (4, 9), parent="another flight").without_labels()
-    assert ScenePair(name="p", source=scene_at((0, 4), (0, 5)), target=elsewhere).name == "p"
+    assert ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=elsewhere).name == "p"
 
 
 @pytest.mark.parametrize(

@@ -252,4 +252,4 @@ def test_an_unknown_model_is_answered_with_those_there_are(logged):
 
 
 def test_a_models_name_says_method_and_source():
-    assert registered_name("s2amsnet", "indian_pines/west") == "s2amsnet-indian_pines-west"
+    assert registered_name("s2amsnet", ["indian_pines/west"]) == "s2amsnet-indian_pines-west"

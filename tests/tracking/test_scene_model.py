@@ -32,7 +32,7 @@ def source(make_scene):
 def described(source):
     normalization = Normalization.fit(CONFIG.normalization, source.cube)
     return ModelDescription.of(
-        method="s2amsnet", config=CONFIG, source=source, normalization=normalization, profile="laptop", study="s"
+        method="s2amsnet", config=CONFIG, sources=[source], normalization=normalization, profile="laptop", study="s"
     )
 
 
@@ -121,7 +121,7 @@ def test_the_source_s_unit_is_in_the_description_and_in_refusals(folder, describ
     assert described.source_unit is None
     stated = dataclasses.replace(source, unit="reflectance")
     normalization = Normalization.fit("none", source.cube)
-    described = ModelDescription.of(method="s2amsnet", config=CONFIG, source=stated, normalization=normalization)
+    described = ModelDescription.of(method="s2amsnet", config=CONFIG, sources=[stated], normalization=normalization)
     assert described.source_unit == "reflectance"
     (folder / DESCRIPTION_FILE).write_text(json.dumps(described.as_dict()))
     model = SceneModel.load(folder)
@@ -170,6 +170,17 @@ def test_a_model_of_the_version_before_magnitudes_says_what_it_can_not_see(folde
         model.ready(source.cube * 6)
 
 
+@pytest.mark.parametrize(("version", "lacks"), [(4, ("held_back", "other_footprints")), (5, ("other_footprints",))])
+def test_a_model_of_a_version_that_knew_one_source_still_loads(folder, described, source, expected, version, lacks):
+    values = {key: value for key, value in described.as_dict().items() if key not in lacks}
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(values | {"format": version}))
+    model = SceneModel.load(folder)
+    told = model.description
+    assert (told.format, told.other_footprints, told.held_back) == (version, (), described.held_back)
+    assert told.source_scenes == ("tiny",)
+    np.testing.assert_array_equal(model.map_scene(source.cube), expected)
+
+
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_a_model_remembers_what_its_source_s_values_are(folder, source, normalization):
     """What a factor or an offset makes of the source is refused by both ranges, where it doesn't cancel."""
@@ -177,7 +188,7 @@ def test_a_model_remembers_what_its_source_s_values_are(folder, source, normaliz
     described = ModelDescription.of(
         method="s2amsnet",
         config=config,
-        source=source,
+        sources=[source],
         normalization=Normalization.fit(normalization, source.cube),
     )
     assert described.source_values == ModelDescription.from_dict(described.as_dict()).source_values

@@ -133,7 +133,7 @@ def test_ending_a_study_while_mlflow_is_away_is_no_error(backend, make_record, m
 @pytest.fixture
 def tiny_pair(tiny_scene, make_scene):
     target = make_scene(1, name="elsewhere").without_labels()
-    return ScenePair(name="tiny-pair", source=tiny_scene, target=target)
+    return ScenePair(name="tiny-pair", sources=(tiny_scene,), target=target)
 
 
 def test_scenes_are_datasets_and_trials_have_the_sources_alone(backend, make_record, tiny_pair, tiny_source):

@@ -18,7 +18,7 @@ def run(backend):
     [NamedPair(name="west-east"), InScene(scene="indian_pines", split="blocks", patch_size=5, seed=3, data_dir="/d")],
 )
 def test_what_was_trained_on_comes_back_as_it_was(run, tiny_source, recipe):
-    TrainedOn.of(recipe, tiny_source, source_hash="5ce4e").save(*run)
+    TrainedOn.of(recipe, [tiny_source], source_hash="5ce4e").save(*run)
     found = TrainedOn.load(*run, recipe.name)
     assert (found.recipe, found.source_hash) == (recipe, "5ce4e")
     assert found.split_hash == tiny_source.split.content_hash

@@ -12,10 +12,11 @@ from sceneshift.training.workers import Workers
 def batches_of(source: SourceDomain, *, at_once: bool, workers: Workers | None = None) -> list[Batch]:
     return list(
         SourceBatches(
-            source,
-            source.scene.cube,
+            [source],
+            [source.scene.cube],
             config=MethodConfig(patch_size=5, batch_size=40, flips=False, noise_scale=0.0),
             at_once=at_once,
+            apart=False,
             draws=torch.Generator().manual_seed(0),
             device=torch.device("cpu"),
             workers=workers or Workers(),

@@ -16,7 +16,8 @@ from sceneshift.methods.registry import METHODS, find_method
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.cuda_graph_step import RecordedStep
-from sceneshift.training.loop import PairRun, TrainingPlan
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import computing_in
 
 pytestmark = [
@@ -100,7 +101,7 @@ def test_in_bfloat16_the_first_step_that_is_replayed_is_the_one_taken_otherwise(
 
 
 def test_after_another_state_is_loaded_steps_go_on_from_that(tiny_source: SourceDomain) -> None:
-    one, other = (PairRun(PLAN, tiny_source, torch.device("cuda")) for _ in range(2))
+    one, other = (PairRun(PLAN, [tiny_source], torch.device("cuda")) for _ in range(2))
     one.train_epoch(1)
     state = copy.deepcopy(one.state_dict())
     expected = one.train_epoch(2)
@@ -128,7 +129,7 @@ def test_a_replayed_step_draws_anew_and_the_host_does_not_wait() -> None:
 
 
 def test_a_training_on_a_gpu_replays_its_steps(tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = PairRun(PLAN, tiny_source, torch.device("cuda"))
+    run = PairRun(PLAN, [tiny_source], torch.device("cuda"))
     taken, step = [], run.method.step
     monkeypatch.setattr(run.method, "step", lambda *batch: taken.append(None) or step(*batch))
     for epoch in (1, 2):

@@ -12,7 +12,8 @@ from torch import Tensor
 from sceneshift.methods.registry import METHODS
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
-from sceneshift.training.loop import EpochReport, TrainingPlan, train
+from sceneshift.training.loop import EpochReport, train
+from sceneshift.training.plan import TrainingPlan
 
 EPOCHS = 3
 SMALL = {"patch_size": 5, "batch_size": 40, "width": 8, "heads": 2, "generator_channels": 6, "lr": 0.01}

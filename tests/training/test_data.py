@@ -17,7 +17,7 @@ from sceneshift.training.data import DataSpec, source_split
 
 @pytest.fixture
 def pair(make_scene):
-    return ScenePair(name="tiny-other", source=make_scene(0), target=make_scene(1, name="other").without_labels())
+    return ScenePair(name="tiny-other", sources=(make_scene(0),), target=make_scene(1, name="other").without_labels())
 
 
 def divide(pair, kind, **changes):
@@ -164,7 +164,7 @@ class TestLoaded:
         assert loaded.spec == data
         assert [recipe.name for recipe in loaded.recipes] == [pair.name] == [source.pair_name] == ["one-two"]
         assert not isinstance(pair.target, Scene)
-        assert vars(source).keys() == {"pair_name", "scene", "split"}
+        assert vars(source).keys() == {"pair_name", "scene", "split", "part"}
         assert share(source.split) == pytest.approx(0.8, abs=0.1)
 
     def test_at_most_so_many_pixels_per_class_train(self, data):
@@ -241,7 +241,7 @@ def test_within_a_scene_a_class_of_a_handful_trains_whole(tiny_scene, as_scene_p
     labels.ravel()[rare] = 0
     few = replace(tiny_scene, labels=labels)
     with pytest.raises(InvalidInputError):
-        divide(ScenePair(name="p", source=few, target=replace(tiny_scene, name="o").without_labels()), "blocks")
+        divide(ScenePair(name="p", sources=(few,), target=replace(tiny_scene, name="o").without_labels()), "blocks")
     pair = as_scene_pair(few, fraction=0.8)
     split = divide(pair, "blocks")
     trained = pair.source.labels.ravel()[split.train]

@@ -9,7 +9,9 @@ import torch
 
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.splits.source import SourceDomain
-from sceneshift.training.loop import PairRun, TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -51,7 +53,7 @@ def test_two_workers_with_a_gpu_each_learn_as_one_does(
 
 
 def test_initial_values_are_those_of_the_cpu(tiny_source: SourceDomain) -> None:
-    on_gpu, on_cpu = (PairRun(PLAN, tiny_source, torch.device(name)) for name in ("cuda", "cpu"))
+    on_gpu, on_cpu = (PairRun(PLAN, [tiny_source], torch.device(name)) for name in ("cuda", "cpu"))
     for there, here in zip(on_gpu.classifier.parameters(), on_cpu.classifier.parameters(), strict=True):
         assert there.is_cuda
         assert torch.equal(there.cpu(), here)

@@ -24,7 +24,9 @@ from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split, everything_split
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.evaluation import predict_pixels
-from sceneshift.training.loop import EpochReport, PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
+from sceneshift.training.loop import EpochReport, TrainingDiverged, run_epoch, train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 
 CONFIG = CrossEntropyConfig(patch_size=5, batch_size=40, width=8, lr=0.01)
 ADVERSARIAL = S2AMSnetConfig(patch_size=5, batch_size=40, width=8, generator_channels=6)
@@ -158,8 +160,8 @@ class TestReports:
         assert (told["time/epoch_s"], told["time/checkpoint_s"]) == (226, 1000)
 
     def test_weights_are_averaged_from_a_share_of_the_epochs_on(self, tiny_source: SourceDomain) -> None:
-        run = PairRun(plan_of(epochs=4, average_from=0.5), tiny_source, CPU)
-        plain = PairRun(plan_of(epochs=4), tiny_source, CPU)
+        run = PairRun(plan_of(epochs=4, average_from=0.5), [tiny_source], CPU)
+        plain = PairRun(plan_of(epochs=4), [tiny_source], CPU)
         seen = []
         for epoch in range(1, 5):
             run.train_epoch(epoch)
@@ -178,7 +180,7 @@ class TestReports:
         reports: list[EpochReport] = []
         (run,) = train(plan_of(), [tiny_source], report=reports.append)
         assert weights_hash(run.classifier) == reports[-1].weights["tiny-pair"]
-        assert run.validate().aa == reports[-1].metrics["val/tiny-pair/aa"]
+        assert run.validate()["tiny-pair"].aa == reports[-1].metrics["val/tiny-pair/aa"]
         assert not run.classifier.training
 
     @pytest.mark.parametrize("plan", [plan_of(), replace(ADVERSARIAL_PLAN, epochs=1)], ids=lambda plan: plan.method)
@@ -284,7 +286,7 @@ class TestCutAndResumed:
         del told["time/checkpoint_s"]  # known only when the checkpoint is written
         assert second == [replace(first[-1], metrics=told)]
         assert weights_hash(again.classifier) == weights_hash(finished.classifier)
-        assert again.validate().confusion.tolist() == finished.validate().confusion.tolist()
+        assert again.validate()["tiny-pair"].confusion.tolist() == finished.validate()["tiny-pair"].confusion.tolist()
 
     def test_a_finished_run_is_given_back_ready_for_prediction(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
         folder = CheckpointFolder(str(tmp_path))
@@ -350,21 +352,21 @@ class TestBatches:
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, batch_size: int, sizes: list[int]
     ) -> None:
         batches = record_steps(monkeypatch)
-        PairRun(plan_of(batch_size=batch_size), tiny_source, CPU).train_epoch(1)
+        PairRun(plan_of(batch_size=batch_size), [tiny_source], CPU).train_epoch(1)
         assert [len(labels) for _, labels in batches] == sizes
 
     def test_batches_that_do_not_divide_differ_by_one_at_most(
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         batches = record_steps(monkeypatch)
-        PairRun(plan_of(batch_size=12), tiny_source, CPU).train_epoch(1)
+        PairRun(plan_of(batch_size=12), [tiny_source], CPU).train_epoch(1)
         assert sorted(len(labels) for _, labels in batches) == [11] * 6 + [12] * 2
 
     def test_every_training_pixel_comes_once_an_epoch_with_its_label(
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         batches = record_steps(monkeypatch)
-        run = PairRun(plan_of(flips=True, noise_scale=0.0, normalization="none"), tiny_source, CPU)
+        run = PairRun(plan_of(flips=True, noise_scale=0.0, normalization="none"), [tiny_source], CPU)
         seen = []
         for epoch in range(2):
             run.train_epoch(1)
@@ -384,7 +386,7 @@ class TestBatches:
             scene = replace(tiny_source.scene, cube=np.array(scale * tiny_source.scene.cube, dtype=np.float32))
             batches = record_steps(monkeypatch)
             config = {"flips": False, "noise_scale": noise_scale, "normalization": "none"}
-            PairRun(plan_of(**config), replace(tiny_source, scene=scene), CPU).train_epoch(1)
+            PairRun(plan_of(**config), [replace(tiny_source, scene=scene)], CPU).train_epoch(1)
             return torch.cat([patches for patches, _ in batches]) / scale
 
         plain, one, other = residuals(1.0, 0.0), residuals(1.0, 0.5), residuals(4.0, 0.5)
@@ -400,7 +402,7 @@ class TestHooks:
     ) -> None:
         seen: list[tuple[Tensor, Tensor]] = []
         monkeypatch.setattr(CrossEntropy, "begin", lambda _, spectra, labels: seen.append((spectra, labels)))
-        run = PairRun(plan_of(flips=False, noise_scale=0.0, normalization="none"), tiny_source, CPU)
+        run = PairRun(plan_of(flips=False, noise_scale=0.0, normalization="none"), [tiny_source], CPU)
         batches = record_steps(monkeypatch)
         run.train_epoch(1)
         ((spectra, labels),) = seen
@@ -412,7 +414,7 @@ class TestHooks:
         assert sorted(shown) == sorted((*s.tolist(), int(y)) for s, y in zip(spectra, labels, strict=True))
 
     def test_endmembers_start_at_the_training_pixels_means(self, tiny_source: SourceDomain) -> None:
-        network = PairRun(FADING_PLAN, tiny_source, CPU).classifier
+        network = PairRun(FADING_PLAN, [tiny_source], CPU).classifier
         pixels = tiny_source.split.train
         cube = Normalization.fit("minmax-per-band", tiny_source.scene.cube).apply(tiny_source.scene.cube)
         spectra, labels = cube.reshape(-1, 8)[pixels], tiny_source.labels_of(pixels)
@@ -443,7 +445,7 @@ class TestEvaluation:
     ) -> None:
         weights = []
         for times in (0, 2):
-            run = PairRun(plan, tiny_source, CPU)
+            run = PairRun(plan, [tiny_source], CPU)
             for _ in range(2):
                 run.train_epoch(1)
                 for _ in range(times):
@@ -488,19 +490,19 @@ class TestEvaluation:
         scene = tiny_source.scene
         split = block_split(scene, patch_size=5, seed=8).thinned(scene, pixels_per_class=20)
         other = replace(tiny_source, split=split)
-        switched, whole = (PairRun(plan_of(), source, CPU) for source in (tiny_source, other))
-        switched.hold_back(other)
+        switched, whole = (PairRun(plan_of(), [source], CPU) for source in (tiny_source, other))
+        switched.hold_back([other])
         for run in (switched, whole):
             run.train_epoch(1)
             run.prepare_evaluation()
         assert_equal(parameters(switched), parameters(whole))
-        assert switched.validate().confusion.sum() == len(split.validation)
+        assert switched.validate()["tiny-pair"].confusion.sum() == len(split.validation)
 
     @pytest.mark.parametrize("calibrate", [True, False])
     def test_statistics_are_re_estimated_where_the_configuration_says_so(
         self, tiny_source: SourceDomain, calibrate: bool
     ) -> None:
-        run = PairRun(plan_of(calibrate_bn=calibrate), tiny_source, CPU)
+        run = PairRun(plan_of(calibrate_bn=calibrate), [tiny_source], CPU)
         run.train_epoch(1)
         before = parameters(run), weights_hash(run.classifier)
         run.prepare_evaluation()
@@ -508,9 +510,9 @@ class TestEvaluation:
         assert (weights_hash(run.classifier) != before[1]) is calibrate
 
     def test_statistics_are_of_unaugmented_training_patches(self, tiny_source: SourceDomain) -> None:
-        run = PairRun(plan_of(noise_scale=5.0, batch_size=256), tiny_source, CPU)
+        run = PairRun(plan_of(noise_scale=5.0, batch_size=256), [tiny_source], CPU)
         run.prepare_evaluation()
-        whole = PairRun(plan_of(noise_scale=0.0, batch_size=256), tiny_source, CPU)
+        whole = PairRun(plan_of(noise_scale=0.0, batch_size=256), [tiny_source], CPU)
         whole.prepare_evaluation()
         assert weights_hash(run.classifier) == weights_hash(whole.classifier)
 
@@ -535,9 +537,9 @@ class TestEvaluation:
         source = replace(tiny_source, split=replace(tiny_source.split, train=train_pixels))
         seen: list[list[Tensor]] = []
         monkeypatch.setattr(
-            "sceneshift.training.loop.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
+            "sceneshift.training.pair_run.calibrate_batch_norm", lambda _, batches: seen.append(list(batches))
         )
-        run = PairRun(plan_of(batch_size=batch_size, normalization="none"), source, CPU)
+        run = PairRun(plan_of(batch_size=batch_size, normalization="none"), [source], CPU)
         for _ in range(2):
             run.prepare_evaluation()
             run.train_epoch(1)  # draws that calibration must not depend on
@@ -555,17 +557,17 @@ class TestEvaluation:
         assert tiny_source.split.separation(5).num_inside_training_patch == 0
         hashes, scores = [], []
         for source in (tiny_source, with_planted_validation(tiny_source)):
-            run = PairRun(plan_of(noise_scale=0.0), source, CPU)
+            run = PairRun(plan_of(noise_scale=0.0), [source], CPU)
             run.train_epoch(1)
             run.prepare_evaluation()
             hashes.append(weights_hash(run.classifier))
-            scores.append(run.validate().confusion.tolist())
+            scores.append(run.validate()["tiny-pair"].confusion.tolist())
         assert hashes[0] == hashes[1]
         assert scores[0] != scores[1]  # the planted pixels were looked at in validation, and there alone
 
     def test_scores_count_the_validation_pixels_and_no_others(self, tiny_source: SourceDomain) -> None:
-        run = PairRun(plan_of(), tiny_source, CPU)
-        counts = run.validate().confusion.sum(axis=1)
+        run = PairRun(plan_of(), [tiny_source], CPU)
+        counts = run.validate()["tiny-pair"].confusion.sum(axis=1)
         validation = tiny_source.labels_of(tiny_source.split.validation)
         assert counts.tolist() == np.bincount(validation, minlength=3).tolist()
         assert counts.sum() == len(tiny_source.split.validation)
@@ -574,9 +576,9 @@ class TestEvaluation:
         split = tiny_source.split
         kept = split.validation[tiny_source.labels_of(split.validation) != 2]
         partial: Split = replace(split, validation=kept, scored_classes=(0, 1))
-        run = PairRun(plan_of(), replace(tiny_source, split=partial), CPU)
+        run = PairRun(plan_of(), [replace(tiny_source, split=partial)], CPU)
         metrics = run_epoch([run], 1)
-        scores = run.validate()
+        scores = run.validate()["tiny-pair"]
         assert scores.confusion[2].sum() == 0
         assert scores.confusion.shape == (3, 3)
         assert metrics["val/tiny-pair/aa"] == pytest.approx((scores.recall[0] + scores.recall[1]) / 2)
@@ -589,7 +591,7 @@ class TestNormalization:
 
     @pytest.mark.parametrize("name", NORMALIZATIONS)
     def test_it_is_fitted_on_the_source(self, tiny_source: SourceDomain, name: str) -> None:
-        run = PairRun(plan_of(normalization=name), tiny_source, CPU)
+        run = PairRun(plan_of(normalization=name), [tiny_source], CPU)
         assert run.normalization.as_dict() == Normalization.fit(name, tiny_source.scene.cube).as_dict()
 
     @pytest.mark.parametrize("name", NORMALIZATIONS)
@@ -597,7 +599,7 @@ class TestNormalization:
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         batches = record_steps(monkeypatch)
-        run = PairRun(plan_of(normalization=name, noise_scale=0.0, flips=False), tiny_source, CPU)
+        run = PairRun(plan_of(normalization=name, noise_scale=0.0, flips=False), [tiny_source], CPU)
         run.train_epoch(1)
         seen: list[Tensor] = []
 
@@ -605,7 +607,7 @@ class TestNormalization:
             seen.append(sampler.patches(torch.from_numpy(np.array(pixels))))
             return predict_pixels(classifier, sampler, pixels, **kwargs)
 
-        monkeypatch.setattr("sceneshift.training.loop.predict_pixels", predict)
+        monkeypatch.setattr("sceneshift.training.pair_run.predict_pixels", predict)
         run.validate()
         spectra = run.normalization.apply(tiny_source.scene.cube).reshape(-1, 8)
         trained = torch.cat([patches for patches, _ in batches])[:, :, 2, 2]
@@ -619,7 +621,7 @@ class TestNormalization:
         batches = record_steps(monkeypatch)
         loud = {"normalization": "standardize-per-band", "flips": False}
         for noise_scale in (0.0, 0.5):
-            PairRun(plan_of(noise_scale=noise_scale, **loud), tiny_source, CPU).train_epoch(1)
+            PairRun(plan_of(noise_scale=noise_scale, **loud), [tiny_source], CPU).train_epoch(1)
         plain, noisy = (torch.cat([p for p, _ in part]) for part in (batches[:3], batches[3:]))
         changed = (noisy != plain).flatten(1).any(dim=1)
         # The rms is 1. Beside the noise, patches are stretched by up to a tenth.
@@ -629,7 +631,7 @@ class TestNormalization:
 class TestWhatCannotBeTrained:
     def test_no_source_or_one_pair_twice_is_refused(self, tiny_source: SourceDomain) -> None:
         for sources in ([], [tiny_source, tiny_source]):
-            with pytest.raises(InvalidInputError, match="expected at least one, each pair once"):
+            with pytest.raises(InvalidInputError, match="expected at least one, each once"):
                 reports_of(plan_of(), sources)
 
     def test_checkpoints_of_a_longer_training_are_refused(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
@@ -651,4 +653,4 @@ class TestWhatCannotBeTrained:
     def test_a_patch_larger_than_the_splits_is_refused(self, tiny_source: SourceDomain) -> None:
         assert tiny_source.split.patch_size == 5
         with pytest.raises(InvalidInputError, match=r"patch_size = 7 with a split .* made for patches up to 5"):
-            PairRun(plan_of(patch_size=7), tiny_source, CPU)
+            PairRun(plan_of(patch_size=7), [tiny_source], CPU)

@@ -9,7 +9,9 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import find_method
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.training.evaluation import map_scene
-from sceneshift.training.loop import PairRun, TrainingPlan, train
+from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import check_precision, computing_in
 
 CPU = torch.device("cpu")
@@ -40,7 +42,7 @@ def test_an_unknown_format_is_named_with_the_nearest_one():
 
 def test_tf32_is_refused_on_a_cpu(tiny_source):
     with pytest.raises(InvalidInputError, match="CUDA devices only; on a CPU use float32 or bfloat16"):
-        PairRun(replace(PLAN, precision="tf32"), tiny_source, CPU)
+        PairRun(replace(PLAN, precision="tf32"), [tiny_source], CPU)
 
 
 @pytest.mark.parametrize(("precision", "cuda_products"), [("float32", "ieee"), ("bfloat16", "ieee")])
@@ -82,7 +84,7 @@ def test_bfloat16_moves_the_losses_by_no_more_than_its_rounding(tiny_source):
 
 def test_evaluation_asks_a_gpu_for_float32_proper(tiny_source, monkeypatch, tf32_by_default):
     # Of a GPU's convolutions PyTorch asks TF32 by its own default.
-    run = PairRun(PLAN, tiny_source, CPU)
+    run = PairRun(PLAN, [tiny_source], CPU)
     seen = []
     convolve = torch.nn.functional.conv2d
     monkeypatch.setattr(
@@ -111,7 +113,7 @@ def test_evaluation_asks_a_gpu_for_float32_proper(tiny_source, monkeypatch, tf32
 @pytest.mark.parametrize("method", ["s2amsnet", "cross_entropy"])
 def test_every_bfloat16_step_computes_with_the_weights_that_the_last_one_left(method, tiny_source):
     config = find_method(method).config_type(patch_size=5, batch_size=30, lr=0.01)
-    run = PairRun(replace(PLAN, method=method, config=config, precision="bfloat16", epochs=1), tiny_source, CPU)
+    run = PairRun(replace(PLAN, method=method, config=config, precision="bfloat16", epochs=1), [tiny_source], CPU)
     convolution, step = run.classifier.features.blocks[1].spatial, run.method.training_step
     x = torch.randn(2, convolution.in_channels, 5, 5)
     seen = []
@@ -130,7 +132,7 @@ def test_every_bfloat16_step_computes_with_the_weights_that_the_last_one_left(me
 
 def test_compiling_is_refused_on_a_cpu(tiny_source):
     with pytest.raises(InvalidInputError, match="for CUDA devices"):
-        PairRun(replace(PLAN, compile=True), tiny_source, CPU)
+        PairRun(replace(PLAN, compile=True), [tiny_source], CPU)
 
 
 def test_every_module_is_compiled_the_generators_one_by_one(tiny_source, monkeypatch):
@@ -138,7 +140,7 @@ def test_every_module_is_compiled_the_generators_one_by_one(tiny_source, monkeyp
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda self, **options: compiled.append((type(self).__name__, options))
     )
-    run = PairRun(PLAN, tiny_source, CPU)
+    run = PairRun(PLAN, [tiny_source], CPU)
     monkeypatch.setattr(run.method, "device", torch.device("cuda"))
     run.method.compile()
     expected = ["Discriminator", "DomainGenerator", "DomainGenerator", "ContentEncoder"]

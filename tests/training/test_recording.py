@@ -24,7 +24,8 @@ from sceneshift.splits.split import everything_split
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.data import DataSpec
 from sceneshift.training.epoch_record import RecordFolder, TrialOutputs
-from sceneshift.training.loop import EpochReport, PairRun, train
+from sceneshift.training.loop import EpochReport, train
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.recording import feature_projection, stratified_positions
 from sceneshift.training.target_pixels import TARGET_PIXELS, TargetPixels
@@ -44,7 +45,7 @@ def trained(
 
 def target_of(scene: Scene, pair_name: str = "tiny-pair") -> TargetPixels:
     elsewhere = replace(scene, name="elsewhere", footprint=None).without_labels()
-    pair = ScenePair(name=pair_name, source=scene, target=elsewhere)
+    pair = ScenePair(name=pair_name, sources=(scene,), target=elsewhere)
     return TargetPixels.draw(pair)
 
 
@@ -284,7 +285,7 @@ class TestPlan:
 
 def test_normalization_of_the_record_is_the_training_s(tiny_source):
     plan = replace(PLAN, config=replace(CONFIG, normalization="minmax-per-band"))
-    run = PairRun(plan, tiny_source, torch.device("cpu"))
+    run = PairRun(plan, [tiny_source], torch.device("cpu"))
     expected = Normalization.fit("minmax-per-band", tiny_source.scene.cube).apply(tiny_source.scene.cube)
-    patches, (plain, *_) = run.recorder._shifted_patches()
+    ((patches, (plain, *_)),) = run.recorder._shifted_patches()
     np.testing.assert_array_equal(plain.numpy(), expected.reshape(-1, 8)[patches.places])

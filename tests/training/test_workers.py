@@ -18,7 +18,9 @@ from sceneshift.networks.shared_batch import current_share
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.splits.source import SourceDomain
 from sceneshift.training.checkpoint import CheckpointFolder
-from sceneshift.training.loop import PairRun, TrainingDiverged, TrainingPlan, run_epoch, train
+from sceneshift.training.loop import TrainingDiverged, run_epoch, train
+from sceneshift.training.pair_run import PairRun
+from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
 # 90 training pixels: three batches of 30 for CrossEntropy, RandConv and S2VNet, seven of 12 and 13 for S2AMSnet.
@@ -51,7 +53,7 @@ TRAINED = ("cross_entropy", "rand_conv", "s2amsnet", "s2vnet")
 def epoch_in_float64(name: str, source: SourceDomain) -> dict[str, Any]:
     """One epoch with calibration and validation, and what it leaves behind."""
     plan = PLANS[name]
-    run = PairRun(plan, source, torch.device("cpu"), Workers.of_this_process())
+    run = PairRun(plan, [source], torch.device("cpu"), Workers.of_this_process())
     for module in run.method.modules().values():
         module.double()
     cube = run.normalization.apply(source.scene.cube).astype(np.float64)

@@ -19,8 +19,8 @@ def scene_groups(pairs: Sequence[ScenePair]) -> dict[str, str]:
     """
     groups: list[set[str]] = []
     for pair in pairs:
-        flights = {pair.source.footprint.parent, pair.target.footprint.parent}
+        flights = {scene.footprint.parent for scene in (*pair.sources, pair.target)}
         linked = [group for group in groups if group & flights]
         groups = [group for group in groups if not group & flights] + [flights.union(*linked)]
     names = {flight: "+".join(sorted(group)) for group in groups for flight in group}
-    return {pair.name: names[pair.source.footprint.parent] for pair in pairs}
+    return {pair.name: names[pair.target.footprint.parent] for pair in pairs}

@@ -6,7 +6,10 @@ normalized here.
 Shape letters: H rows, W columns, C bands, K classes, R materials.
 """
 
+import itertools
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +23,8 @@ from sceneshift.catalogue.entries import Files, SceneEntry, Variable
 from sceneshift.catalogue.in_scene import DividedScene, divide_scene, read_masks
 from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, is_stored_scene
-from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
+from sceneshift.catalogue.sides import EMBEDDED_SIDES, alignment_rule, own_rule
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.catalogue.user_scenes import load_own_scene, locate_own_scene
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
 from sceneshift.files.arrays import read_array, read_label_map
@@ -29,7 +33,7 @@ from sceneshift.files.formats.description import Description
 from sceneshift.files.missing import leave_out_missing
 from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.safe_files import sha256_of
-from sceneshift.scenes.alignment import AlignedPair, align
+from sceneshift.scenes.alignment import AlignedPair, align_sources
 from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Scene, scaled
@@ -55,7 +59,8 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
     """Make the pair of a recipe; the target comes without its labels.
 
     Args:
-        recipe: The recipe, or the name of a pair that is embedded or published, such as ``west-east``.
+        recipe: The recipe, or the name of a pair that is embedded or published, such as ``west-east``, or of several
+            such scenes, ``nw+sw-se``.
 
     Raises:
         InvalidInputError: No pair has that name, the files don't fit each other or hold the same pixels, or the scene
@@ -68,7 +73,7 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
         divided = _divide(recipe)
         return ScenePair(
             name=recipe.name,
-            source=divided.source,
+            sources=(divided.source,),
             target=divided.target.without_labels(),
             test_split=divided.split,
             notes=divided.notes,
@@ -77,21 +82,25 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
 
 
 def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
-    """Make a pair of two scenes, and beside it the target with its labels: for ``scenes.py pair``.
+    """Make a pair of scenes, and beside it the target with its labels: for ``scenes.py pair``.
 
     Raises:
         InvalidInputError: As for :func:`load_pair`.
         MissingDataError: As for :func:`load_pair`.
     """
     aligned = _load_aligned(recipe)
-    source, target = aligned.source, aligned.target
-    pair = ScenePair(name=recipe.name, source=source, target=target.without_labels(), notes=aligned.notes)
-    refuse_one_acquisition(recipe.name, source, target)
+    sources, target = aligned.sources, aligned.target
+    notes = (*aligned.notes, *_of_one_image(sources))
+    pair = ScenePair(name=recipe.name, sources=sources, target=target.without_labels(), notes=notes)
+    for source in sources:
+        refuse_one_acquisition(recipe.name, source, target)
+    for one, other in itertools.combinations(sources, 2):
+        refuse_one_acquisition(recipe.name, one, other, is_source=True)
     return pair, target
 
 
-def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
-    """Load source and target with labels: for :mod:`sceneshift.catalogue.target`.
+def load_both_labelled(recipe: Recipe) -> tuple[tuple[Scene, ...], Scene]:
+    """Load sources and target with labels: for :mod:`sceneshift.catalogue.target`.
 
     ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
 
@@ -104,40 +113,58 @@ def load_both_labelled(recipe: Recipe) -> tuple[Scene, Scene]:
     match recipe:
         case InScene():
             divided = _divide(recipe)
-            return divided.source, divided.target
+            return (divided.source,), divided.target
         case NamedPair():
             aligned = _load_aligned(recipe)
-            return aligned.source, aligned.target
+            return aligned.sources, aligned.target
 
 
 def _load_aligned(recipe: NamedPair) -> AlignedPair:
-    """Source and target with the same classes and bands, and what was done to have them so."""
-    if (own := recipe.catalogue.pairs.get(recipe.name)) is not None:
-        return _align_own(own, recipe)
-    if recipe.name in PAIRS:
-        published = PAIRS[recipe.name]
-        source, target = (load_scene(name, recipe.data_dir) for name in published.scenes)
-        return align(source, target, class_map=None if published.class_map is None else dict(published.class_map))
-    entry = EMBEDDED_PAIRS[recipe.name]
-    whole = indian_pines.load_indian_pines()
-    return AlignedPair(
-        source=indian_pines.cut_region(whole, entry.source_region, entry.class_names),
-        target=indian_pines.cut_region(whole, entry.target_region, entry.class_names),
-        notes=(),  # two regions of one scene
+    """Sources and target with the same classes and bands, and what was done to have them so."""
+    catalogue = recipe.catalogue
+    own = catalogue.pairs.get(recipe.name)
+    if own is None and recipe.name in EMBEDDED_PAIRS:
+        entry = EMBEDDED_PAIRS[recipe.name]
+        whole = indian_pines.load_indian_pines()
+        return AlignedPair(
+            sources=(indian_pines.cut_region(whole, entry.source_region, entry.class_names),),
+            target=indian_pines.cut_region(whole, entry.target_region, entry.class_names),
+            notes=(),  # two regions of one scene
+        )
+    sides = recipe.sides()
+    rules = [
+        alignment_rule(source, sides.target, catalogue) if own is None else own_rule(own) for source in sides.sources
+    ]
+    for side in (*sides.sources, sides.target):  # a missing file is reported before anything is read
+        if not _is_embedded(side, catalogue):
+            find_files(side, recipe.data_dir, catalogue=catalogue)
+    *sources, target = (
+        indian_pines.cut_region(indian_pines.load_indian_pines(), side, EMBEDDED_SIDES[side])
+        if _is_embedded(side, catalogue)
+        else load_scene(side, recipe.data_dir, catalogue=catalogue)
+        for side in (*sides.sources, sides.target)
     )
-
-
-def _align_own(pair: OwnPair, recipe: NamedPair) -> AlignedPair:
-    for side in (pair.source, pair.target):  # a missing file of the target is reported before the source is read
-        find_files(side, recipe.data_dir, catalogue=recipe.catalogue)
-    source, target = (
-        load_scene(side, recipe.data_dir, catalogue=recipe.catalogue) for side in (pair.source, pair.target)
-    )
-    class_map = None if pair.class_map is None else dict(pair.class_map)
     try:
-        return align(source, target, class_map=class_map, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
+        return align_sources(sources, target, rules)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{pair.where}: {error}") from error
+        where = f"pair {recipe.name!r}" if own is None else own.where
+        raise InvalidInputError(f"{where}: {error}") from error
+
+
+def _of_one_image(sources: Sequence[Scene]) -> list[str]:
+    """A line about sources that are parts of one image, for each image."""
+    parents = Counter(source.footprint.parent for source in sources)
+    return [
+        f"{count} sources are parts of one image ({parent}): a field that crosses their border may train in the one "
+        "and validate in the other"
+        for parent, count in parents.items()
+        if count > 1
+    ]
+
+
+def _is_embedded(side: str, catalogue: OwnCatalogue) -> bool:
+    """Whether a side of a pair is a part of Indian Pines."""
+    return side in EMBEDDED_SIDES and side not in catalogue.scenes
 
 
 def find_files(name: str, data_dir: str | None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> dict[str, Path]:

@@ -12,13 +12,16 @@ from sceneshift.scenes.shared_pixels import find_shared_pixels
 from sceneshift.splits.pair import ScenePair
 
 
-def refuse_one_acquisition(pair: str, source: UnlabelledScene, target: UnlabelledScene) -> None:
-    """Reject a source and a target of different names that hold the same pixels.
+def refuse_one_acquisition(
+    pair: str, source: UnlabelledScene, target: UnlabelledScene, *, is_source: bool = False
+) -> None:
+    """Reject a source and a target, or two sources, of different names that hold the same pixels.
 
     Args:
         pair: The pair's name, for the message.
         source: The source.
-        target: The target, with the source's bands.
+        target: The target, with the source's bands; or another source.
+        is_source: Whether ``target`` is another source.
 
     Raises:
         InvalidInputError: Pixels of one are in the other, at any offset, with any factor or offset on their values.
@@ -26,10 +29,11 @@ def refuse_one_acquisition(pair: str, source: UnlabelledScene, target: Unlabelle
     if source.footprint.parent == target.footprint.parent:
         return
     if (found := find_shared_pixels(source.cube, target.cube)) is not None:
+        other, so = ("source", "validated on") if is_source else ("target", "scored as unseen")
         raise InvalidInputError(
-            f"pair {pair!r}: source {source.name!r} and target {target.name!r} are of one acquisition: of "
+            f"pair {pair!r}: source {source.name!r} and {other} {target.name!r} are of one acquisition: of "
             f"{found.num_drawn} pixels drawn from the smaller scene, {found.num_shared} are in the other as well, so "
-            "labels trained on would be scored as unseen. Pair two acquisitions, or describe two cuts of one file "
+            f"labels trained on would be {so}. Pair two acquisitions, or describe two cuts of one file "
             "that don't overlap (`rows`, `columns` or `mask` in the TOML catalogue: docs/scenes.md)."
         )
 
@@ -45,5 +49,6 @@ def refuse_shared_content(pairs: Sequence[ScenePair]) -> None:
     """
     for one in pairs:
         for other in pairs:
-            if one is not other and one.source.num_bands == other.target.num_bands:
-                refuse_one_acquisition(f"{one.name} with {other.name}", one.source, other.target)
+            if one is not other and one.sources[0].num_bands == other.target.num_bands:
+                for source in one.sources:
+                    refuse_one_acquisition(f"{one.name} with {other.name}", source, other.target)

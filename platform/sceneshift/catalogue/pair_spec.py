@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.catalogue.builtin import SCENES
+from sceneshift.catalogue.sides import Sides, find_sides
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.scenes.mapped_arrays import SUFFIXES
@@ -15,15 +16,15 @@ IN_SCENE_SPLITS = ("blocks", "fields", "random", "fixed")
 
 @dataclass(frozen=True, kw_only=True)
 class NamedPair:
-    """A pair known by name: two scenes, or two regions of one.
+    """A pair known by name: two scenes, or two regions of one; or several sources and a target, ``a+b-c``.
 
     Args:
-        name: The pair's name.
+        name: The pair's name; of several sources, those of the scenes (:mod:`sceneshift.catalogue.sides`).
         data_dir: The folder its files lie in; by default what SCENESHIFT_DATA says. Embedded pairs need none.
         catalogue: The user's own scenes and pairs.
 
     Raises:
-        InvalidInputError: No pair has that name.
+        InvalidInputError: No pair has that name, or no scene one of the names in it.
     """
 
     name: str
@@ -31,17 +32,19 @@ class NamedPair:
     catalogue: OwnCatalogue = NO_CATALOGUE
 
     def __post_init__(self) -> None:
-        known = (*EMBEDDED_PAIRS, *PAIRS, *self.catalogue.pairs)
-        if self.name not in known:
-            raise InvalidInputError(
-                f"no scene pair is called {self.name!r}{nearest_name(self.name, known)}. Known: {', '.join(known)}."
-                + self.catalogue.advice()
-            )
+        self.sides()
+
+    def sides(self) -> Sides:
+        """The names of its scenes."""
+        return find_sides(self.name, self.catalogue)
 
     @property
     def definition_hash(self) -> str | None:
         """Hash of the user's description; None for a pair that is published."""
-        return self.catalogue.pair_hash(self.name)
+        if (own := self.catalogue.pair_hash(self.name)) is not None:
+            return own
+        sides = self.sides()
+        return None if len(sides.sources) == 1 else self.catalogue.sides_hash(sides.sources, sides.target)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,4 +67,5 @@ class TargetScorer:
 
 def open_target(recipe: Recipe) -> TargetScorer:
     """Open the door to the labels of a pair's target; within one scene, to those of the test side only."""
-    return TargetScorer(load_both_labelled(recipe)[1])
+    _, target = load_both_labelled(recipe)
+    return TargetScorer(target)

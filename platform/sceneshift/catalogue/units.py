@@ -7,6 +7,9 @@ one, and its scale where one of them or the file does; a declared scale has been
 L2 norm, an offset leaves ``derivative``, and both together, or bands that were scaled one by one, leave none. Any other
 step is fitted on the source's numbers, and would put the target's far outside what a network was trained on.
 
+Of several sources each is compared with the target, and a normalization is allowed where all of them allow it: they are
+normalized together, by one step.
+
 Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
 an offset is taken as known, and whoever trains on the pair is told both.
 """
@@ -90,7 +93,17 @@ def unit_difference(pair: ScenePair) -> UnitDifference | None:
     Raises:
         InvalidInputError: A scene holds nothing but zeros.
     """
-    source, target = pair.source, pair.target
+    found = [told for source in pair.sources if (told := _difference(source, pair.target)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return UnitDifference(
+        allowed=tuple(name for name in NORMALIZATIONS if all(name in told.allowed for told in found)),
+        words="; and ".join(told.words for told in found),
+    )
+
+
+def _difference(source: UnlabelledScene, target: UnlabelledScene) -> UnitDifference | None:
+    """The same of one source."""
     if source.footprint.parent == target.footprint.parent and source.unit == target.unit:
         return None
     of_source, of_target = _summary(source), _summary(target)
@@ -118,10 +131,10 @@ def describe_units(pair: ScenePair) -> str | None:
     Args:
         pair: The pair.
     """
-    source, target = pair.source, pair.target
-    if source.unit == target.unit:
-        return source.unit
-    return ", ".join(f"{scene.unit or 'not stated'} ({scene.name})" for scene in (source, target))
+    scenes = (*pair.sources, pair.target)
+    if len({scene.unit for scene in scenes}) == 1:
+        return pair.target.unit
+    return ", ".join(f"{scene.unit or 'not stated'} ({scene.name})" for scene in scenes)
 
 
 def _summary(scene: UnlabelledScene) -> ValueSummary:

@@ -102,6 +102,12 @@ class OwnPair:
     merged: tuple[tuple[str, str], ...] = ()
     fwhm_nm: float | tuple[float, ...] | None = None
 
+    @property
+    def rule(self) -> tuple[object, ...]:
+        """How the two scenes correspond, as values that can be compared and hashed."""
+        # Merged classes only where there are some: other pairs keep the hash they had before that was possible.
+        return (self.class_map, self.fwhm_nm, *((self.merged,) if self.merged else ()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnCatalogue:
@@ -139,8 +145,26 @@ class OwnCatalogue:
             return None
         pair = self.pairs[name]
         sides = tuple(self.scene_hash(side) or side for side in (pair.source, pair.target))
-        # Only where classes are merged: other pairs keep the hash they had before that was possible.
-        return _hash((sides, pair.class_map, pair.fwhm_nm, *((pair.merged,) if pair.merged else ())))
+        return _hash((sides, *pair.rule))
+
+    def sides_hash(self, sources: tuple[str, ...], target: str) -> str | None:
+        """The same of several sources and a target; None if nothing of them is described here.
+
+        Args:
+            sources: Names of scenes.
+            target: Name of a scene.
+        """
+        own = [self.scene_hash(side) for side in (*sources, target)]
+        rules = sorted(
+            {
+                (pair.source, repr(pair.rule))
+                for pair in self.pairs.values()
+                if pair.source in sources and pair.target == target
+            }
+        )
+        if not rules and not any(own):
+            return None
+        return _hash((tuple(found or side for found, side in zip(own, (*sources, target), strict=True)), tuple(rules)))
 
 
 def _hash(values: tuple[object, ...]) -> str:

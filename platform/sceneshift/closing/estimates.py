@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sceneshift.selection.accuracy_estimate import AccuracyEstimate, estimate_accuracy
 from sceneshift.selection.candidates import Choice
-from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.source import SourceDomain, by_pair
 from sceneshift.tracking.held_back import HeldBack
 from sceneshift.training.epoch_record import EpochRecord, PairHeader, RecordFolder
 
@@ -23,8 +23,8 @@ def estimate_pairs(
 ) -> dict[str, AccuracyEstimate]:
     """Estimate overall accuracy on each pair's target, without its labels.
 
-    The target's classes are taken to be the source's, in the proportions of the source's labelled pixels; classes
-    without a recorded validation pixel are left out.
+    The target's classes are taken to be the source's, in the proportions of the source's labelled pixels, of several
+    sources of all together; classes without a recorded validation pixel are left out.
 
     Args:
         location: The folder of the chosen trial's checkpoints, beside which its record lies.
@@ -41,17 +41,17 @@ def estimate_pairs(
     """
     found = RecordFolder(location).read(("validation_logits", "target_logits"))
     estimates: dict[str, AccuracyEstimate] = {}
-    for source in sources:
-        record = _chosen_record(found.of(source.pair_name), choice)
-        header = found.headers.get(source.pair_name)
+    for pair, of_pair in by_pair(sources).items():
+        record = _chosen_record(found.of(pair), choice)
+        header = found.headers.get(pair)
         if header is None or record is None or record.target is None or len(header.validation_labels) == 0:
             continue
-        estimates[source.pair_name] = estimate_accuracy(
+        estimates[pair] = estimate_accuracy(
             record.validation.logits,
             header.validation_labels,
             record.target.logits,
             residuals=residuals or {},
-            proportions=_proportions(header, source),
+            proportions=_proportions(header, of_pair),
         )
     return estimates
 
@@ -72,14 +72,14 @@ def held_back_of(
     """
     found = RecordFolder(location).read(("validation_logits",))
     kept: dict[str, HeldBack] = {}
-    for source in sources:
-        record = _chosen_record(found.of(source.pair_name), choice)
-        header = found.headers.get(source.pair_name)
+    for pair, of_pair in by_pair(sources).items():
+        record = _chosen_record(found.of(pair), choice)
+        header = found.headers.get(pair)
         if header is not None and record is not None and len(header.validation_labels) > 0:
-            kept[source.pair_name] = HeldBack.of(
+            kept[pair] = HeldBack.of(
                 record.validation.logits,
                 header.validation_labels,
-                _proportions(header, source),
+                _proportions(header, of_pair),
                 of_this_network=of_this_network,
             )
     return kept
@@ -101,10 +101,11 @@ def estimate_elsewhere(held_back: HeldBack, target_logits: NDArray[np.floating])
     )
 
 
-def _proportions(header: PairHeader, source: SourceDomain) -> NDArray[np.float64]:
-    """(K,) counts of the source's labelled pixels; 0 for classes without a recorded validation pixel."""
+def _proportions(header: PairHeader, sources: Sequence[SourceDomain]) -> NDArray[np.float64]:
+    """(K,) counts of all sources' labelled pixels; 0 for classes without a recorded validation pixel."""
     recorded = np.bincount(header.validation_labels, minlength=header.num_classes)
-    return np.where(recorded > 0, source.scene.class_counts, 0).astype(np.float64)
+    counts = np.sum([source.scene.class_counts for source in sources], axis=0)
+    return np.where(recorded > 0, counts, 0).astype(np.float64)
 
 
 def _chosen_record(records: Sequence[EpochRecord], choice: Choice) -> EpochRecord | None:

@@ -16,21 +16,21 @@ from sceneshift.splits.source import SourceDomain
 _LOG = logging.getLogger(__name__)
 
 
-def fit_floors(source: SourceDomain, *, seed: int, normalizations: Sequence[str]) -> list[FittedFloor]:
-    """Fit every floor on a source, logging one line with the settings each chose.
+def fit_floors(sources: Sequence[SourceDomain], *, seed: int, normalizations: Sequence[str]) -> list[FittedFloor]:
+    """Fit every floor on the pooled training pixels of a pair's sources, logging one line with the settings each chose.
 
     Args:
-        source: The source with the training pixels of the registered model.
+        sources: The sources with the training pixels of the registered model.
         seed: Seed of the study or the training.
         normalizations: The normalizations that the pair allows.
     """
     floors = []
     for name in FLOORS:
-        floor = fit_floor(name, source, seed=seed, normalizations=normalizations)
+        floor = fit_floor(name, sources, seed=seed, normalizations=normalizations)
         settings = ", ".join(f"{key} {value:g}" for key, value in floor.settings.items())
         _LOG.info(
             "  %s: %s on %d spectra, %s, %s, %.1f s",
-            source.pair_name,
+            sources[0].pair_name,
             floor.title,
             floor.num_pixels,
             floor.normalization,

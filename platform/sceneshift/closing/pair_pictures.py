@@ -79,7 +79,7 @@ def draw_subpixels(
         names=names,
         title=f"{title}: endmembers, two standard deviations of their variability",
         unit=f"value after {normalization.name}",
-        wavelengths_nm=pair.source.wavelengths_nm,
+        wavelengths_nm=pair.target.wavelengths_nm,
     )
     draw_reconstruction_error(
         folder / f"reconstruction_{pair.name}.png", subpixels.error, title=f"{title}: reconstruction error"

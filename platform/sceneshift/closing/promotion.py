@@ -18,6 +18,7 @@ from sceneshift.catalogue.user_entries import OwnCatalogue
 from sceneshift.errors import InvalidInputError
 from sceneshift.scores import Scores
 from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import joined_hash
 from sceneshift.tracking.models import load_scene_model
 from sceneshift.tracking.registry import PAIR_TAG, Version, count_target_opening
 from sceneshift.tracking.trained_on import TrainedOn
@@ -74,7 +75,8 @@ def compare_on_validation(
     ]
     for rival, older in zip(rivals, records, strict=False):
         pixels = _held_back_from(rival, older, trained_on, pixels)
-    labels = pair.source.labels.ravel()[pixels] - 1
+    # Of several sources, pixels are numbered through.
+    labels = np.concatenate([source.labels.ravel() for source in pair.sources])[pixels] - 1
     scores = []
     for rival, record in zip(rivals, [*records, trained_on], strict=True):
         if record is not None and record.predicted is not None:
@@ -84,10 +86,12 @@ def compare_on_validation(
                 "network that was chosen, from which these pixels were held back."
             )
         else:
-            predicted = _model(rival, pair).map_scene(pair.source).ravel()[pixels] - 1
-        scores.append(Scores.from_labels(labels, predicted, num_classes=pair.source.num_classes))
+            model = _model(rival, pair)
+            predicted = np.concatenate([model.map_scene(source).ravel() for source in pair.sources])[pixels] - 1
+        scores.append(Scores.from_labels(labels, predicted, num_classes=len(pair.class_names)))
     _LOG.info("Both were chosen by figures on such pixels, so these flatter both; no target label is read.")
-    return Comparison(where=f"{len(pixels)} validation pixels of {pair.source.name}", scores=scores)
+    where = " and ".join(source.name for source in pair.sources)
+    return Comparison(where=f"{len(pixels)} validation pixels of {where}", scores=scores)
 
 
 def _held_back_from(
@@ -161,10 +165,11 @@ def _recipe(trained_on: TrainedOn, *, data_dir: str | None) -> Recipe:
 
 def _load(trained_on: TrainedOn, version: Version, *, data_dir: str | None) -> ScenePair:
     pair = load_pair(_recipe(trained_on, data_dir=data_dir))
-    if pair.source.content_hash != trained_on.source_hash:
+    found = joined_hash([source.content_hash for source in pair.sources])
+    if found != trained_on.source_hash:
         raise InvalidInputError(
-            f"{pair.source.name} is not what version {version.number} was trained on: its hash is "
-            f"{pair.source.content_hash}, expected {trained_on.source_hash}. Give the files of then by --data-dir."
+            f"{' and '.join(source.name for source in pair.sources)} is not what version {version.number} was trained "
+            f"on: its hash is {found}, expected {trained_on.source_hash}. Give the files of then by --data-dir."
         )
     return pair
 
@@ -172,10 +177,10 @@ def _load(trained_on: TrainedOn, version: Version, *, data_dir: str | None) -> S
 def _model(version: Version, pair: ScenePair) -> "SceneModel":
     model = load_scene_model(version.uri)
     told = model.description
-    if tuple(told.class_names) != pair.class_names or told.bands != pair.source.num_bands:
+    if tuple(told.class_names) != pair.class_names or told.bands != pair.target.num_bands:
         raise InvalidInputError(
             f"version {version.number} knows {len(told.class_names)} classes ({', '.join(told.class_names)}) in "
             f"{told.bands} bands; {pair.name} has {len(pair.class_names)} ({', '.join(pair.class_names)}) in "
-            f"{pair.source.num_bands}. They can't be compared on the same data; its alias can be set in the UI."
+            f"{pair.target.num_bands}. They can't be compared on the same data; its alias can be set in the UI."
         )
     return model

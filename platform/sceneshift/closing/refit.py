@@ -16,6 +16,7 @@ from sceneshift.execution.executor import Executor, FailureKind, FixedJobs, Job,
 from sceneshift.report.study_record import REFITTED
 from sceneshift.search.prepared import PreparedSearch
 from sceneshift.search.trial_record import TrialRecord
+from sceneshift.splits.source import by_pair, joined_hash
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.loop import EpochReport
 
@@ -50,7 +51,8 @@ def refit_winner(
         KeyboardInterrupt: The user stopped it.
     """
     spec = search.trial_spec(winner).on_every_field(pixels_per_class=search.spec.refit_pixels_per_class)
-    sources = {source.pair_name: source for source in search.data.divided(spec.data).sources}
+    divided = search.data.divided(spec.data).sources
+    sources = by_pair(divided)
     ending = "" if epoch == spec.epochs else f"-epoch{epoch}"
     # Named by its pixels and its last epoch: a closing with another refit must not mistake this training for its own.
     jobs = {
@@ -59,10 +61,12 @@ def refit_winner(
             spec=spec,
             pairs=(pair,),
             checkpoint_location=(
-                f"{search.checkpoint_location}/refit_{winner.number:04d}/{pair}-{source.split.content_hash}{ending}"
+                f"{search.checkpoint_location}/refit_{winner.number:04d}/{pair}-"
+                + joined_hash([source.split.content_hash for source in of_pair])
+                + ending
             ),
         )
-        for index, (pair, source) in enumerate(sources.items())
+        for index, (pair, of_pair) in enumerate(sources.items())
     }
     missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < epoch}
     done = {job.number: _epochs_done(job) for job in missing.values()}
@@ -73,11 +77,11 @@ def refit_winner(
 
     queue = FixedJobs(list(missing.values()), stop, on_epoch=hear, last_epoch=epoch)
     if missing:
-        counts = ", ".join(f"{pair} {len(sources[pair].split.train)}" for pair in missing)
+        counts = ", ".join(f"{pair} {sum(len(s.split.train) for s in sources[pair])}" for pair in missing)
         _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
         executor.run(
             queue,
-            list(sources.values()),
+            divided,
             stop=stop,
             targets=search.data.target_pixels(spec.target_access),
             stall_timeout_s=search.spec.stall_timeout_s,

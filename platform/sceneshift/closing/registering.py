@@ -1,6 +1,6 @@
 """Registering a closed pair's network in MLflow: the model, what it was trained on, and the version's description."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,7 @@ def register(
     scored: ScoredPair,
     *,
     recipe: Recipe,
-    source: SourceDomain,
+    sources: Sequence[SourceDomain],
     hashes: Mapping[str, str],
     alias: str,
     profile: str,
@@ -46,7 +46,7 @@ def register(
         run_id: The run the model belongs to.
         scored: The pair.
         recipe: What the pair is made from.
-        source: The source with the split that was used for the choice.
+        sources: The sources with the splits that were used for the choice.
         hashes: The run's hashes, as named by :meth:`sceneshift.training.data.LoadedData.hashes`.
         alias: The version's alias.
         profile: The size of the search, or "training".
@@ -55,7 +55,8 @@ def register(
         selection: The criterion that chose it.
         validation: Validation scores of the network that was chosen.
         tags: Additional tags of the version.
-        predicted: (M,) predictions of the chosen network on its validation pixels, if another one is registered.
+        predicted: (M,) predictions of the chosen network on its validation pixels, source by source, if another one is
+            registered.
         held_back: Answers on held-back pixels, from which ``predict.py`` estimates accuracies.
     """
     network, pair = scored.registered, scored.pair
@@ -67,7 +68,7 @@ def register(
         description=ModelDescription.of(
             method=network.spec.method,
             config=network.spec.config,
-            source=network.source.scene,
+            sources=[source.scene for source in network.sources],
             normalization=network.normalization,
             profile=profile,
             study=made_by,
@@ -76,7 +77,7 @@ def register(
         tags={**tags, PAIR_TAG: pair.name, SELECTION_TAG: selection, "verdict": scored.verdict.outcome.value},
     )
     data = {what: hashes[f"{what}.hash.{pair.name}"] for what in ("source", "split", "target")}
-    TrainedOn.of(recipe, source, source_hash=data["source"], registered=network.source, predicted=predicted).save(
+    TrainedOn.of(recipe, sources, source_hash=data["source"], registered=network.sources, predicted=predicted).save(
         client, run_id
     )
     text = version_description(

@@ -6,15 +6,18 @@ The report never reads target labels: the numbers of pixels per predicted class 
 import json
 import os
 import platform as python_platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sceneshift.cores import allowed_cores
 from sceneshift.execution.executor import Placement
+from sceneshift.report.separation import validation_side
 from sceneshift.report.study_record import EVIDENCE
 from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.safe_files import replacing
@@ -60,8 +63,8 @@ def write_report_facts(
         },
         "machine": describe_machine(with_gpu=placement.gpus > 0),
         "pairs": {
-            pair.name: _pair(pair, source, patch_size, counts[pair.name])
-            for pair, source in zip(search.data.pairs, search.data.sources, strict=True)
+            pair.name: _pair(pair, search.data.sources_of(pair.name), patch_size, counts[pair.name])
+            for pair in search.data.pairs
         },
     }
     with replacing(folder / EVIDENCE) as temporary:
@@ -95,19 +98,21 @@ def _processor() -> str:
     return python_platform.processor() or "unknown"
 
 
-def _pair(pair: ScenePair, source: SourceDomain, patch_size: int, counts: Mapping[str, FieldCounts]) -> dict[str, Any]:
-    split = source.split
+def _pair(
+    pair: ScenePair, sources: Sequence[SourceDomain], patch_size: int, counts: Mapping[str, FieldCounts]
+) -> dict[str, Any]:
+    scored = {k for source in sources for k in source.split.scored_classes}
     return {
         "classes": list(pair.class_names),
-        "bands": pair.source.num_bands,
-        "source": _scene(pair.source),
+        "bands": pair.target.num_bands,
+        "sources": [_scene(source) for source in pair.sources],
         "target": _scene(pair.target),
         "notes": list(pair.notes),
-        "scored classes": list(split.scored_classes),
-        "training pixels": _per_class(source, split.train),
-        "validation pixels": _per_class(source, split.validation),
+        "scored classes": sorted(scored),
+        "training pixels": _per_class(sources, lambda split: split.train),
+        "validation pixels": _per_class(sources, lambda split: split.validation),
         "splits": {
-            "validation": _split(split, patch_size),
+            **{validation_side(source.part): _split(source.split, patch_size) for source in sources},
             **({} if pair.test_split is None else {"test": _split(pair.test_split, patch_size)}),
         },
         "fields": {
@@ -121,9 +126,10 @@ def _scene(scene: UnlabelledScene) -> dict[str, Any]:
     return {"scene": scene.name, "shape": scene.shape, "flight": scene.footprint.parent, "unit": scene.unit}
 
 
-def _per_class(source: SourceDomain, pixels: Any) -> list[int]:  # noqa: ANN401
-    labels = source.labels_of(pixels).tolist()
-    return [labels.count(k) for k in range(source.scene.num_classes)]
+def _per_class(sources: Sequence[SourceDomain], pixels_of: Callable[[Split], NDArray[np.int64]]) -> list[int]:
+    """Pixels of each class in all sources together."""
+    labels = np.concatenate([source.labels_of(pixels_of(source.split)) for source in sources])
+    return [int(n) for n in np.bincount(labels, minlength=sources[0].scene.num_classes)]
 
 
 def _split(split: Split, patch_size: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from sceneshift.selection.outputs import pooled_trial
 from sceneshift.selection.registry import find_strategy
 from sceneshift.selection.strategy import Setting, Strategy
 from sceneshift.selection.views import Reads
+from sceneshift.splits.source import by_pair
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.data import LoadedData
 from sceneshift.training.resume_check import differences
@@ -166,15 +167,15 @@ def _load_networks(
     record: StudyRecord, winner: TrialRecord, choice: Choice, data: LoadedData
 ) -> dict[str, TrainedNetwork]:
     return {
-        source.pair_name: TrainedNetwork.load(
+        pair: TrainedNetwork.load(
             BEST,
             _trial_spec(record, winner),
-            source,
+            sources,
             _checkpoints_of(record, winner),
             epoch=choice.epoch,
             averaged=choice.is_average,
         )
-        for source in data.sources
+        for pair, sources in by_pair(data.sources).items()
     }
 
 

@@ -67,7 +67,7 @@ class ScoredPair:
 
 def fit_pair_floors(pair: ScenePair, registered: TrainedNetwork, *, seed: int) -> list[FittedFloor]:
     """Fit the spectral floors on the pixels the registered network trained on; the target is not read."""
-    return fit_floors(registered.source, seed=seed, normalizations=allowed_normalizations(pair))
+    return fit_floors(registered.sources, seed=seed, normalizations=allowed_normalizations(pair))
 
 
 def score_pair(
@@ -166,14 +166,18 @@ def _majority_row(
     *,
     with_validation: bool,
 ) -> dict[str, Any]:
-    """The scores of always predicting the source's largest class, counted on training pixels if none validate."""
-    source = network.source
+    """The scores of always predicting the sources' largest class, counted on training pixels if none validate."""
     validation = None
-    if with_validation and len(source.split.validation) > 0:
-        largest = int(np.argmax(source.scene.class_counts))
-        truth = source.labels_of(source.split.validation)
-        validated = Scores.from_labels(truth, np.full_like(truth, largest), num_classes=source.scene.num_classes)
-        validation = validated.as_dict()
+    sources = [source for source in network.sources if len(source.split.validation) > 0]
+    if with_validation and sources:
+        largest = int(np.argmax(sum(source.scene.class_counts for source in sources)))
+        truths = [source.labels_of(source.split.validation) for source in sources]
+        validated = [
+            Scores.from_labels(truth, np.full_like(truth, largest), num_classes=len(pair.class_names)).as_dict()
+            for truth in truths
+        ]
+        # As of networks, means over the sources.
+        validation = {name: float(np.mean([found[name] for found in validated])) for name in validated[0]}
     else:
         largest = int(np.argmax(network.training_counts()))
     return score_row(pair.name, MAJORITY, score(np.full(pair.target.shape, largest + 1)), validation=validation)

@@ -20,7 +20,7 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.execution.executor import Executor, Placement, StopRequest
 from sceneshift.report.pictures import draw_optimization_history, draw_parameter_importances
 from sceneshift.report.score_table import render_scores
-from sceneshift.report.separation import render_separation, separation_metrics, separation_rows
+from sceneshift.report.separation import render_separation, separation_metrics, separation_of
 from sceneshift.report.study_page import write_report_or_note
 from sceneshift.report.study_record import BEST, DEFAULTS, REFITTED
 from sceneshift.report.units import unit_lines
@@ -142,11 +142,7 @@ def close_search(
     ):
         _LOG.info("Too few trials for a picture of parameter importances (at least 4).")
     rows = [row for pair in scored for row in pair.rows]
-    separation = [
-        row
-        for pair, source in zip(search.data.pairs, search.data.sources, strict=True)
-        for row in separation_rows(pair, source.split)
-    ]
+    separation = [row for pair in search.data.pairs for row in separation_of(pair, search.data.sources_of(pair.name))]
     units, told = stated_units(search.data.pairs), as_told(search.strategy, choice)
     sentences = [choice_sentence(told), *(estimate_sentence(*found) for found in estimates.items())]
     summary = {
@@ -240,19 +236,19 @@ def _load_networks(
     # Hashes are reported of the last epoch's own weights.
     is_last = choice.epoch == shown[BEST].last_epoch and not choice.is_average
     return {
-        source.pair_name: [
+        pair.name: [
             TrainedNetwork.load(
                 role,
                 search.trial_spec(record),
-                source,
+                search.data.sources_of(pair.name),
                 search.checkpoints_of(record.number),
                 epoch=choice.epoch if role == BEST else record.last_epoch,
-                weights=None if role == BEST and not is_last else record.weights[source.pair_name],
+                weights=None if role == BEST and not is_last else record.weights[pair.name],
                 averaged=role == BEST and choice.is_average,
             )
             for role, record in shown.items()
         ]
-        for source in search.data.sources
+        for pair in search.data.pairs
     }
 
 
@@ -267,19 +263,19 @@ def _register(
 ) -> LoggedModel:
     network, profile = scored.registered, search.profile.name
     is_refit = network.role == REFITTED
-    source = next(s for s in search.data.sources if s.pair_name == network.pair_name)
+    sources = search.data.sources_of(network.pair_name)
     assert chosen.validation is not None
-    name = registered_name(search.spec.method, source.scene.name)
+    name = registered_name(search.spec.method, [source.scene.name for source in sources])
     # A smoke test's model is meaningless and must not replace another.
     is_smoke_test = profile == SMOKE_TEST
     alias = SMOKE_TEST if is_smoke_test else alias_of_new(run.client, name, weights_hash(network.classifier))
-    more = f", trained once more on {len(network.source.split.train)} pixels of every labelled field"
+    more = f", trained once more on {sum(network.training_counts())} pixels of every labelled field"
     return register(
         run.client,
         run.child_run_id(winner.number),
         scored,
         recipe=next(r for r in search.data.recipes if r.name == network.pair_name),
-        source=source,
+        sources=sources,
         hashes=search.data.hashes(),
         alias=alias,
         profile=profile,
@@ -287,7 +283,7 @@ def _register(
         origin=f"study {search.spec.name}, trial {winner.number}" + (more if is_refit else ""),
         selection=search.strategy.rule,
         validation=chosen.validation,
-        predicted=chosen.predict_source(source.split.validation) if is_refit else None,
+        predicted=chosen.predict_sources([source.split.validation for source in sources]) if is_refit else None,
         held_back=None if held_back is None else replace(held_back, of_this_network=not is_refit),
         tags={
             "study": search.spec.name,

@@ -1,6 +1,6 @@
 """A trained network restored from its checkpoint, with everything closing needs of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +29,15 @@ class TrainedNetwork:
     Args:
         role: Its name in tables.
         spec: What was trained.
-        source: The source with the pixels it trained on.
+        sources: The pair's sources with the pixels it trained on.
         classifier: The classifier, on the CPU.
-        normalization: The one fitted on the source, as in training.
+        normalization: The one fitted on the sources, as in training.
         metrics: Metrics of the epoch that its weights are from.
     """
 
     role: str
     spec: TrainSpec
-    source: SourceDomain
+    sources: tuple[SourceDomain, ...]
     classifier: torch.nn.Module
     normalization: Normalization
     metrics: Mapping[str, float]
@@ -47,7 +47,7 @@ class TrainedNetwork:
         cls,
         role: str,
         spec: TrainSpec,
-        source: SourceDomain,
+        sources: Sequence[SourceDomain],
         location: str,
         *,
         epoch: int | None = None,
@@ -59,7 +59,7 @@ class TrainedNetwork:
         Args:
             role: Its name in tables.
             spec: What was trained.
-            source: The source with the pixels it trained on.
+            sources: The pair's sources with the pixels it trained on.
             location: The folder of its checkpoints.
             epoch: The epoch whose weights are used; by default the spec's last.
             weights: The hash that training reported; checked if given.
@@ -78,31 +78,32 @@ class TrainedNetwork:
                 + (f"; its newest is of epoch {latest}" if latest else "")
                 + ". On several machines --storage-path must be a directory all of them share, or a URI such as s3://…"
             )
+        pair, scene = sources[0].pair_name, sources[0].scene
         classifier = find_method(spec.method).build_classifier(
-            spec.config, bands=source.scene.num_bands, classes=source.scene.num_classes
+            spec.config, bands=scene.num_bands, classes=scene.num_classes
         )
-        of_pair = state["pairs"][source.pair_name]
+        of_pair = state["pairs"][pair]
         average = of_pair.get("flat_average", {}).get("classifier") if averaged else None
         classifier.load_state_dict(of_pair["classifier"] if average is None else average)
         classifier.eval()
         if weights is not None and (got := weights_hash(classifier)) != weights:
             raise StudyError(
-                f"the checkpoint of {source.pair_name} at {location} has weights {got}, training reported {weights}; "
+                f"the checkpoint of {pair} at {location} has weights {got}, training reported {weights}; "
                 "it was changed, and nothing can be closed on it."
             )
         return cls(
             role=role,
             spec=spec,
-            source=source,
+            sources=tuple(sources),
             classifier=classifier,
-            normalization=Normalization.fit(spec.config.normalization, source.scene.cube),
+            normalization=Normalization.fit(spec.config.normalization, *(source.scene.cube for source in sources)),
             metrics=state["report"]["metrics"],
         )
 
     @property
     def pair_name(self) -> str:
         """Name of the pair it was trained on."""
-        return self.source.pair_name
+        return self.sources[0].pair_name
 
     @property
     def seconds(self) -> float | None:
@@ -111,7 +112,7 @@ class TrainedNetwork:
 
     @property
     def validation(self) -> dict[str, float] | None:
-        """OA, AA and kappa on the source's validation pixels; None if none were held back."""
+        """OA, AA and kappa on validation pixels, means over the sources; None if none were held back."""
         names = {figure: f"val/{self.pair_name}/{figure}" for figure in FIGURES}
         if any(name not in self.metrics for name in names.values()):
             return None
@@ -121,16 +122,21 @@ class TrainedNetwork:
         """(H, W, C) the target, normalized as the source was."""
         return self.normalization.apply(pair.target.cube)
 
-    def predict_source(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M,) class indices 0..K-1 of pixels of the source, given as flat indices."""
-        normalized = self.normalization.apply(self.source.scene.cube)
-        sampler = PatchSampler(normalized, patch_size=self.spec.config.patch_size, device="cpu")
-        return predict_pixels(self.classifier, sampler, pixels)
+    def predict_sources(self, pixels: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """(M,) class indices 0..K-1 of pixels of the sources, source by source.
+
+        Args:
+            pixels: Flat indices in each source.
+        """
+        normalized = [self.normalization.apply(source.scene.cube) for source in self.sources]
+        sampler = PatchSampler.over(normalized, patch_size=self.spec.config.patch_size, device="cpu")
+        places = [sampler.places(number, of_source) for number, of_source in enumerate(pixels)]
+        return predict_pixels(self.classifier, sampler, np.concatenate(places))
 
     def training_counts(self) -> list[int]:
-        """Training pixels of each class, K numbers."""
-        labels = self.source.labels_of(self.source.split.train)
-        return [int(n) for n in np.bincount(labels, minlength=self.source.scene.num_classes)]
+        """Training pixels of each class in all sources, K numbers."""
+        labels = np.concatenate([source.labels_of(source.split.train) for source in self.sources])
+        return [int(n) for n in np.bincount(labels, minlength=self.sources[0].scene.num_classes)]
 
     def config(self) -> dict[str, Any]:
         """The method's configuration as plain values."""

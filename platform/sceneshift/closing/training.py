@@ -29,7 +29,7 @@ from sceneshift.closing.unmixing_scores import (
 )
 from sceneshift.report.per_class import render_per_class
 from sceneshift.report.score_table import render_scores
-from sceneshift.report.separation import render_separation, separation_metrics, separation_rows, separation_tags
+from sceneshift.report.separation import render_separation, separation_metrics, separation_of, separation_tags
 from sceneshift.report.units import unit_lines
 from sceneshift.report.verdict import FLOORS_TOLD
 from sceneshift.scenes.unmixing_reference import UnmixingReference
@@ -109,12 +109,12 @@ def close_training(
     Raises:
         StudyError: MLflow can't be written to; the results are on disk and the run can be resumed.
     """
-    spec, source = network.spec, network.source
+    spec, sources = network.spec, network.sources
     folder.mkdir(parents=True, exist_ok=True)
     _LOG.info("\nFitting spectral floors on the same training pixels.")
     floors = fit_pair_floors(pair, network, seed=spec.seed)
     _LOG.info("\nMapping %d x %d pixels.", *pair.target.shape)
-    separation = separation_rows(pair, source.split)
+    separation = separation_of(pair, sources)
     leaks = " (leaks)" if any(row["leaks"] for row in separation) else ""
     title = f"{spec.method}, {pair.name}, split {spec.data.split_name}{leaks}, {spec.epochs} epochs"
     reference = _reference(recipe, pair)
@@ -170,7 +170,7 @@ def close_training(
     run.describe(note)
     try:
         inputs = [
-            training_input(source, digest=hashes[f"source.hash.{pair.name}"]),
+            *(training_input(source, digest=hashes[f"source.hash.{source.key}"]) for source in sources),
             observed_input(pair, digest=hashes[f"target.hash.{pair.name}"]),
         ]
         run.client.log_inputs(run.run_id, inputs)
@@ -179,7 +179,7 @@ def close_training(
             run.run_id,
             scored,
             recipe=recipe,
-            source=source,
+            sources=sources,
             hashes=hashes,
             alias=TRAINED,
             profile="training",
@@ -219,9 +219,10 @@ def _reference(recipe: Recipe, pair: ScenePair) -> UnmixingReference | None:
 
 
 def _unmixing_table(network: TrainedNetwork, subpixels: Subpixels, reference: UnmixingReference) -> str:
-    scene, train = network.source.scene, network.source.split.train
+    (source,) = network.sources  # the scene that is also the target
+    scene, train = source.scene, source.split.train
     spectra = scene.cube.reshape(-1, scene.num_bands)
-    means = class_means(spectra[train], network.source.labels_of(train), scene.num_classes)
+    means = class_means(spectra[train], source.labels_of(train), scene.num_classes)
     found = find_endmembers(spectra, scene.num_classes)
     abundances, undo = subpixels.abundances.reshape(len(spectra), -1), network.normalization.undo
     ways: list[tuple[str, NDArray[Any], NDArray[Any]]] = [

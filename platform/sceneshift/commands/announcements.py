@@ -1,16 +1,19 @@
 """The first lines a user sees: what is about to happen, and which pixels train, validate and test."""
 
+from collections.abc import Sequence
+
 from sceneshift.catalogue.units import describe_units
 from sceneshift.engine.prepared_training import PreparedTraining
 from sceneshift.execution.executor import Placement
 from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.normalization import constant_bands
+from sceneshift.scenes.scene import Scene
 from sceneshift.search.pace import Pace
 from sceneshift.search.prepared import PreparedSearch
-from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.pair import ScenePair, short_name
 from sceneshift.splits.shares import describe_shares
 from sceneshift.splits.split import Split
-from sceneshift.training.data import DataSpec
+from sceneshift.training.data import DataSpec, LoadedData
 
 
 def announce_search(search: PreparedSearch) -> list[str]:
@@ -29,8 +32,8 @@ def announce_search(search: PreparedSearch) -> list[str]:
         + ("" if profile.time_budget_s is None else f", search ends after {profile.time_budget_s:g} s"),
         *search.data.recipes[0].catalogue.announcement(),
     ]
-    for pair, source in zip(search.data.pairs, search.data.sources, strict=True):
-        lines += describe_pair(pair, source.split, search.data.spec)
+    for pair in search.data.pairs:
+        lines += describe_pair(pair, splits_of(search.data, pair), search.data.spec)
     return lines + [f"{'' if i else 'narrowed':<21}{line}" for i, line in enumerate(search.narrowing)]
 
 
@@ -66,55 +69,75 @@ def announce_training(training: PreparedTraining) -> list[str]:
         f"                     {config}",
         *training.data.recipes[0].catalogue.announcement(),
     ]
-    for pair, source in zip(training.data.pairs, training.data.sources, strict=True):
-        lines += describe_pair(pair, source.split, training.data.spec)
+    for pair in training.data.pairs:
+        lines += describe_pair(pair, splits_of(training.data, pair), training.data.spec)
     return lines
 
 
-def describe_pair(pair: ScenePair, split: Split, spec: DataSpec | None = None) -> list[str]:
+def splits_of(data: LoadedData, pair: ScenePair) -> list[Split]:
+    """The split of each of a pair's sources."""
+    return [source.split for source in data.sources_of(pair.name)]
+
+
+def describe_pair(pair: ScenePair, splits: Sequence[Split], spec: DataSpec | None = None) -> list[str]:
     """Describe which pixels train, validate and test, how separate they are, and which classes aren't scored.
 
     What is missing of the scenes is included, and the unit of the values if a scene states one.
 
     Args:
         pair: The pair.
-        split: The split of its source.
+        splits: The split of each of its sources.
         spec: What was asked for, which the classes' shares are compared with; None leaves that out.
     """
     is_scene = pair.test_split is not None
     lines = [f"{'scene' if is_scene else 'pair'} {pair.name}".ljust(20) + " "]
     if pair.test_split is not None:
         lines[0] += _counts(pair.test_split, "test")
+    for source, split in zip(pair.sources, splits, strict=True):
+        about = _about_source(pair, source, split, spec)
+        if is_scene and split.kind == "all":
+            lines[0] += about[0]
+        elif is_scene:
+            lines += [f"{' ' * 21}{line}" for line in about]
+        elif len(splits) == 1:
+            lines = [lines[0] + about[0], *(f"{' ' * 21}{line}" for line in about[1:])]
+        else:
+            lines += [f"{' ' * 21}{short_name(source)}: {about[0]}", *(f"{' ' * 21}{line}" for line in about[1:])]
+    if len(splits) > 1:
+        lines[0] += f"{len(splits)} sources, normalized together"
+    scenes = pair.sources if is_scene else (*pair.sources, pair.target)
+    lines += [f"{' ' * 21}{line}" for scene in scenes for line in describe_missing(scene)]
+    if len(constant := constant_bands(*(source.cube for source in pair.sources))):
+        are, over = "is" if len(constant) == 1 else "are", "source" if len(splits) == 1 else "sources"
+        told = f"{len(constant)} of {pair.target.num_bands} bands {are} constant over the {over}"
+        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learned from constant bands")
+    if (units := describe_units(pair)) is not None:
+        lines.append(f"{' ' * 21}unit: {units}")
+    return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
+
+
+def _about_source(pair: ScenePair, source: Scene, split: Split, spec: DataSpec | None) -> list[str]:
+    """Which pixels of a source train and validate; the first line may be empty."""
+    is_scene = pair.test_split is not None
     if split.kind != "all":
-        told = _counts(split, "validation")
-        lines = [*lines, f"{' ' * 21}{told}"] if is_scene else [lines[0] + told]
+        lines = [_counts(split, "validation")]
         left_out = [name for k, name in enumerate(pair.class_names) if k not in split.scored_classes]
         if left_out:
-            lines.append(f"{' ' * 21}NOT in the validation score, only on one side of the split: {', '.join(left_out)}")
+            lines.append(f"NOT in the validation score, only on one side of the split: {', '.join(left_out)}")
         if spec is not None and split.kind in ("blocks", "fields"):
             shares = describe_shares(
-                pair.source,
+                source,
                 split.train,
                 spec.source_fraction,
                 classes=split.scored_classes if is_scene else None,
                 pixels_per_class=spec.pixels_per_class,
             )
-            lines.append(f"{' ' * 21}{'of the training side, ' if is_scene else ''}{shares}")
-    elif spec is not None and spec.pixels_per_class is not None:
-        lines[0] += ("; of these, " if is_scene else "") + (
-            f"{len(split.train)} pixels train, at most {spec.pixels_per_class} per class"
-        )
-    elif not is_scene:
-        lines[0] += f"all {len(split.train)} labelled pixels of the source train"
-    scenes = (pair.source,) if is_scene else (pair.source, pair.target)
-    lines += [f"{' ' * 21}{line}" for scene in scenes for line in describe_missing(scene)]
-    if len(constant := constant_bands(pair.source.cube)):
-        are = "is" if len(constant) == 1 else "are"
-        told = f"{len(constant)} of {pair.source.num_bands} bands {are} constant over the source"
-        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learned from constant bands")
-    if (units := describe_units(pair)) is not None:
-        lines.append(f"{' ' * 21}unit: {units}")
-    return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]
+            lines.append(f"{'of the training side, ' if is_scene else ''}{shares}")
+        return lines
+    if spec is not None and spec.pixels_per_class is not None:
+        few = f"{len(split.train)} pixels train, at most {spec.pixels_per_class} per class"
+        return [f"; of these, {few}" if is_scene else few]
+    return ["" if is_scene else f"all {len(split.train)} labelled pixels of the source train"]
 
 
 def _counts(split: Split, side: str) -> str:

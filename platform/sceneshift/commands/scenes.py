@@ -71,14 +71,17 @@ def run_command(command: SceneCommand) -> int:
             pair, target = load_pair_and_labelled_target(
                 NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
             )
-            source = pair.source
             print(
-                f"{command.pair}: {source.num_classes} shared classes, {source.num_bands} shared bands. The target's "
+                f"{command.pair}: {target.num_classes} shared classes, {target.num_bands} shared bands. The target's "
                 "labels are read for this."
             )
-            missing = [*describe_missing(source), *describe_missing(target)]
+            missing = [line for scene in (*pair.sources, target) for line in describe_missing(scene)]
             print("\n".join([*missing, *pair.notes, *_about_units(pair), ""]))
-            print(render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name))
+            gaps = (
+                render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name)
+                for source in pair.sources
+            )
+            print("\n\n".join(gaps))
         case Simulate():
             spectra = None
             if command.library is None:

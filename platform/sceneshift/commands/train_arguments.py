@@ -46,7 +46,8 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     the file doesn't say is said by --labels, --class-names, --label-values and --wavelengths-nm."""
 
     pair: str | None = None
-    """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target."""
+    """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target. Several sources
+    are joined by +, as in nw+sw-se."""
 
     split: Literal["blocks", "fields", "random", "fixed", "all"] = "blocks"
     """How labelled pixels are split: blocks or fields (connected pixels of one class stay together) with a guard band;

@@ -40,8 +40,8 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     """
 
     pairs: tuple[str, ...] | None = None
-    """Scene pairs, source-target. No pixel may be in one pair's source and another pair's target. Default: the pairs
-    or the scene of the search space."""
+    """Scene pairs, source-target; several sources are joined by +, as in nw+sw-se. No pixel may be in one pair's source
+    and another pair's target. Default: the pairs or the scene of the search space."""
 
     scene: str | None = None
     """Search within one scene instead, by name or as a file: --split divides it into a side for training and validation

@@ -12,7 +12,7 @@ import torch
 from sceneshift.catalogue.units import describe_units, refuse_normalization
 from sceneshift.engine.run_record import RunRecord, open_run_directory
 from sceneshift.errors import InvalidInputError
-from sceneshift.report.separation import separation_rows, separation_tags
+from sceneshift.report.separation import separation_of, separation_tags
 from sceneshift.search.prepared import writable_root
 from sceneshift.selection.outputs import check_features
 from sceneshift.selection.registry import find_strategy
@@ -141,8 +141,7 @@ class PreparedTraining:
 
     def separation(self) -> list[dict[str, Any]]:
         """How separate validation or test pixels are from training pixels."""
-        data = self.data
-        return [r for p, s in zip(data.pairs, data.sources, strict=True) for r in separation_rows(p, s.split)]
+        return [row for pair in self.data.pairs for row in separation_of(pair, self.data.sources_of(pair.name))]
 
     def settings(self) -> dict[str, Any]:
         """The settings that must be the same on resume, as plain values."""
@@ -238,7 +237,7 @@ def prepare_training(spec: TrainSpec, options: RunOptions, selection: str | None
     for pair in data.pairs:
         refuse_normalization(pair, spec.config.normalization)
         if selection is not None:
-            bands, classes = pair.source.num_bands, len(pair.class_names)
+            bands, classes = pair.sources[0].num_bands, len(pair.class_names)
             check_features(find_strategy(selection), spec, bands=bands, classes=classes)
     trained_on = "-".join(pair.name for pair in data.pairs)
     name = options.name or f"{spec.method}-{trained_on}-{spec.data.split}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -13,6 +13,7 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.execution.executor import StopRequest
 from sceneshift.search.prepared import writable_root
 from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.key_names import key_name, with_key_names
 from sceneshift.tracking.provenance import REPEAT_OF_TAG, SPEC_TAG, sources_hash
 from sceneshift.training.resume_check import differences
 from sceneshift.training.spec import TrainSpec
@@ -111,7 +112,9 @@ class OriginalRun:
         Raises:
             StudyError: Hashes of the data differ; the message lists them.
         """
-        before, now = ({k: v for k, v in told.items() if k.startswith(_HASHES)} for told in (self.tags, tags))
+        before, now = (
+            {k: v for k, v in told.items() if k.startswith(_HASHES)} for told in (self.tags, with_key_names(tags))
+        )
         if differing := differences(before, now):
             raise StudyError(
                 f"run {self.run_id} can't be run again, the data or the split is another than then:\n  "
@@ -140,8 +143,8 @@ class OriginalRun:
             weights: Hash of each pair's classifier after the last epoch.
             target: ``target/…``, for a training.
         """
-        was, now = _figures(self.epochs), _figures(epochs)
-        was |= {f"weights of {pair}": self.tags.get(f"weights.{pair}") for pair in weights}
+        was, now = _figures(self.epochs), _figures({n: with_key_names(told) for n, told in epochs.items()})
+        was |= {f"weights of {pair}": self.tags.get(key_name(f"weights.{pair}")) for pair in weights}
         now |= {f"weights of {pair}": digest for pair, digest in weights.items()}
         if target is not None:
             was |= self.target

@@ -16,7 +16,7 @@ from sceneshift.engine.search_result import SearchResult
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
 from sceneshift.execution.executor import Executor, Placement, StopReason, StopRequest
 from sceneshift.execution.local import LocalExecutor
-from sceneshift.report.separation import separation_rows, separation_tags
+from sceneshift.report.separation import separation_of, separation_tags
 from sceneshift.search.prepared import PreparedSearch, local_root, prepare
 from sceneshift.search.run import create_store, reopen_store, run_trials
 from sceneshift.search.spec import SearchSpec
@@ -167,7 +167,7 @@ def _run_and_close(
         metric=prepared.strategy.metric,
         tags=tags,
         trial_tags=lambda record: {SPEC_TAG: json.dumps(prepared.trial_spec(record).as_dict())},
-        training=[training_input(s, digest=tags[f"source.hash.{s.pair_name}"]) for s in prepared.data.sources],
+        training=[training_input(s, digest=tags[f"source.hash.{s.key}"]) for s in prepared.data.sources],
         observed=[observed_input(pair, digest=tags[f"target.hash.{pair.name}"]) for pair in prepared.data.pairs],
         params=_params(prepared, placement),
     )
@@ -239,11 +239,7 @@ def _run_and_close(
 def search_tags(prepared: PreparedSearch) -> dict[str, str]:
     """The tags that say where a run of a search comes from."""
     data, spec = prepared.data, prepared.spec
-    rows = [
-        row
-        for pair, source in zip(data.pairs, data.sources, strict=True)
-        for row in separation_rows(pair, source.split)
-    ]
+    rows = [row for pair in data.pairs for row in separation_of(pair, data.sources_of(pair.name))]
     return {
         **code_tags(),
         SPEC_TAG: json.dumps(spec.as_dict()),

@@ -193,13 +193,13 @@ def _run_and_close(
             run.tag(f"weights.{trained_on}", digest)
         closed = None
         if closes:
-            (source,), (pair,), (recipe,) = training.data.sources, training.data.pairs, training.data.recipes
+            (pair,), (recipe,) = training.data.pairs, training.data.recipes
             choice = _choose(training, run.epochs_told(""))
             is_last = choice is None or (choice.epoch == training.spec.epochs and not choice.is_average)
             network = TrainedNetwork.load(
                 training.spec.method,
                 training.spec,
-                source,
+                training.data.sources,
                 training.checkpoint_location,
                 epoch=None if choice is None else choice.epoch,
                 weights=weights.get(pair.name) if is_last else None,

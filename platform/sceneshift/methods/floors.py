@@ -2,7 +2,8 @@
 
 The floors are methods like the others (:mod:`sceneshift.methods.spectral`). Here their normalization and settings are
 chosen by cross-validation over blocks of the source's training pixels, by average accuracy (AA); no pixel beyond those
-is read, but that a normalization is fitted on the source's whole cube, unlabelled, as it is for networks.
+is read, but that a normalization is fitted on the source's whole cube, unlabelled, as it is for networks. Of several
+sources the training pixels are pooled, and the normalization is fitted on all cubes together.
 
 Shape letters: H rows, W columns, C bands, K classes, N pixels.
 """
@@ -46,7 +47,7 @@ _SEED_WORDS = {"rbf_svm": "svm"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedFloor:
-    """A floor fitted on one source.
+    """A floor fitted on a pair's source or sources.
 
     Args:
         name: One of :data:`FLOORS`.
@@ -92,13 +93,13 @@ class FittedFloor:
 
 
 def fit_floor(
-    name: str, source: SourceDomain, *, seed: int, normalizations: Sequence[str] = NORMALIZATIONS
+    name: str, sources: Sequence[SourceDomain], *, seed: int, normalizations: Sequence[str] = NORMALIZATIONS
 ) -> FittedFloor:
     """Choose a floor's normalization and settings, and fit it on all training pixels.
 
     Args:
         name: One of :data:`FLOORS`.
-        source: The scene and the pixels that train; its validation pixels are not read.
+        sources: The pair's scenes and the pixels that train; validation pixels are not read.
         seed: Of the folds and of a random forest.
         normalizations: The steps the pair allows; those of :data:`FLOOR_NORMALIZATIONS` among them are tried.
 
@@ -114,21 +115,23 @@ def fit_floor(
         )
     started = time.perf_counter()
     floor = FLOORS[name]
-    pixels = np.array(source.split.train)
-    labels = source.labels_of(source.split.train)
-    spectra = source.scene.cube.reshape(-1, source.scene.num_bands)
+    labels = np.concatenate([source.labels_of(source.split.train) for source in sources])
+    spectra = np.concatenate(
+        [source.scene.cube.reshape(-1, source.scene.num_bands)[source.split.train] for source in sources]
+    )
+    num_classes = sources[0].scene.num_classes
     candidates = [
         floor.config_type.from_mapping({"normalization": step, **dict(zip(floor.grid, values, strict=True))})
         for step in steps
         for values in itertools.product(*floor.grid.values())
     ]
-    fitted = {step: Normalization.fit(step, source.scene.cube) for step in steps}
-    seed = derive_seed(seed, "floor", _SEED_WORDS.get(name, name), source.pair_name) % 2**32
-    chosen = _at_most_per_class(labels, max(10, _CHOICE_PIXELS // source.scene.num_classes), seed)
+    fitted = {step: Normalization.fit(step, *(source.scene.cube for source in sources)) for step in steps}
+    seed = derive_seed(seed, "floor", _SEED_WORDS.get(name, name), sources[0].pair_name) % 2**32
+    chosen = _at_most_per_class(labels, max(10, _CHOICE_PIXELS // num_classes), seed)
     best, best_aa = candidates[0], None
-    if folds := _folds(_blocks(pixels[chosen], source.scene.shape), labels[chosen], seed):
+    if folds := _folds(_blocks_of(sources)[chosen], labels[chosen], seed):
         # Normalized once for all folds and settings.
-        seen = {step: fitted[step].apply(spectra[pixels[chosen]]) for step in steps}
+        seen = {step: fitted[step].apply(spectra[chosen]) for step in steps}
         with fitting():
             scores = [
                 _validation_aa(floor.estimator(config, seed=seed), seen[config.normalization], labels[chosen], folds)
@@ -137,16 +140,26 @@ def fit_floor(
         index = int(np.argmax(scores))
         best, best_aa = candidates[index], scores[index]
     step = fitted[best.normalization]
-    classifier = floor.fit(best, step.apply(spectra[pixels]), labels, seed=seed)
+    classifier = floor.fit(best, step.apply(spectra), labels, seed=seed)
     return FittedFloor(
         name=name,
         step=step,
         classifier=classifier,
         settings={key: getattr(best, key) for key in floor.grid},
         validation_aa=best_aa,
-        num_pixels=len(pixels) if floor.most_pixels is None else min(len(pixels), floor.most_pixels),
+        num_pixels=len(labels) if floor.most_pixels is None else min(len(labels), floor.most_pixels),
         seconds=time.perf_counter() - started,
     )
+
+
+def _blocks_of(sources: Sequence[SourceDomain]) -> NDArray[np.int64]:
+    """(N,) the block of each training pixel; no block is in two sources."""
+    blocks, used = [], 0
+    for source in sources:
+        of_source = _blocks(np.array(source.split.train), source.scene.shape)
+        blocks.append(used + of_source)
+        used += int(of_source.max(initial=-1)) + 1
+    return np.concatenate(blocks)
 
 
 def _blocks(pixels: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:

@@ -1,13 +1,13 @@
 """What every method is: a configuration, modules and optimizers, and one training step.
 
-Shape letters: B batch, C bands, P patch size, K classes.
+Shape letters: B batch, C bands, P patch size, K classes, D sources of a pair.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,8 @@ class MethodConfig:
 
     Args:
         patch_size: P; odd, 5 or more.
-        batch_size: Most patches in a step; an epoch is cut into equal batches no larger than this.
+        batch_size: Most patches in a step, of all sources together; an epoch is cut into equal batches no larger than
+            this.
         lr: Learning rate of Adam.
         flips: Flip training patches at random.
         noise_scale: Standard deviation of the radiation noise, as a multiple of the normalized scene's rms. The
@@ -125,6 +126,18 @@ class DiscriminatorConfig(MethodConfig):
         self._require(self.width >= 1, "width", "at least 1")
 
 
+class DomainBatch(NamedTuple):
+    """What a step is given of one source, by a method that takes its sources apart.
+
+    Attributes:
+        patches: (B, C, P, P) float32.
+        labels: (B,) int64 class indices 0..K-1.
+    """
+
+    patches: Tensor
+    labels: Tensor
+
+
 class Method(ABC):
     """A network with its way of learning.
 
@@ -154,6 +167,17 @@ class Method(ABC):
     compilable: ClassVar[bool] = False
     #: Whether one step takes all training pixels, as they are and in the split's order: a training has one epoch then.
     fitted_at_once: ClassVar[bool] = False
+    #: Whether a step is given a batch of each source (:meth:`step_on_domains`), instead of one batch in which the
+    #: pixels of all sources are mixed. Such a method trains in one process and without recorded steps.
+    takes_domains: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.takes_domains and (cls.graph_safe or cls.shardable or cls.fitted_at_once):
+            raise TypeError(
+                f"{cls.__name__} takes_domains, and is graph_safe, shardable or fitted_at_once; these are of one mixed "
+                "batch. Leave the one or the other out."
+            )
 
     def __init__(self, config: MethodConfig, *, bands: int, classes: int, seed: int, device: torch.device) -> None:
         self.config = config
@@ -191,7 +215,7 @@ class Method(ABC):
         return module
 
     def begin(self, spectra: Tensor, labels: Tensor) -> None:  # noqa: B027  # most methods need nothing
-        """Look at the source's training pixels once, before the first step of a training.
+        """Look at the training pixels of all sources once, before the first step of a training.
 
         Args:
             spectra: (N, C) float32, normalized as the patches will be, on the device.
@@ -235,6 +259,17 @@ class Method(ABC):
             Loss terms by name, detached scalars on the device (nothing is synchronized with the host); of a shared
             batch this worker's parts, which sum up to the batch's terms.
         """
+
+    def step_on_domains(self, domains: Sequence[DomainBatch]) -> dict[str, Tensor]:
+        """Take one optimizer step (or several) on a batch of every source; for methods that ``takes_domains``.
+
+        Args:
+            domains: D batches of equal size, in the order of the pair's sources; one of a pair with one source.
+
+        Returns:
+            As :meth:`step`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes_domains and has no step_on_domains")
 
     @property
     @abstractmethod

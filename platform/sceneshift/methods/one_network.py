@@ -1,17 +1,17 @@
 """A method of one network and one loss: what all of them need, once.
 
-Shape letters: B batch, C bands, P patch size, K classes.
+Shape letters: B batch, C bands, P patch size, K classes, D sources of a pair.
 """
 
 import functools
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from sceneshift.methods.method import Method
+from sceneshift.methods.method import DomainBatch, Method
 from sceneshift.networks.shared_batch import part_of_mean
 
 
@@ -64,7 +64,10 @@ class OneNetwork(Method):
         """
         self.network.train()
         # Of a shared batch each worker adds its part of the mean, also to a number that depends on no patch.
-        terms = {name: part_of_mean(term) for name, term in self.losses(patches, labels).items()}
+        return self._minimize({name: part_of_mean(term) for name, term in self.losses(patches, labels).items()})
+
+    def _minimize(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One step of Adam on the terms' total; returns what is reported."""
         loss = self.total(terms)
         optimizer = self._optimizers[self.network_name]
         optimizer.zero_grad(set_to_none=True)
@@ -73,3 +76,29 @@ class OneNetwork(Method):
         optimizer.step()
         reported = terms if len(terms) == 1 else {"loss": loss, **terms}
         return {name: value.detach() for name, value in reported.items()}
+
+
+class NetworkOverDomains(OneNetwork):
+    """A network whose loss looks at each source apart, such as at the distance of their features or the worst of them.
+
+    A subclass says what its network is (:meth:`build_classifier`) and what its loss is (:meth:`domain_losses`).
+    """
+
+    takes_domains = True
+
+    @abstractmethod
+    def domain_losses(self, domains: Sequence[DomainBatch]) -> dict[str, Tensor]:
+        """The terms of the loss, by name, as :meth:`losses`.
+
+        Args:
+            domains: D batches of equal size, in the order of the pair's sources.
+        """
+
+    def losses(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss on a batch of one source."""
+        return self.domain_losses([DomainBatch(patches, labels)])
+
+    def step_on_domains(self, domains: Sequence[DomainBatch]) -> dict[str, Tensor]:
+        """One step on the loss over all sources."""
+        self.network.train()
+        return self._minimize(self.domain_losses(domains))

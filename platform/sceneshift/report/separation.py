@@ -10,6 +10,7 @@ from typing import Any
 from sceneshift.report.tables import markdown_table
 from sceneshift.selection.views import Reads
 from sceneshift.splits.pair import ScenePair
+from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import Split
 
 _LEAKS = (
@@ -41,14 +42,24 @@ def label_use(test_split: str | None, reads: str = Reads.NOTHING) -> str:
     )
 
 
-def separation_rows(pair: ScenePair, split: Split) -> list[dict[str, Any]]:
+def validation_side(part: str | None) -> str:
+    """What the validation pixels of a source are called.
+
+    Args:
+        part: Which of the pair's sources it is; None for an only one.
+    """
+    return "validation" if part is None else f"validation {part}"
+
+
+def separation_rows(pair: ScenePair, split: Split, part: str | None = None) -> list[dict[str, Any]]:
     """One row per side that is in the same scene as training pixels, as plain values; separate targets need none.
 
     Args:
         pair: The pair.
-        split: The split of its source.
+        split: The split of one of its sources.
+        part: Which of them that is; None for an only one.
     """
-    sides = [("test", pair.test_split), ("validation", None if split.kind == "all" else split)]
+    sides = [("test", pair.test_split), (validation_side(part), None if split.kind == "all" else split)]
     return [
         {
             "pair": pair.name,
@@ -84,6 +95,11 @@ def render_separation(rows: Sequence[Mapping[str, Any]]) -> str:
     left_out = [f"{row['pair']}, {row['side']} pixels:{_not_scored(row)}." for row in rows if row["not scored"]]
     leaks = [_LEAKS] if any(row["leaks"] for row in rows) else []
     return "\n\n".join([table.rstrip(), *left_out, *leaks]) + "\n"
+
+
+def separation_of(pair: ScenePair, sources: Sequence[SourceDomain]) -> list[dict[str, Any]]:
+    """The rows of all sources of a pair."""
+    return [row for source in sources for row in separation_rows(pair, source.split, source.part)]
 
 
 def separation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

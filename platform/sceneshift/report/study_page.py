@@ -181,4 +181,4 @@ def _limits(record: StudyRecord) -> Sequence[str]:
 
 def _all_one_flight(record: StudyRecord) -> bool:
     noted = list(record.evidence["pairs"].values()) if record.evidence is not None else []
-    return bool(noted) and all(pair["source"]["flight"] == pair["target"]["flight"] for pair in noted)
+    return bool(noted) and all(record.source_flights(pair) == {pair["target"]["flight"]} for pair in noted)

@@ -178,6 +178,11 @@ class StudyRecord:
         roles = {BEST: self.best, DEFAULTS: self.defaults}
         return {role: record for role, record in roles.items() if record is not None}
 
+    @staticmethod
+    def source_flights(noted: Mapping[str, Any]) -> set[str]:
+        """The flights that a pair's sources are of, from the facts recorded for it; earlier versions knew one."""
+        return {str(scene["flight"]) for scene in (noted["sources"] if "sources" in noted else [noted["source"]])}
+
     def pair_evidence(self, pair: str) -> Mapping[str, Any] | None:
         """The facts recorded by the closing for a pair."""
         found: Mapping[str, Any] | None = None if self.evidence is None else self.evidence["pairs"].get(pair)

@@ -356,7 +356,9 @@ def _separation_rows(pair: str, noted: Mapping[str, Any] | None) -> list[Sequenc
 
 def _one_flight(record: StudyRecord) -> str:
     noted = [found for pair in record.pairs if (found := record.pair_evidence(pair)) is not None]
-    flights = {found["source"]["flight"] for found in noted if found["source"]["flight"] == found["target"]["flight"]}
+    flights = {
+        found["target"]["flight"] for found in noted if found["target"]["flight"] in record.source_flights(found)
+    }
     return ", ".join(sorted(flights))
 
 

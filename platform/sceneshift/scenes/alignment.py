@@ -16,14 +16,15 @@ Unmeasured pixels, zero in every band, stay so.
 Shape letters: H rows, W columns, C bands, D bands of the finer sensor, S shared bands, K classes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.common_bands import keep_common
+from sceneshift.scenes.common_classes import share_classes
 from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Scene
 
@@ -39,17 +40,38 @@ _GAP_STEPS = 2.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AlignedPair:
-    """A source and a target with the same bands and the same classes, both with their labels.
+    """Sources and a target with the same bands and the same classes, all with their labels.
 
     Args:
-        source: The source scene.
-        target: The target scene; its classes have the source's ids.
+        sources: The source scenes, one in most pairs.
+        target: The target scene; its classes have the sources' ids.
         notes: What was done, one line each.
     """
 
-    source: Scene
+    sources: tuple[Scene, ...]
     target: Scene
     notes: tuple[str, ...]
+
+    @property
+    def source(self) -> Scene:
+        """The source of a pair that has one."""
+        (source,) = self.sources
+        return source
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentRule:
+    """How a source and the target correspond, as for :func:`align`.
+
+    Args:
+        class_map: Which class of the source each class of the target is, by name; None goes by name.
+        merged: New names of source classes.
+        fwhm_nm: Band widths of the coarser of the two sensors; None resamples linearly.
+    """
+
+    class_map: Mapping[str, str] | None = None
+    merged: Mapping[str, str] = field(default_factory=dict)
+    fwhm_nm: ArrayLike | None = None
 
 
 def align(
@@ -76,9 +98,37 @@ def align(
         InvalidInputError: Fewer than two classes or bands are shared; the band counts differ and wavelengths are
             unknown; or an argument is of no use.
     """
-    source, target, class_notes = _align_classes(source, target, class_map, merged or {})
-    source, target, band_notes = _align_bands(source, target, fwhm_nm)
-    return AlignedPair(source=source, target=target, notes=(*class_notes, *band_notes))
+    return align_sources([source], target, [AlignmentRule(class_map=class_map, merged=merged or {}, fwhm_nm=fwhm_nm)])
+
+
+def align_sources(sources: Sequence[Scene], target: Scene, rules: Sequence[AlignmentRule]) -> AlignedPair:
+    """Give several sources and a target the same classes and the same bands.
+
+    Only classes that every scene has are kept, by the first source's names. The sensor that is the coarsest of all
+    decides on the bands, as between two scenes: whatever is resampled is resampled once.
+
+    Args:
+        sources: The sources.
+        target: The target.
+        rules: How each source and the target correspond.
+
+    Raises:
+        InvalidInputError: As for :func:`align`; or two sources take the target's classes together in different ways, or
+            no sensor is the coarsest wherever all have bands.
+    """
+    sources, target, class_notes = share_classes(
+        sources, target, [rule.class_map for rule in rules], [rule.merged for rule in rules]
+    )
+    # From the coarsest sensor to the finest: the target is at its centres before a finer one is looked at.
+    order = sorted(range(len(sources)), key=lambda number: sources[number].num_bands)
+    aligned = list(sources)
+    band_notes: list[str] = []
+    for number in order:
+        aligned[number], target, told = _align_bands(sources[number], target, rules[number].fwhm_nm)
+        band_notes += told
+    # What a later source lacks has gone from the target, and goes from the sources before it.
+    aligned = [_with_bands_of(target, source) for source in aligned]
+    return AlignedPair(sources=tuple(aligned), target=target, notes=(*class_notes, *dict.fromkeys(band_notes)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,71 +196,6 @@ def resample_to(centres_nm: NDArray[np.float64], scene: str, wavelengths_nm: NDA
     return BandResampling(left=left, right=right, share=np.clip(share, 0, 1), note=note)
 
 
-def _align_classes(
-    source: Scene, target: Scene, class_map: Mapping[str, str] | None, merged: Mapping[str, str]
-) -> tuple[Scene, Scene, tuple[str, ...]]:
-    _refuse_unknown("source", merged, source.class_names)
-    ours = {name: merged.get(name, name) for name in source.class_names}
-    if clash := [name for name in merged.values() if name in source.class_names and merged.get(name) != name]:
-        raise InvalidInputError(
-            f"class_map: classes of the source are merged into {clash[0]!r}, which is another class of the source; "
-            "expected a new name. Choose another, or merge that class as well."
-        )
-    theirs = {name: name for name in target.class_names if name in ours.values()} if class_map is None else class_map
-    _refuse_unknown("target", theirs, target.class_names)
-    _refuse_unknown("source", theirs.values(), tuple(dict.fromkeys(ours.values())))
-    shared = tuple(dict.fromkeys(name for name in ours.values() if name in theirs.values()))
-    if len(shared) < 2:
-        raise InvalidInputError(
-            f"source {source.name!r} ({', '.join(source.class_names)}) and target {target.name!r} "
-            f"({', '.join(target.class_names)}) share {len(shared)} of their classes; expected at least two shared "
-            "classes. Match names that differ with class_map={'name in the target': 'name in the source'}."
-        )
-    notes = [
-        f"{_classes(of_source)} of {source.name} {'is' if len(of_source) == 1 else 'are'} taken as {name}"
-        for name in dict.fromkeys(merged.values())
-        if name in shared and (of_source := [other for other in source.class_names if ours[other] == name]) != [name]
-    ]
-    notes += [
-        f"class {other} of {target.name} is taken as {name}" + ("" if name in merged.values() else f" of {source.name}")
-        for other, name in theirs.items()
-        if other != name
-    ]
-    for scene, kept in ((source, [name for name in ours if ours[name] in shared]), (target, list(theirs))):
-        if left_out := [name for name in scene.class_names if name not in kept]:
-            # With a map, a class that it doesn't name may well be on the other side, by this name or another.
-            why = f"only in {scene.name}" if class_map is None and not merged else f"of {scene.name}, by the class map"
-            notes.append(f"left out, {why}: {', '.join(left_out)}")
-    return (
-        _renumbered(source, {name: new for name, new in ours.items() if new in shared}, shared),
-        _renumbered(target, theirs, shared),
-        tuple(notes),
-    )
-
-
-def _refuse_unknown(side: str, names: Iterable[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise InvalidInputError(
-                f"class_map: the {side} has no class {name!r}{nearest_name(name, known)}; it has {', '.join(known)}."
-            )
-
-
-def _classes(names: Sequence[str]) -> str:
-    return f"class {names[0]}" if len(names) == 1 else f"classes {', '.join(names[:-1])} and {names[-1]}"
-
-
-def _renumbered(scene: Scene, meaning: Mapping[str, str], shared: tuple[str, ...]) -> Scene:
-    """The scene with only the shared classes, in their order."""
-    if scene.class_names == shared and all(name == meaning.get(name) for name in shared):
-        return scene
-    renumber = np.zeros(scene.num_classes + 1, dtype=np.int64)
-    for k, name in enumerate(scene.class_names, start=1):
-        if name in meaning:
-            renumber[k] = 1 + shared.index(meaning[name])
-    return replace(scene, labels=renumber[scene.labels], class_names=shared)
-
-
 def _align_bands(source: Scene, target: Scene, fwhm_nm: ArrayLike | None) -> tuple[Scene, Scene, tuple[str, ...]]:
     if fwhm_nm is None and (common := keep_common(source, target)) is not None:
         return common
@@ -247,6 +232,27 @@ def _align_bands(source: Scene, target: Scene, fwhm_nm: ArrayLike | None) -> tup
         if source_is_coarser
         else (resampled_fine, resampled_coarse, (note,))
     )
+
+
+def _with_bands_of(target: Scene, source: Scene) -> Scene:
+    """The source with those of its bands that the target, to which it was aligned before, has kept."""
+    if source.num_bands == target.num_bands and _have_same_centres(source, target):
+        return source
+    again, as_it_was, _ = _align_bands(source, target, None)
+    known, kept = source.wavelengths_nm, target.wavelengths_nm
+    is_part = known is None or kept is None or bool(np.isin(kept, known).all())
+    if not is_part or as_it_was.num_bands != target.num_bands or not _have_same_centres(again, target):
+        raise InvalidInputError(
+            f"source {source.name!r} and another source can't be brought to common bands with target {target.name!r}: "
+            "neither sensor is the coarser one wherever all have bands. Pair their sources with the target one by one."
+        )
+    return again
+
+
+def _have_same_centres(one: Scene, other: Scene) -> bool:
+    if one.wavelengths_nm is None or other.wavelengths_nm is None:
+        return one.wavelengths_nm is other.wavelengths_nm or one.num_bands == other.num_bands
+    return np.array_equal(one.wavelengths_nm, other.wavelengths_nm)
 
 
 def _check_wavelengths(scene: Scene, centres: NDArray[np.float64]) -> None:

@@ -1,5 +1,10 @@
 """Normalization of cubes before a network sees them: one named step, fitted on the source scene alone.
 
+Of several sources the step is fitted once, on the measured pixels of all of them together, and applied to each of them
+and to the target. A target that nobody has labelled has no step of its own to be given, so the sources can't each have
+theirs: one transform for all domains, as image benchmarks of domain generalization have it (DomainBed: Gulrajani and
+Lopez-Paz, ICLR 2021; from memory). Steps fitted scene by scene would need the target's statistics.
+
 x is a pixel's number in one band, in the unit of the scene's file; y is what the network sees. Minimum, maximum, mean
 and standard deviation (of the population) are those of the band over all measured pixels of the source scene, labelled
 or not, those that validate among them. An unmeasured pixel, which is zero in every band, is in no figure, and becomes
@@ -101,26 +106,34 @@ class Normalization:
             object.__setattr__(self, key, values)
 
     @classmethod
-    def fit(cls, name: str, cube: NDArray[np.generic]) -> Self:
-        """Fit a step on a source scene.
+    def fit(cls, name: str, *cubes: NDArray[np.generic]) -> Self:
+        """Fit a step on a source scene, or on several together.
 
         Args:
             name: One of :data:`NORMALIZATIONS`.
-            cube: (..., C) of any numeric type, finite: the source's cube, never a target's. Unmeasured pixels, zero in
-                every band, are passed over.
+            cubes: (..., C) each, of any numeric type, finite: the sources' cubes, never a target's. Unmeasured pixels,
+                zero in every band, are passed over; all others count alike, whichever cube they are of.
 
         Raises:
-            InvalidInputError: The name is unknown; or the step is fitted and the cube is empty, has no measured pixel,
-                or holds NaN or infinity.
+            InvalidInputError: The name is unknown; or the step is fitted and a cube is empty or has other bands than
+                the first, no pixel is measured, or there is NaN or infinity.
         """
         check_normalization(name)
         if name not in _FITTED:
             return cls(name=name)
-        if cube.size == 0:
-            raise InvalidInputError(f"normalization {name!r}: a cube of shape {cube.shape} has nothing to fit it on.")
-        if name == "derivative" and cube.shape[-1] < 2:
-            raise InvalidInputError(f"normalization {name!r}: {cube.shape[-1]} band; expected two or more.")
-        low, high, num_pixels = _extremes(name, cube)
+        for cube in cubes:
+            if cube.size == 0:
+                raise InvalidInputError(
+                    f"normalization {name!r}: a cube of shape {cube.shape} has nothing to fit it on."
+                )
+            if name == "derivative" and cube.shape[-1] < 2:
+                raise InvalidInputError(f"normalization {name!r}: {cube.shape[-1]} band; expected two or more.")
+            if cube.shape[-1] != cubes[0].shape[-1]:
+                raise InvalidInputError(
+                    f"normalization {name!r}: cubes of {cubes[0].shape[-1]} and {cube.shape[-1]} bands; align them "
+                    "first."
+                )
+        low, high, num_pixels = _extremes(name, *cubes)
         if num_pixels == 0:
             raise InvalidInputError(
                 f"normalization {name!r}: every pixel is zero in every band, so none is measured; expected spectra. Is "
@@ -132,8 +145,8 @@ class Normalization:
             )
         if name == "minmax-per-band":
             return cls(name=name, offset=low, scale=high - low)
-        mean = sum(block.sum(axis=0) for block in _first_half(name, cube)) / num_pixels
-        variance = sum(((block - mean) ** 2).sum(axis=0) for block in _first_half(name, cube)) / num_pixels
+        mean = sum(block.sum(axis=0) for block in _first_half(name, *cubes)) / num_pixels
+        variance = sum(((block - mean) ** 2).sum(axis=0) for block in _first_half(name, *cubes)) / num_pixels
         # A constant band's mean may round, and its deviation with it: not to be divided by.
         return cls(name=name, offset=mean, scale=np.where(low == high, 0.0, np.sqrt(variance)))
 
@@ -210,9 +223,9 @@ class Normalization:
         return cls(**values)
 
 
-def constant_bands(cube: NDArray[np.generic]) -> NDArray[np.intp]:
-    """Indices of the bands of a cube (..., C) that have one value at all measured pixels."""
-    low, high, _ = _extremes("none", cube)
+def constant_bands(*cubes: NDArray[np.generic]) -> NDArray[np.intp]:
+    """Indices of the bands of cubes (..., C) that have one value at all measured pixels of all of them."""
+    low, high, _ = _extremes("none", *cubes)
     return np.flatnonzero(low == high)
 
 
@@ -250,23 +263,24 @@ def _by_blocks(
     return result
 
 
-def _extremes(name: str, cube: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+def _extremes(name: str, *cubes: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """(C,) each: the lowest and highest number of each band after a step's first half; and of how many pixels."""
-    low, high, num_pixels = np.full(cube.shape[-1], np.inf), np.full(cube.shape[-1], -np.inf), 0
-    for block in _first_half(name, cube):
+    bands = cubes[0].shape[-1]
+    low, high, num_pixels = np.full(bands, np.inf), np.full(bands, -np.inf), 0
+    for block in _first_half(name, *cubes):
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
         num_pixels += len(block)
     return low, high, num_pixels
 
 
-def _first_half(name: str, cube: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
+def _first_half(name: str, *cubes: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
     """The measured spectra as (N, C) float64, some at a time, as the fitted half of a step is given them."""
-    rows = np.atleast_2d(cube)
-    for part in _parts(rows):
-        spectra = rows[part].reshape(-1, cube.shape[-1])
-        measured = measured_pixels(spectra)
-        if measured.any():
-            yield _halfway(name, spectra if measured.all() else spectra[measured])
+    for rows in map(np.atleast_2d, cubes):
+        for part in _parts(rows):
+            spectra = rows[part].reshape(-1, rows.shape[-1])
+            measured = measured_pixels(spectra)
+            if measured.any():
+                yield _halfway(name, spectra if measured.all() else spectra[measured])
 
 
 def _halfway(name: str, block: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -13,8 +13,10 @@ import torch
 
 from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
-from sceneshift.splits.source import SourceDomain
-from sceneshift.training.loop import PairRun, run_epoch
+from sceneshift.splits.source import SourceDomain, by_pair
+from sceneshift.training.batches import steps_of_epoch
+from sceneshift.training.loop import run_epoch
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.target_pixels import TargetPixels
 
@@ -64,7 +66,7 @@ def find_pace(
         profile: With ``least_epochs`` and ``time_budget_s``.
         method: The method's name.
         config: The reference configuration, usually the largest that the profile allows.
-        sources: One per pair.
+        sources: The sources of all pairs.
         trials_at_once: Number of concurrent trials.
         threads: Threads per trial.
         record: Whether evaluated epochs are recorded.
@@ -79,12 +81,12 @@ def find_pace(
             _seconds_per_epoch(
                 method,
                 config,
-                source,
+                of_pair,
                 record=record,
-                target=target_of.get(source.pair_name),
+                target=target_of.get(pair),
                 evaluate_every=evaluate_every,
             )
-            for source in sources
+            for pair, of_pair in by_pair(sources).items()
         )
     finally:
         torch.set_num_threads(before)
@@ -110,23 +112,26 @@ def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: in
 def _seconds_per_epoch(
     method: str,
     config: dict[str, Any],
-    source: SourceDomain,
+    sources: Sequence[SourceDomain],
     *,
     record: bool,
     target: TargetPixels | None,
     evaluate_every: int,
 ) -> float:
     """Time a few steps and scale them to an epoch; an evaluation is timed in full and shared by its epochs."""
-    made = find_method(method).config_type.from_mapping(config)
-    num_pixels = len(source.split.train)
-    per_class = math.ceil(_TIMED_BATCHES * made.batch_size / source.scene.num_classes)
-    few = replace(source, split=source.split.thinned(source.scene, pixels_per_class=per_class))
+    found = find_method(method)
+    made = found.config_type.from_mapping(config)
+    per_class = math.ceil(_TIMED_BATCHES * made.batch_size / sources[0].scene.num_classes / len(sources))
+    few = [replace(source, split=source.split.thinned(source.scene, pixels_per_class=per_class)) for source in sources]
     access = "none" if target is None else "unlabelled"
     plan = TrainingPlan(method=method, config=made, epochs=2, seed=0, record=record, target_access=access)
     run = PairRun(plan, few, torch.device("cpu"), target=target)
     for epoch in (1, 2):  # the first compiles and warms up
         timed = run_epoch([run], epoch)
-    steps, timed_steps = (math.ceil(n / made.batch_size) for n in (num_pixels, len(few.split.train)))
+    steps, timed_steps = (
+        steps_of_epoch([len(s.split.train) for s in some], made.batch_size, apart=found.takes_domains)
+        for some in (sources, few)
+    )
     evaluation = timed["time/calibration_s"] + timed["time/validation_s"]
     # The average of weights, once it has begun, is recorded as well.
     evaluation += 2 * timed.get("time/recording_s", 0.0)

@@ -69,7 +69,7 @@ class SimulatedPair:
         if self.applied["same_ground"]:
             notes.append("the target shows the source's own ground: scores on it are no scores on unseen ground")
         return ScenePair(
-            name=self.applied["name"], source=self.source, target=self.target.without_labels(), notes=tuple(notes)
+            name=self.applied["name"], sources=(self.source,), target=self.target.without_labels(), notes=tuple(notes)
         )
 
 

@@ -1,5 +1,10 @@
-"""What a training run is handed of a scene pair: the source, its split, and nothing of the target."""
+"""What a training run is handed of a scene pair: its sources, their splits, and nothing of the target.
 
+Shape letters: N pixels.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +17,13 @@ from sceneshift.splits.split import Split
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceDomain:
-    """The labelled source scene of one pair with its split.
+    """A labelled source scene of one pair with its split. A pair of several sources has as many.
 
     Args:
-        pair_name: The pair the scene is the source of.
+        pair_name: The pair the scene is a source of.
         scene: The source.
         split: Which of its pixels train and which validate.
+        part: What the source is called where the pair has several; None for an only one.
 
     Raises:
         InvalidInputError: The split belongs to another scene: another shape, pixels without a label, or
@@ -27,25 +33,31 @@ class SourceDomain:
     pair_name: str
     scene: Scene
     split: Split
+    part: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The source's name among all sources: the pair's, and within a pair of several its own after it."""
+        return self.pair_name if self.part is None else f"{self.pair_name}/{self.part}"
 
     def __post_init__(self) -> None:
         if self.split.shape != self.scene.shape:
             raise InvalidInputError(
-                f"pair {self.pair_name!r}: split made for {self.split.shape} pixels, scene has {self.scene.shape}."
+                f"pair {self.key!r}: split made for {self.split.shape} pixels, scene has {self.scene.shape}."
             )
         labels = self.scene.labels.ravel()
         if (labels[self.split.train] == 0).any() or (labels[self.split.validation] == 0).any():
-            raise InvalidInputError(f"pair {self.pair_name!r}: the split holds pixels without a label.")
+            raise InvalidInputError(f"pair {self.key!r}: the split holds pixels without a label.")
         counts = np.bincount(labels[self.split.train], minlength=self.scene.num_classes + 1)[1:]
         if untrained := [name for name, count in zip(self.scene.class_names, counts, strict=True) if count == 0]:
             raise InvalidInputError(
-                f"pair {self.pair_name!r}: no pixel of {', '.join(untrained)} is left to train on, and a class that "
+                f"pair {self.key!r}: no pixel of {', '.join(untrained)} is left to train on, and a class that "
                 "was never seen can't be found. Leave it out, or choose a split that trains more."
             )
         validated = {int(k) for k in np.unique(labels[self.split.validation]) - 1}
         if validated != set(self.split.scored_classes):
             raise InvalidInputError(
-                f"pair {self.pair_name!r}: validation pixels are of classes {sorted(validated)}, the split scores "
+                f"pair {self.key!r}: validation pixels are of classes {sorted(validated)}, the split scores "
                 f"{sorted(self.split.scored_classes)}."
             )
 
@@ -53,3 +65,29 @@ class SourceDomain:
         """Class indices 0..K-1 of labelled pixels, given as flat indices."""
         labels: NDArray[np.int64] = self.scene.labels.ravel()[pixels] - 1
         return labels
+
+
+def by_pair(sources: Sequence[SourceDomain]) -> dict[str, tuple[SourceDomain, ...]]:
+    """The sources of each pair, in their order."""
+    names = dict.fromkeys(source.pair_name for source in sources)
+    return {name: tuple(source for source in sources if source.pair_name == name) for name in names}
+
+
+def joined_pixels(
+    sources: Sequence[SourceDomain], pixels_of: Callable[[SourceDomain], NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Pixels of all sources of a pair as one array of numbers; of an only source, its flat indices.
+
+    The pixels of the second source are counted on from the first's last one, and so forth.
+
+    Args:
+        sources: The sources of one pair.
+        pixels_of: (N,) flat indices of a source, such as those of its split that validate.
+    """
+    starts = np.cumsum([0, *(source.scene.labels.size for source in sources)])
+    return np.concatenate([start + pixels_of(source) for start, source in zip(starts, sources, strict=False)])
+
+
+def joined_hash(hashes: Sequence[str]) -> str:
+    """One hash for those of all sources of a pair, 16 hexadecimal digits; of an only one, its own."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:16]

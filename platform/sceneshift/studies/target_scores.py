@@ -83,8 +83,8 @@ class StudyPixels:
 def _nearby(data: LoadedData, source: SourceDomain) -> NDArray[np.int64]:
     (pair,) = data.pairs
     # The training side before it is thinned to so many pixels per class.
-    side = replace(data.spec, pixels_per_class=None).divide(pair).split.train
-    others = np.setdiff1d(side, source.split.train)
+    (whole,) = replace(data.spec, pixels_per_class=None).divide(pair)
+    others = np.setdiff1d(whole.split.train, source.split.train)
     if len(others) == 0:
         raise InvalidInputError(
             f"pair {source.pair_name!r}: every pixel of the blocks that train trains; expected some to be left for a "

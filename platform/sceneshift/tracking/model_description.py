@@ -3,7 +3,7 @@
 Shape letters: C bands, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -22,8 +22,11 @@ from sceneshift.tracking.held_back import HeldBack
 
 #: The format this package writes, and the newest it reads. Format 1 had no number and lacked the source's bands,
 #: values and location; format 2 lacked its unit, format 3 magnitude and floor of its values, and what was left out of
-#: its file; format 4 what was answered on held-back pixels.
-FORMAT = 5
+#: its file; format 4 what was answered on held-back pixels; format 5 knew one source only.
+FORMAT = 6
+
+#: Joins the names of several sources.
+_JOINED = "+"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +39,17 @@ class ModelDescription:
         bands: C.
         class_names: The K classes in the order of the ids 1..K.
         class_colours: Their colours, ``#rrggbb``.
-        source_scene: The name of the scene it was trained on.
-        normalization: The normalization fitted on the source, as plain values.
+        source_scene: The name of the scene it was trained on; of several, their names joined by ``+``.
+        normalization: The normalization fitted on the source, of several on all together, as plain values.
         wavelengths_nm: (C,) band centres; None if the source's are unknown.
         source_steps: Normalizations that had been applied to the source's file before.
-        source_values: Summary of the source's values; None in models of format 1.
-        source_footprint: The location of the source; None in models of format 1.
-        source_unit: The unit of the source's values; None if it states none, and in models of formats 1
-            and 2.
-        source_left_out: What of the source's file was not trained on; None where that is nothing, and in older formats.
+        source_values: Summary of the source's values, of several of all together; None in models of format 1.
+        source_footprint: The location of the first source; None in models of format 1.
+        source_unit: The unit of the source's values; None if it states none or several differ, and in models of formats
+            1 and 2.
+        source_left_out: What of the first source's file was not trained on; None where that is nothing, and in older
+            formats.
+        other_footprints: The locations of the other sources; none in models up to format 5.
         profile: The size of the search, or ``training``.
         study: The study or run it comes from.
         held_back: Answers on pixels held back from training; None where none were recorded, and in older formats.
@@ -64,6 +69,7 @@ class ModelDescription:
     source_footprint: Footprint | None = None
     source_unit: str | None = None
     source_left_out: LeftOut | None = None
+    other_footprints: tuple[Footprint, ...] = ()
     profile: str = ""
     study: str = ""
     held_back: HeldBack | None = None
@@ -75,7 +81,7 @@ class ModelDescription:
         *,
         method: str,
         config: MethodConfig,
-        source: Scene,
+        sources: Sequence[Scene],
         normalization: Normalization,
         profile: str = "",
         study: str = "",
@@ -86,31 +92,41 @@ class ModelDescription:
         Args:
             method: The method's name.
             config: Its configuration.
-            source: The scene it was trained on; names, bands, location and a summary of its values are stored, no
+            sources: The scenes it was trained on; names, bands, locations and a summary of their values are stored, no
                 pixels.
-            normalization: The one fitted on it.
+            normalization: The one fitted on them.
             profile: The size of the search, or ``training``.
             study: The study or run it comes from.
             held_back: Answers on pixels held back from training.
         """
+        source, *others = sources
+        cube = source.cube
+        if others:
+            cube = np.concatenate([scene.cube.reshape(-1, 1, scene.num_bands) for scene in sources])
         return cls(
             method=method,
             config=asdict(config),
             bands=source.num_bands,
             class_names=source.class_names,
             class_colours=tuple(class_colours(source.num_classes)),
-            source_scene=source.name,
+            source_scene=_JOINED.join(scene.name for scene in sources),
             normalization=normalization.as_dict(),
             wavelengths_nm=None if source.wavelengths_nm is None else tuple(source.wavelengths_nm.tolist()),
             source_steps=source.normalization,
-            source_values=ValueSummary.of(source.cube),
+            source_values=ValueSummary.of(cube),
             source_footprint=source.footprint,
-            source_unit=source.unit,
+            source_unit=source.unit if all(scene.unit == source.unit for scene in others) else None,
             source_left_out=source.left_out,
+            other_footprints=tuple(scene.footprint for scene in others),
             profile=profile,
             study=study,
             held_back=held_back,
         )
+
+    @property
+    def source_scenes(self) -> tuple[str, ...]:
+        """The names of the scenes it was trained on."""
+        return tuple(self.source_scene.split(_JOINED)) if self.other_footprints else (self.source_scene,)
 
     @property
     def patch_size(self) -> int:
@@ -169,8 +185,9 @@ class ModelDescription:
             ) from error
 
     def shares_pixels_with(self, scene: UnlabelledScene) -> bool:
-        """Whether a scene shares pixels with the source, judging by names and footprints."""
-        return self.source_footprint is not None and scene.footprint.overlaps(self.source_footprint)
+        """Whether a scene shares pixels with a source, judging by names and footprints."""
+        known = (*(() if self.source_footprint is None else (self.source_footprint,)), *self.other_footprints)
+        return any(scene.footprint.overlaps(footprint) for footprint in known)
 
     def made_cube(self, height: int = 2, width: int = 3) -> NDArray[np.float32]:
         """A small cube (height, width, C) of synthetic values in the source's range, without any of its pixels."""
@@ -207,5 +224,6 @@ _READ: dict[str, Any] = {
     "source_values": _or_none(ValueSummary.from_dict),
     "source_footprint": _or_none(_footprint),
     "source_left_out": _or_none(LeftOut.from_dict),
+    "other_footprints": lambda values: tuple(map(_footprint, values)),
     "held_back": _or_none(HeldBack.from_dict),
 }

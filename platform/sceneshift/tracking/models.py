@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 
 import sceneshift
 from sceneshift.errors import MissingDataError, first_line, nearest_name
+from sceneshift.tracking.key_names import key_name
 from sceneshift.tracking.model_description import ModelDescription
 from sceneshift.tracking.registry import CHAMPION, as_version, bearer, make_champion
 from sceneshift.tracking.scene_model import DESCRIPTION_FILE, WEIGHTS_FILE, SceneModel
@@ -51,9 +52,9 @@ class LoggedModel:
         return f"models:/{self.name}@{self.alias}"
 
 
-def registered_name(method: str, source_scene: str) -> str:
-    """The registered model's name for a method trained on a source scene."""
-    return f"{method}-{source_scene.replace('/', '-')}"
+def registered_name(method: str, source_scenes: Sequence[str]) -> str:
+    """The registered model's name for a method trained on one or several source scenes."""
+    return f"{method}-{'+'.join(source_scenes).replace('/', '-')}"
 
 
 def log_and_register(
@@ -80,7 +81,7 @@ def log_and_register(
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    name = registered_name(description.method, description.source_scene)
+    name = registered_name(description.method, description.source_scenes)
     digest = weights_hash(classifier)
     replaced = bearer(client, name, alias)
     if replaced is not None and replaced.tags.get("weights") == digest:
@@ -110,7 +111,7 @@ def log_and_register(
     if before.status != "RUNNING":
         client.set_terminated(run_id, before.status, before.end_time)
     for key, value in {**tags, "weights": digest}.items():
-        client.set_model_version_tag(name, number, key, value)
+        client.set_model_version_tag(name, number, key_name(key), value)
     if alias == CHAMPION:
         make_champion(client, as_version(made))
     else:

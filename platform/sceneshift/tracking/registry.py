@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.tracking.key_names import key_name
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -154,7 +155,7 @@ def note_promotion(client: "MlflowClient", version: Version, *, how: str, select
 
 def count_target_opening(client: "MlflowClient", name: str, pair: str) -> int:
     """Count a reading of a pair's target labels for choosing a version before it happens; returns how often."""
-    key = f"target.openings.{pair}"
+    key = key_name(f"target.openings.{pair}")
     times = int(client.get_registered_model(name).tags.get(key, 0)) + 1
     client.set_registered_model_tag(name, key, str(times))
     return times

@@ -9,6 +9,7 @@ from PIL import Image
 
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import artifact_content, artifact_page, model_page, run_page, trials_page
+from sceneshift.tracking.key_names import key_name
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import model_id_of
 from sceneshift.tracking.search_run import STATE_TAG, SearchRun
@@ -65,16 +66,16 @@ def log_results(
         runs += [mirror.run_id] if row["role"] == summary["registered"][row["pair"]] else []
         for run_id in runs:
             for figure in FIGURES:
-                client.log_metric(run_id, f"target/{row['pair']}/{figure}", row["target"][figure])
+                client.log_metric(run_id, key_name(f"target/{row['pair']}/{figure}"), row["target"][figure])
     for verdict in summary["verdicts"]:
-        client.log_metric(mirror.run_id, f"floor/{verdict['pair']}/aa", verdict["floor aa"])
-        client.set_tag(mirror.run_id, f"verdict.{verdict['pair']}", verdict["outcome"])
+        client.log_metric(mirror.run_id, key_name(f"floor/{verdict['pair']}/aa"), verdict["floor aa"])
+        client.set_tag(mirror.run_id, key_name(f"verdict.{verdict['pair']}"), verdict["outcome"])
     for name, value in {mirror.metric: winner.value, **separation}.items():
-        client.log_metric(mirror.run_id, name, value)
+        client.log_metric(mirror.run_id, key_name(name), value)
     client.set_tag(mirror.run_id, "best.trial", str(winner.number))
     client.set_tag(mirror.run_id, "best.run", mirror.child_run_id(winner.number))
     for model in models:
-        client.set_tag(mirror.run_id, f"best.model.{model.name}", f"models:/{model.name}/{model.version}")
+        client.set_tag(mirror.run_id, key_name(f"best.model.{model.name}"), f"models:/{model.name}/{model.version}")
     _link_models(client, mirror.run_id, models)
     client.log_artifacts(mirror.run_id, str(folder), REPORT)
     pairs = [row["pair"] for row in summary["scores"] if row["role"] == best]
@@ -93,7 +94,7 @@ def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str], *, metri
         "attributes.`Duration`",
         f"metrics.`{metric}`",
         "metrics.`epoch`",
-        *(f"metrics.`target/{pair}/aa`" for pair in pairs),
+        *(f"metrics.`target/{key_name(pair)}/aa`" for pair in pairs),
         *(f"params.`{name}`" for name in varied),
         f"tags.`{STATE_TAG}`",
     ]

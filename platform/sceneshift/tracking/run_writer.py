@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sceneshift.tracking.key_names import key_name
+
 if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
@@ -54,7 +56,7 @@ class RunWriter:
             if chunk and len(chunk) + len(rows) > MOST_METRICS:
                 self._log(chunk)
                 chunk = []
-            chunk += [Metric(key, value, at_ms, epoch) for key, value in rows.items()]
+            chunk += [Metric(key_name(key), value, at_ms, epoch) for key, value in rows.items()]
         self._log(chunk)
 
     def _log(self, metrics: "list[Metric]") -> None:

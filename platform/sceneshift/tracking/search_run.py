@@ -18,6 +18,7 @@ from sceneshift.errors import StudyError, first_line
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
 from sceneshift.tracking.host_metrics import HostMetrics
+from sceneshift.tracking.key_names import key_name, with_key_names
 from sceneshift.tracking.run_writer import MOST_METRICS, RunWriter
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class SearchRun:
         self.backend = backend
         self._client: MlflowClient = backend.connect()
         self.metric = metric
-        self._tags = dict(tags)
+        self._tags = with_key_names(tags)
         self._trial_tags = trial_tags or (lambda record: {})
         self._training = list(training)
         try:
@@ -321,7 +322,7 @@ class SearchRun:
         )
         if record.is_finished and not child.closed:
             ended = {} if record.ended is None else {ENDED_TAG: record.ended.value}
-            weights = {f"weights.{pair}": digest for pair, digest in record.weights.items()}
+            weights = {key_name(f"weights.{pair}"): digest for pair, digest in record.weights.items()}
             tags = {STATE_TAG: record.state, REASON_TAG: record.reason, **ended, **weights}
             self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
             self._client.set_terminated(child.run_id, _STATUS[record.state], _ended_ms(record))

@@ -4,7 +4,7 @@ Only positions and hashes; no pixels or labels are written.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +15,7 @@ from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.errors import InvalidInputError, first_line
-from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.source import SourceDomain, joined_hash, joined_pixels
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -26,12 +26,14 @@ _RECIPES: Mapping[str, type[Recipe]] = {"NamedPair": NamedPair, "InScene": InSce
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedOn:
-    """The pixels of one source.
+    """The pixels of a pair's source. Those of several sources are numbered through, in their order.
+
+    See :func:`sceneshift.splits.source.joined_pixels`.
 
     Args:
         recipe: What the pair is made from.
-        source_hash: Hash of the source with its labels.
-        split_hash: Hash of the split.
+        source_hash: Hash of the source with its labels; of several, one for all.
+        split_hash: Hash of the split; of several, one for all.
         train: Flat indices of the source's training pixels.
         validation: Flat indices of the pixels that were held back from the network that was chosen; none if nothing
             was chosen.
@@ -50,28 +52,27 @@ class TrainedOn:
     def of(
         cls,
         recipe: Recipe,
-        source: SourceDomain,
+        sources: Sequence[SourceDomain],
         *,
         source_hash: str,
-        registered: SourceDomain | None = None,
+        registered: Sequence[SourceDomain] | None = None,
         predicted: NDArray[np.int64] | None = None,
     ) -> Self:
-        """Describe a source and its split.
+        """Describe sources and their splits.
 
         Args:
             recipe: What the pair is made from.
-            source: Its source, with the split that was used for the choice.
-            source_hash: The source's content hash, which the caller has already computed.
-            registered: The source with the pixels the registered model trained on, if those are different.
+            sources: Its sources, with the splits that were used for the choice.
+            source_hash: The sources' content hash, which the caller has already computed.
+            registered: The sources with the pixels the registered model trained on, if those are different.
             predicted: As for the class.
         """
-        split = source.split
         return cls(
             recipe=recipe,
             source_hash=source_hash,
-            split_hash=split.content_hash,
-            train=split.train if registered is None else registered.split.train,
-            validation=split.validation,
+            split_hash=joined_hash([source.split.content_hash for source in sources]),
+            train=joined_pixels(sources if registered is None else registered, lambda source: source.split.train),
+            validation=joined_pixels(sources, lambda source: source.split.validation),
             predicted=predicted,
         )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sceneshift.errors import StudyError, first_line
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.epoch_journal import EpochJournal
+from sceneshift.tracking.key_names import key_name, with_key_names
 from sceneshift.tracking.run_writer import MOST_METRICS, RunWriter
 from sceneshift.tracking.search_run import NOTE_TAG
 
@@ -112,7 +113,7 @@ class TrainingRun:
         try:
             self._write()
             for key, value in metrics.items():
-                self.client.log_metric(self.run_id, key, value)
+                self.client.log_metric(self.run_id, key_name(key), value)
             self.client.log_artifacts(self.run_id, folder, "report")
         except Exception as error:
             raise self.not_told(folder, error) from error
@@ -144,7 +145,7 @@ class TrainingRun:
     def tag(self, key: str, value: str) -> None:
         """Tag the run; a fault of MLflow is told, not raised."""
         try:
-            self.client.set_tag(self.run_id, key, value)
+            self.client.set_tag(self.run_id, key_name(key), value)
         except Exception as error:
             self._warn(error)
 
@@ -180,7 +181,7 @@ class TrainingRun:
                 f"run {name!r} began in MLflow at {began_at}; the one at {self.backend.shown} doesn't know it. Set "
                 "MLFLOW_TRACKING_URI to where it is, or bring it there first."
             )
-        run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _RUN_TAG: name})
+        run = self.client.create_run(self.experiment_id, run_name=name, tags={**with_key_names(tags), _RUN_TAG: name})
         run_id = str(run.info.run_id)
         try:
             RunWriter(self.client, run_id).write_params(params)

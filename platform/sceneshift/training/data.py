@@ -4,7 +4,7 @@ A :class:`DataSpec` decides every pixel of a training: which train, which valida
 search, one of its trials, a refit and a single training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,8 +19,8 @@ from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.files.inside import is_file
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.layouts import NoLayoutError
-from sceneshift.splits.pair import ScenePair, refuse_shared_pixels
-from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.pair import ScenePair, refuse_shared_pixels, short_name
+from sceneshift.splits.source import SourceDomain, by_pair, joined_hash
 from sceneshift.splits.split import Split, check_patch_size, everything_split, random_split
 from sceneshift.training.target_pixels import TargetPixels
 
@@ -41,7 +41,8 @@ class DataSpec:
     """The scenes and pixels of a search or a training; either ``pairs`` or ``scene`` is given.
 
     Args:
-        pairs: Names of scene pairs, source-target, embedded, published or of the user's catalogue.
+        pairs: Names of scene pairs, source-target, embedded, published or of the user's catalogue; of several sources,
+            ``a+b-c``.
         scene: One scene, by name or as the ``.arrow`` file it is stored in, divided into a training and a test side.
         split: How labelled pixels are divided: "blocks", "fields", "random", or "fixed" by two masks (a scene alone).
             Of a pair it divides the source into pixels that train and validate; "all" trains on all of them.
@@ -208,14 +209,19 @@ class DataSpec:
         pairs = tuple(load_pair(recipe) for recipe in recipes)
         refuse_shared_pixels(pairs)
         refuse_shared_content(pairs)
-        return LoadedData(spec=self, recipes=recipes, pairs=pairs, sources=tuple(self.divide(pair) for pair in pairs))
+        sources = tuple(source for pair in pairs for source in self.divide(pair))
+        return LoadedData(spec=self, recipes=recipes, pairs=pairs, sources=sources)
 
-    def divide(self, pair: ScenePair) -> SourceDomain:
-        """Divide one pair's source.
+    def divide(self, pair: ScenePair) -> tuple[SourceDomain, ...]:
+        """Divide each of a pair's sources, all by the same kind of split.
 
         Raises:
-            InvalidInputError: It can't be divided so.
+            InvalidInputError: One can't be divided so.
         """
+        return tuple(self._divide(pair, number) for number in range(len(pair.sources)))
+
+    def _divide(self, pair: ScenePair, number: int) -> SourceDomain:
+        scene = pair.sources[number]
         try:
             split = source_split(
                 pair,
@@ -223,6 +229,7 @@ class DataSpec:
                 fraction=self.source_fraction,
                 patch_size=self.patch_size,
                 seed=self.seed,
+                number=number,
             )
         except NoLayoutError as error:
             if self.scene is None:
@@ -233,8 +240,8 @@ class DataSpec:
                 "more by --train-fraction."
             ) from error
         if self.pixels_per_class is not None:
-            split = split.thinned(pair.source, pixels_per_class=self.pixels_per_class)
-        return SourceDomain(pair_name=pair.name, scene=pair.source, split=split)
+            split = split.thinned(scene, pixels_per_class=self.pixels_per_class)
+        return SourceDomain(pair_name=pair.name, scene=scene, split=split, part=_part(pair, number))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -244,9 +251,9 @@ class LoadedData:
     Args:
         spec: The specification.
         recipes: What each pair is made from; closing opens the targets by them.
-        pairs: Source and unlabelled target of each pair.
-        sources: What trainings are given: source and split, nothing of the target. Those that are allowed some of its
-            pixels get :meth:`target_pixels` as well.
+        pairs: Sources and unlabelled target of each pair.
+        sources: What trainings are given: sources and splits, pair after pair, nothing of the target. Those that are
+            allowed some of its pixels get :meth:`target_pixels` as well.
     """
 
     spec: DataSpec
@@ -256,7 +263,11 @@ class LoadedData:
 
     def divided(self, spec: DataSpec) -> "LoadedData":
         """The same scenes with their pixels divided by another specification of the same pairs."""
-        return replace(self, spec=spec, sources=tuple(spec.divide(pair) for pair in self.pairs))
+        return replace(self, spec=spec, sources=tuple(source for pair in self.pairs for source in spec.divide(pair)))
+
+    def sources_of(self, pair_name: str) -> tuple[SourceDomain, ...]:
+        """The sources of one pair."""
+        return by_pair(self.sources)[pair_name]
 
     def target_pixels(self, access: str) -> tuple[TargetPixels, ...]:
         """Unlabelled target pixels of each pair, for trainings that are allowed them.
@@ -269,10 +280,10 @@ class LoadedData:
     def identity(self) -> dict[str, Any]:
         """What a resumed run must agree with: which pixels, which classes, which shapes."""
         return {
-            **{f"split.hash.{s.pair_name}": s.split.content_hash for s in self.sources},
+            **_per_source("split.hash", self.sources, lambda source: source.split.content_hash),
             **{f"test_split.hash.{p.name}": p.test_split.content_hash for p in self.pairs if p.test_split is not None},
             **{f"definition.hash.{r.name}": r.definition_hash for r in self.recipes if r.definition_hash is not None},
-            **{f"source.shape.{s.pair_name}": list(s.scene.cube.shape) for s in self.sources},
+            **{f"source.shape.{s.key}": list(s.scene.cube.shape) for s in self.sources},
             **{f"target.shape.{p.name}": list(p.target.cube.shape) for p in self.pairs},
             **{f"classes.{p.name}": list(p.class_names) for p in self.pairs},
         }
@@ -280,7 +291,7 @@ class LoadedData:
     def origin(self) -> dict[str, str]:
         """Hashes of the scenes themselves. A resumed run may differ in them, and says so."""
         return {
-            **{f"source.hash.{s.pair_name}": s.scene.content_hash for s in self.sources},
+            **_per_source("source.hash", self.sources, lambda source: source.scene.content_hash),
             **{f"target.hash.{p.name}": p.target.cube_hash for p in self.pairs},
         }
 
@@ -289,8 +300,21 @@ class LoadedData:
         return {key: value for key, value in {**self.identity(), **self.origin()}.items() if ".hash." in key}
 
 
-def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int, seed: int) -> Split:
-    """Divide a pair's source into training and validation pixels.
+def _per_source(name: str, sources: Sequence[SourceDomain], hash_of: Callable[[SourceDomain], str]) -> dict[str, str]:
+    """A hash of each source, by the name and its key, and of several sources of a pair a joined one by the pair's."""
+    hashes = {source.key: hash_of(source) for source in sources}
+    joined = {
+        pair: joined_hash([hashes[source.key] for source in of_pair]) for pair, of_pair in by_pair(sources).items()
+    }
+    return {f"{name}.{key}": digest for key, digest in {**joined, **hashes}.items()}
+
+
+def _part(pair: ScenePair, number: int) -> str | None:
+    return None if len(pair.sources) == 1 else short_name(pair.sources[number])
+
+
+def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int, seed: int, number: int = 0) -> Split:
+    """Divide one of a pair's sources into training and validation pixels.
 
     Args:
         pair: The pair. The training side of a single scene may have classes of a handful of pixels: those train whole.
@@ -299,20 +323,23 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
         fraction: Share of each class's pixels that train.
         patch_size: The largest patch that will be cut.
         seed: The run's or the search's.
+        number: Which source, from 0.
 
     Raises:
         InvalidInputError: The source can't be divided so, or the patch is wider than one of the two scenes.
     """
     check_patch_size(patch_size, pair.target.shape, f"target {pair.target.name!r}")
-    seed = derive_seed(seed, "split" if pair.test_split is None else "validation", pair.name)
+    source, part = pair.sources[number], _part(pair, number)
+    words = ("split" if pair.test_split is None else "validation", pair.name)
+    seed = derive_seed(seed, *words, *(() if part is None else (part,)))
     if kind == "all":
-        return everything_split(pair.source, patch_size, seed=seed)
+        return everything_split(source, patch_size, seed=seed)
     if kind in ("random", "fixed"):
-        return random_split(pair.source, train_fraction=fraction, patch_size=patch_size, seed=seed)
+        return random_split(source, train_fraction=fraction, patch_size=patch_size, seed=seed)
     if pair.test_split is None:
-        return GUARDED_SPLITS[kind](pair.source, patch_size=patch_size, seed=seed, validation_fraction=1 - fraction)
+        return GUARDED_SPLITS[kind](source, patch_size=patch_size, seed=seed, validation_fraction=1 - fraction)
     return GUARDED_SPLITS[kind](
-        pair.source,
+        source,
         patch_size=patch_size,
         seed=seed,
         validation_fraction=1 - fraction,

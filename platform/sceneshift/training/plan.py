@@ -73,8 +73,9 @@ class TrainingPlan:
             InvalidInputError: Naming the method and the number.
         """
         if num > 1 and not find_method(self.method).shardable:
+            why = ", as it takes a batch of each source" if find_method(self.method).takes_domains else ""
             raise InvalidInputError(
-                f"method {self.method!r} trains in one process, and {num} workers were asked for; use one."
+                f"method {self.method!r} trains in one process{why}, and {num} workers were asked for; use one."
             )
 
     def evaluates(self, epoch: int) -> bool:

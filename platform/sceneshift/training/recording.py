@@ -21,7 +21,7 @@ from sceneshift.networks.final_layer import final_layer
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.seeding import derive_seed
 from sceneshift.simulation.shift_bank import SHIFT_NAMES, ShiftBank
-from sceneshift.splits.source import SourceDomain
+from sceneshift.splits.source import SourceDomain, joined_pixels
 from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.epoch_record import MOST_FEATURES, EpochRecord, Outputs, PairHeader, RecordFolder
 from sceneshift.training.outputs import FixedPatches, OutputTaker
@@ -43,9 +43,9 @@ class PairRecorder:
     """Records one pair's candidates.
 
     Args:
-        source: The scene and its split.
+        sources: The pair's scenes and their splits.
         target: The target's unlabelled pixels; None where the training is not allowed any.
-        normalization: The one fitted on the source.
+        normalization: The one fitted on the sources.
         patch_size: P.
         classifier: One of the shape of all that will be recorded.
         seed: The training's, for the header.
@@ -54,7 +54,7 @@ class PairRecorder:
 
     def __init__(
         self,
-        source: SourceDomain,
+        sources: Sequence[SourceDomain],
         target: TargetPixels | None,
         *,
         normalization: Normalization,
@@ -63,26 +63,35 @@ class PairRecorder:
         seed: int,
         device: torch.device,
     ) -> None:
-        self._source, self._target, self._normalization = source, target, normalization
+        self._target, self._normalization = target, normalization
         self._patch_size, self._device = patch_size, device
-        validation = source.split.validation
-        self._positions = stratified_positions(source.labels_of(validation), VALIDATION_PIXELS, pair=source.pair_name)
-        pixels = validation[self._positions]
+        pair, num_classes = sources[0].pair_name, sources[0].scene.num_classes
+        labels = np.concatenate([source.labels_of(source.split.validation) for source in sources])
+        self._positions = stratified_positions(labels, VALIDATION_PIXELS, pair=pair)
+        pixels = joined_pixels(sources, lambda source: source.split.validation)[self._positions]
+        # The drawn pixels of each source, which are those of its part of all validation pixels.
+        starts = np.cumsum([0, *(len(source.split.validation) for source in sources)])
+        bounds = np.searchsorted(self._positions, starts)
+        self._validation = [
+            (source, source.split.validation[self._positions[low:high] - start])
+            for source, start, low, high in zip(sources, starts, bounds, bounds[1:], strict=False)
+            if high > low
+        ]
         layer = final_layer(classifier)
         projection = None if layer is None else feature_projection(layer.in_features)
         #: What the records have in common.
         self.header = PairHeader(
-            pair=source.pair_name,
-            num_classes=source.scene.num_classes,
+            pair=pair,
+            num_classes=num_classes,
             validation_pixels=pixels,
-            validation_labels=source.labels_of(pixels),
+            validation_labels=labels[self._positions],
             target_pixels=None if target is None else target.pixels,
             shifts=SHIFT_NAMES if len(pixels) else (),
             seed=seed,
             num_features=None if layer is None else min(layer.in_features, MOST_FEATURES),
             projection=projection,
         )
-        self._shifted: tuple[FixedPatches, list[Tensor]] | None = None
+        self._shifted: list[tuple[FixedPatches, list[Tensor]]] | None = None
         self._of_target: tuple[FixedPatches, Tensor] | None = None
         #: What was recorded and not yet written.
         self.pending: list[EpochRecord] = []
@@ -91,17 +100,17 @@ class PairRecorder:
     def of(
         cls,
         plan: TrainingPlan,
-        source: SourceDomain,
+        sources: Sequence[SourceDomain],
         target: TargetPixels | None,
         normalization: Normalization,
         classifier: nn.Module,
         device: torch.device,
     ) -> "PairRecorder | None":
         """The recorder of a plan; None where nothing is recorded: a refit without its target has no pixels for it."""
-        if not plan.record or (len(source.split.validation) == 0 and target is None):
+        if not plan.record or (target is None and not any(len(source.split.validation) for source in sources)):
             return None
         return cls(
-            source,
+            sources,
             target,
             normalization=normalization,
             patch_size=plan.config.patch_size,
@@ -128,10 +137,18 @@ class PairRecorder:
         shifted = None
         validation = Outputs(logits=np.empty((0, self.header.num_classes), np.float16), features=None)
         if self.header.shifts:
-            patches, (plain, *others) = self._shifted_patches()
-            logits, features = patches.outputs(classifier, plain) if taken is None else (taken.logits, taken.features)
+            shown = self._shifted_patches()
+            if taken is None:
+                logits, features = _joined([patches.outputs(classifier, seen[0]) for patches, seen in shown])
+            else:
+                logits, features = taken.logits, taken.features
             validation = self._outputs(logits, features)
-            shifted = np.stack([_float16(patches.outputs(classifier, spectra)[0]) for spectra in others])
+            shifted = np.stack(
+                [
+                    _float16(torch.cat([patches.outputs(classifier, seen[number])[0] for patches, seen in shown]))
+                    for number in range(1, 1 + len(self.header.shifts))
+                ]
+            )
         target = None
         if self._target is not None:
             of_target, spectra = self._target_patches(self._target)
@@ -152,17 +169,17 @@ class PairRecorder:
             features = features.float() @ torch.from_numpy(self.header.projection).to(features.device)
         return Outputs(logits=_float16(logits), features=None if features is None else _float16(features))
 
-    def _shifted_patches(self) -> tuple[FixedPatches, list[Tensor]]:
-        """The validation pixels' patches, and what lies at their places: as it is, and under each shift."""
+    def _shifted_patches(self) -> list[tuple[FixedPatches, list[Tensor]]]:
+        """Of each source its validation pixels' patches, and what lies at their places: as it is, and shifted."""
         if self._shifted is None:
-            scene = self._source.scene
-            patches = FixedPatches(
-                scene.shape, self.header.validation_pixels, patch_size=self._patch_size, device=self._device
-            )
-            raw = scene.cube.reshape(-1, scene.num_bands)[patches.places]
-            bank = ShiftBank.of_scene(scene)
-            seen = [raw, *(bank.apply(name, raw) for name in self.header.shifts)]
-            self._shifted = patches, [self._normalized(spectra) for spectra in seen]
+            self._shifted = []
+            for source, pixels in self._validation:
+                scene = source.scene
+                patches = FixedPatches(scene.shape, pixels, patch_size=self._patch_size, device=self._device)
+                raw = scene.cube.reshape(-1, scene.num_bands)[patches.places]
+                bank = ShiftBank.of_scene(scene)
+                seen = [raw, *(bank.apply(name, raw) for name in self.header.shifts)]
+                self._shifted.append((patches, [self._normalized(spectra) for spectra in seen]))
         return self._shifted
 
     def _target_patches(self, target: TargetPixels) -> tuple[FixedPatches, Tensor]:
@@ -321,6 +338,12 @@ def feature_projection(num_features: int) -> NDArray[np.float32] | None:
     # With a positive diagonal the draw is uniform (Mezzadri, Notices of the AMS 54 (5), 2007).
     projection: NDArray[np.float32] = (columns * np.sign(np.diag(triangle))).astype(np.float32)
     return projection
+
+
+def _joined(outputs: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
+    """Logits, and features where there are some, of several scenes as one."""
+    features = [found for _, found in outputs if found is not None]
+    return torch.cat([logits for logits, _ in outputs]), torch.cat(features) if features else None
 
 
 def _float16(values: Tensor) -> NDArray[np.float16]:

@@ -20,7 +20,7 @@ _LOOKS_ALONE = ("evaluate_every", "record", "target_access")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(TrainingPlan):
-    """A :class:`~sceneshift.training.loop.TrainingPlan` with its data.
+    """A :class:`~sceneshift.training.plan.TrainingPlan` with its data.
 
     This is the single description of a run: it is stored in MLflow's tags, compared on resume, and used by
     ``--from-run``.
