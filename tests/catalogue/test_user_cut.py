@@ -14,7 +14,7 @@ from sceneshift.catalogue.user_entries import OwnCatalogue
 from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.arrow_scenes import open_scene, write_scene
-from sceneshift.files.scenes import export_scene
+from sceneshift.files.scenes import export_labels, export_scene, read_scene
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, mask_as_text, mask_from_text
 
 WHOLE = Georeference(transform=(30, 0, 1000, 0, -30, 5000), crs="EPSG:32633")
@@ -82,6 +82,30 @@ def test_a_mask_leaves_nothing_of_what_lies_outside(
         np.testing.assert_array_equal(scene.labels, np.where(kept, tiny_scene.labels, 0)[place])
         assert (scene.footprint.rows, scene.footprint.columns) == (rows, columns)
         np.testing.assert_array_equal(mask_from_text(scene.footprint.mask, scene.shape), kept[place])
+
+
+def test_a_mask_of_another_place_is_refused_or_cut(
+    described: Callable[..., OwnCatalogue], tiny_scene: Scene, tmp_path: Path
+) -> None:
+    pytest.importorskip("rasterio")
+    beside = replace(WHOLE, transform=(30, 0, 1000 + 30 * 12, 0, -30, 5000))
+    export_labels(np.ones((40, 30), dtype=np.uint8), tmp_path / "beside.tif", "geotiff", georeference=beside)
+    with pytest.raises(InvalidInputError, match=r"scenes\.one.*mask .*beside\.tif do not lie on the same pixels"):
+        load_scene("one", catalogue=described('mask = "beside.tif"'))
+    scene = load_scene("one", catalogue=described('mask = "beside.tif"\ncut_to_overlap = true'))
+    assert (scene.footprint.rows, scene.footprint.columns) == ((0, 40), (12, 30))
+    np.testing.assert_array_equal(scene.labels, tiny_scene.labels[:, 12:])
+
+
+def test_exported_masked_halves_are_still_a_pair(described: Callable[..., OwnCatalogue], tmp_path: Path) -> None:
+    catalogue = described('mask = "left.npy"', 'mask = "right.npy"')
+    halves = [load_scene(name, catalogue=catalogue) for name in ("one", "two")]
+    for half in halves:
+        export_scene(half, tmp_path / f"{half.name}.npz", "npz")
+    read = [read_scene(tmp_path / f"{half.name}.npz") for half in halves]
+    for half, again in zip(halves, read, strict=True):
+        assert again.footprint == half.footprint
+    assert not read[0].footprint.overlaps(read[1].footprint)
 
 
 @pytest.mark.parametrize("files", FILES)

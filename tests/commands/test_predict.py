@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 from sceneshift.commands import predict as script
 from sceneshift.commands.predict import predict_scene
@@ -126,6 +127,35 @@ def test_a_scene_of_a_catalogue_and_described_labels(run, scenes, tmp_path, caps
         run(scene="mine", overwrite=True, catalogue=str(tmp_path / "scenes.toml"), wavelengths_nm=(400.0, 500.0))
 
 
+def test_labels_are_named_within_a_file(run, scenes, tmp_path):
+    labels = np.load(scenes[1] / "labels.npy")
+    scipy.io.savemat(tmp_path / "truth.mat", {"truth": {"train": np.zeros_like(labels), "test": labels}})
+    told = {"scene": "other.npy", "class_names": ("soil", "tree", "water"), "overwrite": True}
+    found = []
+    for file in (scenes[1] / "labels.npy", f"{tmp_path}/truth.mat:truth.test"):
+        run(labels=str(file), **told)
+        found.append(json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"])
+    assert found[0] == found[1]
+    for name, message in (("truth.train", "no pixel of the map has a class"), ("truth.tset", r"'truth\.tset'")):
+        with pytest.raises(InvalidInputError, match=message):
+            run(labels=f"{tmp_path}/truth.mat:{name}", **told)
+
+
+def test_a_stored_scene_without_labels_is_mapped_and_scored_by_a_file_alone(run, scenes, tmp_path):
+    run(scene="other.arrow", labels="own", format=("npy",))
+    first = np.load(tmp_path / "maps" / "class_map.npy")
+    scores = json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"]
+    write_scene(open_scene(scenes[1] / "other.arrow").without_labels(), tmp_path / "bare.arrow")
+    told = {"scene": str(tmp_path / "bare.arrow"), "format": ("npy",), "overwrite": True}
+    with pytest.raises(InvalidInputError, match="without labels"):
+        run(labels="own", **told)
+    run(**told)
+    np.testing.assert_array_equal(np.load(tmp_path / "maps" / "class_map.npy"), first)
+    assert json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"] is None
+    run(labels=str(scenes[1] / "labels.npy"), class_names=("soil", "tree", "water"), **told)
+    assert json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"] == scores
+
+
 def test_labels_are_told_apart_by_their_names(run, scenes, tmp_path):
     run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), class_names=("water", "Tree", "soil"))
     notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
@@ -217,7 +247,6 @@ def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):
     np.save(tmp_path / "big.npy", big)
     words = ["--model", "models:/s2amsnet-source@champion", "--scene", str(tmp_path / "big.npy"), "--tile-mib", "1"]
     words += ["--out", str(tmp_path / "maps"), "--storage-path", str(storage), "--probabilities", "--threads", "1"]
-    words += ["--accept-values"]  # an even sample of the many copies is of few pixels
     process = subprocess.Popen(
         [sys.executable, "experiments/predict.py", *words],
         cwd=ROOT,

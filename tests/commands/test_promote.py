@@ -13,6 +13,7 @@ import torch
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.target import open_target
+from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.closing import promotion
 from sceneshift.commands import promote as promote_module
 from sceneshift.commands.promote import run_promotion
@@ -36,7 +37,7 @@ RECIPE = NamedPair(name="west-east")
 NAME = "cross_entropy-indian_pines-west"
 
 
-def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=False):
+def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=False, recipe=RECIPE):
     """A network of random weights, and the split it says it was trained, or chosen, by."""
     config = CrossEntropyConfig(patch_size=5, width=8)
     torch.manual_seed(weights_seed)
@@ -52,7 +53,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
         client,
         run_id=run_id,
         alias=alias,
-        classifier=CrossEntropy.build_classifier(config, bands=pair.source.num_bands, classes=5),
+        classifier=CrossEntropy.build_classifier(config, bands=pair.source.num_bands, classes=len(pair.class_names)),
         description=description,
         tags={"pair": pair.name, "selection": "source validation, no target label used"},
     )
@@ -60,7 +61,7 @@ def register(client, run_id, pair, *, weights_seed, split_seed, alias, refitted=
         "registered": [replace(source, split=everything_split(source.scene, source.split.patch_size))],
         "predicted": answers_of_the_chosen(split),
     }
-    TrainedOn.of(RECIPE, [source], source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
+    TrainedOn.of(recipe, [source], source_hash=pair.source.content_hash, **(refit if refitted else {})).save(
         client, run_id
     )
     return split
@@ -110,7 +111,7 @@ def storage(made, tmp_path, monkeypatch):
 
 
 def promote(storage, **flags):
-    return run_promotion(PromoteArgs(model=NAME, storage_path=str(storage), **{"yes": True, **flags}))
+    return run_promotion(PromoteArgs(storage_path=str(storage), **{"model": NAME, "yes": True, **flags}))
 
 
 def client_of(storage):
@@ -120,8 +121,8 @@ def client_of(storage):
     return mlflow.MlflowClient()
 
 
-def aliases(storage):
-    return {alias: str(n) for alias, n in client_of(storage).get_registered_model(NAME).aliases.items()}
+def aliases(storage, name=NAME):
+    return {alias: str(n) for alias, n in client_of(storage).get_registered_model(name).aliases.items()}
 
 
 def line(scores):
@@ -238,6 +239,46 @@ def test_data_that_has_changed_is_refused(storage, monkeypatch, capsys):
     monkeypatch.setattr(Scene, "content_hash", property(lambda scene: "0ther"))
     assert promote(storage) == 2
     assert "is not what version 2 was trained on: its hash is 0ther, expected" in capsys.readouterr().err
+
+
+def test_own_scenes_that_were_moved_are_found_by_their_catalogue(unit_catalogue, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    told, storage, name = Path(unit_catalogue()), tmp_path / "results", "cross_entropy-one"
+    storage.mkdir()
+    recipe = NamedPair(name="one-two", catalogue=read_catalogue(told))
+    backend = TrackingBackend(uri=f"sqlite:///{storage / 'mlflow.db'}", artifact_root=storage / "artifacts")
+    splits = []
+    for number, alias in enumerate(["champion", "candidate"]):
+        mirror = SearchRun(backend, study_name=f"s{number}", metric="val/aa", tags={}, params={})
+        splits.append(
+            register(
+                mirror.client,
+                mirror.run_id,
+                load_pair(recipe),
+                weights_seed=number,
+                split_seed=0,
+                alias=alias,
+                recipe=recipe,
+            )
+        )
+        mirror.close("FINISHED")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in (told, tmp_path / "one.arrow", tmp_path / "two.arrow"):
+        file.rename(moved / file.name)
+    assert promote(storage, model=name) == 2
+    assert str(told) in capsys.readouterr().err  # the file that the run names
+    (tmp_path / "other.toml").write_text(f'[scenes.other]\nstored = "{moved / "one.arrow"}"\n')
+    assert promote(storage, model=name, catalogue=str(tmp_path / "other.toml")) == 2
+    assert "no scene pair is called 'one-two'" in capsys.readouterr().err
+    assert aliases(storage, name) == {"champion": "1", "candidate": "2"}
+    for number, flags in enumerate(({}, {"on": "target"})):
+        version = str(2 - number)
+        assert promote(storage, model=name, catalogue=str(moved / told.name), version=version, **flags) == 0
+        printed = capsys.readouterr().out
+        assert f"{moved / told.name} (--catalogue)" in printed
+        assert (f"{len(splits[0].validation)} validation pixels of one" in printed) == (not flags)
+        assert aliases(storage, name)["champion"] == version
 
 
 def test_a_place_without_studies_is_told_and_nothing_is_made_there(storage, tmp_path, capsys):

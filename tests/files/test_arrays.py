@@ -81,7 +81,7 @@ def test_two_maps_need_a_name(tmp_path: Path, write: Write, suffix: str) -> None
     path = tmp_path / f"masks{suffix}"
     write(path, {"TR": LABELS, "TE": LABELS[::-1]})
     np.testing.assert_array_equal(read_label_map(path, "TE"), LABELS[::-1])
-    with pytest.raises(InvalidInputError, match=r"2 arrays fit \(expected a 2-D array\); name one"):
+    with pytest.raises(InvalidInputError, match=rf"2 arrays fit .*; name one, as .*masks{suffix}:T[ER]\."):
         read_label_map(path)
 
 

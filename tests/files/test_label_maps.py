@@ -200,3 +200,19 @@ def test_a_grey_png_of_few_bits_keeps_its_numbers(tmp_path: Path, bits: int) -> 
     path = write_png(tmp_path / "labels.png", values, bits)
     np.testing.assert_array_equal(read_label_map(path), values)
     assert "label map 8 x 6" in check_file(path)[1]
+
+
+def test_what_a_label_file_s_header_says_is_reported_once(
+    tmp_path: Path, package_log: pytest.LogCaptureFixture
+) -> None:
+    """Its place and its numbers come from one reading."""
+    np.save(tmp_path / "cube.npy", np.random.default_rng(0).random((H, W, 5)))
+    (tmp_path / "gt.hdr").write_bytes(
+        f"ENVI\ndescription = {{März}}\nsamples = {W}\nlines = {H}\nbands = 1\ndata type = 1\n".encode("cp1252")
+    )
+    (tmp_path / "gt.img").write_bytes(HOLE.tobytes() + b"more")
+    scene = read_scene(tmp_path / "cube.npy", labels=tmp_path / "gt.hdr", class_names=CLASSES)
+    np.testing.assert_array_equal(scene.labels, HOLE)
+    messages = [record.getMessage() for record in package_log.records]
+    assert len(messages) == 2  # cp1252, surplus bytes; a map of bytes needs no byte order
+    assert len(set(messages)) == 2

@@ -1,12 +1,14 @@
 """What a file calls missing: each way to say so, read as the same scene."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.user_cut import Cut
 from sceneshift.commands.scene_arguments import Import
 from sceneshift.commands.scene_checks import check_file
 from sceneshift.commands.scenes import import_scene
@@ -16,7 +18,7 @@ from sceneshift.files.formats.description import Description
 from sceneshift.files.missing import leave_out_missing
 from sceneshift.files.opening import open_unlabelled
 from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
-from sceneshift.scenes.measured import LeftOut
+from sceneshift.scenes.measured import LeftOut, describe_missing
 
 rasterio = pytest.importorskip("rasterio", reason="not installed: pip install -e '.[geo]'")
 
@@ -263,7 +265,8 @@ def test_an_exported_scene_keeps_what_it_lacks(format: str, tmp_path: Path) -> N
     export_scene(labelled, path, format)
     again = read_unlabelled_scene(path)
     np.testing.assert_array_equal(again.cube, scene.cube)
-    assert again.left_out == labelled.left_out == LeftOut(bands_in_file=8, empty=(3,), labels=25)
+    assert labelled.left_out == LeftOut(bands_in_file=8, empty=(3,), labels=25)
+    assert again.left_out == replace(labelled.left_out, labels=0)  # lost labels are something about labels
 
 
 def test_a_stored_scene_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -276,3 +279,27 @@ def test_a_stored_scene_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     stored = open_scene(tmp_path / "scene.arrow")
     np.testing.assert_array_equal(stored.measured, ~HOLES)
     assert stored.without_unmeasured_labels() is stored
+
+
+def test_lost_labels_are_counted_once(tmp_path: Path) -> None:
+    """A scene that was exported says how many it lost; another map, or no map, or a part of it, has other losses."""
+    cube = cube_of()
+    cube[:3, :, 2] = -32768
+    path = write_envi(tmp_path, cube, "data ignore value = -32768\n")
+    np.save(tmp_path / "labels.npy", labels_of())
+    scene = read_scene(path, labels=tmp_path / "labels.npy", class_names=CLASSES)
+    assert scene.left_out is not None
+    assert scene.left_out.labels == 3 * W
+    export_scene(scene, tmp_path / "again.tif", "geotiff")
+    export_scene(scene, tmp_path / "again.npz", "npz")
+    again = read_scene(tmp_path / "again.tif", labels=tmp_path / "labels.npy", class_names=CLASSES)
+    assert describe_missing(replace(again, name="s")) == describe_missing(replace(scene, name="s"))
+    for file in ("again.tif", "again.npz"):
+        unlabelled = read_unlabelled_scene(tmp_path / file)
+        assert unlabelled.left_out is not None
+        assert unlabelled.left_out.labels == 0
+    own = read_scene(tmp_path / "again.npz")
+    assert own.left_out == scene.left_out
+    part = Cut(rows=(2, H)).apply(scene, None)
+    assert part.left_out is not None
+    assert (part.left_out.labels, int((~part.measured).sum())) == (0, W)

@@ -124,8 +124,8 @@ def test_check_shows_the_parts(path: Path) -> None:
 
 def test_masks_are_named_alike(path: Path) -> None:
     train, test = read_masks((Path(f"{path}:maps{{1}}"), None), (Path(f"{path}:maps{{2}}"), None))
-    np.testing.assert_array_equal(train, LABELS)
-    np.testing.assert_array_equal(test, LABELS[::-1])
+    np.testing.assert_array_equal(train.numbers, LABELS)
+    np.testing.assert_array_equal(test.numbers, LABELS[::-1])
 
 
 def test_a_cube_named_alone_is_imported_without_labels(path: Path, tmp_path: Path) -> None:

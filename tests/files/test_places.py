@@ -11,13 +11,14 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.files.places import (
     TOLERANCE,
     Raster,
+    cut_footprint,
     cut_georeference,
     georeference_of,
     place_labels,
     shared_pixels,
 )
 from sceneshift.files.scenes import export_labels, export_scene, read_scene
-from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene
+from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledScene, mask_as_text, mask_from_text
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -324,6 +325,16 @@ def test_a_part_lies_where_it_is_cut_from(transform: Transform) -> None:
     part = cut_georeference(Georeference(transform=transform, crs=UTM), (slice(3, 9), slice(7, 8)))
     assert part == Georeference(transform=moved(transform, columns=7, rows=3), crs=UTM)
     assert cut_georeference(None, WHOLE) is None
+
+
+def test_a_part_of_a_masked_scene_keeps_its_part_of_the_mask() -> None:
+    mask = np.random.default_rng(0).random((6, 5)) < 0.5
+    whole = Footprint(parent="s", rows=(10, 16), columns=(3, 8), mask=mask_as_text(mask))
+    part = cut_footprint(whole, (slice(1, 5), slice(2, 4)))
+    assert (part.parent, part.rows, part.columns) == ("s", (11, 15), (5, 7))
+    assert part.mask is not None
+    np.testing.assert_array_equal(mask_from_text(part.mask, (4, 2)), mask[1:5, 2:4])
+    assert cut_footprint(whole, (slice(0, 6), slice(0, 5))) == whole
 
 
 def test_what_is_no_picture_is_told(tmp_path: Path) -> None:

@@ -51,15 +51,34 @@ def test_a_summary_does_not_depend_on_how_the_pixels_lie() -> None:
     assert transposed.median == pytest.approx(as_list.median)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_scenes_of_the_same_kind_are_taken(normalization: str) -> None:
-    refuse(counts(), normalization)
-    refuse(counts(5, brightness=0.4), normalization)
-    refuse(counts(6, brightness=3), normalization)
-    refuse(counts()[:1, :1], normalization)
-    dark = counts()
-    dark[:5] = 0  # not measured
-    refuse(dark, normalization)
+def unmeasured_in_part() -> np.ndarray:
+    cube = counts()
+    cube[:5] = 0
+    return cube
+
+
+@pytest.mark.parametrize(
+    "given",
+    [counts(), counts(5, brightness=0.4), counts(6, brightness=3), counts()[:1, :1], unmeasured_in_part()],
+    ids=["the same", "darker", "brighter", "one spectrum", "unmeasured in part"],
+)
+def test_scenes_of_the_same_kind_are_taken(given: np.ndarray) -> None:
+    difference = compare_values(SOURCE, ValueSummary.of(given))
+    assert difference == ValueDifference()
+    assert [name for name in NORMALIZATIONS if difference.allows(name)] == list(NORMALIZATIONS)
+
+
+def test_a_mosaic_of_one_scene_has_its_values() -> None:
+    """Every fifth column is water, and an even step of five would meet nothing else."""
+    cube = counts()
+    cube[:, ::5] *= np.linspace(0.02, 1, 8, dtype=np.float32)
+    source, mosaic = ValueSummary.of(cube), ValueSummary.of(np.tile(cube, (46, 48, 1)))
+    assert mosaic.num_spectra == 46 * 48 * 300
+    assert compare_values(source, mosaic) == ValueDifference()
+    assert source.floor is not None
+    assert source.magnitude is not None
+    assert mosaic.floor == pytest.approx(source.floor, abs=OFFSET / 10)
+    assert mosaic.magnitude == pytest.approx(source.magnitude, rel=0.02)
 
 
 @pytest.mark.parametrize("normalization", ["minmax-per-band", "standardize-per-band", "none"])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sceneshift.catalogue.entries import Variable
 from sceneshift.catalogue.pair_spec import InScene
-from sceneshift.files.arrays import array_shapes, read_label_map
+from sceneshift.files.arrays import LabelMap, array_shapes, read_classes
 from sceneshift.scenes.scene import Scene
 from sceneshift.splits.blocks import block_split
 from sceneshift.splits.fields import field_split
@@ -104,9 +104,7 @@ def divide_scene(
     )
 
 
-def read_masks(
-    train: tuple[Path, Variable | None], test: tuple[Path, Variable | None]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def read_masks(train: tuple[Path, Variable | None], test: tuple[Path, Variable | None]) -> tuple[LabelMap, LabelMap]:
     """Read the two masks; in a file that holds both, the one of the usual name is taken.
 
     Raises:
@@ -116,12 +114,12 @@ def read_masks(
     return _read_mask(*train, side="train"), _read_mask(*test, side="test")
 
 
-def _read_mask(path: Path, variable: Variable | None, *, side: str) -> NDArray[np.int64]:
+def _read_mask(path: Path, variable: Variable | None, *, side: str) -> LabelMap:
     name = None if variable is None else variable.name
     if name is None and path.suffix.lower() in (".mat", ".npz"):
         held = array_shapes(path)
         name = next((known for known in _MASK_NAMES[side] if known in held), None)
-    return read_label_map(path, name)
+    return read_classes(path, name)
 
 
 def _only(scene: Scene, pixels: NDArray[np.int64]) -> NDArray[np.int64]:

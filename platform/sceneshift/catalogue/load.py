@@ -298,14 +298,19 @@ def _entry(name: str, catalogue: OwnCatalogue) -> SceneEntry:
 
 def _divide(recipe: InScene) -> DividedScene:
     files = _mask_files(recipe) if recipe.split == "fixed" else None
-    masks = None if files is None else read_masks(*files)
+    read = None if files is None else read_masks(*files)
     scene = load_scene(recipe.scene, recipe.data_dir, catalogue=recipe.catalogue)
-    if files is not None and masks is not None:
+    masks = None
+    if files is not None and read is not None:
         train, test = (
             place_labels(
-                mask, georeference_of(path), what=f"mask {path}", on=scene, cut_to_overlap=recipe.cut_to_overlap
+                mask.numbers,
+                georeference_of(path, mask.described),
+                what=f"mask {path}",
+                on=scene,
+                cut_to_overlap=recipe.cut_to_overlap,
             )
-            for mask, (path, _) in zip(masks, files, strict=True)
+            for mask, (path, _) in zip(read, files, strict=True)
         )
         masks = train, test
     published_as_masks = recipe.scene in SCENES and SCENES[recipe.scene].has_own_masks

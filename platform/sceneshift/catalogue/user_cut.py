@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
+from sceneshift.scenes.measured import without_label_count
 from sceneshift.scenes.scene import Footprint, Georeference, Scene, mask_as_text, mask_from_text
 
 #: First and one after the last.
@@ -80,6 +81,7 @@ class Cut:
             scene,
             cube=np.where(inside[..., None], scene.cube[place], np.float32(0)),
             labels=np.where(inside, scene.labels[place], 0),
+            left_out=without_label_count(scene.left_out),
             footprint=_footprint(scene.footprint, top, left, inside),
             georeference=None if scene.georeference is None else _shifted(scene.georeference, top, left),
         )

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sceneshift.catalogue.data_folder import DATA_VARIABLE, data_folder, data_folders
 from sceneshift.catalogue.user_entries import OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError
-from sceneshift.files.arrays import read_label_map
+from sceneshift.files.arrays import read_classes
 from sceneshift.files.arrow_scenes import open_scene
 from sceneshift.files.inside import split_inside, with_inside
+from sceneshift.files.places import georeference_of, place_labels
 from sceneshift.files.scenes import footprint_of, read_scene
 from sceneshift.safe_files import expanded
 from sceneshift.scenes.scene import Scene, refuse_second_scale, scaled
@@ -69,10 +71,16 @@ def load_own_scene(entry: OwnScene, data_dir: str | None) -> Scene:
         scene = _whole(entry, paths)
         if entry.cut is None:
             return scene
-        mask = (read_label_map(paths["mask"]), paths["mask"]) if "mask" in paths else None
-        return entry.cut.apply(scene, mask)
+        return entry.cut.apply(scene, _mask(entry, paths["mask"], scene) if "mask" in paths else None)
     except InvalidInputError as error:
         raise InvalidInputError(f"{entry.where}: {error}") from error
+
+
+def _mask(entry: OwnScene, path: Path, scene: Scene) -> tuple[NDArray[np.int64], Path]:
+    read = read_classes(path)
+    lie = georeference_of(path, read.described)
+    placed = place_labels(read.numbers, lie, what=f"mask {path}", on=scene, cut_to_overlap=entry.cut_to_overlap)
+    return placed, path
 
 
 def _whole(entry: OwnScene, paths: dict[str, Path]) -> Scene:

@@ -61,8 +61,8 @@ def compare_on_validation(
     were held back from it, and its predictions were stored.
     """
     version = rivals[-1]
-    trained_on = _trained_on(client, version)
-    pair = _load(trained_on, version, data_dir=data_dir, catalogue=catalogue)
+    trained_on = _trained_on(client, version, catalogue)
+    pair = _load(trained_on, version, data_dir=data_dir)
     pixels = trained_on.validation
     if len(pixels) == 0:
         raise InvalidInputError(
@@ -70,7 +70,8 @@ def compare_on_validation(
             "to compare on. --on target compares on the target's labels, and says so."
         )
     records = [
-        TrainedOn.load(client, rival.run_id, rival.tags.get(PAIR_TAG, trained_on.recipe.name)) for rival in rivals[:-1]
+        TrainedOn.load(client, rival.run_id, rival.tags.get(PAIR_TAG, trained_on.recipe.name), catalogue=catalogue)
+        for rival in rivals[:-1]
     ]
     for rival, older in zip(rivals, records, strict=False):
         pixels = _held_back_from(rival, older, trained_on, pixels)
@@ -127,8 +128,8 @@ def compare_on_target(
 ) -> Comparison:
     """Score versions on the target of the newest one's pair. Its labels are read, and this is counted."""
     version = rivals[-1]
-    trained_on = _trained_on(client, version)
-    pair = _load(trained_on, version, data_dir=data_dir, catalogue=catalogue)
+    trained_on = _trained_on(client, version, catalogue)
+    pair = _load(trained_on, version, data_dir=data_dir)
     # All maps are computed before the labels are read.
     maps = [_model(rival, pair).map_scene(pair.target) for rival in rivals]
     times = count_target_opening(client, version.name, pair.name)
@@ -137,7 +138,7 @@ def compare_on_target(
         "Whoever decides by these figures selects on target labels: they no longer tell how the model does on a scene "
         "nobody has labelled. The version will say so.",
     )
-    door = open_target(_recipe(trained_on, data_dir=data_dir, catalogue=catalogue))
+    door = open_target(_recipe(trained_on, data_dir=data_dir))
     return Comparison(
         where=f"labelled pixels of {pair.target.name}, the target of {pair.name}",
         scores=[door.score(class_map) for class_map in maps],
@@ -146,9 +147,9 @@ def compare_on_target(
     )
 
 
-def _trained_on(client: "MlflowClient", version: Version) -> TrainedOn:
+def _trained_on(client: "MlflowClient", version: Version, catalogue: OwnCatalogue | None) -> TrainedOn:
     pair = version.tags.get(PAIR_TAG)
-    found = None if pair is None else TrainedOn.load(client, version.run_id, pair)
+    found = None if pair is None else TrainedOn.load(client, version.run_id, pair, catalogue=catalogue)
     if found is None:
         raise InvalidInputError(
             f"{version.name} version {version.number} does not tell what it was trained on (it is older than that, or "
@@ -157,17 +158,13 @@ def _trained_on(client: "MlflowClient", version: Version) -> TrainedOn:
     return found
 
 
-def _recipe(trained_on: TrainedOn, *, data_dir: str | None, catalogue: OwnCatalogue | None) -> Recipe:
+def _recipe(trained_on: TrainedOn, *, data_dir: str | None) -> Recipe:
     recipe = trained_on.recipe
-    if catalogue is not None:
-        recipe = replace(recipe, catalogue=catalogue)
     return recipe if data_dir is None else replace(recipe, data_dir=data_dir)
 
 
-def _load(
-    trained_on: TrainedOn, version: Version, *, data_dir: str | None, catalogue: OwnCatalogue | None
-) -> ScenePair:
-    pair = load_pair(_recipe(trained_on, data_dir=data_dir, catalogue=catalogue))
+def _load(trained_on: TrainedOn, version: Version, *, data_dir: str | None) -> ScenePair:
+    pair = load_pair(_recipe(trained_on, data_dir=data_dir))
     found = joined_hash([source.content_hash for source in pair.sources])
     if found != trained_on.source_hash:
         raise InvalidInputError(

@@ -63,15 +63,16 @@ def read_truth(
         labels, names = labelled.labels, labelled.class_names
     else:
         path = expanded(arguments.labels)
-        labels, names = read_classes(
+        read = read_classes(
             path,
             class_names=arguments.class_names,
             label_values=arguments.label_values,
             unlabelled_values=arguments.unlabelled_values or (),
         )
+        names = read.class_names
         labels = place_labels(
-            labels,
-            georeference_of(path),
+            read.numbers,
+            georeference_of(path, read.described),
             what=f"--labels {arguments.labels}",
             on=scene,
             cut_to_overlap=arguments.cut_to_overlap,

@@ -79,6 +79,8 @@ def promote(arguments: PromoteArgs) -> int:
     show_log()
     compare = compare_on_target if arguments.on == "target" else compare_on_validation
     catalogue = None if arguments.catalogue is None else open_catalogue(arguments.catalogue, arguments.data_dir)
+    for line in () if catalogue is None else catalogue.announcement():
+        print(line)
     compared = compare(client, rivals, data_dir=arguments.data_dir, catalogue=catalogue)
     print(_table(compared, rivals))
     if version.tags.get("profile") == SMOKE_TEST:

@@ -10,6 +10,7 @@ Shape letters: H rows, W columns.
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,21 @@ _NOTHING = Variable(shape=(), numeric=False)
 
 _PICTURE = ".png"
 _LABEL_SUFFIXES = (*_ARRAY_SUFFIXES, _PICTURE)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelMap:
+    """A label map as its file has it, read once: what there is to report is reported once.
+
+    Args:
+        numbers: (H, W) whole numbers >= 0; 0 = unlabelled.
+        class_names: The names of 1..K; None where none are known.
+        described: The file's metadata; of a picture, nothing.
+    """
+
+    numbers: NDArray[np.int64]
+    class_names: tuple[str, ...] | None
+    described: Description
 
 
 def array_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -137,7 +153,21 @@ def read_label_map(
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: The file can't be read, or its values are no class numbers.
     """
-    return read_classes(path, variable, label_values=label_values, unlabelled_values=unlabelled_values)[0]
+    return read_classes(path, variable, label_values=label_values, unlabelled_values=unlabelled_values).numbers
+
+
+def holds_label_map(path: str | Path) -> bool:
+    """Whether a file holds something of a label map's shape, be it of numbers or not.
+
+    Args:
+        path: As for :func:`array_shapes`.
+
+    Raises:
+        MissingDataError: As for :func:`array_shapes`.
+        MissingPackageError: As for :func:`array_shapes`.
+        InvalidInputError: As for :func:`array_shapes`.
+    """
+    return any(_fits(variable, 2) for variable in list_variables(path).values())
 
 
 def read_classes(
@@ -147,8 +177,8 @@ def read_classes(
     class_names: tuple[str, ...] | None = None,
     label_values: tuple[int, ...] | None = None,
     unlabelled_values: tuple[int, ...] = (),
-) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Read a map of class numbers as :func:`read_label_map` does, and the names of its classes.
+) -> LabelMap:
+    """Read a map of class numbers as :func:`read_label_map` does, with the names of its classes and its metadata.
 
     Args:
         path: As for :func:`read_label_map`.
@@ -156,9 +186,6 @@ def read_classes(
         class_names: The K names; by default those in the file.
         label_values: As for :func:`read_label_map`.
         unlabelled_values: As for :func:`read_label_map`.
-
-    Returns:
-        (H, W) whole numbers >= 0, and the names of 1..K, or None where none are known.
 
     Raises:
         MissingDataError: As for :func:`read_label_map`.
@@ -179,9 +206,11 @@ def read_classes(
     numbers = _class_numbers(location, values, described, mask, known=label_values or (), unlabelled=unlabelled_values)
     names = class_names or _names_of(location, described, numbers, label_values)
     if label_values is not None:
-        return to_class_ids(numbers, class_names=names, label_values=label_values, path=location), names
-    _look_for_class_0(location, numbers, described, names)
-    return np.where(numbers < 0, 0, numbers), names
+        numbers = to_class_ids(numbers, class_names=names, label_values=label_values, path=location)
+    else:
+        _look_for_class_0(location, numbers, described, names)
+        numbers = np.where(numbers < 0, 0, numbers)
+    return LabelMap(numbers=numbers, class_names=names, described=described)
 
 
 def read_mask(path: str | Path) -> NDArray[np.bool_] | None:
@@ -316,25 +345,27 @@ def _look_for_class_0(
     _log.warning("%s: %s: 0 is taken as unlabelled; if it is a class, declare label_values", location, what)
 
 
-def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | None, ndim: int | None) -> str:
-    def fits(variable: Variable) -> bool:
-        if not variable.numeric or 0 in variable.shape:
-            return False
-        # A MATLAB scalar or vector has two dimensions as well, and is neither a cube nor a map.
-        return min(variable.shape, default=0) > 1 and (
-            len(variable.shape) >= 2 if ndim is None else len(variable.shape) == ndim
-        )
+def _fits(variable: Variable, ndim: int | None) -> bool:
+    """Whether its shape may be a cube's or a map's: a MATLAB scalar or vector has two dimensions as well."""
+    dimensions = len(variable.shape)
+    return min(variable.shape, default=0) > 1 and (dimensions >= 2 if ndim is None else dimensions == ndim)
 
+
+def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | None, ndim: int | None) -> str:
     expected = "an array" if ndim is None else f"a {ndim}-D array"
     if wanted is not None and wanted in variables:
         variable = variables[wanted]
         if not variable.numeric or (ndim is not None and len(variable.shape) != ndim):
             raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_told(variables)}")
         return wanted
-    fitting = [name for name, variable in variables.items() if fits(variable)]
+    fitting = [name for name, variable in variables.items() if variable.numeric and _fits(variable, ndim)]
     if len(fitting) != 1:
         missing = "" if wanted is None else f"no variable {wanted!r}, and "
-        count, advice = (f"{len(fitting)} arrays fit", "; name one") if fitting else ("no array fits", "")
+        count, advice = (
+            (f"{len(fitting)} arrays fit", f"; name one, as {location}:{fitting[0]}")
+            if fitting
+            else ("no array fits", "")
+        )
         raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_told(variables)}")
     chosen = fitting[0]
     if wanted is not None or len(variables) > 1:

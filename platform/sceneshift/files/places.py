@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingPackageError
 from sceneshift.files.arrays import read_description
+from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.gdal_image import crs_from_text, open_image, read_georeference
 from sceneshift.safe_files import existing, guarded
-from sceneshift.scenes.scene import Georeference, UnlabelledScene
+from sceneshift.scenes.scene import Footprint, Georeference, UnlabelledScene, mask_as_text, mask_from_text
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +56,12 @@ class Raster:
         return cls(what=f"scene {scene.name!r}", shape=scene.shape, georeference=scene.georeference)
 
 
-def georeference_of(path: str | Path) -> Georeference | None:
+def georeference_of(path: str | Path, described: Description | None = None) -> Georeference | None:
     """Read where a file's pixels lie, without its numbers; None where it doesn't say.
 
     Args:
         path: An array, an image or a label map. A ``.png`` says it by a world file beside it.
+        described: The file's metadata, where they were read already; reading them twice reports odd keys twice.
 
     Raises:
         MissingDataError: There is no such file.
@@ -67,7 +69,7 @@ def georeference_of(path: str | Path) -> Georeference | None:
         InvalidInputError: The file can't be read.
     """
     if Path(path).suffix.lower() != ".png":
-        return read_description(path).georeference
+        return (described or read_description(path)).georeference
 
     def by_gdal(location: Path) -> Georeference | None:
         with open_image(location, "PNG") as file:
@@ -182,6 +184,26 @@ def cut_georeference(georeference: Georeference | None, window: Window) -> Geore
     a, b, c, d, e, f = georeference.transform
     row, column = (part.start for part in window)
     return replace(georeference, transform=(a, b, c + a * column + b * row, d, e, f + d * column + e * row))
+
+
+def cut_footprint(footprint: Footprint, window: Window) -> Footprint:
+    """Which pixels of its acquisition a part of a scene is.
+
+    Args:
+        footprint: Of the whole scene.
+        window: The part.
+    """
+    (top, bottom), (left, right) = footprint.rows, footprint.columns
+    rows, columns = window
+    mask = footprint.mask
+    if mask is not None:
+        mask = mask_as_text(mask_from_text(mask, (bottom - top, right - left))[window])
+    return Footprint(
+        parent=footprint.parent,
+        rows=(top + rows.start, top + rows.stop),
+        columns=(left + columns.start, left + columns.stop),
+        mask=mask,
+    )
 
 
 def _whole(raster: Raster) -> Window:

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, nearest_name
-from sceneshift.files.arrays import array_shapes, read_array, read_classes, read_description, read_mask
+from sceneshift.files.arrays import (
+    array_shapes,
+    holds_label_map,
+    read_array,
+    read_classes,
+    read_description,
+    read_mask,
+)
 from sceneshift.files.formats.description import Description
 from sceneshift.files.formats.envi import Envi
 from sceneshift.files.formats.file_format import CUBE, LABELS, FileFormat
@@ -22,9 +29,9 @@ from sceneshift.files.formats.matlab import Matlab
 from sceneshift.files.formats.numpy_files import Npz
 from sceneshift.files.inside import split_inside
 from sceneshift.files.missing import ReadCube, describe_undeclared, leave_out_missing
-from sceneshift.files.places import Raster, Window, cut_georeference, georeference_of, shared_pixels
+from sceneshift.files.places import Raster, cut_footprint, cut_georeference, georeference_of, shared_pixels
 from sceneshift.safe_files import guarded, writable
-from sceneshift.scenes.measured import measured_pixels
+from sceneshift.scenes.measured import measured_pixels, without_label_count
 from sceneshift.scenes.scene import (
     Footprint,
     Georeference,
@@ -99,13 +106,19 @@ def read_scene(
     cube = read.cube
     scale = _scale_left(scale, described, where=str(path))
     labels_path = split_inside(path)[0] if labels is None else Path(labels)
-    label_map, names = read_classes(
+    if labels is None and not holds_label_map(labels_path):
+        raise InvalidInputError(
+            f"{path}: no label map is in the file; expected one, or the name of the file that has it (--labels; labels "
+            "in a TOML catalogue). Without labels a scene can be imported, shown and mapped, but not trained on."
+        )
+    read_labels = read_classes(
         labels_path,
         _own_name(labels_path, labels_variable, LABELS),
         class_names=class_names or described.class_names,
         label_values=label_values,
         unlabelled_values=unlabelled_values,
     )
+    label_map, names = read_labels.numbers, read_labels.class_names
     if names is None:
         raise InvalidInputError(
             f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them. A "
@@ -115,9 +128,10 @@ def read_scene(
     kept, labelled = whole, whole
     if labels is not None:
         height, width = label_map.shape
+        lie = georeference_of(labels_path, read_labels.described)
         kept, labelled = shared_pixels(
             Raster(what=f"cube {path}", shape=(cube.shape[0], cube.shape[1]), georeference=described.georeference),
-            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=georeference_of(labels_path)),
+            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=lie),
             cut_to_overlap=cut_to_overlap,
         )
         if kept != whole or labelled != (slice(0, height), slice(0, width)):
@@ -141,10 +155,10 @@ def read_scene(
         class_names=names,
         wavelengths_nm=None if centres is None else np.array(centres),
         normalization=described.normalization,
-        footprint=_cut_footprint(of_file, kept),
+        footprint=cut_footprint(of_file, kept),
         georeference=cut_georeference(described.georeference, kept),
         unit=unit or described.unit,
-        left_out=read.left_out,
+        left_out=read.left_out if labels is None else without_label_count(read.left_out),
     )
 
 
@@ -196,7 +210,7 @@ def read_unlabelled_scene(
         footprint=described.footprint,  # type: ignore[arg-type]  # None: a separate acquisition
         georeference=described.georeference,
         unit=unit or described.unit,
-        left_out=read.left_out,
+        left_out=without_label_count(read.left_out),
     )
 
 
@@ -343,17 +357,6 @@ def _scale_left(scale: float, described: Description, *, where: str) -> float:
         )
     refuse_second_scale(scale, described.unit, where=where)
     return scale
-
-
-def _cut_footprint(footprint: Footprint, kept: Window) -> Footprint:
-    """The footprint of a part of a scene."""
-    (top, _), (left, _) = footprint.rows, footprint.columns
-    rows, columns = kept
-    return Footprint(
-        parent=footprint.parent,
-        rows=(top + rows.start, top + rows.stop),
-        columns=(left + columns.start, left + columns.stop),
-    )
 
 
 def _turned(cube: tuple[int, ...], label_map: tuple[int, ...]) -> str:

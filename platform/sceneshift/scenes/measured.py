@@ -72,6 +72,11 @@ class LeftOut:
         return cls(**told)
 
 
+def without_label_count(left_out: LeftOut | None) -> LeftOut | None:
+    """The same for other labels than those that were counted, or for other pixels."""
+    return None if left_out is None else replace(left_out, labels=0)
+
+
 class _HasCube(Protocol):
     """What :func:`describe_missing` reads of a scene."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.mapped_arrays import dereference, is_checked_cube, is_stored, reference_to
-from sceneshift.scenes.measured import LeftOut, measured_pixels
+from sceneshift.scenes.measured import LeftOut, measured_pixels, without_label_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +308,7 @@ class Scene(UnlabelledScene):
             georeference=self.georeference,
             unit=self.unit,
             # How many labels were lost is something about labels.
-            left_out=None if self.left_out is None else replace(self.left_out, labels=0),
+            left_out=without_label_count(self.left_out),
         )
 
     def without_unmeasured_labels(self) -> "Scene":

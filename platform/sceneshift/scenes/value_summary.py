@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.measured import measured_pixels
 from sceneshift.scenes.normalization import UNITLESS
+from sceneshift.scenes.sampled_spectra import SampledSpectra
 
 #: How many times larger the numbers of one scene may be than those of another in the same unit.
 FACTOR = 5.0
@@ -103,8 +104,8 @@ class ValueSummary:
         unit_norm: Every spectrum has L2 norm 1.
         unit_range: Every band runs from 0 to 1, but for constant ones.
         standardized: Every band has mean 0 and standard deviation 1, but for constant ones.
-        magnitude: The magnitude that one number in a hundred lies above, from an even sample of the spectra; None in
-            summaries of earlier versions.
+        magnitude: The magnitude that one number in a hundred lies above, from spectra drawn at random where there are
+            many; None in summaries of earlier versions.
         floor: Share of its brightest bands that a spectrum's darkest have, at the spectrum a quarter lies below; None
             in summaries of earlier versions.
     """
@@ -146,10 +147,10 @@ class ValueSummary:
         if cube.size == 0:
             raise InvalidInputError(f"an array of shape {cube.shape} holds no number; expected spectra of some bands.")
         bands = cube.shape[-1] if prepare is None else prepare(cube[(0,) * (cube.ndim - 1)]).shape[-1]
-        step = max(1, cube.size // cube.shape[-1] * bands // _SAMPLE)
+        sample = SampledSpectra(max(1, _SAMPLE // bands))
         low, high = np.full(bands, np.inf), np.full(bands, -np.inf)
         total, squares, negative, count = np.zeros(bands), np.zeros(bands), 0, 0
-        brightness, sample = [], []
+        brightness = []
         shift = None
         for block in _spectra(cube, prepare):
             if not np.isfinite(block).all():
@@ -166,7 +167,7 @@ class ValueSummary:
             total += (block - shift).sum(axis=0)
             squares += ((block - shift) ** 2).sum(axis=0)
             negative += int((block < 0).sum())
-            sample.append(block[-count % step :: step])
+            sample.add(block)
             count += len(block)
             brightness.append(np.sqrt((block**2).mean(axis=1)))
         if shift is None:
@@ -176,7 +177,7 @@ class ValueSummary:
         varying = high > low
         of_spectra = np.concatenate(brightness)
         enough = count >= _LEAST_NORMALIZED
-        sampled = np.concatenate(sample)
+        sampled = sample.spectra()
         return cls(
             num_spectra=count,
             low=float(low.min()),

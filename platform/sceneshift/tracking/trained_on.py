@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe
-from sceneshift.catalogue.user_entries import NO_CATALOGUE
+from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.splits.source import SourceDomain, joined_hash, joined_pixels
@@ -91,8 +91,16 @@ class TrainedOn:
         client.log_text(run_id, json.dumps(values), _file(self.recipe.name))
 
     @classmethod
-    def load(cls, client: "MlflowClient", run_id: str, pair: str) -> Self | None:
+    def load(
+        cls, client: "MlflowClient", run_id: str, pair: str, *, catalogue: OwnCatalogue | None = None
+    ) -> Self | None:
         """Read it from a run; None if the run has none, like those of older versions.
+
+        Args:
+            client: Where the run is.
+            run_id: The run.
+            pair: The pair's name.
+            catalogue: The user's scenes and pairs; by default the file that the run names is read, wherever it was.
 
         Raises:
             InvalidInputError: The stored file is something else, or the catalogue it names is no longer valid.
@@ -108,7 +116,8 @@ class TrainedOn:
             values: dict[str, Any] = json.loads(text)
             recipe = dict(values["recipe"])
             named = recipe.pop("catalogue", None)
-            catalogue = NO_CATALOGUE if named is None else read_catalogue(named, found="named by the run")
+            if catalogue is None:
+                catalogue = NO_CATALOGUE if named is None else read_catalogue(named, found="named by the run")
             return cls(
                 recipe=_RECIPES[recipe.pop("kind")](**recipe, catalogue=catalogue),
                 source_hash=str(values["source_hash"]),
