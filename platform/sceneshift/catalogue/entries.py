@@ -10,7 +10,7 @@ from sceneshift.errors import InvalidInputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variable:
+class FileVariable:
     """A variable in a file: its name is tried first, then the only array of fitting dimension is taken."""
 
     file: str
@@ -31,13 +31,13 @@ class Files:
         endmembers: (C, R) or (R, C).
     """
 
-    cube: Variable
-    labels: Variable | None = None
+    cube: FileVariable
+    labels: FileVariable | None = None
     bands_by_pixels: bool = False
-    train_mask: Variable | None = None
-    test_mask: Variable | None = None
-    abundances: Variable | None = None
-    endmembers: Variable | None = None
+    train_mask: FileVariable | None = None
+    test_mask: FileVariable | None = None
+    abundances: FileVariable | None = None
+    endmembers: FileVariable | None = None
 
     def needed(self, *, with_masks: bool = False) -> tuple[str, ...]:
         """The files a scene can't be loaded without; the masks it was published with where they are asked for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.catalogue.entries import Variable
+from sceneshift.catalogue.entries import FileVariable
 from sceneshift.catalogue.pair_spec import InScene
 from sceneshift.files.arrays import array_shapes, read_label_map
 from sceneshift.scenes.scene import Scene
@@ -105,7 +105,7 @@ def divide_scene(
 
 
 def read_masks(
-    train: tuple[Path, Variable | None], test: tuple[Path, Variable | None]
+    train: tuple[Path, FileVariable | None], test: tuple[Path, FileVariable | None]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Read the two masks; in a file that holds both, the one of the usual name is taken.
 
@@ -116,7 +116,7 @@ def read_masks(
     return _read_mask(*train, side="train"), _read_mask(*test, side="test")
 
 
-def _read_mask(path: Path, variable: Variable | None, *, side: str) -> NDArray[np.int64]:
+def _read_mask(path: Path, variable: FileVariable | None, *, side: str) -> NDArray[np.int64]:
     name = None if variable is None else variable.name
     if name is None and path.suffix.lower() in (".mat", ".npz"):
         held = array_shapes(path)

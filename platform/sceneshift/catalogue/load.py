@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue import indian_pines
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import find_form
-from sceneshift.catalogue.entries import Files, SceneEntry, Variable
+from sceneshift.catalogue.entries import Files, FileVariable, SceneEntry
 from sceneshift.catalogue.in_scene import DividedScene, divide_scene, read_masks
 from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, is_stored_scene
@@ -312,7 +312,7 @@ def _divide(recipe: InScene) -> DividedScene:
     return divide_scene(recipe, scene, masks=masks, has_own_labels=not published_as_masks)
 
 
-def _mask_files(recipe: InScene) -> tuple[tuple[Path, Variable | None], tuple[Path, Variable | None]]:
+def _mask_files(recipe: InScene) -> tuple[tuple[Path, FileVariable | None], tuple[Path, FileVariable | None]]:
     if recipe.train_mask is not None and recipe.test_mask is not None:
         return (Path(recipe.train_mask), None), (Path(recipe.test_mask), None)
     entry = SCENES[recipe.scene]
