@@ -124,8 +124,8 @@ def align_sources(sources: Sequence[Scene], target: Scene, rules: Sequence[Align
     aligned = list(sources)
     band_notes: list[str] = []
     for number in order:
-        aligned[number], target, told = _align_bands(sources[number], target, rules[number].fwhm_nm)
-        band_notes += told
+        aligned[number], target, notes = _align_bands(sources[number], target, rules[number].fwhm_nm)
+        band_notes += notes
     # What a later source lacks has gone from the target, and goes from the sources before it.
     aligned = [_with_bands_of(target, source) for source in aligned]
     return AlignedPair(sources=tuple(aligned), target=target, notes=(*class_notes, *dict.fromkeys(band_notes)))

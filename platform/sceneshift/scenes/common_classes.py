@@ -42,9 +42,9 @@ def share_classes(
         _refuse_other_grouping(sources[0], source, {name: other[name] for name in kept}, kept)
     shared = tuple(dict.fromkeys(name for name in ours[0].values() if name in kept.values()))
     if len(shared) < 2:
-        told = [f"source {scene.name!r} ({', '.join(scene.class_names)})" for scene in sources]
+        offered = [f"source {scene.name!r} ({', '.join(scene.class_names)})" for scene in sources]
         raise InvalidInputError(
-            f"{', '.join(told)} and target {target.name!r} ({', '.join(target.class_names)}) share {len(shared)} of "
+            f"{', '.join(offered)} and target {target.name!r} ({', '.join(target.class_names)}) share {len(shared)} of "
             "their classes; expected at least two shared classes. Match names that differ with "
             "class_map={'name in the target': 'name in the source'}."
         )

@@ -247,7 +247,7 @@ def write_arrays(path: Path, cube: NDArray[np.float32], labels: NDArray[np.int64
     spectra = pa.FixedSizeListArray.from_arrays(values, num_bands)
     label = pa.Array.from_buffers(pa.int64(), num_pixels, [None, pa.py_buffer(labels)])
     placeholder = os.urandom(32).hex()  # found again, as nothing else in the file is like it
-    told = {
+    entries = {
         "version": str(VERSION),
         "shape": " ".join(map(str, cube.shape)),
         "description": description,
@@ -256,7 +256,7 @@ def write_arrays(path: Path, cube: NDArray[np.float32], labels: NDArray[np.int64
     }
     schema = pa.schema(
         [pa.field(_SPECTRUM, spectra.type), pa.field(_LABEL, label.type)],
-        metadata={f"sceneshift.{key}": value for key, value in told.items()},
+        metadata={f"sceneshift.{key}": value for key, value in entries.items()},
     )
     with replacing(path) as temporary:
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
@@ -273,8 +273,8 @@ def _map(location: Path) -> StoredArrays:
         raise InvalidInputError(f"{location} was replaced while it was opened; open it again.")
     reader = pa.ipc.open_file(source)
     metadata = {key.decode(): value.decode() for key, value in (reader.schema.metadata or {}).items()}
-    told = {key: metadata.get(f"sceneshift.{key}") for key in _KEYS}
-    version, shape_text, description, description_sha256, sha256 = told.values()
+    entries = {key: metadata.get(f"sceneshift.{key}") for key in _KEYS}
+    version, shape_text, description, description_sha256, sha256 = entries.values()
     if version is None:
         raise InvalidInputError(f"{location} is an Arrow file, but no scene this package wrote; use write_scene.")
     if version != str(VERSION):
@@ -283,7 +283,9 @@ def _map(location: Path) -> StoredArrays:
             "or install the package that wrote it."
         )
     if shape_text is None or description is None or sha256 is None or description_sha256 is None:
-        raise InvalidInputError(f"{location}: {', '.join(key for key in told if told[key] is None)} missing; damaged?")
+        raise InvalidInputError(
+            f"{location}: {', '.join(key for key in entries if entries[key] is None)} missing; damaged?"
+        )
     if hashlib.sha256(description.encode()).hexdigest() != description_sha256:
         raise InvalidInputError(f"{location}: its description was damaged. Write or copy it again.")
     height, width, bands = (int(number) for number in shape_text.split())
