@@ -220,7 +220,7 @@ def check_room(
     short = [name for name, (need, have) in needs.items() if need > have + 1e-9] or ["CPU", "GPU"]
     shares = {"CPU": cpus_per_trial, "GPU": gpus_per_trial}
     workers = "" if workers_per_trial == 1 else f" of {workers_per_trial} workers"
-    told = [
+    shortages = [
         f"with {shares[name]:g} {name} each need {needs[name][0]:g} {name}; there are {needs[name][1]:g}"
         for name in short
         if shares[name] > 0
@@ -228,7 +228,7 @@ def check_room(
     grown = " once its autoscaler has added all it may" if cluster.largest_node is None and not cluster.is_own else ""
     scattered = f", on nodes that hold {slots} such workers" if len(cluster.nodes) > 1 else ""
     raise ResourceError(
-        f"{trials_at_once} trials at once{workers} {' and '.join(told)}{scattered}{grown}. Nothing was started; "
+        f"{trials_at_once} trials at once{workers} {' and '.join(shortages)}{scattered}{grown}. Nothing was started; "
         f"use {nearest}."
     )
 
