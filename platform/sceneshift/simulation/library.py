@@ -215,8 +215,8 @@ def _principal_variations(centred: NDArray[np.float64], rank: int) -> NDArray[np
 def _checked(what: str, values: ArrayLike, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
     array = np.array(values, dtype=np.float32)
     if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
-        told = " x ".join("any" if n is None else str(n) for n in shape)
-        raise InvalidInputError(f"endmember library: {what} of shape {array.shape}; expected {told}.")
+        expected = " x ".join("any" if n is None else str(n) for n in shape)
+        raise InvalidInputError(f"endmember library: {what} of shape {array.shape}; expected {expected}.")
     if array.size == 0 or not np.isfinite(array).all():
         raise InvalidInputError(f"endmember library: NaN, infinity or nothing in {what}; leave those bands out.")
     array.setflags(write=False)

@@ -322,13 +322,13 @@ def _settings(recipe: Simulation) -> dict[str, Any]:
         "noise": asdict(recipe.noise),
     }
     chosen = {type(shift) for shift in recipe.shifts}
-    told: dict[str, dict[str, Any]] = {kind.name: asdict(recipe.shift(kind)) for kind in SHIFTS if kind in chosen}
-    if Season.name in told:
-        told[Season.name]["vegetation"] = vegetation(library).tolist()
-    if ClassBalance.name in told:
+    settings: dict[str, dict[str, Any]] = {kind.name: asdict(recipe.shift(kind)) for kind in SHIFTS if kind in chosen}
+    if Season.name in settings:
+        settings[Season.name]["vegetation"] = vegetation(library).tolist()
+    if ClassBalance.name in settings:
         shares = recipe.ground.shares(library.num_materials)
-        told[ClassBalance.name]["proportions"] = _changed_balance(recipe, shares).tolist()
-    if Resolution.name in told:
-        told[Resolution.name]["block"] = recipe.shift(Resolution).block
-    applied["shifts"] = told
+        settings[ClassBalance.name]["proportions"] = _changed_balance(recipe, shares).tolist()
+    if Resolution.name in settings:
+        settings[Resolution.name]["block"] = recipe.shift(Resolution).block
+    applied["shifts"] = settings
     return applied
