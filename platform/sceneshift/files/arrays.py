@@ -74,7 +74,9 @@ def list_variables(path: str | Path) -> dict[str, Variable]:
         return variables
     within = {name: variable for name, variable in variables.items() if _is_within(name, inside)}
     if not within:
-        raise InvalidInputError(f"{location}: got the name {inside!r}; expected one that it holds. {_told(variables)}")
+        raise InvalidInputError(
+            f"{location}: got the name {inside!r}; expected one that it holds. {_contents(variables)}"
+        )
     return within
 
 
@@ -329,13 +331,13 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
     if wanted is not None and wanted in variables:
         variable = variables[wanted]
         if not variable.numeric or (ndim is not None and len(variable.shape) != ndim):
-            raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_told(variables)}")
+            raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_contents(variables)}")
         return wanted
     fitting = [name for name, variable in variables.items() if fits(variable)]
     if len(fitting) != 1:
         missing = "" if wanted is None else f"no variable {wanted!r}, and "
         count, advice = (f"{len(fitting)} arrays fit", "; name one") if fitting else ("no array fits", "")
-        raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_told(variables)}")
+        raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_contents(variables)}")
     chosen = fitting[0]
     if wanted is not None or len(variables) > 1:
         others = {name: variable for name, variable in variables.items() if name != chosen}
@@ -350,7 +352,7 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
     return chosen
 
 
-def _told(variables: Mapping[str, Variable]) -> str:
+def _contents(variables: Mapping[str, Variable]) -> str:
     return f"The file holds: {_listed(variables)}."
 
 

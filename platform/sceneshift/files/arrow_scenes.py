@@ -83,7 +83,7 @@ def open_stored(path: str | Path, *, verify: bool = False) -> UnlabelledScene:
     described = Description.from_json(arrays.description)
     if described.name is None or described.footprint is None:
         raise InvalidInputError(f"{path}: no name or footprint of a scene in it; write it again.")
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": described.name,
         "cube": arrays.cube,
         "wavelengths_nm": None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
@@ -94,5 +94,5 @@ def open_stored(path: str | Path, *, verify: bool = False) -> UnlabelledScene:
         "left_out": described.left_out,
     }
     if described.class_names is None:
-        return UnlabelledScene(**told)
-    return Scene(**told, labels=arrays.labels, class_names=described.class_names)
+        return UnlabelledScene(**fields)
+    return Scene(**fields, labels=arrays.labels, class_names=described.class_names)

@@ -186,8 +186,8 @@ def _parts(values: NDArray[np.generic]) -> Iterator[slice]:
 
 def _ignored_values(described: Description, dtype: "np.dtype[np.generic]", bands: int) -> NDArray[np.float64]:
     """(D,) the value that means missing in each band; NaN, which is missing anyway, where there is none."""
-    told = described.ignore_values or (described.ignore_value,) * bands
-    ignored = np.array([np.nan if value is None else value for value in told], dtype=np.float64)
+    by_band = described.ignore_values or (described.ignore_value,) * bands
+    ignored = np.array([np.nan if value is None else value for value in by_band], dtype=np.float64)
     if dtype.kind in "iu":  # a value that the type can't hold, such as -9999 in uint16, is nowhere
         limits = np.iinfo(dtype.type)  # type: ignore[type-var]  # an integer's
         ignored[(ignored != np.floor(ignored)) | (ignored < limits.min) | (ignored > limits.max)] = np.nan

@@ -101,12 +101,12 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
     one, other = first.georeference, second.georeference
     if one is None or other is None:
         if one is not other:
-            told, silent = (second, first) if one is None else (first, second)
+            placed, silent = (second, first) if one is None else (first, second)
             _log.warning(
                 "%s doesn't say where it lies, %s does (%s): taken as the same place",
                 silent.what,
-                told.what,
-                _described(told),
+                placed.what,
+                _described(placed),
             )
         return _whole(first), _whole(second)
     if not _same_crs(first, second):

@@ -88,8 +88,8 @@ class Description:
             ) from error
         known = [f.name for f in fields(cls) if f.name not in ("stored_as", "name_of_zero")]
         if not isinstance(values, dict) or (unknown := set(values) - set(known)):
-            told = sorted(unknown) if isinstance(values, dict) else type(values).__name__
-            raise InvalidInputError(f"a scene's description holds {told}; expected {known}.")
+            got = sorted(unknown) if isinstance(values, dict) else type(values).__name__
+            raise InvalidInputError(f"a scene's description holds {got}; expected {known}.")
         try:
             return cls(**{key: _READ.get(key, _as_is)(value) for key, value in values.items()})
         except (TypeError, KeyError, ValueError) as error:

@@ -82,7 +82,7 @@ class EnviHeader:
 
     def for_gdal(self) -> str:
         """A header that GDAL reads as this one was read, and that has nothing else in it."""
-        told = {
+        layout = {
             "samples": self.samples,
             "lines": self.lines,
             "bands": self.bands,
@@ -96,7 +96,7 @@ class EnviHeader:
         for key in ("data gain values", "data offset values"):
             if key in texts:  # an item a line: GDAL reads no line of more than 10000 characters
                 texts[key] = "{" + ",\n".join(listed(texts[key])) + "}"
-        return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in (told | texts).items())
+        return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in (layout | texts).items())
 
 
 def read_header(path: Path) -> EnviHeader:

@@ -80,10 +80,10 @@ class GeoTiff(FileFormat):
             georeference = read_georeference(file)
             stored_as = StoredValues.by_bands(file.scales, file.offsets)
         wavelengths = _wavelengths(path, bands, imagery, names, of_image)
-        told = Description() if text is None else Description.from_json(text)
-        values = vars(told) | {
+        description = Description() if text is None else Description.from_json(text)
+        values = vars(description) | {
             "wavelengths_nm": wavelengths,
-            **_told_missing(ignored),
+            **_missing_values(ignored),
             "good_bands": _good_bands(path, bands, of_image),
             "georeference": georeference,
             "stored_as": stored_as,
@@ -172,7 +172,7 @@ def _good_bands(path: Path, bands: Sequence[Mapping[str, str]], of_image: Mappin
     return None if all(good) else good
 
 
-def _told_missing(ignored: Sequence[float | None]) -> dict[str, Any]:
+def _missing_values(ignored: Sequence[float | None]) -> dict[str, Any]:
     """The values for missing data: one for all bands, or one each."""
     values = [None if value is None else float(value) for value in ignored]
     if len({str(value) for value in values}) > 1:  # as text: no NaN equals another

@@ -75,10 +75,10 @@ def in_names(names: Sequence[str | None], *, where: str) -> tuple[float, ...] | 
         where: The file, for messages.
     """
     found = [None if name is None else _IN_A_NAME.search(name) for name in names]
-    told = [match for match in found if match is not None]
-    if not told or len(told) != len(names) or len({match[2].lower() for match in told}) != 1:
+    matches = [match for match in found if match is not None]
+    if not matches or len(matches) != len(names) or len({match[2].lower() for match in matches}) != 1:
         return None
-    return in_nanometers([match[1] for match in told], unit=told[0][2], bands=len(names), where=where)
+    return in_nanometers([match[1] for match in matches], unit=matches[0][2], bands=len(names), where=where)
 
 
 def _factor(unit: str | None, largest: float, where: str) -> float | None:
