@@ -65,10 +65,10 @@ def divide_scene(
             np.where(scene.measured, mask, 0) if mask.shape == scene.shape else mask for mask in masks
         )
         sides = apply_masks(scene, train_mask, test_mask, has_own_labels=has_own_labels)
-        told = list(sides.notes)
+        notes = list(sides.notes)
         for side, mask, kept in (("training", masks[0], train_mask), ("test", masks[1], test_mask)):
             if lost := int((mask > 0).sum() - (kept > 0).sum()):
-                told.append(f"{lost} pixels of the {side} mask are unmeasured and not used")
+                notes.append(f"{lost} pixels of the {side} mask are unmeasured and not used")
         source = replace(scene, labels=sides.train, class_names=sides.class_names)
         target = replace(scene, labels=sides.test, class_names=sides.class_names)
         split = mask_split(
@@ -78,7 +78,7 @@ def divide_scene(
             patch_size=recipe.patch_size,
             seed=recipe.seed,
         )
-        return DividedScene(source=source, target=target, split=split, notes=tuple(told))
+        return DividedScene(source=source, target=target, split=split, notes=tuple(notes))
     if recipe.split == "random":
         split = random_split(
             scene, train_fraction=recipe.train_fraction, patch_size=recipe.patch_size, seed=recipe.seed

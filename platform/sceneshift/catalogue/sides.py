@@ -101,8 +101,8 @@ def _split(pair: str, catalogue: OwnCatalogue) -> Sides:
             f"Known: {', '.join(known)}." + catalogue.advice()
         )
     if len(found) > 1:
-        told = " or ".join(f"{' and '.join(names)} -> {target}" for names, target in found)
-        raise InvalidInputError(f"the pair {pair!r} is {told}; expected one way to read it. Rename one of the scenes.")
+        ways = " or ".join(f"{' and '.join(names)} -> {target}" for names, target in found)
+        raise InvalidInputError(f"the pair {pair!r} is {ways}; expected one way to read it. Rename one of the scenes.")
     names, target = found[0]
     for name in (*names, target):
         if (*names, target).count(name) > 1:
