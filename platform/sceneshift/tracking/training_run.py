@@ -92,7 +92,7 @@ class TrainingRun:
             except Exception as error:  # whatever MLflow or its server raises: the training is worth more
                 self._warn(error)
 
-    def epochs_told(self, *prefixes: str) -> dict[int, dict[str, float]]:
+    def epoch_metrics(self, *prefixes: str) -> dict[int, dict[str, float]]:
         """The metrics of every epoch whose names begin so."""
         return {
             epoch: {key: value for key, value in entry.metrics.items() if key.startswith(prefixes)}
@@ -116,9 +116,9 @@ class TrainingRun:
                 self.client.log_metric(self.run_id, key_name(key), value)
             self.client.log_artifacts(self.run_id, folder, "report")
         except Exception as error:
-            raise self.not_told(folder, error) from error
+            raise self.unreachable_error(folder, error) from error
 
-    def not_told(self, folder: str, error: Exception) -> StudyError:
+    def unreachable_error(self, folder: str, error: Exception) -> StudyError:
         """What to raise where the results are on disk and MLflow can't be told of them."""
         return StudyError(
             f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be told "
