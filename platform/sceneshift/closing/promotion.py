@@ -183,7 +183,8 @@ def _model(version: Version, pair: ScenePair) -> "SceneModel":
     if tuple(description.class_names) != pair.class_names or description.bands != pair.target.num_bands:
         raise InvalidInputError(
             f"version {version.number} knows {len(description.class_names)} classes "
-            f"({', '.join(description.class_names)}) in {description.bands} bands; {pair.name} has {len(pair.class_names)} ({', '.join(pair.class_names)}) in "
+            f"({', '.join(description.class_names)}) in {description.bands} bands; "
+            f"{pair.name} has {len(pair.class_names)} ({', '.join(pair.class_names)}) in "
             f"{pair.target.num_bands}. They can't be compared on the same data; its alias can be set in the UI."
         )
     return model

@@ -152,8 +152,8 @@ class SceneModel:
                 )
                 raise InvalidInputError(
                     f"a cube of shape {cube.shape}, {cube.shape[2]} bands; expected (rows, columns, "
-                    f"{description.bands}): this model was trained on the {description.bands} bands of {description.source_scene}. "
-                    + (hint or "Are the bands last?")
+                    f"{description.bands}): this model was trained on the "
+                    f"{description.bands} bands of {description.source_scene}. " + (hint or "Are the bands last?")
                 )
         if check_values:
             declared = isinstance(scene, UnlabelledScene) and None not in (scene.unit, description.source_unit)
