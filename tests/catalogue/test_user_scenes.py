@@ -186,7 +186,7 @@ def test_classes_of_a_pair_are_matched_as_the_table_says(
     pair = load_pair(recipe)
     assert type(pair.target) is UnlabelledScene
     assert pair.class_names == ("soil", "water")
-    assert "left out, of mine, by the class map: tree" in pair.notes
+    assert "left out, of mine, not matched to a class: tree" in pair.notes
     (source,), target = load_both_labelled(recipe)
     np.testing.assert_array_equal(source.labels, np.array([0, 1, 0, 2])[tiny_scene.labels])
     np.testing.assert_array_equal(target.labels, np.array([0, 1, 1, 2])[tiny_scene.labels])

@@ -85,7 +85,7 @@ fwhm_nm = 9
         where=f"{path}, [pairs.there]",
         source="one",
         target="all-of.it",
-        class_map=(("grass", "soil"), ("lawn", "soil"), ("roof", "tree")),
+        class_matches=(("grass", "soil"), ("lawn", "soil"), ("roof", "tree")),
         fwhm_nm=(10.0, 12.5),
     )
     assert catalogue.pairs["back"].fwhm_nm == 9.0
@@ -309,12 +309,12 @@ def test_a_merging_class_map_that_is_wrong_is_told(tmp_path: Path, entry: str, m
 def test_classes_of_either_side_are_merged(tmp_path: Path) -> None:
     entry = 'land = { source = ["soil", "tree"], target = ["soil", "tree"] }, water = "water"'
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
-    assert pair.class_map == (("soil", "land"), ("tree", "land"), ("water", "water"))
+    assert pair.class_matches == (("soil", "land"), ("tree", "land"), ("water", "water"))
     assert pair.merged == (("soil", "land"), ("tree", "land"))
     # The pair's own name stands for the class of a side that is not written.
     entry = 'tree = { source = ["tree", "water"] }, soil = "soil"'
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
-    assert pair.class_map == (("tree", "tree"), ("soil", "soil"))
+    assert pair.class_matches == (("tree", "tree"), ("soil", "soil"))
     assert pair.merged == (("tree", "tree"), ("water", "tree"))
 
 

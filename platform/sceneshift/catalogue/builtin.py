@@ -35,10 +35,10 @@ PAIRS = {
     "samson-jasper_ridge": FilePairEntry(source="samson", target="jasper_ridge"),
     "jasper_ridge-samson": FilePairEntry(source="jasper_ridge", target="samson"),
     "muufl-jasper_ridge": FilePairEntry(
-        source="muufl", target="jasper_ridge", class_map=(("tree", "tree"), ("road", "asphalt"))
+        source="muufl", target="jasper_ridge", class_matches=(("tree", "tree"), ("road", "asphalt"))
     ),
     "jasper_ridge-muufl": FilePairEntry(
-        source="jasper_ridge", target="muufl", class_map=(("tree", "tree"), ("asphalt", "road"))
+        source="jasper_ridge", target="muufl", class_matches=(("tree", "tree"), ("asphalt", "road"))
     ),
 }
 

@@ -111,12 +111,12 @@ class FilePairEntry:
     Args:
         source: Name of the source scene.
         target: Name of the target scene.
-        class_map: (class of the target, class of the source) for those that are the same; None goes by name.
+        class_matches: (class of the target, class of the source) for those that are the same; None goes by name.
     """
 
     source: str
     target: str
-    class_map: tuple[tuple[str, str], ...] | None = None
+    class_matches: tuple[tuple[str, str], ...] | None = None
 
     @property
     def scenes(self) -> tuple[str, str]:

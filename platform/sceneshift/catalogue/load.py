@@ -37,7 +37,7 @@ from sceneshift.scenes.alignment import AlignedPair, align_sources
 from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Scene, scaled
-from sceneshift.scenes.unmixing_reference import UnmixingReference, class_map, pixels_to_image
+from sceneshift.scenes.unmixing_reference import UnmixingReference, labels_from_abundances, pixels_to_image
 from sceneshift.splits.pair import ScenePair
 
 __all__ = [
@@ -219,7 +219,7 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
     read = leave_out_missing(_read_values(entry, form, paths), Description(), where=str(paths[form.cube.file]))
     cube = scaled(read.cube, entry.scale)
     if form.abundances is not None:
-        labels = class_map(_read_abundances(entry, form, paths))
+        labels = labels_from_abundances(_read_abundances(entry, form, paths))
     elif form.labels is not None:
         path = paths[form.labels.file]
         labels = to_class_ids(

@@ -75,14 +75,14 @@ def alignment_rule(source: str, target: str, catalogue: OwnCatalogue) -> Alignme
     if own:
         return own_rule(own[0])
     published = next((pair for pair in PAIRS.values() if pair.scenes == (source, target)), None)
-    class_map = None if published is None or published.class_map is None else dict(published.class_map)
-    return AlignmentRule(class_map=class_map)
+    class_matches = None if published is None or published.class_matches is None else dict(published.class_matches)
+    return AlignmentRule(class_matches=class_matches)
 
 
 def own_rule(pair: OwnPair) -> AlignmentRule:
     """The rule of a pair that the user describes."""
-    class_map = None if pair.class_map is None else dict(pair.class_map)
-    return AlignmentRule(class_map=class_map, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
+    class_matches = None if pair.class_matches is None else dict(pair.class_matches)
+    return AlignmentRule(class_matches=class_matches, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
 
 
 def _split(pair: str, catalogue: OwnCatalogue) -> Sides:

@@ -88,9 +88,9 @@ class OwnPair:
         where: File and table it is described in, for messages.
         source: Name of a scene, the user's or a published one.
         target: As ``source``.
-        class_map: (class of the target, class of the source) for those that are the same; None goes by name.
-        merged: (class of the source, its new name) for those that are renamed or become one; ``class_map`` knows them
-            by the new name.
+        class_matches: (class of the target, class of the source) for those that are the same; None goes by name.
+        merged: (class of the source, its new name) for those that are renamed or become one; ``class_matches``
+            knows them by the new name.
         fwhm_nm: Band widths of the coarser sensor, one or one a band; None resamples linearly.
     """
 
@@ -98,7 +98,7 @@ class OwnPair:
     where: str
     source: str
     target: str
-    class_map: tuple[tuple[str, str], ...] | None = None
+    class_matches: tuple[tuple[str, str], ...] | None = None
     merged: tuple[tuple[str, str], ...] = ()
     fwhm_nm: float | tuple[float, ...] | None = None
 
@@ -106,7 +106,7 @@ class OwnPair:
     def rule(self) -> tuple[object, ...]:
         """How the two scenes correspond, as values that can be compared and hashed."""
         # Merged classes only where there are some: other pairs keep the hash they had before that was possible.
-        return (self.class_map, self.fwhm_nm, *((self.merged,) if self.merged else ()))
+        return (self.class_matches, self.fwhm_nm, *((self.merged,) if self.merged else ()))
 
 
 @dataclass(frozen=True, kw_only=True)

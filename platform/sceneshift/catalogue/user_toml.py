@@ -15,7 +15,7 @@ from typing import Any
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import data_folder
 from sceneshift.catalogue.toml_table import Table
-from sceneshift.catalogue.user_class_map import read_class_map
+from sceneshift.catalogue.user_class_matches import read_class_matches
 from sceneshift.catalogue.user_cut import Cut
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line, nearest_name
@@ -233,12 +233,12 @@ def _pairs(top: Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
             )
         ours, theirs = (_class_names(scene, scenes) for scene in (source, target))
         written = table.table("class_map")
-        class_map, merged = (
+        class_matches, merged = (
             (None, ())
             if written is None
-            else read_class_map(written, ours, theirs, wrong=partial(table.wrong, "class_map"))
+            else read_class_matches(written, ours, theirs, wrong=partial(table.wrong, "class_map"))
         )
-        if class_map is None and ours is not None and theirs is not None and len(set(ours) & set(theirs)) < 2:
+        if class_matches is None and ours is not None and theirs is not None and len(set(ours) & set(theirs)) < 2:
             raise table.wrong(
                 "class_map",
                 expected=f"two classes that are the same at least, of {', '.join(ours)} and {', '.join(theirs)}",
@@ -249,7 +249,7 @@ def _pairs(top: Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
             where=table.where,
             source=source,
             target=target,
-            class_map=class_map,
+            class_matches=class_matches,
             merged=merged,
             fwhm_nm=table.lengths("fwhm_nm", single=True),
         )

@@ -254,7 +254,7 @@ class Prediction:
 
     def _write_class_map(self, truth: "Truth | None") -> None:
         from sceneshift.files.scenes import export_labels
-        from sceneshift.report.class_map import draw_mapped_scene, write_indexed_png
+        from sceneshift.report.map_pictures import draw_mapped_scene, write_indexed_png
 
         folder, description = self._place.folder, self._description
         for format in self._place.formats:

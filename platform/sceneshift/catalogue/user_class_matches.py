@@ -17,14 +17,14 @@ _ADVICE = 'Write { "class of the source" = "class of the target" }, or { name = 
 Names = tuple[tuple[str, str], ...]
 
 
-def read_class_map(
+def read_class_matches(
     written: Mapping[str, Any],
     ours: Sequence[str] | None,
     theirs: Sequence[str] | None,
     *,
     wrong: Callable[..., InvalidInputError],
 ) -> tuple[Names, Names]:
-    """Read and check a class map.
+    """Read and check the table ``class_map``.
 
     Args:
         written: The table.
