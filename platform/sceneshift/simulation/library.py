@@ -67,7 +67,7 @@ class EndmemberLibrary:
             if wavelengths.shape != (num_bands,) or not (np.diff(wavelengths) > 0).all() or not wavelengths[0] > 0:
                 raise InvalidInputError(
                     f"endmember library: wavelengths of shape {wavelengths.shape}; expected {num_bands} increasing "
-                    "values in nanometres, one a band."
+                    "values in nanometres, one per band."
                 )
             wavelengths.setflags(write=False)
             object.__setattr__(self, "wavelengths_nm", wavelengths)
@@ -240,7 +240,7 @@ def _read_csv(location: Path) -> dict[str, NDArray[np.float64]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"{location} could not be read ({first_line(error)}); expected UTF-8 text.") from error
     if len(rows) < 2:
-        raise InvalidInputError(f"{location}: {len(rows)} lines; expected a header line and one line a band.")
+        raise InvalidInputError(f"{location}: {len(rows)} lines; expected a header line and one line per band.")
     header = [cell.strip() for cell in rows[0]]
     if "" in header or len(set(header)) != len(header):
         raise InvalidInputError(f"{location}: column names {header}; expected distinct ones, none empty.")
