@@ -250,7 +250,7 @@ def test_another_release_is_told_with_both_figures(tmp_path: Path, caplog: pytes
     shape, counts = caplog.messages
     assert "scene 'houston18': the cube has shape (9, 7, 4), published (shape remembered) is (210, 954, 48)" in shape
     found = tuple(np.bincount(labels.ravel(), minlength=8)[1:].tolist())
-    assert f"labelled pixels a class {found} ({sum(found)} together)" in counts
+    assert f"labelled pixels per class {found} ({sum(found)} together)" in counts
     assert "(53200): another release" in counts
 
 

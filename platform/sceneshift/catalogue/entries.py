@@ -40,7 +40,7 @@ class Files:
     endmembers: FileVariable | None = None
 
     def needed(self, *, with_masks: bool = False) -> tuple[str, ...]:
-        """The files a scene can't be loaded without; the masks it was published with where they are asked for."""
+        """The files a scene can't be loaded without; and the masks it was published with, if requested."""
         masks = (self.train_mask, self.test_mask) if with_masks else ()
         variables = (self.cube, self.labels, self.abundances, self.endmembers, *masks)
         return tuple(dict.fromkeys(variable.file for variable in variables if variable is not None))
@@ -53,7 +53,7 @@ class SceneEntry:
     Args:
         class_names: The K classes in the order of their ids 1..K.
         shape: (H, W, C).
-        counts: (K,) labelled pixels a class; None where none are known.
+        counts: (K,) labelled pixels per class; None where none are known.
         figures: Where shape and counts come from.
         offered: Where those who made or passed on the files offer them, or whom to ask.
         forms: The files, in the forms they are handed on in; the first that is there is read. None for a scene that

@@ -22,10 +22,10 @@ from sceneshift.splits.split import Split, mask_split, random_split
 #: Splits that keep a guard band, by their kind.
 GUARDED_SPLITS = {"blocks": block_split, "fields": field_split}
 
-#: A class with fewer pixels on either side of such a split trains whole: a scene's rare classes have twenty.
+#: A class with fewer pixels on either side of such a split is only trained on: a scene's rare classes have twenty.
 IN_SCENE_MIN_PIXELS = 5
 
-#: Names training and test masks go by in files that hold both.
+#: Names of training and test masks in files that hold both.
 _MASK_NAMES = {"train": ("TrainImage", "TR"), "test": ("TestImage", "TE")}
 
 
@@ -37,7 +37,7 @@ class DividedScene:
         source: The scene with the training side's labels only.
         target: The same scene with the test side's labels only.
         split: Training and test pixels.
-        notes: What a reader should know of it, one line each.
+        notes: What a reader should know about it, one line each.
     """
 
     source: Scene
@@ -55,7 +55,7 @@ def divide_scene(
         recipe: The recipe.
         scene: The whole scene with its labels.
         masks: (H, W) training and test mask, for a fixed split.
-        has_own_labels: Whether the scene has a label map beside the masks.
+        has_own_labels: Whether the scene has a label map in addition to the masks.
 
     Raises:
         InvalidInputError: The split can't be made.

@@ -82,7 +82,7 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
 
 
 def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
-    """Make a pair of scenes, and beside it the target with its labels: for ``scenes.py pair``.
+    """Make a pair of scenes, and also return the target with its labels: for ``scenes.py pair``.
 
     Raises:
         InvalidInputError: As for :func:`load_pair`.
@@ -232,8 +232,8 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
         labels = np.zeros(cube.shape[:2], dtype=np.int64)
     if labels.shape != cube.shape[:2]:
         raise InvalidInputError(
-            f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not of one "
-            f"release ({', '.join(map(str, paths.values()))})."
+            f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not "
+            f"of the same release ({', '.join(map(str, paths.values()))})."
         )
     wavelengths = read.of_kept(entry.wavelengths_nm)
     scene = Scene(
@@ -365,12 +365,12 @@ def _tell_other_release(
             "whose figures can't be compared as they are"
         )
     found = tuple(scene.class_counts.tolist())
-    # Unmeasured pixels have lost their label, of whatever class.
+    # Unmeasured pixels have lost their label, whatever its class.
     if counts is not None and left_out.labels and sum(found) + left_out.labels == sum(counts):
         return
     if counts is not None and found != counts:
         _warn_once(
-            f"scene {scene.name!r}: labelled pixels a class {found} ({sum(found)} together), {figures} are {counts} "
+            f"scene {scene.name!r}: labelled pixels per class {found} ({sum(found)} together), {figures} are {counts} "
             f"({sum(counts)}): another release, whose figures can't be compared as they are"
         )
 

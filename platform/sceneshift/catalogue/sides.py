@@ -70,7 +70,7 @@ def alignment_rule(source: str, target: str, catalogue: OwnCatalogue) -> Alignme
     if len({pair.rule for pair in own}) > 1:
         raise InvalidInputError(
             f"{source} and {target} are the pairs {', '.join(pair.name for pair in own)}, whose class_map or fwhm_nm "
-            "differ; expected one rule for a pair of several sources. Keep one of them in a catalogue of its own."
+            "differ; expected one rule for a pair of several sources. Keep one of them in a separate catalogue."
         )
     if own:
         return own_rule(own[0])

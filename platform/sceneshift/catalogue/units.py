@@ -1,4 +1,4 @@
-"""Whether the two scenes of a pair are in one unit, and which normalizations the pair allows.
+"""Whether the two scenes of a pair have the same unit, and which normalizations the pair allows.
 
 A scene declares its unit where its entry in the catalogue, its table in a user's TOML file or its stored file states
 one, and its scale where one of them or the file does; a declared scale has been applied when the scene is loaded
@@ -11,7 +11,7 @@ Of several sources each is compared with the target, and a normalization is allo
 normalized together, by one step.
 
 Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
-an offset is taken as known, and whoever trains on the pair is told both.
+an offset is taken as known, and both are reported to whoever trains on the pair.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from sceneshift.errors import InvalidInputError, nearest_name
 
 _ADVICE = 'Write { "class of the source" = "class of the target" }, or { name = { source = [...], target = [...] } }.'
 
-#: Pairs of names: a class of one side, and what the pair calls it.
+#: Pairs of names: a class of one side, and its name in the pair.
 Names = tuple[tuple[str, str], ...]
 
 
