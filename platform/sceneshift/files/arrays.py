@@ -202,7 +202,7 @@ def read_mask(path: str | Path) -> NDArray[np.bool_] | None:
 
 
 def read_description(path: str | Path) -> Description:
-    """Read the metadata of a file: names, wavelengths, location; whatever the format holds.
+    """Read the metadata of a file: names, wavelengths, location; as far as the format holds them.
 
     Raises:
         MissingDataError: There is no such file.

@@ -56,10 +56,10 @@ class Raster:
 
 
 def georeference_of(path: str | Path) -> Georeference | None:
-    """Read where a file's pixels lie, without its numbers; None where it doesn't say.
+    """Read the georeference of a file, without its numbers; None if it has none.
 
     Args:
-        path: An array, an image or a label map. A ``.png`` says it by a world file beside it.
+        path: An array, an image or a label map. A ``.png`` has its location in a world file next to it.
 
     Raises:
         MissingDataError: There is no such file.
@@ -115,7 +115,7 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
             why += f" ({one.crs}; {other.crs})"
         raise _elsewhere(first, second, why, "Reproject one to the other's first (`gdalwarp -t_srs`).")
     corners = _corners_within(one, other, second.shape)
-    if not np.isfinite(corners).all():  # pixels so thin that nothing is told of the other's
+    if not np.isfinite(corners).all():  # pixels so thin that their place among the other's is undefined
         raise _elsewhere(first, second, "their pixels differ in size or direction", "Correct the georeference.")
     column, row = (round(float(value)) for value in corners[0])
     if np.abs(corners - _corners(second.shape) - np.array([column, row])).max() > TOLERANCE:
@@ -171,10 +171,10 @@ def place_labels(
 
 
 def cut_georeference(georeference: Georeference | None, window: Window) -> Georeference | None:
-    """Where a part of a raster lies.
+    """Georeference of a part of a raster.
 
     Args:
-        georeference: Where all of it does.
+        georeference: Location of the whole raster.
         window: The part.
     """
     if georeference is None:
@@ -272,5 +272,5 @@ def _described(raster: Raster) -> str:
 
 
 def _crs_name(text: str) -> str:
-    """A short name: of well-known text the first that stands in quotes."""
+    """A short name: of well-known text the first in quotes."""
     return text.split('"')[1] if "[" in text and text.count('"') > 1 else text

@@ -60,7 +60,7 @@ class FileFormat(ABC):
         return None
 
     def describe(self, path: Path) -> Description:
-        """What stands beside the arrays."""
+        """What a file holds besides the arrays."""
         return Description()
 
     @abstractmethod
@@ -88,7 +88,7 @@ def described_by(text: str | None, wavelengths: NDArray[Any] | None) -> Descript
 
 
 def geo_package(name: str) -> ModuleType:
-    """Import ``rasterio`` or a module of it, which the extra ``geo`` brings.
+    """Import ``rasterio`` or one of its modules, which the extra ``geo`` brings.
 
     Raises:
         MissingPackageError: Saying what to install.
