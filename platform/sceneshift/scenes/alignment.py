@@ -34,7 +34,7 @@ _BLOCK = 2**18
 #: The share of a Gaussian response's area that must lie on bands of the finer sensor.
 _LEAST_COVERED = 0.9
 
-#: A gap is wider than so many steps of both sensors.
+#: A gap is wider than this many steps of both sensors.
 _GAP_STEPS = 2.0
 
 
@@ -121,14 +121,14 @@ def align_sources(sources: Sequence[Scene], target: Scene, rules: Sequence[Align
     sources, target, class_notes = share_classes(
         sources, target, [rule.class_matches for rule in rules], [rule.merged for rule in rules]
     )
-    # From the coarsest sensor to the finest: the target is at its centres before a finer one is looked at.
+    # From the coarsest sensor to the finest: the target is at its centres before a finer one is resampled.
     order = sorted(range(len(sources)), key=lambda number: sources[number].num_bands)
     aligned = list(sources)
     band_notes: list[str] = []
     for number in order:
         aligned[number], target, notes = _align_bands(sources[number], target, rules[number].fwhm_nm)
         band_notes += notes
-    # What a later source lacks has gone from the target, and goes from the sources before it.
+    # Bands a later source lacks were dropped from the target, and are dropped from the sources before it.
     aligned = [_with_bands_of(target, source) for source in aligned]
     return AlignedPair(sources=tuple(aligned), target=target, notes=(*class_notes, *dict.fromkeys(band_notes)))
 

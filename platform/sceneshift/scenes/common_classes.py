@@ -1,4 +1,4 @@
-"""The classes that scenes share, numbered alike in all of them.
+"""The classes that scenes share, with the same numbers in all.
 
 Shape letters: K classes.
 """

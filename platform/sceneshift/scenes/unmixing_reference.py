@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
 
-#: A pixel's class is the material with the largest abundance, where that is at least so much.
+#: A pixel's class is the material with the largest abundance, where that is at least this.
 LEAST_ABUNDANCE = 0.5
 
 

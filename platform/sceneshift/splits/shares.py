@@ -23,7 +23,7 @@ def describe_shares(
     classes: Iterable[int] | None = None,
     pixels_per_class: int | None = None,
 ) -> str:
-    """One line that says whether each class trains on about the share of its pixels that was asked for.
+    """One line that says whether each class trains on about the requested share of its pixels.
 
     Args:
         scene: The scene that was split, with all its labels.
