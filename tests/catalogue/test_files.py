@@ -146,7 +146,7 @@ def test_abundances_and_cube_are_arranged_alike(
     largest = 1 + abundances.argmax(axis=2)
     np.testing.assert_array_equal(scene.labels, np.where(abundances.max(axis=2) >= 0.5, largest, 0))
     np.testing.assert_allclose(scene.wavelengths_nm, SCENES[name].wavelengths_nm)
-    assert "labelled pixels a class" in caplog.text
+    assert "labelled pixels per class" in caplog.text
     assert "the cube has shape" not in caplog.text
 
 
