@@ -210,8 +210,8 @@ def close_search(
         )
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise StudyError(
-            f"the study's results lie in {folder}, but MLflow at {run.backend.shown} could not be told "
-            f"({first_line(error)}). When it is back, --resume tells it."
+            f"the study's results lie in {folder}, but MLflow at {run.backend.shown} could not be updated "
+            f"({first_line(error)}). When it is back, --resume updates it."
         ) from error
     run.close("FINISHED")
     store.mark_closed()

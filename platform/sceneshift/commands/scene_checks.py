@@ -1,4 +1,4 @@
-"""What is in a file, told before it is used. The same readers as for a scene tell it.
+"""What is in a file, reported before it is used, by the same readers as for a scene.
 
 Shape letters: H rows, W columns, C bands.
 """

@@ -160,7 +160,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         resources: dict[str, float] = ray.cluster_resources()
         # No public call says how far a cluster can grow. Ray reports the total of the node types in cluster.yaml
-        # at their max_workers, within the whole's; None without an autoscaler, or before it has told the head.
+        # at their max_workers, within the whole's; None without an autoscaler, or before it has reported to the head.
         limits = ray._private.state.state.get_max_resources_from_cluster_config() if given else None
         most = {name: max(resources.get(name, 0.0), (limits or {}).get(name, 0.0)) for name in ("CPU", "GPU")}
         largest = {name: max(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}

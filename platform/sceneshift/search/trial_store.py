@@ -234,7 +234,7 @@ class TrialStore:
 
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""
-        if self.record(number).is_finished:  # its last epoch was told again
+        if self.record(number).is_finished:  # its last epoch was reported again
             return
         value = self.value(number)
         assert math.isfinite(value)

@@ -108,7 +108,7 @@ class TrainingRun:
         """Write what is still missing, final metrics, and a folder of pictures and tables.
 
         Raises:
-            StudyError: MLflow can't be told.
+            StudyError: MLflow can't be updated.
         """
         try:
             self._write()
@@ -119,10 +119,10 @@ class TrainingRun:
             raise self.unreachable_error(folder, error) from error
 
     def unreachable_error(self, folder: str, error: Exception) -> StudyError:
-        """What to raise where the results are on disk and MLflow can't be told of them."""
+        """The error for results that are on disk and can't be written to MLflow."""
         return StudyError(
-            f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be told "
-            f"({first_line(error)}). When it is back, --resume tells it."
+            f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be updated "
+            f"({first_line(error)}). When it is back, --resume updates it."
         )
 
     def close(self, status: str) -> None:
@@ -135,7 +135,7 @@ class TrainingRun:
 
     def forget(self) -> None:
         """Delete the run, of which nothing was trained, so that its name is free."""
-        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being told
+        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being reported
             self.client.delete_run(self.run_id)
 
     def link(self) -> str:
@@ -143,7 +143,7 @@ class TrainingRun:
         return self.backend.study_link(self.experiment_id, self.run_id)
 
     def tag(self, key: str, value: str) -> None:
-        """Tag the run; a fault of MLflow is told, not raised."""
+        """Tag the run; a fault of MLflow is reported, not raised."""
         try:
             self.client.set_tag(self.run_id, key_name(key), value)
         except Exception as error:
