@@ -56,17 +56,17 @@ def test_a_scale_without_a_unit_is_no_entry() -> None:
 def test_muufl_s_asphalt_is_jasper_ridge_s_road(name: str) -> None:
     pair = PAIRS[name]
     source, target = (SCENES[scene] for scene in pair.scenes)
-    for theirs, ours in pair.class_map:
+    for theirs, ours in pair.class_matches:
         assert theirs in target.class_names
         assert ours in source.class_names
-    assert {frozenset(same) for same in pair.class_map} == {frozenset({"tree"}), frozenset({"asphalt", "road"})}
+    assert {frozenset(same) for same in pair.class_matches} == {frozenset({"tree"}), frozenset({"asphalt", "road"})}
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_both_scenes_of_a_pair_have_the_same_classes_and_bands_or_can_be_aligned(name: str) -> None:
     source, target = (SCENES[scene] for scene in PAIRS[name].scenes)
     if "jasper_ridge" in PAIRS[name].scenes:
-        shared = len(PAIRS[name].class_map or set(source.class_names) & set(target.class_names))
+        shared = len(PAIRS[name].class_matches or set(source.class_names) & set(target.class_names))
         assert shared == (3 if "samson" in PAIRS[name].scenes else 2)
         assert source.wavelengths_nm is not None
         assert target.wavelengths_nm is not None

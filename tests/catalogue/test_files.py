@@ -146,7 +146,7 @@ def test_abundances_and_cube_are_arranged_alike(
     largest = 1 + abundances.argmax(axis=2)
     np.testing.assert_array_equal(scene.labels, np.where(abundances.max(axis=2) >= 0.5, largest, 0))
     np.testing.assert_allclose(scene.wavelengths_nm, SCENES[name].wavelengths_nm)
-    assert "labelled pixels a class" in caplog.text
+    assert "labelled pixels per class" in caplog.text
     assert "the cube has shape" not in caplog.text
 
 
@@ -202,7 +202,7 @@ def test_muufl_and_jasper_ridge_are_a_pair_of_trees_and_asphalt(
         assert side.unit == SCENES[side.name].unit
     assert pair.source.num_bands == pair.target.num_bands == 64
     assert any("is taken as" in note for note in pair.notes)
-    assert sum(note.startswith("left out, of ") and "by the class map" in note for note in pair.notes) == 2
+    assert sum(note.startswith("left out, of ") and "not matched to a class" in note for note in pair.notes) == 2
 
 
 def told_files(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -250,7 +250,7 @@ def test_another_release_is_told_with_both_figures(tmp_path: Path, caplog: pytes
     shape, counts = caplog.messages
     assert "scene 'houston18': the cube has shape (9, 7, 4), published (shape remembered) is (210, 954, 48)" in shape
     found = tuple(np.bincount(labels.ravel(), minlength=8)[1:].tolist())
-    assert f"labelled pixels a class {found} ({sum(found)} together)" in counts
+    assert f"labelled pixels per class {found} ({sum(found)} together)" in counts
     assert "(53200): another release" in counts
 
 

@@ -135,7 +135,7 @@ def test_other_counts_than_expected_are_another_release(
         assert caplog.messages == []
         load_scene("mine", catalogue=described(f"[scenes.mine]\n{files}pixels_per_class = [256, 255, 256]"))
     (message,) = caplog.messages
-    assert "labelled pixels a class (256, 256, 256) (768 together), those of" in message
+    assert "labelled pixels per class (256, 256, 256) (768 together), those of" in message
     assert "[scenes.mine], pixels_per_class are (256, 255, 256) (767): another release" in message
 
 
@@ -186,7 +186,7 @@ def test_classes_of_a_pair_are_matched_as_the_table_says(
     pair = load_pair(recipe)
     assert type(pair.target) is UnlabelledScene
     assert pair.class_names == ("soil", "water")
-    assert "left out, of mine, by the class map: tree" in pair.notes
+    assert "left out, of mine, not matched to a class: tree" in pair.notes
     (source,), target = load_both_labelled(recipe)
     np.testing.assert_array_equal(source.labels, np.array([0, 1, 0, 2])[tiny_scene.labels])
     np.testing.assert_array_equal(target.labels, np.array([0, 1, 1, 2])[tiny_scene.labels])

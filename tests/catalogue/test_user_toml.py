@@ -85,7 +85,7 @@ fwhm_nm = 9
         where=f"{path}, [pairs.there]",
         source="one",
         target="all-of.it",
-        class_map=(("grass", "soil"), ("lawn", "soil"), ("roof", "tree")),
+        class_matches=(("grass", "soil"), ("lawn", "soil"), ("roof", "tree")),
         fwhm_nm=(10.0, 12.5),
     )
     assert catalogue.pairs["back"].fwhm_nm == 9.0
@@ -162,7 +162,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (ONE, "[scenes.x]", "cube: got nothing; expected either cube (and labels), or stored."),
         (FILES + 'stored = "x.arrow"', "[scenes.x]", "stored: got 'x.arrow'; expected either cube"),
         (ONE + 'stored = "x.mat"', "[scenes.x]", "stored: got 'x.mat'; expected a file that ends in .arrow."),
-        (ONE + 'stored = "x.arrow"\nlabels = "y"', "[scenes.x]", "labels: got 'y'; expected nothing beside stored."),
+        (ONE + 'stored = "x.arrow"\nlabels = "y"', "[scenes.x]", "labels: got 'y'; expected no other key with stored."),
         (ONE + "cube = 3", "[scenes.x]", "cube: got 3; expected a text. Write it in quotes."),
         (ONE + 'cube = ""', "[scenes.x]", "cube: got ''; expected a text."),
         (FILES + "cube_variable = true", "[scenes.x]", "cube_variable: got True; expected a text."),
@@ -173,7 +173,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (
             FILES + "label_values = [1, 2]",
             "[scenes.x]",
-            "class_names: got nothing; expected names beside label_values.",
+            "class_names: got nothing; expected names with label_values.",
         ),
         (
             NAMED + "label_values = [1]",
@@ -195,7 +195,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
             "pixels_per_class: got [1]; expected 2 numbers, one per class",
         ),
         (NAMED + "pixels_per_class = [1, -1]", "[scenes.x]", "expected a list of whole numbers from 0 on."),
-        (NAMED + "scale = 10000", "[scenes.x]", "unit: got nothing; expected a unit beside scale."),
+        (NAMED + "scale = 10000", "[scenes.x]", "unit: got nothing; expected a unit with scale."),
         (NAMED + 'unit = "r"\nscale = 0', "[scenes.x]", "scale: got 0; expected a positive number."),
         (NAMED + 'unit = "r"\nscale = -1', "[scenes.x]", "scale: got -1; expected a positive number."),
         (NAMED + 'unit = "r"\nscale = inf', "[scenes.x]", "scale: got inf; expected a positive number."),
@@ -237,7 +237,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
             "[pairs.p]",
             "target: got 'berlin'; expected a scene with a label",
         ),
-        (PAIR + 'source = "one"\ntarget = "one"', "[pairs.p]", "target: got 'one'; expected another scene than the"),
+        (PAIR + 'source = "one"\ntarget = "one"', "[pairs.p]", "target: got 'one'; expected a scene other than the"),
         (SIDES + "classmap = {}", "[pairs.p]", "did you mean 'class_map'?)"),
         (SIDES + "fwhm_nm = -3", "[pairs.p]", "fwhm_nm: got -3; expected a positive number of nanometres, or a list"),
         (SIDES + "fwhm_nm = []", "[pairs.p]", "fwhm_nm: got []; expected a positive number of nanometres"),
@@ -266,7 +266,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (
             NAMED + '[pairs.p]\nsource = "x"\ntarget = "samson"',
             "[pairs.p]",
-            "class_map: got nothing; expected two classes that are the same at least, of a, b and soil, tree, water.",
+            "class_map: got nothing; expected at least two shared classes of a, b and soil, tree, water.",
         ),
         ('[pairs.west-east]\nsource = "samson"', "[pairs.west-east]", "and there is a pair 'west-east'."),
     ],
@@ -309,12 +309,12 @@ def test_a_merging_class_map_that_is_wrong_is_told(tmp_path: Path, entry: str, m
 def test_classes_of_either_side_are_merged(tmp_path: Path) -> None:
     entry = 'land = { source = ["soil", "tree"], target = ["soil", "tree"] }, water = "water"'
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
-    assert pair.class_map == (("soil", "land"), ("tree", "land"), ("water", "water"))
+    assert pair.class_matches == (("soil", "land"), ("tree", "land"), ("water", "water"))
     assert pair.merged == (("soil", "land"), ("tree", "land"))
     # The pair's own name stands for the class of a side that is not written.
     entry = 'tree = { source = ["tree", "water"] }, soil = "soil"'
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
-    assert pair.class_map == (("tree", "tree"), ("soil", "soil"))
+    assert pair.class_matches == (("tree", "tree"), ("soil", "soil"))
     assert pair.merged == (("tree", "tree"), ("water", "tree"))
 
 

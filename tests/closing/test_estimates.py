@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sceneshift.closing.choosing import as_told, choice_of, target_told
+from sceneshift.closing.choosing import choice_as_dict, choice_of, seen_of_target
 from sceneshift.closing.estimates import estimate_elsewhere, estimate_pairs, estimates_as_dict, held_back_of
 from sceneshift.errors import InvalidInputError
 from sceneshift.selection.candidates import Choice
@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_refused(changes):
 
 
 def test_a_summary_tells_the_choice_back():
-    told = as_told(find_strategy("ensv"), CHOICE)
+    told = choice_as_dict(find_strategy("ensv"), CHOICE)
     assert choice_of({"choice": told}) == CHOICE
     assert (told["strategy"], told["steered by"]) == ("ensv", "val/aa")
     assert choice_of({}) is None
@@ -122,7 +122,7 @@ def test_a_summary_tells_the_choice_back():
 def test_a_title_says_what_was_seen_of_the_target(split):
     pair = SimpleNamespace(test_split=split)
     strategies = {strategy.reads: strategy for strategy in map(find_strategy, ("source-blocks", "infomax", "oracle"))}
-    told = {reads: target_told(strategies[reads], pair) for reads in Reads}
+    told = {reads: seen_of_target(strategies[reads], pair) for reads in Reads}
     assert len(set(told.values())) == 3
     if split is None:
         assert told[Reads.NOTHING] == "target never seen"

@@ -360,10 +360,10 @@ def _(folder: Path) -> str:
     return "; ".join(note for note in aligned.notes if "left out" in note)
 
 
-@case("such a class in a class map", "aligning a pair", REFUSED)
+@case("matching to such a class", "aligning a pair", REFUSED)
 def _(folder: Path) -> str:
     target = scene_of("other", classes=("soil", "snow", "tree"))
-    return align(scene_of(), target, class_map={"soil": "soil", "tree": "tree", "snow": "snow"}).notes[0]
+    return align(scene_of(), target, class_matches={"soil": "soil", "tree": "tree", "snow": "snow"}).notes[0]
 
 
 @case("two files of one acquisition", "making a pair", REFUSED)

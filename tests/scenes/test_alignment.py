@@ -61,23 +61,23 @@ def test_classes_are_the_shared_ones_in_the_source_s_order() -> None:
 def test_a_map_says_which_classes_are_the_same_and_alone_decides() -> None:
     source = build("a", FINE, class_names=("tree", "grass", "water"))
     target = build("b", FINE, class_names=("water", "oak", "beech", "lake"), seed=1)
-    aligned = align(source, target, class_map={"oak": "tree", "beech": "tree", "lake": "water"})
+    aligned = align(source, target, class_matches={"oak": "tree", "beech": "tree", "lake": "water"})
     assert aligned.target.class_names == ("tree", "water")
     expected = np.select(
         [np.isin(names_of(target), ("oak", "beech")), names_of(target) == "lake"], ["tree", "water"], ""
     )
     np.testing.assert_array_equal(names_of(aligned.target), expected)
     assert "class oak of b is taken as tree of a" in aligned.notes
-    assert "left out, of b, by the class map: water" in aligned.notes
-    assert "left out, of a, by the class map: grass" in aligned.notes
+    assert "left out, of b, not matched to a class: water" in aligned.notes
+    assert "left out, of a, not matched to a class: grass" in aligned.notes
     assert not any("only in" in note for note in aligned.notes)
 
 
 @pytest.mark.parametrize("named", [("soil", "tree"), ("tree", "water")])
 def test_a_class_of_both_sides_that_a_map_leaves_out_is_not_said_to_be_in_one_alone(named: tuple[str, str]) -> None:
-    aligned = align(build("a", FINE), build("b", FINE, seed=1), class_map={name: name for name in named})
+    aligned = align(build("a", FINE), build("b", FINE, seed=1), class_matches={name: name for name in named})
     (left_out,) = {"soil", "tree", "water"} - set(named)
-    assert aligned.notes[:2] == tuple(f"left out, of {scene}, by the class map: {left_out}" for scene in "ab")
+    assert aligned.notes[:2] == tuple(f"left out, of {scene}, not matched to a class: {left_out}" for scene in "ab")
 
 
 def test_classes_of_the_source_become_one() -> None:
@@ -86,7 +86,7 @@ def test_classes_of_the_source_become_one() -> None:
     aligned = align(
         source,
         target,
-        class_map={"tree": "wood", "bush": "wood", "soil": "soil"},
+        class_matches={"tree": "wood", "bush": "wood", "soil": "soil"},
         merged={"oak": "wood", "beech": "wood"},
     )
     assert aligned.source.class_names == aligned.target.class_names == ("wood", "soil")
@@ -96,8 +96,8 @@ def test_classes_of_the_source_become_one() -> None:
         "classes oak and beech of a are taken as wood",
         "class tree of b is taken as wood",
         "class bush of b is taken as wood",
-        "left out, of a, by the class map: water",
-        "left out, of b, by the class map: water",
+        "left out, of a, not matched to a class: water",
+        "left out, of b, not matched to a class: water",
     )
 
 
@@ -116,12 +116,12 @@ def test_merged_classes_may_take_the_name_of_one_of_them_but_of_no_other() -> No
 
 def test_a_swap_of_names_is_carried_out() -> None:
     source, target = build("a", FINE), build("b", FINE, seed=1)
-    aligned = align(source, target, class_map={"soil": "tree", "tree": "soil", "water": "water"})
+    aligned = align(source, target, class_matches={"soil": "tree", "tree": "soil", "water": "water"})
     np.testing.assert_array_equal(aligned.target.labels, np.array([0, 2, 1, 3])[target.labels])
 
 
 @pytest.mark.parametrize(
-    ("class_map", "message"),
+    ("class_matches", "message"),
     [
         ({"soil": "soil"}, "share 1 of their classes; expected at least two shared classes. Match names"),
         ({}, "share 0 of their classes"),
@@ -129,9 +129,9 @@ def test_a_swap_of_names_is_carried_out() -> None:
         ({"soil": "trees"}, r"the source has no class 'trees'.*did you mean 'tree'\?"),
     ],
 )
-def test_a_map_of_no_use_is_told(class_map: dict[str, str], message: str) -> None:
+def test_a_map_of_no_use_is_told(class_matches: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        align(build("a", FINE), build("b", FINE), class_map=class_map)
+        align(build("a", FINE), build("b", FINE), class_matches=class_matches)
 
 
 @pytest.mark.parametrize("fwhm", [None, 30.0, np.linspace(25, 40, len(COARSE))])

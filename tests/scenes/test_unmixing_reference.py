@@ -1,17 +1,17 @@
-"""Reference abundances: checked shapes, and the class map read from them."""
+"""Reference abundances: checked shapes, and the label map made from them."""
 
 import numpy as np
 import pytest
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.scenes.unmixing_reference import UnmixingReference, class_map, pixels_to_image
+from sceneshift.scenes.unmixing_reference import UnmixingReference, labels_from_abundances, pixels_to_image
 
 ABUNDANCES = np.array([[[0.5, 0.3, 0.2], [0.4, 0.35, 0.25]], [[0.0, 0.1, 0.9], [0.0, 1.0, 0.0]]])
 
 
 def test_a_pixel_is_the_class_of_at_least_half_of_it() -> None:
-    assert class_map(ABUNDANCES).tolist() == [[1, 0], [3, 2]]
-    assert class_map(ABUNDANCES).dtype == np.int64
+    assert labels_from_abundances(ABUNDANCES).tolist() == [[1, 0], [3, 2]]
+    assert labels_from_abundances(ABUNDANCES).dtype == np.int64
 
 
 def test_pixels_lie_column_by_column() -> None:

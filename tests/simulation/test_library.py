@@ -68,7 +68,7 @@ def test_an_npz_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 lines; expected a header line and one line a band"),
+        ("", "0 lines; expected a header line and one line per band"),
         (
             CSV.replace("wavelength_nm", "lambda"),
             r"expected one wavelength column \(wavelength_nm, .*\), found none among",

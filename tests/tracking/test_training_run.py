@@ -160,7 +160,7 @@ def test_results_that_cannot_be_told_say_where_they_are(open_run, monkeypatch, t
     run = open_run()
     epochs(run, 1)
     away(monkeypatch, run, method)
-    with pytest.raises(StudyError, match=r"lie in .*, but MLflow at sqlite.* \(server is away.*--resume tells it"):
+    with pytest.raises(StudyError, match=r"lie in .*, but MLflow at sqlite.* \(server is away.*--resume updates it"):
         run.log_results({"target/oa": 0.5}, str(tmp_path))
 
 

@@ -10,7 +10,7 @@ Shape letters: H rows, W columns, C bands, K classes, R materials.
 import numpy as np
 
 from sceneshift.catalogue import indian_pines
-from sceneshift.catalogue.entries import FilePairEntry, Files, PairEntry, SceneEntry, Variable
+from sceneshift.catalogue.entries import FilePairEntry, Files, FileVariable, PairEntry, SceneEntry
 
 _FIVE_CLASSES = ("Corn-notill", "Grass-pasture", "Grass-trees", "Soybean-notill", "Soybean-mintill")
 _THREE_CLASSES = ("Corn-notill", "Soybean-notill", "Soybean-mintill")
@@ -35,10 +35,10 @@ PAIRS = {
     "samson-jasper_ridge": FilePairEntry(source="samson", target="jasper_ridge"),
     "jasper_ridge-samson": FilePairEntry(source="jasper_ridge", target="samson"),
     "muufl-jasper_ridge": FilePairEntry(
-        source="muufl", target="jasper_ridge", class_map=(("tree", "tree"), ("road", "asphalt"))
+        source="muufl", target="jasper_ridge", class_matches=(("tree", "tree"), ("road", "asphalt"))
     ),
     "jasper_ridge-muufl": FilePairEntry(
-        source="jasper_ridge", target="muufl", class_map=(("tree", "tree"), ("asphalt", "road"))
+        source="jasper_ridge", target="muufl", class_matches=(("tree", "tree"), ("asphalt", "road"))
     ),
 }
 
@@ -99,20 +99,22 @@ _OWN_EXTREMES = "0–1 by its own extremes"
 
 
 def _cross_scene(cube: str, labels: str) -> tuple[Files, ...]:
-    return (Files(cube=Variable(file=cube, name="ori_data"), labels=Variable(file=labels, name="map")),)
+    return (Files(cube=FileVariable(file=cube, name="ori_data"), labels=FileVariable(file=labels, name="map")),)
 
 
 def _shanghai(cube: str, labels: str, number: int) -> tuple[Files, ...]:
     # The names inside DataCube.mat, and which of the two comes first, are remembered from loaders of that file.
     both = "DataCube.mat"
-    together = Files(cube=Variable(file=both, name=f"DataCube{number}"), labels=Variable(file=both, name=f"gt{number}"))
+    together = Files(
+        cube=FileVariable(file=both, name=f"DataCube{number}"), labels=FileVariable(file=both, name=f"gt{number}")
+    )
     return (*_cross_scene(cube, labels), together)
 
 
 _TRAIN_AND_TEST = Files(
-    cube=Variable(file="data_HS_LR.mat", name="data_HS_LR"),
-    train_mask=Variable(file="TrainImage.mat", name="TrainImage"),
-    test_mask=Variable(file="TestImage.mat", name="TestImage"),
+    cube=FileVariable(file="data_HS_LR.mat", name="data_HS_LR"),
+    train_mask=FileVariable(file="TrainImage.mat", name="TrainImage"),
+    test_mask=FileVariable(file="TestImage.mat", name="TestImage"),
 )
 
 #: Centres of AVIRIS's 224 bands, by its four spectrometers, which overlap: the first and last of each as calibrated, in
@@ -237,8 +239,8 @@ SCENES = {
         offered=_SALINAS,
         forms=(
             Files(
-                cube=Variable(file="SalinasA_corrected.mat", name="salinasA_corrected"),
-                labels=Variable(file="SalinasA_gt.mat", name="salinasA_gt"),
+                cube=FileVariable(file="SalinasA_corrected.mat", name="salinasA_corrected"),
+                labels=FileVariable(file="SalinasA_gt.mat", name="salinasA_gt"),
             ),
         ),
         label_values=(1, 10, 11, 12, 13, 14),  # the numbers of the whole Salinas scene
@@ -253,10 +255,10 @@ SCENES = {
         sha256={"Samson.mat": "49530e80d0dabf6b1fb9cde2d6cf257f89a344afe9c13b2cc912eb22f344de18"},
         forms=(
             Files(
-                cube=Variable(file="Samson.mat", name="Y"),
+                cube=FileVariable(file="Samson.mat", name="Y"),
                 bands_by_pixels=True,
-                abundances=Variable(file="Samson.mat", name="S_GT"),
-                endmembers=Variable(file="Samson.mat", name="GT"),
+                abundances=FileVariable(file="Samson.mat", name="S_GT"),
+                endmembers=FileVariable(file="Samson.mat", name="GT"),
             ),
         ),
         wavelengths_nm=tuple(np.linspace(401, 889, 156).tolist()),
@@ -275,10 +277,10 @@ SCENES = {
         },
         forms=(
             Files(
-                cube=Variable(file="JasperRidge2_R198.mat", name="Y"),
+                cube=FileVariable(file="JasperRidge2_R198.mat", name="Y"),
                 bands_by_pixels=True,
-                abundances=Variable(file="JasperRidge2_end4.mat", name="A"),
-                endmembers=Variable(file="JasperRidge2_end4.mat", name="M"),
+                abundances=FileVariable(file="JasperRidge2_end4.mat", name="A"),
+                endmembers=FileVariable(file="JasperRidge2_end4.mat", name="M"),
             ),
         ),
         wavelengths_nm=tuple(_AVIRIS_NM[np.array(_JASPER_BANDS) - 1].tolist()),
@@ -293,9 +295,9 @@ SCENES = {
         sha256={"muffle_dataset_130_90.mat": "207a19630faf445eccc403f3ccea0e85d898f8458200d225b34e618372cbf3cd"},
         forms=(
             Files(
-                cube=Variable(file="muffle_dataset_130_90.mat", name="Y"),
-                abundances=Variable(file="muffle_dataset_130_90.mat", name="label"),
-                endmembers=Variable(file="muffle_dataset_130_90.mat", name="M"),
+                cube=FileVariable(file="muffle_dataset_130_90.mat", name="Y"),
+                abundances=FileVariable(file="muffle_dataset_130_90.mat", name="label"),
+                endmembers=FileVariable(file="muffle_dataset_130_90.mat", name="M"),
             ),
         ),
         wavelengths_nm=tuple(_MUUFL_NM.tolist()),

@@ -10,7 +10,7 @@ from sceneshift.errors import InvalidInputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variable:
+class FileVariable:
     """A variable in a file: its name is tried first, then the only array of fitting dimension is taken."""
 
     file: str
@@ -31,16 +31,16 @@ class Files:
         endmembers: (C, R) or (R, C).
     """
 
-    cube: Variable
-    labels: Variable | None = None
+    cube: FileVariable
+    labels: FileVariable | None = None
     bands_by_pixels: bool = False
-    train_mask: Variable | None = None
-    test_mask: Variable | None = None
-    abundances: Variable | None = None
-    endmembers: Variable | None = None
+    train_mask: FileVariable | None = None
+    test_mask: FileVariable | None = None
+    abundances: FileVariable | None = None
+    endmembers: FileVariable | None = None
 
     def needed(self, *, with_masks: bool = False) -> tuple[str, ...]:
-        """The files a scene can't be loaded without; the masks it was published with where they are asked for."""
+        """The files a scene can't be loaded without; and the masks it was published with, if requested."""
         masks = (self.train_mask, self.test_mask) if with_masks else ()
         variables = (self.cube, self.labels, self.abundances, self.endmembers, *masks)
         return tuple(dict.fromkeys(variable.file for variable in variables if variable is not None))
@@ -53,7 +53,7 @@ class SceneEntry:
     Args:
         class_names: The K classes in the order of their ids 1..K.
         shape: (H, W, C).
-        counts: (K,) labelled pixels a class; None where none are known.
+        counts: (K,) labelled pixels per class; None where none are known.
         figures: Where shape and counts come from.
         offered: Where those who made or passed on the files offer them, or whom to ask.
         forms: The files, in the forms they are handed on in; the first that is there is read. None for a scene that
@@ -111,12 +111,12 @@ class FilePairEntry:
     Args:
         source: Name of the source scene.
         target: Name of the target scene.
-        class_map: (class of the target, class of the source) for those that are the same; None goes by name.
+        class_matches: (class of the target, class of the source) for those that are the same; None goes by name.
     """
 
     source: str
     target: str
-    class_map: tuple[tuple[str, str], ...] | None = None
+    class_matches: tuple[tuple[str, str], ...] | None = None
 
     @property
     def scenes(self) -> tuple[str, str]:

@@ -12,7 +12,7 @@ def scene_groups(pairs: Sequence[ScenePair]) -> dict[str, str]:
     MUUFL → Jasper Ridge are, through Jasper Ridge.
 
     Args:
-        pairs: All pairs that are to be told apart, in one call, since one pair may link two others.
+        pairs: All pairs to be distinguished, in one call, since one pair may link two others.
 
     Returns:
         The group's name by the pair's name: its flights, sorted, joined by ``+``.

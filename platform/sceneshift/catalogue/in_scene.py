@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.catalogue.entries import Variable
+from sceneshift.catalogue.entries import FileVariable
 from sceneshift.catalogue.pair_spec import InScene
 from sceneshift.files.arrays import LabelMap, array_shapes, read_classes
 from sceneshift.scenes.scene import Scene
@@ -22,10 +22,10 @@ from sceneshift.splits.split import Split, mask_split, random_split
 #: Splits that keep a guard band, by their kind.
 GUARDED_SPLITS = {"blocks": block_split, "fields": field_split}
 
-#: A class with fewer pixels on either side of such a split trains whole: a scene's rare classes have twenty.
+#: A class with fewer pixels on either side of such a split is only trained on: a scene's rare classes have twenty.
 IN_SCENE_MIN_PIXELS = 5
 
-#: Names training and test masks go by in files that hold both.
+#: Names of training and test masks in files that hold both.
 _MASK_NAMES = {"train": ("TrainImage", "TR"), "test": ("TestImage", "TE")}
 
 
@@ -37,7 +37,7 @@ class DividedScene:
         source: The scene with the training side's labels only.
         target: The same scene with the test side's labels only.
         split: Training and test pixels.
-        notes: What a reader should know of it, one line each.
+        notes: What a reader should know about it, one line each.
     """
 
     source: Scene
@@ -55,7 +55,7 @@ def divide_scene(
         recipe: The recipe.
         scene: The whole scene with its labels.
         masks: (H, W) training and test mask, for a fixed split.
-        has_own_labels: Whether the scene has a label map beside the masks.
+        has_own_labels: Whether the scene has a label map in addition to the masks.
 
     Raises:
         InvalidInputError: The split can't be made.
@@ -65,10 +65,10 @@ def divide_scene(
             np.where(scene.measured, mask, 0) if mask.shape == scene.shape else mask for mask in masks
         )
         sides = apply_masks(scene, train_mask, test_mask, has_own_labels=has_own_labels)
-        told = list(sides.notes)
+        notes = list(sides.notes)
         for side, mask, kept in (("training", masks[0], train_mask), ("test", masks[1], test_mask)):
             if lost := int((mask > 0).sum() - (kept > 0).sum()):
-                told.append(f"{lost} pixels of the {side} mask are unmeasured and not used")
+                notes.append(f"{lost} pixels of the {side} mask are unmeasured and not used")
         source = replace(scene, labels=sides.train, class_names=sides.class_names)
         target = replace(scene, labels=sides.test, class_names=sides.class_names)
         split = mask_split(
@@ -78,7 +78,7 @@ def divide_scene(
             patch_size=recipe.patch_size,
             seed=recipe.seed,
         )
-        return DividedScene(source=source, target=target, split=split, notes=tuple(told))
+        return DividedScene(source=source, target=target, split=split, notes=tuple(notes))
     if recipe.split == "random":
         split = random_split(
             scene, train_fraction=recipe.train_fraction, patch_size=recipe.patch_size, seed=recipe.seed
@@ -104,7 +104,9 @@ def divide_scene(
     )
 
 
-def read_masks(train: tuple[Path, Variable | None], test: tuple[Path, Variable | None]) -> tuple[LabelMap, LabelMap]:
+def read_masks(
+    train: tuple[Path, FileVariable | None], test: tuple[Path, FileVariable | None]
+) -> tuple[LabelMap, LabelMap]:
     """Read the two masks; in a file that holds both, the one of the usual name is taken.
 
     Raises:
@@ -114,7 +116,7 @@ def read_masks(train: tuple[Path, Variable | None], test: tuple[Path, Variable |
     return _read_mask(*train, side="train"), _read_mask(*test, side="test")
 
 
-def _read_mask(path: Path, variable: Variable | None, *, side: str) -> LabelMap:
+def _read_mask(path: Path, variable: FileVariable | None, *, side: str) -> LabelMap:
     name = None if variable is None else variable.name
     if name is None and path.suffix.lower() in (".mat", ".npz"):
         held = array_shapes(path)

@@ -61,7 +61,7 @@ def load_indian_pines() -> Scene:
             "Indian Pines comes with the tensorly package, which is not installed; run "
             "`pip install -c constraints.txt tensorly`."
         ) from error
-    # The wavelengths tensorly lists beside the cube keep the last band, which the correction drops, and their gaps
+    # The wavelengths tensorly lists with the cube keep the last band, which the correction drops, and their gaps
     # don't lie where the water bands were: they are left out rather than carried on.
     data = load_from_tensorly()
     cube, labels = np.asarray(data["tensor"]), np.asarray(data["ticks"][0])

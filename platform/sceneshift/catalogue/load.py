@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue import indian_pines
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import find_form
-from sceneshift.catalogue.entries import Files, SceneEntry, Variable
+from sceneshift.catalogue.entries import Files, FileVariable, SceneEntry
 from sceneshift.catalogue.in_scene import DividedScene, divide_scene, read_masks
 from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, is_stored_scene
@@ -37,7 +37,7 @@ from sceneshift.scenes.alignment import AlignedPair, align_sources
 from sceneshift.scenes.class_numbers import to_class_ids
 from sceneshift.scenes.measured import LeftOut
 from sceneshift.scenes.scene import Scene, scaled
-from sceneshift.scenes.unmixing_reference import UnmixingReference, class_map, pixels_to_image
+from sceneshift.scenes.unmixing_reference import UnmixingReference, labels_from_abundances, pixels_to_image
 from sceneshift.splits.pair import ScenePair
 
 __all__ = [
@@ -82,7 +82,7 @@ def load_pair(recipe: Recipe | str) -> ScenePair:
 
 
 def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
-    """Make a pair of scenes, and beside it the target with its labels: for ``scenes.py pair``.
+    """Make a pair of scenes, and also return the target with its labels: for ``scenes.py pair``.
 
     Raises:
         InvalidInputError: As for :func:`load_pair`.
@@ -219,7 +219,7 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
     read = leave_out_missing(_read_values(entry, form, paths), Description(), where=str(paths[form.cube.file]))
     cube = scaled(read.cube, entry.scale)
     if form.abundances is not None:
-        labels = class_map(_read_abundances(entry, form, paths))
+        labels = labels_from_abundances(_read_abundances(entry, form, paths))
     elif form.labels is not None:
         path = paths[form.labels.file]
         labels = to_class_ids(
@@ -232,8 +232,8 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
         labels = np.zeros(cube.shape[:2], dtype=np.int64)
     if labels.shape != cube.shape[:2]:
         raise InvalidInputError(
-            f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not of one "
-            f"release ({', '.join(map(str, paths.values()))})."
+            f"scene {name!r}: the cube has {cube.shape[:2]} pixels, the label map {labels.shape}; they are not "
+            f"of the same release ({', '.join(map(str, paths.values()))})."
         )
     wavelengths = read.of_kept(entry.wavelengths_nm)
     scene = Scene(
@@ -317,7 +317,7 @@ def _divide(recipe: InScene) -> DividedScene:
     return divide_scene(recipe, scene, masks=masks, has_own_labels=not published_as_masks)
 
 
-def _mask_files(recipe: InScene) -> tuple[tuple[Path, Variable | None], tuple[Path, Variable | None]]:
+def _mask_files(recipe: InScene) -> tuple[tuple[Path, FileVariable | None], tuple[Path, FileVariable | None]]:
     if recipe.train_mask is not None and recipe.test_mask is not None:
         return (Path(recipe.train_mask), None), (Path(recipe.test_mask), None)
     entry = SCENES[recipe.scene]
@@ -370,12 +370,12 @@ def _tell_other_release(
             "whose figures can't be compared as they are"
         )
     found = tuple(scene.class_counts.tolist())
-    # Unmeasured pixels have lost their label, of whatever class.
+    # Unmeasured pixels have lost their label, whatever its class.
     if counts is not None and left_out.labels and sum(found) + left_out.labels == sum(counts):
         return
     if counts is not None and found != counts:
         _warn_once(
-            f"scene {scene.name!r}: labelled pixels a class {found} ({sum(found)} together), {figures} are {counts} "
+            f"scene {scene.name!r}: labelled pixels per class {found} ({sum(found)} together), {figures} are {counts} "
             f"({sum(counts)}): another release, whose figures can't be compared as they are"
         )
 

@@ -135,7 +135,7 @@ def is_stored_scene(scene: str) -> bool:
 
 
 def scene_name(scene: str) -> str:
-    """What a scene is called: its name, or that of the file it is stored in, wherever the file lies."""
+    """A scene's name, or the name of the file it is stored in, wherever that is."""
     return Path(scene).stem if is_stored_scene(scene) else scene
 
 

@@ -70,19 +70,19 @@ def alignment_rule(source: str, target: str, catalogue: OwnCatalogue) -> Alignme
     if len({pair.rule for pair in own}) > 1:
         raise InvalidInputError(
             f"{source} and {target} are the pairs {', '.join(pair.name for pair in own)}, whose class_map or fwhm_nm "
-            "differ; expected one rule for a pair of several sources. Keep one of them in a catalogue of its own."
+            "differ; expected one rule for a pair of several sources. Keep one of them in a separate catalogue."
         )
     if own:
         return own_rule(own[0])
     published = next((pair for pair in PAIRS.values() if pair.scenes == (source, target)), None)
-    class_map = None if published is None or published.class_map is None else dict(published.class_map)
-    return AlignmentRule(class_map=class_map)
+    class_matches = None if published is None or published.class_matches is None else dict(published.class_matches)
+    return AlignmentRule(class_matches=class_matches)
 
 
 def own_rule(pair: OwnPair) -> AlignmentRule:
     """The rule of a pair that the user describes."""
-    class_map = None if pair.class_map is None else dict(pair.class_map)
-    return AlignmentRule(class_map=class_map, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
+    class_matches = None if pair.class_matches is None else dict(pair.class_matches)
+    return AlignmentRule(class_matches=class_matches, merged=dict(pair.merged), fwhm_nm=pair.fwhm_nm)
 
 
 def _split(pair: str, catalogue: OwnCatalogue) -> Sides:
@@ -101,8 +101,8 @@ def _split(pair: str, catalogue: OwnCatalogue) -> Sides:
             f"Known: {', '.join(known)}." + catalogue.advice()
         )
     if len(found) > 1:
-        told = " or ".join(f"{' and '.join(names)} -> {target}" for names, target in found)
-        raise InvalidInputError(f"the pair {pair!r} is {told}; expected one way to read it. Rename one of the scenes.")
+        ways = " or ".join(f"{' and '.join(names)} -> {target}" for names, target in found)
+        raise InvalidInputError(f"the pair {pair!r} is {ways}; expected one way to read it. Rename one of the scenes.")
     names, target = found[0]
     for name in (*names, target):
         if (*names, target).count(name) > 1:

@@ -61,7 +61,7 @@ class TargetScorer:
         return float(counts.max() / counts.sum())
 
     def ground_truth(self) -> NDArray[np.int64]:
-        """(H, W) labels, 0 = unlabelled, for the picture drawn beside a class map."""
+        """(H, W) labels, 0 = unlabelled, for the picture drawn next to a class map."""
         return self._scene.labels
 
 

@@ -66,14 +66,14 @@ class Table:
         return found
 
     def text(self, key: str) -> str | None:
-        """A text that is not empty; None where there is no such key, as in all that follow."""
+        """A text that is not empty; None where the key is missing, as in all methods below."""
         value = self._values.get(key)
         if key in self and (not isinstance(value, str) or not value):
             raise self.wrong(key, expected="a text", advice="Write it in quotes.")
         return value
 
     def numbers(self, key: str, *, least: int | None) -> tuple[int, ...] | None:
-        """A list of whole numbers, from the least one on if there is one."""
+        """A list of whole numbers, none below `least` if it is given."""
         value = self._values.get(key)
         if key not in self:
             return None

@@ -1,4 +1,4 @@
-"""Whether the two scenes of a pair are in one unit, and which normalizations the pair allows.
+"""Whether the two scenes of a pair have the same unit, and which normalizations the pair allows.
 
 A scene declares its unit where its entry in the catalogue, its table in a user's TOML file or its stored file states
 one, and its scale where one of them or the file does; a declared scale has been applied when the scene is loaded
@@ -11,7 +11,7 @@ Of several sources each is compared with the target, and a normalization is allo
 normalized together, by one step.
 
 Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
-an offset is taken as known, and whoever trains on the pair is told both.
+an offset is taken as known, and both are reported to whoever trains on the pair.
 """
 
 from collections.abc import Sequence
@@ -93,12 +93,12 @@ def unit_difference(pair: ScenePair) -> UnitDifference | None:
     Raises:
         InvalidInputError: A scene holds nothing but zeros.
     """
-    found = [told for source in pair.sources if (told := _difference(source, pair.target)) is not None]
+    found = [difference for source in pair.sources if (difference := _difference(source, pair.target)) is not None]
     if len(found) < 2:
         return found[0] if found else None
     return UnitDifference(
-        allowed=tuple(name for name in NORMALIZATIONS if all(name in told.allowed for told in found)),
-        words="; and ".join(told.words for told in found),
+        allowed=tuple(name for name in NORMALIZATIONS if all(name in difference.allowed for difference in found)),
+        words="; and ".join(difference.words for difference in found),
     )
 
 
@@ -119,7 +119,7 @@ def _difference(source: UnlabelledScene, target: UnlabelledScene) -> UnitDiffere
     return UnitDifference(
         allowed=tuple(name for name in NORMALIZATIONS if difference.allows(name)),
         words=(
-            f"the units seem to differ ({_told(source, of_source)}; {_told(target, of_target)}): "
+            f"the units seem to differ ({_range_text(source, of_source)}; {_range_text(target, of_target)}): "
             f"{'; '.join(difference.reasons)}"
         ),
     )
@@ -144,7 +144,7 @@ def _summary(scene: UnlabelledScene) -> ValueSummary:
         raise InvalidInputError(f"scene {scene.name!r}: {error}") from error
 
 
-def _told(scene: UnlabelledScene, values: ValueSummary) -> str:
+def _range_text(scene: UnlabelledScene, values: ValueSummary) -> str:
     unit = "" if scene.unit is None else f", {scene.unit}"
     return f"{scene.name} runs from {values.low:g} to {values.high:g}{unit}"
 

@@ -1,4 +1,4 @@
-"""A user's own scenes and pairs as plain, picklable values, beside those of :mod:`sceneshift.catalogue.builtin`.
+"""A user's own scenes and pairs as plain, picklable values, like those of :mod:`sceneshift.catalogue.builtin`.
 
 :mod:`sceneshift.catalogue.user_toml` reads them from a TOML file, :mod:`sceneshift.catalogue.user_scenes` reads the
 scenes. A recipe carries its catalogue with it: what is edited in the file while a study runs changes nothing in it.
@@ -29,7 +29,7 @@ class OwnScene:
         label_values: (K,) the numbers the classes have in the map, where those are not 1..K.
         unlabelled_values: Numbers in the map that mean unlabelled, in addition to 0.
         wavelengths_nm: (C,) band centres; None takes what the files say.
-        pixels_per_class: (K,) labelled pixels a class that are expected; None expects nothing.
+        pixels_per_class: (K,) expected labelled pixels per class; None expects nothing.
         scale: What the file's numbers are divided by.
         unit: Their unit after the division; None uses the one in the files.
         cut_to_overlap: Keep the pixels that cube and label map both cover, if they lie whole pixels apart.
@@ -68,7 +68,7 @@ class OwnScene:
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """Everything that decides what is read and what it means, wherever the catalogue lies."""
+        """Everything that decides what is read and what it means, independent of where the catalogue is."""
         return (
             *(self.stored, self.cube, self.cube_variable, self.labels, self.labels_variable, self.class_names),
             *(self.label_values, self.unlabelled_values, self.wavelengths_nm),
@@ -88,17 +88,17 @@ class OwnPair:
         where: File and table it is described in, for messages.
         source: Name of a scene, the user's or a published one.
         target: As ``source``.
-        class_map: (class of the target, class of the source) for those that are the same; None goes by name.
-        merged: (class of the source, its new name) for those that are renamed or become one; ``class_map`` knows them
-            by the new name.
-        fwhm_nm: Band widths of the coarser sensor, one or one a band; None resamples linearly.
+        class_matches: (class of the target, class of the source) for those that are the same; None goes by name.
+        merged: (class of the source, its new name) for those that are renamed or become one; ``class_matches``
+            knows them by the new name.
+        fwhm_nm: Band widths of the coarser sensor, one, or one per band; None resamples linearly.
     """
 
     name: str
     where: str
     source: str
     target: str
-    class_map: tuple[tuple[str, str], ...] | None = None
+    class_matches: tuple[tuple[str, str], ...] | None = None
     merged: tuple[tuple[str, str], ...] = ()
     fwhm_nm: float | tuple[float, ...] | None = None
 
@@ -106,7 +106,7 @@ class OwnPair:
     def rule(self) -> tuple[object, ...]:
         """How the two scenes correspond, as values that can be compared and hashed."""
         # Merged classes only where there are some: other pairs keep the hash they had before that was possible.
-        return (self.class_map, self.fwhm_nm, *((self.merged,) if self.merged else ()))
+        return (self.class_matches, self.fwhm_nm, *((self.merged,) if self.merged else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class OwnCatalogue:
         return [] if self.path is None else [f"catalogue            {self.path} ({self.found})"]
 
     def advice(self) -> str:
-        """What to say after the names that are known."""
+        """Advice that follows the list of known names."""
         if self.path is None:
             return " Scenes and pairs of your own are described in a TOML file named by --catalogue: docs/scenes.md."
         return f" Those of your own are read from {self.path} ({self.found})."

@@ -1,4 +1,4 @@
-"""A user's own scenes and pairs, from a TOML file; docs/scenes.md describes it. All of it is checked when it is read.
+"""A user's own scenes and pairs, from a TOML file; docs/scenes.md describes it. It is checked in full when it is read.
 
 Shape letters: C bands, K classes.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.data_folder import data_folder
 from sceneshift.catalogue.toml_table import Table
-from sceneshift.catalogue.user_class_map import read_class_map
+from sceneshift.catalogue.user_class_matches import read_class_matches
 from sceneshift.catalogue.user_cut import Cut
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair, OwnScene
 from sceneshift.errors import InvalidInputError, MissingDataError, first_line, nearest_name
@@ -72,7 +72,7 @@ def open_catalogue(named: str | None, data_dir: str | None) -> OwnCatalogue:
 
 
 def read_catalogue(path: str | Path, *, found: str = "") -> OwnCatalogue:
-    """Read and check a catalogue file; the files it names are looked for when a scene is asked for.
+    """Read and check a catalogue file; the files it names are looked up when a scene is loaded.
 
     Args:
         path: The file.
@@ -145,14 +145,14 @@ def _scene(table: Table, name: str, location: Path) -> OwnScene:
         for key in _FILE_KEYS:
             if key in table:
                 raise table.wrong(
-                    key, expected="nothing beside stored", advice="A stored scene has cube and labels; leave it out."
+                    key, expected="no other key with stored", advice="A stored scene has cube and labels; leave it out."
                 )
     class_names = table.names("class_names")
     label_values = table.numbers("label_values", least=0)
     unlabelled = table.numbers("unlabelled_values", least=None) or ()
     if label_values is not None:
         if class_names is None:
-            raise table.wrong("class_names", expected="names beside label_values", advice="Name the classes.")
+            raise table.wrong("class_names", expected="names with label_values", advice="Name the classes.")
         if len(set(label_values)) != len(label_values):
             raise table.wrong("label_values", expected="different numbers", advice="Give each class its own.")
     pixels = table.numbers("pixels_per_class", least=0)
@@ -181,7 +181,7 @@ def _scene(table: Table, name: str, location: Path) -> OwnScene:
         check_unit(unit, where=f"{table.where}, unit")
     elif "scale" in table:
         raise table.wrong(
-            "unit", expected="a unit beside scale", advice='Say what the divided numbers are, such as "reflectance".'
+            "unit", expected="a unit with scale", advice='Say what the divided numbers are, such as "reflectance".'
         )
     return OwnScene(
         name=name,
@@ -228,20 +228,20 @@ def _pairs(top: Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
         if source == target:
             raise table.wrong(
                 "target",
-                expected="another scene than the source",
+                expected="a scene other than the source",
                 advice="One scene is divided by --scene and --split.",
             )
         ours, theirs = (_class_names(scene, scenes) for scene in (source, target))
         written = table.table("class_map")
-        class_map, merged = (
+        class_matches, merged = (
             (None, ())
             if written is None
-            else read_class_map(written, ours, theirs, wrong=partial(table.wrong, "class_map"))
+            else read_class_matches(written, ours, theirs, wrong=partial(table.wrong, "class_map"))
         )
-        if class_map is None and ours is not None and theirs is not None and len(set(ours) & set(theirs)) < 2:
+        if class_matches is None and ours is not None and theirs is not None and len(set(ours) & set(theirs)) < 2:
             raise table.wrong(
                 "class_map",
-                expected=f"two classes that are the same at least, of {', '.join(ours)} and {', '.join(theirs)}",
+                expected=f"at least two shared classes of {', '.join(ours)} and {', '.join(theirs)}",
                 advice='Write class_map = { "class of the source" = "class of the target", … }.',
             )
         found[name] = OwnPair(
@@ -249,7 +249,7 @@ def _pairs(top: Table, scenes: Mapping[str, OwnScene]) -> dict[str, OwnPair]:
             where=table.where,
             source=source,
             target=target,
-            class_map=class_map,
+            class_matches=class_matches,
             merged=merged,
             fwhm_nm=table.lengths("fwhm_nm", single=True),
         )

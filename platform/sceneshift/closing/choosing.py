@@ -72,7 +72,7 @@ def target_labels(recipes: Sequence[Recipe]) -> dict[str, NDArray[np.int64]]:
     return {recipe.name: open_target(recipe).ground_truth() for recipe in recipes}
 
 
-def as_told(strategy: Strategy[Any], choice: Choice) -> dict[str, Any]:
+def choice_as_dict(strategy: Strategy[Any], choice: Choice) -> dict[str, Any]:
     """A choice for summaries: what chose, by which score, what it read, and which score steered the search."""
     return {
         "strategy": strategy.name,
@@ -87,36 +87,36 @@ def as_told(strategy: Strategy[Any], choice: Choice) -> dict[str, Any]:
 
 def choice_of(summary: Mapping[str, Any]) -> Choice | None:
     """The choice that a summary tells of; None for a summary of an earlier version, which does not tell."""
-    told = summary.get("choice")
-    if told is None:
+    entry = summary.get("choice")
+    if entry is None:
         return None
     return Choice(
-        trial=int(told["trial"]),
-        epoch=int(told["epoch"]),
-        score=float(told["score"]),
-        is_average=bool(told["averaged weights"]),
+        trial=int(entry["trial"]),
+        epoch=int(entry["epoch"]),
+        score=float(entry["score"]),
+        is_average=bool(entry["averaged weights"]),
     )
 
 
-def choice_sentence(told: Mapping[str, Any]) -> str:
-    """One sentence for tables and pages from :func:`as_told`."""
-    weights = "averaged weights up to " if told["averaged weights"] else ""
+def choice_sentence(entry: Mapping[str, Any]) -> str:
+    """One sentence for tables and pages from :func:`choice_as_dict`."""
+    weights = "averaged weights up to " if entry["averaged weights"] else ""
     return (
-        f"Chosen by {told['strategy']}, which reads {told['reads']}: trial {told['trial']}, {weights}epoch "
-        f"{told['epoch']}, score {told['score']:.4g}. The search was steered by {told['steered by']}."
+        f"Chosen by {entry['strategy']}, which reads {entry['reads']}: trial {entry['trial']}, {weights}epoch "
+        f"{entry['epoch']}, score {entry['score']:.4g}. The search was steered by {entry['steered by']}."
     )
 
 
-def target_told(strategy: Strategy[Any], pair: ScenePair) -> str:
+def seen_of_target(strategy: Strategy[Any], pair: ScenePair) -> str:
     """What was seen of a pair's target before it was scored, for titles."""
     if pair.test_split is not None:
-        told = "test pixels never trained on" + (", by a split that leaks" if pair.test_split.leaks else "")
+        pixels = "test pixels never trained on" + (", by a split that leaks" if pair.test_split.leaks else "")
         seen = {
             Reads.NOTHING: "",
             Reads.PIXELS: ", chosen by them unlabelled",
             Reads.LABELS: ", CHOSEN BY THEIR LABELS",
         }
-        return told + seen[strategy.reads]
+        return pixels + seen[strategy.reads]
     return {
         Reads.NOTHING: "target never seen",
         Reads.PIXELS: "never trained on the target, chosen by its unlabelled pixels",

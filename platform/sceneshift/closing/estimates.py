@@ -126,10 +126,10 @@ def estimates_as_dict(estimates: Mapping[str, AccuracyEstimate]) -> dict[str, An
 
 def estimate_sentence(pair: str, estimate: AccuracyEstimate) -> str:
     """One sentence for tables and pages."""
-    return f"Estimated OA on the target of {pair}, of the network that was chosen: {figures_told(estimate)}"
+    return f"Estimated OA on the target of {pair}, of the network that was chosen: {estimate_text(estimate)}"
 
 
-def figures_told(estimate: AccuracyEstimate) -> str:
+def estimate_text(estimate: AccuracyEstimate) -> str:
     """The figures of an estimate, and what it assumes."""
     parts = ", ".join(f"{name} {100 * value:.0f}" for name, value in estimate.parts.items())
     if estimate.is_calibrated:

@@ -98,10 +98,10 @@ def _held_back_from(
     rival: Version, older: TrainedOn | None, newer: TrainedOn, pixels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The pixels on which a version, or the network that was chosen for it, was not trained."""
-    told = f"version {rival.number}"
+    name = f"version {rival.number}"
     if older is None:
         _LOG.info(
-            f"NOTE: what {told} trained on was not recorded; if these pixels are among it, its figures are too good."
+            f"NOTE: what {name} trained on was not recorded; if these pixels are among it, its figures are too good."
         )
         return pixels
     if older.split_hash == newer.split_hash:
@@ -111,9 +111,9 @@ def _held_back_from(
     else:
         left = np.setdiff1d(pixels, older.train)
     if len(left) == 0:
-        raise InvalidInputError(f"{told} trained on every pixel that could be compared on; use --on target.")
+        raise InvalidInputError(f"{name} trained on every pixel that could be compared on; use --on target.")
     _LOG.info(
-        f"NOTE: {told} was trained by another split. {len(pixels) - len(left)} of {len(pixels)} validation pixels, on "
+        f"NOTE: {name} was trained by another split. {len(pixels) - len(left)} of {len(pixels)} validation pixels, on "
         f"which it trained, are left out; the patches of others may hold pixels it trained on, which flatters it."
     )
     return left
@@ -176,11 +176,12 @@ def _load(trained_on: TrainedOn, version: Version, *, data_dir: str | None) -> S
 
 def _model(version: Version, pair: ScenePair) -> "SceneModel":
     model = load_scene_model(version.uri)
-    told = model.description
-    if tuple(told.class_names) != pair.class_names or told.bands != pair.target.num_bands:
+    description = model.description
+    if tuple(description.class_names) != pair.class_names or description.bands != pair.target.num_bands:
         raise InvalidInputError(
-            f"version {version.number} knows {len(told.class_names)} classes ({', '.join(told.class_names)}) in "
-            f"{told.bands} bands; {pair.name} has {len(pair.class_names)} ({', '.join(pair.class_names)}) in "
+            f"version {version.number} knows {len(description.class_names)} classes "
+            f"({', '.join(description.class_names)}) in {description.bands} bands; "
+            f"{pair.name} has {len(pair.class_names)} ({', '.join(pair.class_names)}) in "
             f"{pair.target.num_bands}. They can't be compared on the same data; its alias can be set in the UI."
         )
     return model

@@ -89,8 +89,8 @@ def refit_winner(
     found: dict[str, TrainedNetwork] = {}
     for pair, job in jobs.items():
         if job.number in queue.divergences:
-            told = queue.divergences[job.number]
-            _LOG.warning("NOTE: %s: %s; the network that was chosen is registered instead.", pair, told)
+            divergence = queue.divergences[job.number]
+            _LOG.warning("NOTE: %s: %s; the network that was chosen is registered instead.", pair, divergence)
         elif job.number in queue.failures:
             failure = queue.failures[job.number]
             error = StorageError if failure.kind is FailureKind.STORAGE else StudyError

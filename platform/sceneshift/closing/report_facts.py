@@ -78,15 +78,15 @@ def describe_machine(*, with_gpu: bool) -> dict[str, str]:
         with_gpu: Include the GPU.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    told = {
+    machine = {
         "processor": _processor(),
         "cores": str(allowed_cores()),
         "memory": f"{memory / 2**30:.0f} GiB",
         "system": f"{python_platform.system()} {python_platform.machine()}",
     }
     if with_gpu and torch.cuda.is_available():
-        told["GPU"] = torch.cuda.get_device_name()
-    return told
+        machine["GPU"] = torch.cuda.get_device_name()
+    return machine
 
 
 def _processor() -> str:

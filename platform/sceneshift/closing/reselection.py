@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sceneshift.closing.choosing import as_told, choice_sentence, target_labels, target_told
+from sceneshift.closing.choosing import choice_as_dict, choice_sentence, seen_of_target, target_labels
 from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict
 from sceneshift.closing.scoring import Progress, ScoredPair, fit_pair_floors, no_progress, score_pair
 from sceneshift.closing.search import render_table
@@ -97,8 +97,8 @@ def reselect(directory: Path, name: str, *, out: Path | None = None, progress: P
     location = _checkpoints_of(record, winner)
     is_estimated = record.settings.get("target_access", "none") != "none"
     estimates = estimate_pairs(location, choice, data.sources) if is_estimated else {}
-    told = {**as_told(strategy, choice), "steered by": record.metric}
-    sentences = (choice_sentence(told), *(estimate_sentence(*found) for found in estimates.items()))
+    choice_entry = {**choice_as_dict(strategy, choice), "steered by": record.metric}
+    sentences = (choice_sentence(choice_entry), *(estimate_sentence(*found) for found in estimates.items()))
     if CheckpointFolder(location).load(choice.epoch) is None:
         missing = (
             f"The weights of trial {choice.trial}, epoch {choice.epoch} were not kept: the study ran with --selection "
@@ -118,11 +118,11 @@ def reselect(directory: Path, name: str, *, out: Path | None = None, progress: P
             floors=floors[pair.name],
             folder=folder,
             progress=progress,
-            title=f"{record.method}, {pair.name}, {target_told(strategy, pair)}, chosen again",
+            title=f"{record.method}, {pair.name}, {seen_of_target(strategy, pair)}, chosen again",
         )
         for recipe, pair in zip(data.recipes, data.pairs, strict=True)
     ]
-    summary = _summary(record, strategy, winner, told, sentences, estimates, scored, times)
+    summary = _summary(record, strategy, winner, choice_entry, sentences, estimates, scored, times)
     (folder / SUMMARY).write_text(json.dumps(summary, indent=2))
     (folder / EVIDENCE).write_text(json.dumps(_evidence(record, scored), indent=1))
     (folder / "scores.md").write_text(render_table(summary))
@@ -183,7 +183,7 @@ def _summary(
     record: StudyRecord,
     strategy: Strategy[Any],
     winner: TrialRecord,
-    told: Mapping[str, Any],
+    choice_entry: Mapping[str, Any],
     sentences: tuple[str, ...],
     estimates: Mapping[str, AccuracyEstimate],
     scored: list[ScoredPair],
@@ -197,7 +197,7 @@ def _summary(
     return {
         **before,
         "selection": strategy.rule,
-        "choice": dict(told),
+        "choice": dict(choice_entry),
         "choice sentences": list(sentences),
         "estimates": estimates_as_dict(estimates),
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},

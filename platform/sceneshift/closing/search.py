@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sceneshift.catalogue.units import stated_units
-from sceneshift.closing.choosing import as_told, choice_sentence, choose_trial, target_told
+from sceneshift.closing.choosing import choice_as_dict, choice_sentence, choose_trial, seen_of_target
 from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict, held_back_of
 from sceneshift.closing.refit import refit_winner
 from sceneshift.closing.registering import register
@@ -129,7 +129,7 @@ def close_search(
             folder=folder,
             progress=progress,
             title=", ".join(
-                (search.spec.method, pair.name, target_told(search.strategy, pair), f"profile {search.profile.name}")
+                (search.spec.method, pair.name, seen_of_target(search.strategy, pair), f"profile {search.profile.name}")
             ),
         )
         for recipe, pair in zip(search.data.recipes, search.data.pairs, strict=True)
@@ -143,15 +143,15 @@ def close_search(
         _LOG.info("Too few trials for a picture of parameter importances (at least 4).")
     rows = [row for pair in scored for row in pair.rows]
     separation = [row for pair in search.data.pairs for row in separation_of(pair, search.data.sources_of(pair.name))]
-    units, told = stated_units(search.data.pairs), as_told(search.strategy, choice)
-    sentences = [choice_sentence(told), *(estimate_sentence(*found) for found in estimates.items())]
+    units, choice_entry = stated_units(search.data.pairs), choice_as_dict(search.strategy, choice)
+    sentences = [choice_sentence(choice_entry), *(estimate_sentence(*found) for found in estimates.items())]
     summary = {
         "study": search.spec.name,
         "method": search.spec.method,
         "profile": search.profile.name,
         "epochs": search.profile.epochs,
         "selection": search.strategy.rule,
-        "choice": told,
+        "choice": choice_entry,
         "choice sentences": sentences,
         "estimates": estimates_as_dict(estimates),
         "trial spec": search.trial_spec(winner).as_dict(),
@@ -210,8 +210,8 @@ def close_search(
         )
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise StudyError(
-            f"the study's results lie in {folder}, but MLflow at {run.backend.shown} could not be told "
-            f"({first_line(error)}). When it is back, --resume tells it."
+            f"the study's results lie in {folder}, but MLflow at {run.backend.shown} could not be updated "
+            f"({first_line(error)}). When it is back, --resume updates it."
         ) from error
     run.close("FINISHED")
     store.mark_closed()

@@ -100,7 +100,8 @@ def close_training(
         settings: The settings of the training.
         hashes: Hashes of data and split, as named by :meth:`sceneshift.training.data.LoadedData.hashes`.
         selection: The criterion that chose the network.
-        choice: What was chosen, from :func:`sceneshift.closing.choosing.as_told`; None where the last epoch is kept.
+        choice: What was chosen, from :func:`sceneshift.closing.choosing.choice_as_dict`; None where the last
+            epoch is kept.
         estimates: Estimated accuracies on the target, by pair, from its unlabelled pixels.
         held_back: Answers on held-back pixels, to be kept with the model.
         progress: Called with the progress of the map.
@@ -198,7 +199,7 @@ def close_training(
             },
         )
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
-        raise run.not_told(str(folder), error) from error
+        raise run.unreachable_error(str(folder), error) from error
     return ClosedTraining(
         summary=summary,
         compared=compared,

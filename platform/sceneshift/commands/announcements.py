@@ -109,8 +109,10 @@ def describe_pair(pair: ScenePair, splits: Sequence[Split], spec: DataSpec | Non
     lines += [f"{' ' * 21}{line}" for scene in scenes for line in describe_missing(scene)]
     if len(constant := constant_bands(*(source.cube for source in pair.sources))):
         are, over = "is" if len(constant) == 1 else "are", "source" if len(splits) == 1 else "sources"
-        told = f"{len(constant)} of {pair.target.num_bands} bands {are} constant over the {over}"
-        lines.append(f"{' ' * 21}{told} (the first: {constant[0]}): nothing can be learned from constant bands")
+        constant_note = f"{len(constant)} of {pair.target.num_bands} bands {are} constant over the {over}"
+        lines.append(
+            f"{' ' * 21}{constant_note} (the first: {constant[0]}): nothing can be learned from constant bands"
+        )
     if (units := describe_units(pair)) is not None:
         lines.append(f"{' ' * 21}unit: {units}")
     return [*lines, *(f"{' ' * 21}{note}" for note in pair.notes)]

@@ -64,7 +64,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     apply_mlflow_settings()
     import torch
 
-    from sceneshift.closing.estimates import estimates_as_dict, figures_told
+    from sceneshift.closing.estimates import estimate_text, estimates_as_dict
     from sceneshift.commands.prediction_scores import read_truth
     from sceneshift.cores import keep_to_allowed_cores
     from sceneshift.tracking.models import load_scene_model, version_of
@@ -75,19 +75,20 @@ def predict_scene(arguments: PredictArgs) -> str:
     if not Path(arguments.model).is_dir():
         _connect(arguments)
     model = load_scene_model(arguments.model, device=_device(arguments))
-    told = model.description
+    description = model.description
     number = version_of(arguments.model)
     for line in catalogue.announcement():
         print(line)
     print(
-        f"model   {without_secrets(arguments.model)}{'' if number is None else f' (version {number})'}: {told.method}, "
-        f"trained on {told.source_scene}, {told.bands} bands, {len(told.class_names)} classes{_unit(told.source_unit)}",
+        f"model   {without_secrets(arguments.model)}{'' if number is None else f' (version {number})'}: "
+        f"{description.method}, trained on {description.source_scene}, {description.bands} bands, "
+        f"{len(description.class_names)} classes{_unit(description.source_unit)}",
         flush=True,
     )
     scene = _open(arguments, catalogue)
     height, width = scene.shape
     print(f"scene   {scene.name}: {height} x {width} pixels, {scene.num_bands} bands{_unit(scene.unit)}", flush=True)
-    truth = None if arguments.labels is None else read_truth(arguments, scene, told, catalogue)
+    truth = None if arguments.labels is None else read_truth(arguments, scene, description, catalogue)
     ready = model.ready(scene, check_values=not arguments.accept_values)
     notes = [*describe_missing(scene), *ready.notes, *([] if truth is None else truth.notes)]
     for note in notes:
@@ -96,7 +97,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     started = time.monotonic()
     with folder.writing() as writing:
         prediction: Prediction = writing.begin(
-            scene, told, probabilities=arguments.probabilities, confidence=arguments.confidence
+            scene, description, probabilities=arguments.probabilities, confidence=arguments.confidence
         )
         tile_bytes = None if arguments.tile_mib is None else arguments.tile_mib * 2**20
         with progress_bar(total=height * width, unit="pixels") as bar:
@@ -116,8 +117,8 @@ def predict_scene(arguments: PredictArgs) -> str:
         prediction.finish(record, truth=truth, scores=scores)
     lines = [f"\n{height * width} pixels in {seconds:.1f} s", "", *prediction.shares()]
     if estimate is not None:
-        lines += ["", f"Estimated OA of this map: {figures_told(estimate)}"]
-        if told.held_back is not None and not told.held_back.of_this_network:
+        lines += ["", f"Estimated OA of this map: {estimate_text(estimate)}"]
+        if description.held_back is not None and not description.held_back.of_this_network:
             lines.append(
                 "The model was trained once more, on every field; its confidence is taken to mean what it meant before."
             )

@@ -136,10 +136,10 @@ class Writing:
         self.formats = tuple(formats)
 
     def begin(
-        self, scene: UnlabelledScene, told: "ModelDescription", *, probabilities: bool, confidence: bool
+        self, scene: UnlabelledScene, description: "ModelDescription", *, probabilities: bool, confidence: bool
     ) -> "Prediction":
         """Start a prediction of a scene."""
-        return Prediction(self, scene, told, probabilities=probabilities, confidence=confidence)
+        return Prediction(self, scene, description, probabilities=probabilities, confidence=confidence)
 
 
 class Prediction:
@@ -150,7 +150,7 @@ class Prediction:
     Args:
         place: Where they are assembled.
         scene: The scene to map.
-        told: The model's description.
+        description: The model's description.
         probabilities: Keep the probabilities of all classes.
         confidence: Keep the probability of the chosen class.
 
@@ -162,18 +162,18 @@ class Prediction:
         self,
         place: Writing,
         scene: UnlabelledScene,
-        told: "ModelDescription",
+        description: "ModelDescription",
         *,
         probabilities: bool,
         confidence: bool,
     ) -> None:
         self._place = place
         self._scene = scene
-        self._told = told
-        shape, num = scene.shape, len(told.class_names)
+        self._description = description
+        shape, num = scene.shape, len(description.class_names)
         # Reported before anything is computed.
         if "envi" in place.formats:
-            refuse_names(told.class_names)
+            refuse_names(description.class_names)
         if "png" in place.formats and num > _MOST_INDEXED:
             raise InvalidInputError(f"--format png: {num} classes, and a palette holds {_MOST_INDEXED}; take another.")
         #: (H, W) class ids 1..K; 0 for unmeasured pixels, which are zero in every band.
@@ -197,7 +197,7 @@ class Prediction:
         classes = tile.logits.argmax(dim=2).cpu().numpy() + 1
         measured = measured_pixels(self._scene.cube[at])
         self.class_map[at] = np.where(measured, classes, 0)
-        if self._told.held_back is not None:
+        if self._description.held_back is not None:
             drawn = np.nonzero(measured & self._is_sampled[at])
             self._sampled.append(tile.logits[drawn].float().cpu().numpy())
         if self._layers:
@@ -211,9 +211,9 @@ class Prediction:
         from sceneshift.closing.estimates import estimate_elsewhere
 
         logits = np.concatenate(self._sampled) if self._sampled else np.empty((0, 0), np.float32)
-        if self._told.held_back is None or len(logits) == 0:
+        if self._description.held_back is None or len(logits) == 0:
             return None
-        return estimate_elsewhere(self._told.held_back, logits)
+        return estimate_elsewhere(self._description.held_back, logits)
 
     def finish(self, record: Mapping[str, Any], *, truth: "Truth | None", scores: "Scores | None") -> None:
         """Write all files.
@@ -228,8 +228,8 @@ class Prediction:
         self._write_classes()
         summary = {
             **record,
-            "method": self._told.method,
-            "source scene": self._told.source_scene,
+            "method": self._description.method,
+            "source scene": self._description.source_scene,
             "shape": list(self._scene.shape),
             "bands": self._scene.num_bands,
             "pixels without a measurement": int((self.class_map == 0).sum()),
@@ -241,31 +241,31 @@ class Prediction:
 
     def shares(self) -> list[str]:
         """One line per class: how many pixels were assigned to it."""
-        width = max(len("class"), *map(len, self._told.class_names))
+        width = max(len("class"), *map(len, self._description.class_names))
         lines = [f"{'class':<{width}}  {'pixels':>9}   share"]
-        for name, count in zip(self._told.class_names, self._counts(), strict=True):
+        for name, count in zip(self._description.class_names, self._counts(), strict=True):
             lines.append(f"{name:<{width}}  {count:>9}  {100 * count / self.class_map.size:>5.1f} %")
         if unmeasured := int((self.class_map == 0).sum()):
             lines.append(f"{'unmeasured':<{width}}  {unmeasured:>9}")
         return lines
 
     def _counts(self) -> NDArray[np.int64]:
-        return np.bincount(self.class_map.ravel(), minlength=len(self._told.class_names) + 1)[1:]
+        return np.bincount(self.class_map.ravel(), minlength=len(self._description.class_names) + 1)[1:]
 
     def _write_class_map(self, truth: "Truth | None") -> None:
         from sceneshift.files.scenes import export_labels
-        from sceneshift.report.class_map import draw_mapped_scene, write_indexed_png
+        from sceneshift.report.map_pictures import draw_mapped_scene, write_indexed_png
 
-        folder, told = self._place.folder, self._told
+        folder, description = self._place.folder, self._description
         for format in self._place.formats:
             if format == "png":
-                write_indexed_png(folder / "class_map.png", self.class_map, told.class_colours)
+                write_indexed_png(folder / "class_map.png", self.class_map, description.class_colours)
                 draw_mapped_scene(
                     folder / "class_map_legend.png",
                     self.class_map,
-                    class_names=told.class_names,
-                    colours=told.class_colours,
-                    title=f"{self._scene.name}, mapped by {told.method} trained on {told.source_scene}",
+                    class_names=description.class_names,
+                    colours=description.class_colours,
+                    title=f"{self._scene.name}, mapped by {description.method} trained on {description.source_scene}",
                     truth=None if truth is None else truth.labels,
                 )
             elif format == "npy":
@@ -275,8 +275,8 @@ class Prediction:
                     self.class_map,
                     folder / f"class_map.{_ENDINGS[format][0]}",
                     format,
-                    class_names=told.class_names,
-                    class_colours=told.class_colours,
+                    class_names=description.class_names,
+                    class_colours=description.class_colours,
                     georeference=self._scene.georeference,
                 )
 
@@ -285,7 +285,7 @@ class Prediction:
 
         folder = self._place.folder
         for what, layers in self._layers.items():
-            names = self._told.class_names if what == "probabilities" else ("probability of the class given",)
+            names = self._description.class_names if what == "probabilities" else ("probability of the class given",)
             for format in self._place.formats:
                 if format in ("geotiff", "envi"):
                     export_layers(
@@ -300,18 +300,18 @@ class Prediction:
                 os.replace(folder / f".{what}.npy", folder / f"{what}.npy")
 
     def _write_classes(self) -> None:
-        told = self._told
+        description = self._description
         with (self._place.folder / "classes.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["id", "class", "colour", "pixels", "share"])
-            rows = zip(told.class_names, told.class_colours, self._counts(), strict=True)
+            rows = zip(description.class_names, description.class_colours, self._counts(), strict=True)
             for k, (name, colour, count) in enumerate(rows, start=1):
                 writer.writerow([k, name, colour, count, f"{count / self.class_map.size:.6f}"])
 
     def _write_scores(self, scores: "Scores", scene: str) -> None:
         from sceneshift.report.pictures import draw_confusion
 
-        names, folder = self._told.class_names, self._place.folder
+        names, folder = self._description.class_names, self._place.folder
         true, predicted = scores.confusion.sum(axis=1), scores.confusion.sum(axis=0)
         with (folder / "scores.csv").open("w", newline="") as file:
             writer = csv.writer(file)

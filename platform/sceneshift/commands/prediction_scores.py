@@ -42,14 +42,17 @@ class Truth:
 
 
 def read_truth(
-    arguments: PredictArgs, scene: UnlabelledScene, told: ModelDescription, catalogue: OwnCatalogue = NO_CATALOGUE
+    arguments: PredictArgs,
+    scene: UnlabelledScene,
+    description: ModelDescription,
+    catalogue: OwnCatalogue = NO_CATALOGUE,
 ) -> Truth:
     """Read ``--labels`` and convert its classes to the model's numbers, by name if names are known.
 
     Args:
         arguments: The command line.
         scene: The mapped scene.
-        told: The model's description.
+        description: The model's description.
         catalogue: The user's own scenes.
 
     Raises:
@@ -82,25 +85,26 @@ def read_truth(
             f"--labels {arguments.labels}: a map of {labels.shape} pixels; scene {scene.name!r} has {scene.shape}. Are "
             "both of the same scene?"
         )
-    renumber, notes = _renumbering(labels, names, told)
+    renumber, notes = _renumbering(labels, names, description)
     own = np.where(scene.measured, renumber[labels], 0)
     if lost := int(((renumber[labels] > 0) & ~scene.measured).sum()):
         notes.append(f"labels: {lost} pixels are unmeasured, and not scored")
     if not own.any():
         raise InvalidInputError(
             f"--labels {arguments.labels}: no pixel of it has one of the model's classes "
-            f"({', '.join(told.class_names)})."
+            f"({', '.join(description.class_names)})."
         )
-    if told.shares_pixels_with(scene):
+    if description.shares_pixels_with(scene):
         notes.append(
-            f"the model was trained on labelled pixels of this image ({told.source_scene}): the scores say little "
+            f"the model was trained on labelled pixels of this image ({description.source_scene}): the scores "
+            "say little "
             "about pixels it has not seen"
         )
-    return Truth(labels=own, num_classes=len(told.class_names), notes=tuple(notes))
+    return Truth(labels=own, num_classes=len(description.class_names), notes=tuple(notes))
 
 
 def _renumbering(
-    labels: NDArray[np.int64], names: tuple[str, ...] | None, told: ModelDescription
+    labels: NDArray[np.int64], names: tuple[str, ...] | None, description: ModelDescription
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The model's class for each number of a label map, 0 for none, and notes for the user."""
     found = [int(number) for number in np.unique(labels) if number > 0]
@@ -108,20 +112,20 @@ def _renumbering(
         raise InvalidInputError("--labels: no pixel of the map has a class; expected some above 0.")
     renumber = np.zeros(max(found) + 1, dtype=np.int64)
     if names is None:
-        if max(found) > len(told.class_names):
+        if max(found) > len(description.class_names):
             raise InvalidInputError(
-                f"--labels: class numbers up to {max(found)}, and the model has {len(told.class_names)} classes "
-                f"({', '.join(told.class_names)}). Say what the numbers mean by --class-names."
+                f"--labels: class numbers up to {max(found)}, and the model has {len(description.class_names)} classes "
+                f"({', '.join(description.class_names)}). Say what the numbers mean by --class-names."
             )
         renumber[found] = found
         return renumber, ["labels: no class names are known; their numbers are taken as the model's classes"]
     if max(found) > len(names):
         raise InvalidInputError(f"--labels: class numbers up to {max(found)} for {len(names)} names; give all of them.")
-    unknown, untold = [], [name for name in told.class_names if name not in names]
+    unknown, untold = [], [name for name in description.class_names if name not in names]
     for number in found:
         name = names[number - 1]
-        if name in told.class_names:
-            renumber[number] = 1 + told.class_names.index(name)
+        if name in description.class_names:
+            renumber[number] = 1 + description.class_names.index(name)
         else:
             unknown.append(f"{name} ({int((labels == number).sum())} pixels){nearest_name(name, untold)}")
     if unknown:

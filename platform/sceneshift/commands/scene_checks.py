@@ -1,4 +1,4 @@
-"""What is in a file, told before it is used. The same readers as for a scene tell it.
+"""What is in a file, reported before it is used, by the same readers as for a scene.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -108,12 +108,12 @@ def _about_cube(variable: str, cube: NDArray[np.generic], wavelengths: NDArray[n
 
 def _about_labels(variable: str, labels: NDArray[np.int64]) -> list[str]:
     values, counts = np.unique(labels, return_counts=True)
-    told = ", ".join(f"{v}: {c}" for v, c in zip(values, counts, strict=True) if v != 0)
+    shares = ", ".join(f"{v}: {c}" for v, c in zip(values, counts, strict=True) if v != 0)
     unlabelled = int(counts[values == 0].sum())
     (height, width), labelled = labels.shape, int((labels > 0).sum())
     return [
         f"  {variable}: label map {height} x {width}, {labelled} labelled, {unlabelled} unlabelled pixels",
-        f"    pixels a class  {told or 'none'}",
+        f"    pixels a class  {shares or 'none'}",
     ]
 
 

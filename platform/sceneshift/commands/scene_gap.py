@@ -79,12 +79,13 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
     counts = np.stack([source.class_counts, target.class_counts])
     compared = np.flatnonzero((counts > 0).all(axis=0))
     if len(compared) < 2:
-        told = "; ".join(
+        counted = "; ".join(
             f"{scene.name!r} has {', '.join(f'{n} {c}' for n, c in zip(scene.class_names, row, strict=True))}"
             for scene, row in zip((source, target), counts.tolist(), strict=True)
         )
         raise InvalidInputError(
-            f"{len(compared)} classes have labelled pixels in both scenes ({told}); expected at least two. Check the "
+            f"{len(compared)} classes have labelled pixels in both scenes ({counted}); expected at least two. "
+            "Check the "
             "label maps, or match classes by class_map."
         )
     sides = [_labelled(scene, compared) for scene in (source, target)]

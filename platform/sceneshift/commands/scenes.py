@@ -60,7 +60,7 @@ def run_command(command: SceneCommand) -> int:
         case Import():
             print(import_scene(command))
         case Export():
-            scene = find_any_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
+            scene = find_any_scene(command.scene, command.data_dir, _catalogue_of(command), command.described())
             export_scene(scene, command.out, command.format)
             print(f"wrote {scene.name} as {command.format} to {command.out}")
         case Show():
@@ -69,7 +69,7 @@ def run_command(command: SceneCommand) -> int:
             print("".join(f"{line}\n" for line in describe_missing(shown)), end="")
         case Pair():
             pair, target = load_pair_and_labelled_target(
-                NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_told_catalogue(command))
+                NamedPair(name=command.pair, data_dir=command.data_dir, catalogue=_catalogue_of(command))
             )
             print(
                 f"{command.pair}: {target.num_classes} shared classes, {target.num_bands} shared bands. The target's "
@@ -85,12 +85,12 @@ def run_command(command: SceneCommand) -> int:
         case Simulate():
             spectra = None
             if command.library is None:
-                spectra = find_scene(command.scene or indian_pines.NAME, command.data_dir, _told_catalogue(command))
+                spectra = find_scene(command.scene or indian_pines.NAME, command.data_dir, _catalogue_of(command))
             print("\n".join(simulate_to_folder(command, spectra)))
     return 0
 
 
-def _told_catalogue(command: Import | Export | Show | Pair | Simulate) -> OwnCatalogue:
+def _catalogue_of(command: Import | Export | Show | Pair | Simulate) -> OwnCatalogue:
     catalogue = open_catalogue(command.catalogue, command.data_dir)
     for line in catalogue.announcement():
         print(line)
@@ -122,8 +122,8 @@ def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) ->
     for name, pair in pairs.items():
         sides = (pair.source, pair.target)
         lacking = [side for side in sides if missing[side]]
-        told = f"{' -> '.join(sides)}: " if name in catalogue.pairs else ""
-        lines.append(f"  {name:<{width}}  {told}{'lacks ' + ' and '.join(lacking) if lacking else 'here'}")
+        sides_text = f"{' -> '.join(sides)}: " if name in catalogue.pairs else ""
+        lines.append(f"  {name:<{width}}  {sides_text}{'lacks ' + ' and '.join(lacking) if lacking else 'here'}")
     return [
         *lines,
         *_who_offers(name for name in SCENES if missing[name]),
@@ -179,7 +179,7 @@ def import_scene(command: Import) -> str:
         raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
     if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
-    scene = find_any_scene(command.file, command.data_dir, _told_catalogue(command), command.described())
+    scene = find_any_scene(command.file, command.data_dir, _catalogue_of(command), command.described())
     if command.name is not None and command.name != scene.name:
         scene = renamed(scene, command.name)
     write_scene(scene, out)
@@ -200,7 +200,7 @@ def show_scene(command: Show) -> tuple[Path, UnlabelledScene]:
     """
     if command.out is not None:
         writable(command.out, _PICTURE)  # before a large scene is read
-    scene = find_any_scene(command.scene, command.data_dir, _told_catalogue(command), command.described())
+    scene = find_any_scene(command.scene, command.data_dir, _catalogue_of(command), command.described())
     path = writable(command.out or f"{scene.name.replace('/', '-')}.png", _PICTURE)
     try:
         with replacing(path) as temporary:

@@ -194,8 +194,8 @@ def _write(folder: Path, pair: SimulatedPair, command: Simulate) -> None:
             materials=np.array(truth.materials),
         )
         draw_scene(folder / f"{side}.png", scene)
-    told = {"command": asdict(command), "applied": pair.applied}
-    (folder / "simulation.json").write_text(json.dumps(told, indent=2))
+    record = {"command": asdict(command), "applied": pair.applied}
+    (folder / "simulation.json").write_text(json.dumps(record, indent=2))
     (folder / "scenes.toml").write_text(_catalogue(command.name))
 
 

@@ -113,7 +113,8 @@ class OriginalRun:
             StudyError: Hashes of the data differ; the message lists them.
         """
         before, now = (
-            {k: v for k, v in told.items() if k.startswith(_HASHES)} for told in (self.tags, with_key_names(tags))
+            {k: v for k, v in run_tags.items() if k.startswith(_HASHES)}
+            for run_tags in (self.tags, with_key_names(tags))
         )
         if differing := differences(before, now):
             raise StudyError(
@@ -143,7 +144,7 @@ class OriginalRun:
             weights: Hash of each pair's classifier after the last epoch.
             target: ``target/…``, for a training.
         """
-        was, now = _figures(self.epochs), _figures({n: with_key_names(told) for n, told in epochs.items()})
+        was, now = _figures(self.epochs), _figures({n: with_key_names(metrics) for n, metrics in epochs.items()})
         was |= {f"weights of {pair}": self.tags.get(key_name(f"weights.{pair}")) for pair in weights}
         now |= {f"weights of {pair}": digest for pair, digest in weights.items()}
         if target is not None:
@@ -151,8 +152,8 @@ class OriginalRun:
             now |= target
         differing = differences(was, now)
         if not differing:
-            told = f"all {len(was)} figures of {self.name} are equal to the last bit, weights included."
-            return True, f"Run again: {told}"
+            words = f"all {len(was)} figures of {self.name} are equal to the last bit, weights included."
+            return True, f"Run again: {words}"
         more = [f"and {len(differing) - _MOST_LINES} more"] if len(differing) > _MOST_LINES else []
         return False, (
             f"Run again: of {len(was)} figures of {self.name} {len(differing)} are not equal:\n  "
@@ -233,8 +234,8 @@ def repeat(
 
 
 def _selected(epochs: Mapping[int, Mapping[str, float]]) -> dict[int, dict[str, float]]:
-    return {n: {k: v for k, v in told.items() if k.startswith(("val/", "train/"))} for n, told in epochs.items()}
+    return {n: {k: v for k, v in metrics.items() if k.startswith(("val/", "train/"))} for n, metrics in epochs.items()}
 
 
 def _figures(epochs: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
-    return {f"{key} of epoch {n}": value for n, told in epochs.items() for key, value in told.items()}
+    return {f"{key} of epoch {n}": value for n, metrics in epochs.items() for key, value in metrics.items()}

@@ -107,7 +107,7 @@ def search(
                 on_hang=on_hang,
             )
         store = store or create_store(prepared, origin=origin)
-        with _told_what_can_be_resumed(prepared, store):
+        with _errors_marked_resumable(prepared, store):
             return _run_and_close(
                 prepared,
                 store,
@@ -131,7 +131,7 @@ def _note_shared_directory(num_nodes: int, location: str) -> None:
 
 
 @contextlib.contextmanager
-def _told_what_can_be_resumed(prepared: PreparedSearch, store: TrialStore) -> Iterator[None]:
+def _errors_marked_resumable(prepared: PreparedSearch, store: TrialStore) -> Iterator[None]:
     """Mark errors that leave something to resume; a search without a trial frees its name."""
     try:
         yield
@@ -281,15 +281,16 @@ def _params(prepared: PreparedSearch, placement: Placement) -> dict[str, Any]:
 
 def _no_winner(prepared: PreparedSearch, records: Sequence[TrialRecord], *, out_of_time: bool) -> str:
     """Why there is no winner, and what to do."""
-    told = f"no trial ran all its {prepared.profile.epochs} epochs"
+    words = f"no trial ran all its {prepared.profile.epochs} epochs"
     if out_of_time:
         return (
-            f"{told} within the time budget of {prepared.profile.time_budget_s:g} s. Trials that were running continue "
+            f"{words} within the time budget of {prepared.profile.time_budget_s:g} s. Trials that were running "
+            "continue "
             "when the study is resumed with more time (--time-budget-s)."
         )
     failed = sum(record.state == "fail" for record in records)
     return (
-        f"{told}: {failed} of {len(records)} failed, for the reasons above. When they are mended, resume with more "
+        f"{words}: {failed} of {len(records)} failed, for the reasons above. When they are mended, resume with more "
         f"trials: --num-samples {len(records) + prepared.profile.num_samples}."
     )
 
@@ -297,7 +298,7 @@ def _no_winner(prepared: PreparedSearch, records: Sequence[TrialRecord], *, out_
 def _changes(store: TrialStore) -> str:
     """All changes of code and data between two runs of a search, in one line."""
     return "; ".join(
-        f"after {change['after_trials']} trials {told}" for change in store.changes for told in change["differences"]
+        f"after {change['after_trials']} trials {line}" for change in store.changes for line in change["differences"]
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sceneshift.closing.choosing import as_told, choose_epoch
+from sceneshift.closing.choosing import choice_as_dict, choose_epoch
 from sceneshift.closing.estimates import estimate_pairs, held_back_of
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.training import ClosedTraining, close_training
@@ -122,7 +122,7 @@ def train(
     listener.training_begins(training)
     if record.changes:
         listener.code_or_data_changed(f"run {training.name!r}", record.changes)
-    with _told_what_can_be_resumed(training):
+    with _errors_marked_resumable(training):
         run = TrainingRun(
             backend,
             experiment=options.experiment,
@@ -140,7 +140,7 @@ def train(
 
 
 @contextlib.contextmanager
-def _told_what_can_be_resumed(training: PreparedTraining) -> Iterator[None]:
+def _errors_marked_resumable(training: PreparedTraining) -> Iterator[None]:
     """Mark errors that leave something to resume; a run without an epoch frees its name."""
     try:
         yield
@@ -174,7 +174,7 @@ def _run_and_close(
         return TrainResult(
             name=training.name,
             directory=training.directory,
-            epochs=run.epochs_told(""),
+            epochs=run.epoch_metrics(""),
             weights=weights,
             closed=closed,
             is_interrupted=is_interrupted,
@@ -186,7 +186,7 @@ def _run_and_close(
     try:
         is_interrupted = _train(training, hear, stop, last_epoch=last_epoch)
         if is_interrupted:
-            listener.interrupted(max(run.epochs_told(""), default=0), training.spec.epochs)
+            listener.interrupted(max(run.epoch_metrics(""), default=0), training.spec.epochs)
             run.close("KILLED")
             return result(None, is_interrupted=True)
         for trained_on, digest in weights.items():
@@ -194,7 +194,7 @@ def _run_and_close(
         closed = None
         if closes:
             (pair,), (recipe,) = training.data.pairs, training.data.recipes
-            choice = _choose(training, run.epochs_told(""))
+            choice = _choose(training, run.epoch_metrics(""))
             is_last = choice is None or (choice.epoch == training.spec.epochs and not choice.is_average)
             network = TrainedNetwork.load(
                 training.spec.method,
@@ -215,7 +215,7 @@ def _run_and_close(
                 settings=training.settings(),
                 hashes=training.data.hashes(),
                 selection=training.selection_rule,
-                choice=None if choice is None else as_told(training.strategy, choice),
+                choice=None if choice is None else choice_as_dict(training.strategy, choice),
                 estimates=_estimates(training, choice),
                 held_back=_held_back(training, choice).get(pair.name),
                 progress=listener.progress,

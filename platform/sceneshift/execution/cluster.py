@@ -160,7 +160,7 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         resources: dict[str, float] = ray.cluster_resources()
         # No public call says how far a cluster can grow. Ray reports the total of the node types in cluster.yaml
-        # at their max_workers, within the whole's; None without an autoscaler, or before it has told the head.
+        # at their max_workers, within the whole's; None without an autoscaler, or before it has reported to the head.
         limits = ray._private.state.state.get_max_resources_from_cluster_config() if given else None
         most = {name: max(resources.get(name, 0.0), (limits or {}).get(name, 0.0)) for name in ("CPU", "GPU")}
         largest = {name: max(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
@@ -220,7 +220,7 @@ def check_room(
     short = [name for name, (need, have) in needs.items() if need > have + 1e-9] or ["CPU", "GPU"]
     shares = {"CPU": cpus_per_trial, "GPU": gpus_per_trial}
     workers = "" if workers_per_trial == 1 else f" of {workers_per_trial} workers"
-    told = [
+    shortages = [
         f"with {shares[name]:g} {name} each need {needs[name][0]:g} {name}; there are {needs[name][1]:g}"
         for name in short
         if shares[name] > 0
@@ -228,7 +228,7 @@ def check_room(
     grown = " once its autoscaler has added all it may" if cluster.largest_node is None and not cluster.is_own else ""
     scattered = f", on nodes that hold {slots} such workers" if len(cluster.nodes) > 1 else ""
     raise ResourceError(
-        f"{trials_at_once} trials at once{workers} {' and '.join(told)}{scattered}{grown}. Nothing was started; "
+        f"{trials_at_once} trials at once{workers} {' and '.join(shortages)}{scattered}{grown}. Nothing was started; "
         f"use {nearest}."
     )
 

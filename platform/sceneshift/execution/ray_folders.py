@@ -31,8 +31,8 @@ def session_folder() -> Path:
         return folder
     tried = [temporary_folder(), *map(Path, _SHORT)]
     if (folder := next(filter(None, map(_below, tried)), None)) is None:
-        told = ", ".join(f"{place} {_wrong(place)}" for place in dict.fromkeys(tried))
-        raise ResourceError(f"there is no folder for Ray's sockets ({told}). Set RAY_TMPDIR to {_WANTED}.")
+        reasons = ", ".join(f"{place} {_wrong(place)}" for place in dict.fromkeys(tried))
+        raise ResourceError(f"there is no folder for Ray's sockets ({reasons}). Set RAY_TMPDIR to {_WANTED}.")
     return folder
 
 

@@ -70,7 +70,7 @@ class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
 
     def _watch(self) -> None:
         interval = min(_LONGEST_SILENCE_S, self._timeout_s / 4)
-        told = 0
+        reported = 0
         while not self._ended.wait(min(1.0, interval)):
             idle = time.monotonic() - self._last
             if idle >= self._timeout_s:
@@ -79,9 +79,9 @@ class StallWatch(Callback):  # type: ignore[misc]  # Ray's class is untyped here
                 if not self._ended.wait(_GRACE_S) and self._on_hang is not None:
                     self._on_hang(why)
                 return
-            if int(idle / interval) > told:
+            if int(idle / interval) > reported:
                 _LOG.info("waiting: no epoch from any trial for %.0f s; %s", idle, self._waits_for())
-            told = int(idle / interval)
+            reported = int(idle / interval)
 
     def _waits_for(self) -> str:
         states = [str(trial.status) for trial in self._trials]

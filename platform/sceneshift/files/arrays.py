@@ -90,7 +90,9 @@ def list_variables(path: str | Path) -> dict[str, Variable]:
         return variables
     within = {name: variable for name, variable in variables.items() if _is_within(name, inside)}
     if not within:
-        raise InvalidInputError(f"{location}: got the name {inside!r}; expected one that it holds. {_told(variables)}")
+        raise InvalidInputError(
+            f"{location}: got the name {inside!r}; expected one that it holds. {_contents(variables)}"
+        )
     return within
 
 
@@ -229,7 +231,7 @@ def read_mask(path: str | Path) -> NDArray[np.bool_] | None:
 
 
 def read_description(path: str | Path) -> Description:
-    """Read the metadata of a file: names, wavelengths, location; whatever the format holds.
+    """Read the metadata of a file: names, wavelengths, location; as far as the format holds them.
 
     Raises:
         MissingDataError: There is no such file.
@@ -356,7 +358,7 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
     if wanted is not None and wanted in variables:
         variable = variables[wanted]
         if not variable.numeric or (ndim is not None and len(variable.shape) != ndim):
-            raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_told(variables)}")
+            raise InvalidInputError(f"{location}: {wanted} is not {expected} of numbers. {_contents(variables)}")
         return wanted
     fitting = [name for name, variable in variables.items() if variable.numeric and _fits(variable, ndim)]
     if len(fitting) != 1:
@@ -366,7 +368,7 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
             if fitting
             else ("no array fits", "")
         )
-        raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_told(variables)}")
+        raise InvalidInputError(f"{location}: {missing}{count} (expected {expected}){advice}. {_contents(variables)}")
     chosen = fitting[0]
     if wanted is not None or len(variables) > 1:
         others = {name: variable for name, variable in variables.items() if name != chosen}
@@ -381,7 +383,7 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
     return chosen
 
 
-def _told(variables: Mapping[str, Variable]) -> str:
+def _contents(variables: Mapping[str, Variable]) -> str:
     return f"The file holds: {_listed(variables)}."
 
 

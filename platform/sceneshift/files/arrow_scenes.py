@@ -18,10 +18,10 @@ __all__ = ["open_scene", "open_stored", "sent_whole", "write_scene"]
 
 
 def write_scene(scene: UnlabelledScene, path: str | Path) -> None:
-    """Write a scene with all it holds and a checksum of it.
+    """Write a scene with all it holds and a checksum.
 
-    It is written beside the path, brought to disk, and then given the name: at the path lies the old scene or the new
-    one, never a part. Scenes opened from an older file of the name keep it.
+    It is written to a temporary file next to the path, synced to disk, and renamed: the path holds the old scene or
+    the new one, never a part. Scenes opened from an older file of the same name keep it.
 
     Args:
         scene: The scene, with labels or without; a cube that isn't contiguous is copied first.
@@ -38,7 +38,7 @@ def write_scene(scene: UnlabelledScene, path: str | Path) -> None:
 
 
 def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
-    """Open a stored scene without reading it: cube and labels are the file's own pages, read when they are looked at.
+    """Open a stored scene without reading it: cube and labels are memory-mapped, and read on access.
 
     The cube is not searched for NaN, as any other cube is: only a checked scene can have been written, and nobody can
     change it since (:mod:`sceneshift.scenes.mapped_arrays` says why). Damage on disk is not seen, but with ``verify``.
@@ -49,7 +49,7 @@ def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
 
     Args:
         path: The file.
-        verify: Read all of it, and compare its checksum with the one written.
+        verify: Read the whole file, and compare its checksum with the one written.
 
     Raises:
         MissingDataError: There is no such file.
@@ -83,7 +83,7 @@ def open_stored(path: str | Path, *, verify: bool = False) -> UnlabelledScene:
     described = Description.from_json(arrays.description)
     if described.name is None or described.footprint is None:
         raise InvalidInputError(f"{path}: no name or footprint of a scene in it; write it again.")
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": described.name,
         "cube": arrays.cube,
         "wavelengths_nm": None if described.wavelengths_nm is None else np.array(described.wavelengths_nm),
@@ -94,5 +94,5 @@ def open_stored(path: str | Path, *, verify: bool = False) -> UnlabelledScene:
         "left_out": described.left_out,
     }
     if described.class_names is None:
-        return UnlabelledScene(**told)
-    return Scene(**told, labels=arrays.labels, class_names=described.class_names)
+        return UnlabelledScene(**fields)
+    return Scene(**fields, labels=arrays.labels, class_names=described.class_names)

@@ -21,13 +21,13 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.files.formats.description import Description
 from sceneshift.scenes.measured import LeftOut, as_ranges, measured_pixels
 
-#: Numbers looked at together.
+#: Numbers checked at once.
 _BLOCK = 2**20
 
 #: Beyond this a float is no measurement, and its text in a header may be rounded: what is near is the same.
 _HUGE, _NEAR = 1e30, 1e-4
 
-#: Numbers that programs fill in where nothing was measured, beside negative ones.
+#: Numbers that programs fill in where nothing was measured, in addition to negative ones.
 _FILLS = (9999.0, 32767.0, 65535.0, 1e20)
 
 #: With fewer bands, two pixels may well have the same number in all of them.
@@ -142,7 +142,7 @@ def describe_undeclared(cube: NDArray[np.float32]) -> str | None:
 
 
 def describe_values(values: NDArray[np.generic], described: Description, mask: NDArray[np.bool_] | None) -> list[str]:
-    """What is missing of a cube as it lies in a file, one line each, or why it can't be used; none where nothing is.
+    """What is missing from a cube in a file, one line each, or why it can't be used; empty where nothing is.
 
     Args:
         values: (H, W, D).
@@ -186,8 +186,8 @@ def _parts(values: NDArray[np.generic]) -> Iterator[slice]:
 
 def _ignored_values(described: Description, dtype: "np.dtype[np.generic]", bands: int) -> NDArray[np.float64]:
     """(D,) the value that means missing in each band; NaN, which is missing anyway, where there is none."""
-    told = described.ignore_values or (described.ignore_value,) * bands
-    ignored = np.array([np.nan if value is None else value for value in told], dtype=np.float64)
+    by_band = described.ignore_values or (described.ignore_value,) * bands
+    ignored = np.array([np.nan if value is None else value for value in by_band], dtype=np.float64)
     if dtype.kind in "iu":  # a value that the type can't hold, such as -9999 in uint16, is nowhere
         limits = np.iinfo(dtype.type)  # type: ignore[type-var]  # an integer's
         ignored[(ignored != np.floor(ignored)) | (ignored < limits.min) | (ignored > limits.max)] = np.nan

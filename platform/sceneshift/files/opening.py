@@ -1,4 +1,4 @@
-"""Any file with a scene, opened to be mapped: labels in it are not looked at.
+"""Any file with a scene, opened to be mapped: its labels are not read.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -19,12 +19,12 @@ from sceneshift.scenes.scene import Scene, UnlabelledScene, refuse_second_scale,
 def open_unlabelled(path: str | Path, *, cube_variable: str | None = None, scale: float = 1.0) -> UnlabelledScene:
     """Open a scene; a stored scene (``.arrow``) and a float32 ``.npy`` are mapped from the file, not read.
 
-    A ``.npy`` is read where values of it are missing (:mod:`sceneshift.files.missing`).
+    A ``.npy`` is read in full where values are missing (:mod:`sceneshift.files.missing`).
 
     Args:
         path: A stored scene, or what :func:`sceneshift.files.scenes.read_unlabelled_scene` reads.
         cube_variable: The cube's name in its file.
-        scale: What its numbers are divided by; a scale other than 1 reads all of it into memory.
+        scale: What its numbers are divided by; a scale other than 1 reads the whole file into memory.
 
     Raises:
         MissingDataError: The file isn't there.

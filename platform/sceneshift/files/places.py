@@ -57,10 +57,10 @@ class Raster:
 
 
 def georeference_of(path: str | Path, described: Description | None = None) -> Georeference | None:
-    """Read where a file's pixels lie, without its numbers; None where it doesn't say.
+    """Read the georeference of a file, without its numbers; None if it has none.
 
     Args:
-        path: An array, an image or a label map. A ``.png`` says it by a world file beside it.
+        path: An array, an image or a label map. A ``.png`` has its location in a world file next to it.
         described: The file's metadata, where they were read already; reading them twice reports odd keys twice.
 
     Raises:
@@ -103,12 +103,12 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
     one, other = first.georeference, second.georeference
     if one is None or other is None:
         if one is not other:
-            told, silent = (second, first) if one is None else (first, second)
+            placed, silent = (second, first) if one is None else (first, second)
             _log.warning(
                 "%s doesn't say where it lies, %s does (%s): taken as the same place",
                 silent.what,
-                told.what,
-                _described(told),
+                placed.what,
+                _described(placed),
             )
         return _whole(first), _whole(second)
     if not _same_crs(first, second):
@@ -117,7 +117,7 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
             why += f" ({one.crs}; {other.crs})"
         raise _elsewhere(first, second, why, "Reproject one to the other's first (`gdalwarp -t_srs`).")
     corners = _corners_within(one, other, second.shape)
-    if not np.isfinite(corners).all():  # pixels so thin that nothing is told of the other's
+    if not np.isfinite(corners).all():  # pixels so thin that their place among the other's is undefined
         raise _elsewhere(first, second, "their pixels differ in size or direction", "Correct the georeference.")
     column, row = (round(float(value)) for value in corners[0])
     if np.abs(corners - _corners(second.shape) - np.array([column, row])).max() > TOLERANCE:
@@ -173,10 +173,10 @@ def place_labels(
 
 
 def cut_georeference(georeference: Georeference | None, window: Window) -> Georeference | None:
-    """Where a part of a raster lies.
+    """Georeference of a part of a raster.
 
     Args:
-        georeference: Where all of it does.
+        georeference: Location of the whole raster.
         window: The part.
     """
     if georeference is None:
@@ -294,5 +294,5 @@ def _described(raster: Raster) -> str:
 
 
 def _crs_name(text: str) -> str:
-    """A short name: of well-known text the first that stands in quotes."""
+    """A short name: of well-known text the first in quotes."""
     return text.split('"')[1] if "[" in text and text.count('"') > 1 else text

@@ -121,7 +121,7 @@ def read_scene(
     label_map, names = read_labels.numbers, read_labels.class_names
     if names is None:
         raise InvalidInputError(
-            f"{path}: no class names stand in the file; expected class_names=(...), {int(label_map.max())} of them. A "
+            f"{path}: the file holds no class names; expected class_names=(...), {int(label_map.max())} of them. A "
             "cube alone needs none: name it as FILE:NAME where labels are in its file."
         )
     whole = (slice(0, cube.shape[0]), slice(0, cube.shape[1]))
@@ -183,7 +183,7 @@ def read_unlabelled_scene(
     scale: float = 1.0,
     unit: str | None = None,
 ) -> UnlabelledScene:
-    """Read a scene as something to be mapped; labels in the file are not looked at, missing values as there.
+    """Read a scene as something to be mapped; labels in the file are not read, missing values are treated as there.
 
     Args:
         path: As for :func:`read_scene`.
@@ -217,7 +217,7 @@ def read_unlabelled_scene(
 def export_scene(scene: UnlabelledScene, path: str | Path, format: str) -> None:
     """Write a scene so that :func:`read_scene` gives it back.
 
-    ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold all of it in one file. ``envi`` and ``geotiff`` hold the cube, its
+    ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold everything in one file. ``envi`` and ``geotiff`` hold the cube, its
     wavelengths and georeference; the labels go to a file of their own, by :func:`export_labels`. ENVI doesn't keep
     name, normalization, footprint and unit. Nothing half-written is ever at ``path``.
 

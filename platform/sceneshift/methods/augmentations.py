@@ -59,9 +59,9 @@ class Flips:
 
 @dataclass(frozen=True, kw_only=True)
 class RadiationNoise:
-    """Another gain a patch, and noise on every element (Chen et al., TGRS 2024).
+    """One gain per patch, and noise on every element (Chen et al., TGRS 2024).
 
-    With probability 1/2 a patch x becomes ``alpha * x + std * n``, one alpha ~ U(0.9, 1.1) a patch, n ~ N(0, 1) an
+    With probability 1/2 a patch x becomes ``alpha * x + std * n``, one alpha ~ U(0.9, 1.1) per patch, n ~ N(0, 1) per
     element.
 
     Args:
@@ -91,15 +91,15 @@ class RandomConvolution:
     larger than itself, of a field as of a spectrum (its plateaus, edges and broad absorptions, up to gain and sign),
     and changes what is smaller.
 
-    From the paper: each batch draws its kernel anew; its side, odd, is uniform up to a largest one; its n weights are
+    From the paper: each batch draws a new kernel; its side, odd, is uniform up to a largest one; its n weights are
     independent, from N(0, 1 / n); no bias; and with some probability the whole batch stays as it is. Here space and
-    bands draw a side each, and values at the edges are repeated outwards, since a zero is no value of a scene.
+    bands each draw a side, and values at the edges are repeated outwards, since a zero is no value of a scene.
 
     Args:
         pixels: Largest side of the kernel in rows and columns; odd.
         bands: Largest side along bands; odd.
         unchanged: Probability that a batch stays as it is.
-        mix: Blend with the patches, ``a * x + (1 - a) * conv(x)``, one a ~ U(0, 1) a batch; else ``conv(x)`` alone.
+        mix: Blend with the patches, ``a * x + (1 - a) * conv(x)``, one a ~ U(0, 1) per batch; else ``conv(x)`` alone.
     """
 
     pixels: int
@@ -110,7 +110,7 @@ class RandomConvolution:
     def __call__(self, patches: Tensor, draws: Draws) -> Tensor:
         """Convolve patches; see :data:`Augmentation`."""
         device, generator = patches.device, draws.generator
-        # What is drawn is the batch's, none of it a patch's: whoever has a share of the batch draws the same.
+        # Draws are made per batch, not per patch: every worker with a share of the batch draws the same.
         kept, share = torch.rand(2, device=device, generator=generator)
         convolved = self._convolved(patches.permute(0, 2, 3, 1), self.kernel(device, generator)).permute(0, 3, 1, 2)
         if self.mix:

@@ -1,4 +1,4 @@
-"""The baseline every domain-generalization method is held against: S2AMSnet's discriminator, plain cross-entropy.
+"""The baseline every domain-generalization method is compared with: S2AMSnet's discriminator, plain cross-entropy.
 
 Empirical risk minimization on the source alone (ERM; Gulrajani and Lopez-Paz, "In Search of Lost Domain
 Generalization", ICLR 2021).

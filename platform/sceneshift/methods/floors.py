@@ -1,4 +1,4 @@
-"""Spectral floors beside a network: normalization and settings chosen, and fitted on the network's training pixels.
+"""Spectral floors to compare a network with, tuned and fitted on the network's training pixels.
 
 The floors are methods like the others (:mod:`sceneshift.methods.spectral`). Here their normalization and settings are
 chosen by cross-validation over blocks of the source's training pixels, by average accuracy (AA); no pixel beyond those
@@ -27,13 +27,13 @@ from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 
 #: What is tried. All of them leave bands of about one spread, which a kernel and a penalty want; to a classifier that
-#: scales bands itself, or not at all, the others tell nothing more than these.
+#: scales bands itself, or not at all, the others add nothing to these.
 FLOOR_NORMALIZATIONS = ("standardize-per-band", "l2-then-standardize", "derivative")
 
-#: Folds of the cross-validation, and pixels across a block of it.
+#: Folds of the cross-validation, and the side of its blocks in pixels.
 _FOLDS, _BLOCK_SIDE = 4, 10
 
-#: Settings are chosen on about so many training pixels, as many of each class.
+#: Settings are chosen on about this many training pixels, equally many per class.
 _CHOICE_PIXELS = 400
 
 #: Spectra classified at once.
@@ -196,7 +196,7 @@ def _validation_aa(
 
 
 def _at_most_per_class(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """Ascending rows, at most so many of each class."""
+    """Ascending rows, at most the given number per class."""
     rng = np.random.default_rng(seed)
     rows = []
     for k in np.unique(labels):

@@ -127,7 +127,7 @@ class DiscriminatorConfig(MethodConfig):
 
 
 class DomainBatch(NamedTuple):
-    """What a step is given of one source, by a method that takes its sources apart.
+    """What a step receives of one source, in a method that handles sources separately.
 
     Attributes:
         patches: (B, C, P, P) float32.
@@ -167,7 +167,7 @@ class Method(ABC):
     compilable: ClassVar[bool] = False
     #: Whether one step takes all training pixels, as they are and in the split's order: a training has one epoch then.
     fitted_at_once: ClassVar[bool] = False
-    #: Whether a step is given a batch of each source (:meth:`step_on_domains`), instead of one batch in which the
+    #: Whether a step receives one batch per source (:meth:`step_on_domains`), instead of one batch in which the
     #: pixels of all sources are mixed. Such a method trains in one process and without recorded steps.
     takes_domains: ClassVar[bool] = False
 
@@ -223,7 +223,7 @@ class Method(ABC):
         """
 
     def begin_epoch(self, epoch: int, *, epochs: int) -> None:  # noqa: B027
-        """Set what depends on how far the training is, such as a learning rate; called before an epoch's first step.
+        """Set what depends on training progress, such as a learning rate; called before an epoch's first step.
 
         What is set here follows from the arguments alone, so that an interrupted training can continue without it.
 

@@ -1,4 +1,4 @@
-"""A method of one network and one loss: what all of them need, once.
+"""Base classes of methods with one network and one loss.
 
 Shape letters: B batch, C bands, P patch size, K classes, D sources of a pair.
 """

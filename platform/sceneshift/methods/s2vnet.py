@@ -1,4 +1,4 @@
-"""S2VNet: classification with what lies inside a pixel.
+"""S2VNet: classification with subpixel information.
 
 Han, Yang, Gao, Zeng, Zhang, Chanussot, "Subpixel Spectral Variability Network for Hyperspectral Image
 Classification", IEEE TGRS 63 (2025), doi 10.1109/TGRS.2025.3535749.
@@ -18,7 +18,7 @@ from sceneshift.methods.one_network import OneNetwork
 from sceneshift.networks.s2vnet.losses import band_variation, gaussian_divergence, spatial_variation, spectral_angle
 from sceneshift.networks.s2vnet.network import Departures, S2VNetwork
 
-#: A training has so many equal parts; the learning rate falls from each to the next.
+#: Number of equal parts of a training; the learning rate falls from each to the next.
 _DECAYS = 10
 
 
@@ -92,7 +92,7 @@ class S2VNet(OneNetwork):
 
     @classmethod
     def build_classifier(cls, config: S2VNetConfig, *, bands: int, classes: int) -> S2VNetwork:
-        """Build the network: all of it is kept for prediction."""
+        """Build the network: all parts are kept for prediction."""
         return S2VNetwork(
             bands,
             classes,

@@ -129,7 +129,7 @@ class SpectralFloor(Method):
 
     @classmethod
     def build_classifier(cls, config: SpectralConfig, *, bands: int, classes: int) -> nn.Module:
-        """Build the module, which knows nothing before the fit."""
+        """Build the module, not yet fitted."""
         return cls.network_type(bands, classes)
 
     def build(self) -> None:

@@ -1,4 +1,4 @@
-"""Batch norm that knows of a shared batch: its statistics are those of all workers' rows.
+"""Batch norm for a shared batch: its statistics are those of all workers' rows.
 
 torch's SyncBatchNorm does not support CPU tensors. Of stacked batches, several that pass a network as one, the norms of
 :mod:`sceneshift.networks.branches` take the statistics of each.
@@ -22,10 +22,10 @@ _stacked: tuple[int, ...] | None = None
 
 @contextlib.contextmanager
 def stacked_batches(sizes: Sequence[int]) -> Iterator[None]:
-    """Within it, maps hold several batches below each other, of so many rows each.
+    """Context in which maps hold several batches stacked, each of the given number of rows.
 
     In training mode each is normalized by its own statistics, and running ones move once, by the mean over batches. On
-    a CPU without gradients alone, and in none but a discriminator, whose norms know of it.
+    a CPU without gradients alone, and in none but a discriminator, whose norms account for it.
     """
     global _stacked
     before, _stacked = _stacked, tuple(sizes)
@@ -91,7 +91,7 @@ def _shared_norm(norm: _BatchNorm, x: Tensor, share: Share) -> Tensor:
 
 @torch.no_grad()
 def _shared_statistics(x: Tensor, share: Share) -> tuple[Tensor, Tensor, int]:
-    """Mean and variance a channel, (C,) in float32 or wider, over the N places of all workers; and N."""
+    """Mean and variance per channel, (C,) in float32 or wider, over the N places of all workers; and N."""
     wide = _wide(x)
     variance, mean = torch.var_mean(wide, dim=_places(x), correction=0)
     # Each worker's own moments are sent, and not sums of squares, whose difference would cost digits in float32.

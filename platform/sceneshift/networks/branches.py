@@ -35,7 +35,7 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
         (B, C, H, W).
 
     Raises:
-        InvalidInputError: In training mode, the maps hold one value a channel (on a CPU; elsewhere `nn.BatchNorm2d`
+        InvalidInputError: In training mode, the maps hold one value per channel (on a CPU; elsewhere `nn.BatchNorm2d`
             raises its own ValueError).
     """
     if x.device.type != "cpu":
@@ -69,7 +69,7 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
 
 @torch.no_grad()
 def _statistics(x: Tensor, norm: nn.BatchNorm2d, share: Share | None) -> tuple[Tensor, Tensor, int | None]:
-    """Mean and reciprocal standard deviation a channel, (C,) float64, and of how many values; in eval mode None.
+    """Mean and reciprocal standard deviation per channel, (C,) float64, and of how many values; in eval mode None.
 
     In training mode the running ones are moved.
     """
@@ -82,7 +82,7 @@ def _statistics(x: Tensor, norm: nn.BatchNorm2d, share: Share | None) -> tuple[T
         count = rows * x.shape[2] * x.shape[3]
         if count < 2:
             raise InvalidInputError(
-                f"got a map of shape {tuple(x.shape)} in training mode; expected more than one value a channel, "
+                f"got a map of shape {tuple(x.shape)} in training mode; expected more than one value per channel, "
                 f"of which batch norm takes the variance; pass more patches, or call eval() first"
             )
         first, second = total_of(rectify.moments(x), share)
@@ -114,7 +114,7 @@ def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
         (B, C + num_ones, H, W), channels last.
 
     Raises:
-        InvalidInputError: In training mode, the map holds one value a channel.
+        InvalidInputError: In training mode, the map holds one value per channel.
     """
     x = x.contiguous(memory_format=torch.channels_last)
     if norm.training and (sizes := stacked_sizes()) is not None:

@@ -71,7 +71,7 @@ class SpectralSpatialFeatures(nn.Module):
         """(B, C, P, P) to (B, d, P // 2, P // 2)."""
         weights = self.blend.softmax(0)
         first, *others = self.blocks
-        # What tells classes apart in a spectrum is often below bfloat16's 0.4 %: the block that reads it stays float32.
+        # What distinguishes spectra is often below bfloat16's 0.4 %: the block that reads them stays float32.
         with torch.autocast(x.device.type, enabled=False):
             h = first(computed_in(x), weights)
         h = computed_in(h)

@@ -25,7 +25,7 @@ _TAPS_FROM_BANDS = 100
 
 
 class BlurPool(nn.Module):
-    """Anti-aliased halving: reflect pad 1, then the fixed filter [1,2,1] x [1,2,1] / 16 a channel, stride 2.
+    """Anti-aliased halving: reflect pad 1, then the fixed filter [1,2,1] x [1,2,1] / 16 per channel, stride 2.
 
     Part of MMIRN (Chen et al., TGRS 2024).
     """
@@ -109,7 +109,7 @@ class ContentEncoder(nn.Module):
             x: (B, C, P, P), P at least 5.
 
         Returns:
-            Five tensors (B, n_l), flattened a patch: the reflect-padded input, the output of each of the two
+            Five tensors (B, n_l), flattened per patch: the reflect-padded input, the output of each of the two
             stage convolutions before its norm, the output of residual block 1 and that of residual block 5.
             The first stands for the padded input by having the same inner products, which are all that InfoNCE
             looks at: each pixel of x times the square root of how often padding repeats it. At patch 7 it is a

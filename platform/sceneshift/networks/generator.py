@@ -149,7 +149,7 @@ class DomainGenerator(nn.Module):
             noise = torch.randn(noise_shape, device=x.device, dtype=torch.float32)
         elif tuple(noise.shape) != noise_shape:
             raise InvalidInputError(
-                f"got noise of shape {tuple(noise.shape)}; expected {noise_shape}, a draw a block and patch; "
+                f"got noise of shape {tuple(noise.shape)}; expected {noise_shape}, one draw per block and patch; "
                 f"pass torch.randn{noise_shape}, or None to have it drawn"
             )
         noise = noise.to(self.blend.dtype)

@@ -1,6 +1,6 @@
 """Involution (Li et al., CVPR 2021), the spectral branch of every spectral-spatial block.
 
-Shape letters: B batch, C channels, H and W height and width of a patch, G groups, D channels a group
+Shape letters: B batch, C channels, H and W height and width of a patch, G groups, D channels per group
 (C // G), L = (H + 1) * (W + 1) flat positions of a padded plane, n patches worked on at a time.
 
 How it is computed. Unfolding a map to its nine neighbours costs nine times its memory. On a CPU a compiled loop reads
@@ -258,7 +258,7 @@ class _GeneratedInvolution(torch.autograd.Function):
 
 def _generate(hidden: Tensor, weight: Tensor) -> Tensor:
     batch, _, height, width = hidden.shape
-    # In the tensors' own dtype, whatever autocast is on around the backward pass.
+    # In the tensors' own dtype, regardless of autocast around the backward pass.
     with torch.autocast(hidden.device.type, enabled=False):
         logits = F.conv2d(_rows(hidden), weight)
     return logits.permute(0, 2, 3, 1).view(batch, height, width, -1).permute(0, 3, 1, 2)
@@ -271,7 +271,7 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def _chunks(x: Tensor, weight: Tensor) -> list[slice]:
-    """Slices of so many patches that the kernels of each are some _CHUNK_VALUES numbers."""
+    """Slices of patches, sized so that the kernels of each are about _CHUNK_VALUES numbers."""
     patches = max(1, _CHUNK_VALUES // (weight.shape[0] * x.shape[2] * x.shape[3]))
     return [slice(start, start + patches) for start in range(0, x.shape[0], patches)]
 

@@ -132,7 +132,7 @@ def mutual_information(
 ) -> Tensor:
     """`MI(x, x_hat)`: InfoNCE between the two patches' features, mean over depths.
 
-    Lower means that more of x can be told from x_hat. MMIRN (Chen et al., TGRS 2024).
+    Lower means that more of x can be inferred from x_hat. MMIRN (Chen et al., TGRS 2024).
 
     Args:
         features_x: one (B, n_l) a depth, of the source patches (keys).

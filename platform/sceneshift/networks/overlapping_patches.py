@@ -28,7 +28,7 @@ _PLACES = 2**16
 # Patches that go through the later blocks at once.
 _BATCH = 256
 
-# A place must be in so many patches: in nine cases it costs as much as three to four times in one.
+# Minimum number of patches per place: in nine cases it costs as much as three to four times in one.
 _WORTH_SHARING = 4
 
 # Of the taps -1, 0, 1 along an axis, those inside the patch at its first place, further in, and at its last.

@@ -7,7 +7,7 @@ Why this is exact. A patch's convolutions read zeros beyond its border, so the d
 the scene. But batch norm in eval mode is fixed, so what layer n computes at a place depends only on the place in the
 scene and on how far the patch's four borders are, and no border further than n - 1 is felt. Along an axis that
 leaves 2n + 1 cases: 0 ... n - 1 places from the low border, INNER, and -n ... -1 from the high one. Layer n is
-therefore (2n + 1)^2 maps of the scene, 9, 25 and 49, where patches hold P * P values a pixel; and since the max-pool
+therefore (2n + 1)^2 maps of the scene, 9, 25 and 49, where patches hold P * P values per pixel; and since the max-pool
 drops the last row and column of an odd patch, the last layer needs but 36. (Patches without zeros around
 them share more: Giusti et al., "Fast image scanning with deep max-pooling convolutional neural networks", ICIP 2013.)
 
@@ -92,7 +92,7 @@ class DiscriminatorOverScene:
         self.patch_size = discriminator.patch_size
         self.width = first.out_features
         self._reads = [_reads(self.patch_size, layer) for layer in range(1, _LAYERS + 1)]
-        # The first block stays exact: spectra are alike, and what tells them apart is lost if they, or the kernels
+        # The first block stays exact: spectra are alike, and what distinguishes them is lost if they, or the kernels
         # made of them, are rounded to bfloat16. The last sums do because they are little work.
         self._accurate = torch.promote_types(self.dtype, torch.float32)
         with torch.no_grad():
@@ -300,7 +300,7 @@ def _reads(patch_size: int, layer: int) -> dict[Case, dict[int, tuple[Case, int]
 
 
 def _products(block: FoldedBlock, strip: Tensor, taps: set[int]) -> dict[int, Tensor]:
-    """The spatial branch's product of a strip with each column of the 3x3 kernel that is asked for."""
+    """The spatial branch's product of a strip with each requested column of the 3x3 kernel."""
     weight, bias = block.spatial
     width = weight.shape[0] // 3
     first, last = min(taps) + 1, max(taps) + 1  # always consecutive: one convolution for all of them

@@ -1,11 +1,11 @@
-"""A batch that several workers hold together, each a share of its rows.
+"""A batch divided among several workers, each with a share of its rows.
 
 While a batch is shared, everything that depends on the whole batch must equal the result of a single worker: batch
 statistics, contrasts between rows, means of losses, gradients. What is needed for that is here, and it rests on
 torch.distributed's sum and maximum over all workers alone, which gloo and NCCL both have for every device. All workers
 must call the same functions in the same order. Where no batch is shared, nothing is sent and nothing is copied.
 
-Shape letters: B rows of the whole batch, b rows of this worker, n numbers a row.
+Shape letters: B rows of the whole batch, b rows of this worker, n numbers per row.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def current_share() -> Share | None:
 
 @contextlib.contextmanager
 def shared_batch(share: Share | None) -> Iterator[None]:
-    """Within it, batches are shares of one batch; None shares nothing."""
+    """Context in which batches are shares of one batch; None shares nothing."""
     global _current
     before, _current = _current, share
     try:

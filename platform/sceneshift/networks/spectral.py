@@ -1,4 +1,4 @@
-"""Classifiers of single spectra that scikit-learn has fitted, as modules: what it found lies in buffers.
+"""Classifiers of single spectra that scikit-learn has fitted, as modules with the fitted values in buffers.
 
 Each looks at a patch's centre pixel alone and answers in float64, as scikit-learn does; its class is scikit-learn's.
 

@@ -49,11 +49,11 @@ def draw_scene(path: Path, scene: UnlabelledScene) -> None:
     else:
         grid = figure.subplot_mosaic([["colours", "spectra"]], width_ratios=(1, 1.4) if beside else (1.6, 1))
         _draw_spectrum(grid["spectra"], scene, scene.cube[scene.measured], "all measured pixels", "#333333")
-    bands, told = false_colour_bands(scene)
+    bands, bands_text = false_colour_bands(scene)
     grid["colours"].imshow(_stretched(scene.cube[..., bands], scene.measured), interpolation="nearest")
     unmeasured = int((~scene.measured).sum())
     white = f" (white: {unmeasured} unmeasured pixels)" if unmeasured else ""
-    grid["colours"].set_title(f"false colours: {told}{white}", fontsize=9)
+    grid["colours"].set_title(f"false colours: {bands_text}{white}", fontsize=9)
     grid["colours"].set_xticks([])
     grid["colours"].set_yticks([])
     grid["spectra"].set_xlabel("band" if scene.wavelengths_nm is None else "wavelength (nm)")

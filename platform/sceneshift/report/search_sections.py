@@ -23,11 +23,11 @@ def searched_section(record: StudyRecord) -> Section:
     facts: list[tuple[str, Value]] = [
         ("method", record.method),
         ("scene pairs or scene", ", ".join(record.pairs)),
-        ("unit of the numbers", "; ".join(f"{pair}: {told}" for pair, told in summary.get("units", {}).items())),
+        ("unit of the numbers", "; ".join(f"{pair}: {unit}" for pair, unit in summary.get("units", {}).items())),
         ("narrowed", "; ".join(evidence.get("narrowing", ()))),
         ("split of labelled pixels", str(record.settings["split"])),
         ("profile", record.settings["profile"] + (f" ({profile['description']})" if profile else "")),
-        ("trials", _trials_told(record)),
+        ("trials", _trials_text(record)),
         ("epochs of a trial that is not stopped", record.epochs),
         ("training pixels", "" if not profile else "all" if largest is None else f"at most {largest} per class"),
         ("seed", record.settings["seed"]),
@@ -76,10 +76,11 @@ def trials_section(record: StudyRecord) -> Section:
         if best is not None and r.state == "pruned" and r.value is not None and r.value > (best.value or 0)
     ]
     if above:
-        told = ", ".join(f"trial {r.number} at epoch {r.last_epoch} ({r.value:.3f})" for r in above)
+        above_text = ", ".join(f"trial {r.number} at epoch {r.last_epoch} ({r.value:.3f})" for r in above)
         parts.append(
             Paragraph(
-                text=f"Ended early while above the winner's final value: {told}. Only trials that ran all their epochs "
+                text=f"Ended early while above the winner's final value: {above_text}. Only trials that ran all "
+                "their epochs "
                 "can win, since one epoch's value is not another's; these might have won."
             )
         )
@@ -90,14 +91,14 @@ def trials_section(record: StudyRecord) -> Section:
         anchor="trials",
         title="Trials and learning curves",
         intro=(
-            f"Each line is one trial's objective after every epoch: {record.metric}, {_objective_told(record)}, "
+            f"Each line is one trial's objective after every epoch: {record.metric}, {_objective_text(record)}, "
             "averaged over the pairs. No target label is in it."
         ),
         parts=parts,
     )
 
 
-def _objective_told(record: StudyRecord) -> str:
+def _objective_text(record: StudyRecord) -> str:
     if record.metric == "val/aa":
         return "the mean accuracy over classes on the sources' validation pixels"
     return f"the score of {record.strategy.name}"
@@ -107,10 +108,10 @@ def pruning_section(record: StudyRecord) -> Section:
     """Build the section on what stopping trials early saved."""
     rows: list[Sequence[Cell | Value]] = []
     saved_epochs, saved_s = 0, 0.0
-    for told, stopped in (("by ASHA", record.stopped_by_asha), ("by the time budget", record.stopped_by_time)):
+    for stopped_by, stopped in (("by ASHA", record.stopped_by_asha), ("by the time budget", record.stopped_by_time)):
         epochs, seconds = not_spent(stopped, epochs=record.epochs)
-        rows.append((told, len(stopped), sum(r.last_epoch for r in stopped), epochs, digits(seconds, 0)))
-        if told == "by ASHA":
+        rows.append((stopped_by, len(stopped), sum(r.last_epoch for r in stopped), epochs, digits(seconds, 0)))
+        if stopped_by == "by ASHA":
             saved_epochs, saved_s = epochs, seconds
     spent_epochs = sum(r.last_epoch for r in record.records)
     spent_s = sum(r.seconds or 0.0 for r in record.records)
@@ -165,14 +166,14 @@ def compute_section(record: StudyRecord) -> Section:
         begun = datetime.fromtimestamp(min(starts), UTC)
         rows.append(("first trial began", f"{begun:%Y-%m-%d %H:%M} UTC"))
         rows.append(("from the first trial's start to the last epoch, s", digits(max(ends) - min(starts), 0)))
-    for key, told in (
+    for key, label in (
         ("time/steps_s", "of it training steps, s"),
         ("time/calibration_s", "of it batch-norm calibration, s"),
         ("time/validation_s", "of it validation, s"),
         ("time/checkpoint_s", "besides: checkpoints, s"),
     ):
         if any(key in m for m in epochs):
-            rows.append((told, digits(sum(m.get(key, 0.0) for m in epochs), 0)))
+            rows.append((label, digits(sum(m.get(key, 0.0) for m in epochs), 0)))
     if "wall_s" in summary:
         rows.append(("the closing command, from its start, s", digits(float(summary["wall_s"]), 0)))
     rows += [(name, str(value)) for name, value in evidence.get("plan", {}).items()]
@@ -237,12 +238,12 @@ def _trials_table(record: StudyRecord) -> Table:
     best = record.best
     rows: list[Sequence[Cell | Value]] = []
     for r in sorted(record.records, key=lambda r: r.number):
-        told = BEST if best is not None and r.number == best.number else "defaults" if r.is_reference else ""
+        role = BEST if best is not None and r.number == best.number else "defaults" if r.is_reference else ""
         value = None if r.value is None or not math.isfinite(r.value) else r.value
         rows.append(
             (
                 r.number,
-                told,
+                role,
                 r.state,
                 digits(value, 4),
                 r.last_epoch,
@@ -261,9 +262,9 @@ def _trials_table(record: StudyRecord) -> Table:
     )
 
 
-def _trials_told(record: StudyRecord) -> str:
+def _trials_text(record: StudyRecord) -> str:
     states = [r.state for r in record.records]
-    told = ", ".join(
+    counts = ", ".join(
         f"{states.count(state)} {words}"
         for state, words in (
             ("complete", "complete"),
@@ -275,7 +276,7 @@ def _trials_told(record: StudyRecord) -> str:
     )
     asked = None if record.summary is None else record.summary["trials"]["asked for"]
     more = "" if asked is None or asked == len(states) else f" of {asked} asked for"
-    return f"{len(states)}{more}: {told}" if states else "none yet"
+    return f"{len(states)}{more}: {counts}" if states else "none yet"
 
 
 def _split_hashes(record: StudyRecord) -> str:

@@ -64,17 +64,17 @@ def separation_rows(pair: ScenePair, split: Split, part: str | None = None) -> l
         {
             "pair": pair.name,
             "side": side,
-            "split": told.kind,
-            "guard": told.guard,
-            "leaks": told.leaks,
-            "patch size": (near := told.separation()).patch_size,
+            "split": side_split.kind,
+            "guard": side_split.guard,
+            "leaks": side_split.leaks,
+            "patch size": (near := side_split.separation()).patch_size,
             "pixels": near.num_pixels,
             "inside a training patch": near.num_inside_training_patch,
             "with an overlapping patch": near.num_overlapping_patches,
-            "not scored": [name for k, name in enumerate(pair.class_names) if k not in told.scored_classes],
+            "not scored": [name for k, name in enumerate(pair.class_names) if k not in side_split.scored_classes],
         }
-        for side, told in sides
-        if told is not None
+        for side, side_split in sides
+        if side_split is not None
     ]
 
 

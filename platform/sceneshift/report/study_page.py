@@ -139,8 +139,8 @@ def _findings(record: StudyRecord) -> Sequence[str]:
     if best is None:
         items.append("No trial has run all its epochs yet: there is no winner.")
     else:
-        told = "the defaults themselves" if best.is_reference else f"trial {best.number}"
-        text = f"Best by {record.strategy.name}: {told}, {record.metric} {best.value:.3f}"
+        winner = "the defaults themselves" if best.is_reference else f"trial {best.number}"
+        text = f"Best by {record.strategy.name}: {winner}, {record.metric} {best.value:.3f}"
         if defaults is not None and not best.is_reference:
             of = "" if defaults.value is None else f" against {defaults.value:.3f} of the defaults"
             text += of if defaults.state == "complete" else f"; the defaults did not run to their end{of}"
@@ -150,13 +150,13 @@ def _findings(record: StudyRecord) -> Sequence[str]:
         assert record.summary is not None
         target = {row["role"]: row["target"] for row in record.summary["scores"] if row["pair"] == pair}
         floor = [record.best_floor(pair)] if record.verdicts else []
-        told = ", ".join(
+        figures = ", ".join(
             f"{role} OA {100 * target[role]['oa']:.1f} AA {100 * target[role]['aa']:.1f} kappa "
             f"{target[role]['kappa']:.2f}".replace("-", "−")
             for role in (BEST, REFITTED, DEFAULTS, *floor, MAJORITY)
             if role in target
         )
-        items.append(f"Target of {pair}: {told}.")
+        items.append(f"Target of {pair}: {figures}.")
     return items
 
 

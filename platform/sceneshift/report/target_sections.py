@@ -95,8 +95,8 @@ def per_class_section(record: StudyRecord) -> Section:
         parts.append(draw_per_class(pair, noted["classes"], dict(itertools.islice(intervals.items(), 2))))
         parts.append(_per_class_table(pair, noted, counts, intervals))
     if not parts:
-        told = _NOT_CLOSED if record.summary is None else _NOT_NOTED.format(what="accuracies by class")
-        parts.append(Paragraph(text=told, warns=True))
+        missing = _NOT_CLOSED if record.summary is None else _NOT_NOTED.format(what="accuracies by class")
+        parts.append(Paragraph(text=missing, warns=True))
     else:
         parts.append(
             Bullets(
@@ -134,8 +134,8 @@ def confusion_section(record: StudyRecord) -> Section:
             alt = f"Confusion matrix of the best configuration on {pair}."
             parts += _sheets(record, f"confusion_{pair}", alt, width=560)
     if not parts:
-        told = _NOT_CLOSED if record.summary is None else "The study's report has no confusion matrix."
-        parts.append(Paragraph(text=told))
+        missing = _NOT_CLOSED if record.summary is None else "The study's report has no confusion matrix."
+        parts.append(Paragraph(text=missing))
     return Section(
         anchor="confusion",
         title="Confusion matrices",
@@ -149,12 +149,12 @@ def maps_section(record: StudyRecord) -> Section:
     parts: list[Part] = []
     for pair in record.pairs:
         parts += _sheets(record, f"map_{pair}", f"Truth and class map of the target of {pair}.")
-        for kind, told in (
+        for kind, caption in (
             ("abundances", "Abundances"),
             ("endmembers", "Endmembers"),
             ("reconstruction", "Reconstruction error"),
         ):
-            parts += _sheets(record, f"{kind}_{pair}", f"{told} on the target of {pair}.")
+            parts += _sheets(record, f"{kind}_{pair}", f"{caption} on the target of {pair}.")
     if not parts:
         parts.append(Paragraph(text=_NOT_CLOSED if record.summary is None else "The study's report has no map."))
     return Section(
@@ -288,7 +288,7 @@ def _interval_row(pair: str, role: str, name: str, interval: Interval) -> Sequen
 
 def _verdict(record: StudyRecord) -> Paragraph:
     """Whether best and defaults can be told apart on the targets."""
-    told = []
+    found = []
     for pair in record.pairs:
         counts = record.field_counts(pair)
         if not set(counts) >= {BEST, DEFAULTS}:
@@ -296,14 +296,14 @@ def _verdict(record: StudyRecord) -> Paragraph:
         where = f"on {pair} with its {len(counts[BEST].classes)} fields"
         aa = bootstrap_difference(counts[BEST], counts[DEFAULTS])["aa"]
         if not aa.is_known:
-            told.append(f"{where} no interval can be had")
+            found.append(f"{where} no interval can be had")
         elif aa.low > 0:
-            told.append(f"{where} the best is ahead of the defaults in AA by more than the fields vary")
+            found.append(f"{where} the best is ahead of the defaults in AA by more than the fields vary")
         elif aa.high < 0:
-            told.append(f"{where} the defaults are ahead of the best in AA by more than the fields vary")
+            found.append(f"{where} the defaults are ahead of the best in AA by more than the fields vary")
         else:
-            told.append(f"{where} best and defaults can't be told apart in AA (the interval holds 0)")
-    text = "; ".join(told) + ". One training each: seeds are not in it." if told else "The defaults have no map here."
+            found.append(f"{where} best and defaults can't be told apart in AA (the interval holds 0)")
+    text = "; ".join(found) + ". One training each: seeds are not in it." if found else "The defaults have no map here."
     return Paragraph(text=text[0].upper() + text[1:])
 
 

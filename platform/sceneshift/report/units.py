@@ -9,4 +9,4 @@ def unit_lines(units: Mapping[str, str]) -> list[str]:
     Args:
         units: The result of :func:`sceneshift.catalogue.units.stated_units`.
     """
-    return [f"Unit of {pair}: {told}." for pair, told in units.items()]
+    return [f"Unit of {pair}: {unit}." for pair, unit in units.items()]

@@ -34,7 +34,7 @@ _BLOCK = 2**18
 #: The share of a Gaussian response's area that must lie on bands of the finer sensor.
 _LEAST_COVERED = 0.9
 
-#: A gap is wider than so many steps of both sensors.
+#: A gap is wider than this many steps of both sensors.
 _GAP_STEPS = 2.0
 
 
@@ -64,12 +64,12 @@ class AlignmentRule:
     """How a source and the target correspond, as for :func:`align`.
 
     Args:
-        class_map: Which class of the source each class of the target is, by name; None goes by name.
+        class_matches: Which class of the source each class of the target is, by name; None goes by name.
         merged: New names of source classes.
         fwhm_nm: Band widths of the coarser of the two sensors; None resamples linearly.
     """
 
-    class_map: Mapping[str, str] | None = None
+    class_matches: Mapping[str, str] | None = None
     merged: Mapping[str, str] = field(default_factory=dict)
     fwhm_nm: ArrayLike | None = None
 
@@ -78,7 +78,7 @@ def align(
     source: Scene,
     target: Scene,
     *,
-    class_map: Mapping[str, str] | None = None,
+    class_matches: Mapping[str, str] | None = None,
     merged: Mapping[str, str] | None = None,
     fwhm_nm: ArrayLike | None = None,
 ) -> AlignedPair:
@@ -89,16 +89,18 @@ def align(
     Args:
         source: The source.
         target: The target.
-        class_map: Which class of the source each class of the target is, by name; several may be one. What isn't
+        class_matches: Which class of the source each class of the target is, by name; several may be one. What isn't
             named in it is left out. By default classes of the same name are the same.
-        merged: New names of source classes; those of one name become one class, by which ``class_map`` knows it.
+        merged: New names of source classes; those of one name become one class, by which ``class_matches`` knows it.
         fwhm_nm: Band widths at half maximum of the coarser sensor in nanometres, one or one for each of its bands.
 
     Raises:
         InvalidInputError: Fewer than two classes or bands are shared; the band counts differ and wavelengths are
             unknown; or an argument is of no use.
     """
-    return align_sources([source], target, [AlignmentRule(class_map=class_map, merged=merged or {}, fwhm_nm=fwhm_nm)])
+    return align_sources(
+        [source], target, [AlignmentRule(class_matches=class_matches, merged=merged or {}, fwhm_nm=fwhm_nm)]
+    )
 
 
 def align_sources(sources: Sequence[Scene], target: Scene, rules: Sequence[AlignmentRule]) -> AlignedPair:
@@ -117,16 +119,16 @@ def align_sources(sources: Sequence[Scene], target: Scene, rules: Sequence[Align
             no sensor is the coarsest wherever all have bands.
     """
     sources, target, class_notes = share_classes(
-        sources, target, [rule.class_map for rule in rules], [rule.merged for rule in rules]
+        sources, target, [rule.class_matches for rule in rules], [rule.merged for rule in rules]
     )
-    # From the coarsest sensor to the finest: the target is at its centres before a finer one is looked at.
+    # From the coarsest sensor to the finest: the target is at its centres before a finer one is resampled.
     order = sorted(range(len(sources)), key=lambda number: sources[number].num_bands)
     aligned = list(sources)
     band_notes: list[str] = []
     for number in order:
-        aligned[number], target, told = _align_bands(sources[number], target, rules[number].fwhm_nm)
-        band_notes += told
-    # What a later source lacks has gone from the target, and goes from the sources before it.
+        aligned[number], target, notes = _align_bands(sources[number], target, rules[number].fwhm_nm)
+        band_notes += notes
+    # Bands a later source lacks were dropped from the target, and are dropped from the sources before it.
     aligned = [_with_bands_of(target, source) for source in aligned]
     return AlignedPair(sources=tuple(aligned), target=target, notes=(*class_notes, *dict.fromkeys(band_notes)))
 

@@ -1,9 +1,9 @@
-"""One colour a class, the same in every picture, map file and model."""
+"""One colour per class, the same in every picture, map file and model."""
 
 import colorsys
 
-#: Okabe and Ito's eight colours, told apart by colour-blind readers too; then twelve that keep the largest distances in
-#: CIELAB from all before them and from white and black; then matplotlib's tab20.
+#: Okabe and Ito's eight colours, which colour-blind readers can tell apart; then twelve that keep the largest
+#: distances in CIELAB from all before them and from white and black; then matplotlib's tab20.
 _COLOURS = (
     "#e69f00",
     "#56b4e9",

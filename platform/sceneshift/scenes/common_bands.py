@@ -20,7 +20,7 @@ _LEAST_COMMON = 0.5
 def keep_common(source: Scene, target: Scene) -> tuple[Scene, Scene, tuple[str, ...]] | None:
     """Leave out of each scene the bands that the other lacks.
 
-    Bands are told apart by their centres where those of both are known, else by their place in files of the same number
+    Bands are identified by their centres where those of both are known, else by their place in files of the same number
     of bands.
 
     Args:
@@ -65,7 +65,7 @@ def keep_common(source: Scene, target: Scene) -> tuple[Scene, Scene, tuple[str, 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BandChoice:
-    """The bands of a file that a trained model knows, which was trained without some of its source's.
+    """The bands of a file that a model trained without some of its source's bands uses.
 
     Args:
         places: (S,) which bands of a cube they are.

@@ -1,4 +1,4 @@
-"""The classes that scenes share, numbered alike in all of them.
+"""The classes that scenes share, with the same numbers in all.
 
 Shape letters: K classes.
 """
@@ -16,7 +16,7 @@ from sceneshift.scenes.scene import Scene
 def share_classes(
     sources: Sequence[Scene],
     target: Scene,
-    class_maps: Sequence[Mapping[str, str] | None],
+    class_matches: Sequence[Mapping[str, str] | None],
     merged: Sequence[Mapping[str, str]],
 ) -> tuple[list[Scene], Scene, list[str]]:
     """Keep the classes that all scenes have, by the first source's names and in its order.
@@ -24,29 +24,29 @@ def share_classes(
     Args:
         sources: The sources.
         target: The target.
-        class_maps: For each source, which of its classes each class of the target is; None goes by name.
+        class_matches: For each source, which of its classes each class of the target is; None goes by name.
         merged: For each source, new names of its classes; those of one name become one class.
 
     Returns:
         Sources and target with the shared classes only, and what was done, one line each.
 
     Raises:
-        InvalidInputError: Fewer than two classes are shared, a map names an unknown class, or two sources take the
+        InvalidInputError: Fewer than two classes are shared, a match names an unknown class, or two sources take the
             target's classes together in different ways.
     """
     ours = [_merged(source, names) for source, names in zip(sources, merged, strict=True)]
-    theirs = [_of_target(target, own, class_map) for own, class_map in zip(ours, class_maps, strict=True)]
+    theirs = [_of_target(target, own, matches) for own, matches in zip(ours, class_matches, strict=True)]
     first = theirs[0]
     kept = {name: first[name] for name in first if all(name in other for other in theirs)}
     for source, other in zip(sources[1:], theirs[1:], strict=True):
         _refuse_other_grouping(sources[0], source, {name: other[name] for name in kept}, kept)
     shared = tuple(dict.fromkeys(name for name in ours[0].values() if name in kept.values()))
     if len(shared) < 2:
-        told = [f"source {scene.name!r} ({', '.join(scene.class_names)})" for scene in sources]
+        offered = [f"source {scene.name!r} ({', '.join(scene.class_names)})" for scene in sources]
         raise InvalidInputError(
-            f"{', '.join(told)} and target {target.name!r} ({', '.join(target.class_names)}) share {len(shared)} of "
+            f"{', '.join(offered)} and target {target.name!r} ({', '.join(target.class_names)}) share {len(shared)} of "
             "their classes; expected at least two shared classes. Match names that differ with "
-            "class_map={'name in the target': 'name in the source'}."
+            "class_matches={'name in the target': 'name in the source'}, or with class_map in a TOML file."
         )
     # What each class of a source becomes.
     meanings = []
@@ -70,13 +70,13 @@ def share_classes(
         for name, new in meaning.items()
         if own[name] != new
     ]
-    # With a map, a class that it doesn't name may well be on the other side, by this name or another.
-    by_map = [class_map is not None or bool(names) for class_map, names in zip(class_maps, merged, strict=True)]
-    sides = [*zip(sources, meanings, by_map, strict=True), (target, kept, any(by_map))]
-    for scene, taken, has_map in sides:
+    # With matches, a class that they don't name may well be on the other side, by this name or another.
+    by_match = [matches is not None or bool(names) for matches, names in zip(class_matches, merged, strict=True)]
+    sides = [*zip(sources, meanings, by_match, strict=True), (target, kept, any(by_match))]
+    for scene, taken, is_matched in sides:
         if left_out := [name for name in scene.class_names if name not in taken]:
-            why = f"of {scene.name}, by the class map" if has_map else f"only in {scene.name}"
-            if len(sources) > 1 and not has_map:
+            why = f"of {scene.name}, not matched to a class" if is_matched else f"only in {scene.name}"
+            if len(sources) > 1 and not is_matched:
                 why = f"of {scene.name}, which not every scene has"
             notes.append(f"left out, {why}: {', '.join(left_out)}")
     return (
@@ -92,19 +92,19 @@ def _merged(source: Scene, names: Mapping[str, str]) -> dict[str, str]:
     ours = {name: names.get(name, name) for name in source.class_names}
     if clash := [name for name in names.values() if name in source.class_names and names.get(name) != name]:
         raise InvalidInputError(
-            f"class_map: classes of the source are merged into {clash[0]!r}, which is another class of the source; "
-            "expected a new name. Choose another, or merge that class as well."
+            f"matching classes: classes of the source are merged into {clash[0]!r}, which is another class of the "
+            "source; expected a new name. Choose another, or merge that class as well."
         )
     return ours
 
 
-def _of_target(target: Scene, ours: Mapping[str, str], class_map: Mapping[str, str] | None) -> Mapping[str, str]:
+def _of_target(target: Scene, ours: Mapping[str, str], matches: Mapping[str, str] | None) -> Mapping[str, str]:
     """Which class of a source each class of the target is."""
-    if class_map is None:
+    if matches is None:
         return {name: name for name in target.class_names if name in ours.values()}
-    _refuse_unknown("target", class_map, target.class_names)
-    _refuse_unknown("source", class_map.values(), tuple(dict.fromkeys(ours.values())))
-    return class_map
+    _refuse_unknown("target", matches, target.class_names)
+    _refuse_unknown("source", matches.values(), tuple(dict.fromkeys(ours.values())))
+    return matches
 
 
 def _refuse_other_grouping(one: Scene, other: Scene, in_other: Mapping[str, str], in_one: Mapping[str, str]) -> None:
@@ -113,9 +113,9 @@ def _refuse_other_grouping(one: Scene, other: Scene, in_other: Mapping[str, str]
         if (in_one[a] == in_one[b]) != (in_other[a] == in_other[b]):
             joins, parts = (one, other) if in_one[a] == in_one[b] else (other, one)
             raise InvalidInputError(
-                f"class_map: the target's classes {a} and {b} are one class of source {joins.name!r} and two of source "
-                f"{parts.name!r}; expected the same classes in all sources. Merge the two in the class_map of "
-                f"{parts.name}'s pair with the target as well."
+                f"matching classes: the target's classes {a} and {b} are one class of source {joins.name!r} and two "
+                f"of source {parts.name!r}; expected the same classes in all sources. Merge the two in the "
+                f"class_map of {parts.name}'s pair with the target as well."
             )
 
 
@@ -135,7 +135,8 @@ def _refuse_unknown(side: str, names: Iterable[str], known: Sequence[str]) -> No
     for name in names:
         if name not in known:
             raise InvalidInputError(
-                f"class_map: the {side} has no class {name!r}{nearest_name(name, known)}; it has {', '.join(known)}."
+                f"matching classes: the {side} has no class {name!r}{nearest_name(name, known)}; "
+                f"it has {', '.join(known)}."
             )
 
 

@@ -1,6 +1,6 @@
 """Arrays of a scene in an Arrow file, mapped into memory: nothing is copied, and pages are shared by all who open it.
 
-The file is an Arrow IPC file of one record batch with a row a pixel: ``spectrum``, a list of C float32, and ``label``,
+The file is an Arrow IPC file of one record batch, a row per pixel: ``spectrum``, a list of C float32, and ``label``,
 an int64. The schema's metadata holds the scene's description, its shape, the format's version and a SHA-256 of the
 whole file, in which the checksum's own digits, which Arrow keeps at its beginning and at its end, count as zeros.
 
@@ -8,7 +8,7 @@ Such an array is known by the object that holds its memory (:class:`StoredMemory
 that is how a scene knows that it needs no check, and a pickle that a path is enough. It is safe because
 
 - only :func:`write_arrays` makes such files, and it is given the arrays of a scene, which have been checked;
-- the memory is mapped read-only: no view of it can be made writable in this process;
+- the memory is mapped read-only: no view can be made writable in this process;
 - a file is never changed: another one of its name is a new file (a rename), and the map keeps the old one.
 
 What it doesn't guard against is a file damaged on disk, or changed in place by another program: for that the checksum
@@ -63,7 +63,7 @@ class StoredFile:
     sha256: str
 
     def is_reachable(self) -> bool:
-        """Whether this very file still lies there."""
+        """Whether the path still holds the same file."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -104,7 +104,7 @@ class StoredMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredReference:
-    """What is pickled instead of a stored array, or of any view of one: where it lies.
+    """What is pickled instead of a stored array, or of any view of one: its location.
 
     Args:
         path: The file.
@@ -141,18 +141,18 @@ class StoredArrays:
 
 
 def is_checked_cube(array: NDArray[Any]) -> bool:
-    """Whether an array lies in the mapped cube of a stored scene, and so is known to be finite."""
+    """Whether an array is part of the mapped cube of a stored scene, and so is known to be finite."""
     memory = _memory_of(array)
     return memory is not None and memory.column == _SPECTRUM and array.dtype == np.float32
 
 
 def is_stored(array: NDArray[Any]) -> bool:
-    """Whether an array lies in a mapped file, where it can't be changed."""
+    """Whether an array is part of a mapped file, and so is read-only."""
     return _memory_of(array) is not None
 
 
 def reference_to(array: NDArray[Any]) -> StoredReference | None:
-    """What to pickle for an array: a reference where it lies in a stored file that is there, else None."""
+    """What to pickle for an array: a reference if it is part of a stored file that exists, else None."""
     memory = _memory_of(array)
     if memory is None or _whole.get() or not memory.file.is_reachable():
         return None
@@ -231,7 +231,7 @@ def map_arrays(path: str | Path, *, verify: bool = False) -> StoredArrays:
 
 
 def write_arrays(path: Path, cube: NDArray[np.float32], labels: NDArray[np.int64], description: str) -> None:
-    """Write a checked scene's arrays; the file takes its name when all of it is on disk.
+    """Write a checked scene's arrays; the file gets its name once it is complete on disk.
 
     Args:
         path: The file; an existing one is replaced, and those who have it open keep the old one.
@@ -247,7 +247,7 @@ def write_arrays(path: Path, cube: NDArray[np.float32], labels: NDArray[np.int64
     spectra = pa.FixedSizeListArray.from_arrays(values, num_bands)
     label = pa.Array.from_buffers(pa.int64(), num_pixels, [None, pa.py_buffer(labels)])
     placeholder = os.urandom(32).hex()  # found again, as nothing else in the file is like it
-    told = {
+    entries = {
         "version": str(VERSION),
         "shape": " ".join(map(str, cube.shape)),
         "description": description,
@@ -256,7 +256,7 @@ def write_arrays(path: Path, cube: NDArray[np.float32], labels: NDArray[np.int64
     }
     schema = pa.schema(
         [pa.field(_SPECTRUM, spectra.type), pa.field(_LABEL, label.type)],
-        metadata={f"sceneshift.{key}": value for key, value in told.items()},
+        metadata={f"sceneshift.{key}": value for key, value in entries.items()},
     )
     with replacing(path) as temporary:
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
@@ -273,8 +273,8 @@ def _map(location: Path) -> StoredArrays:
         raise InvalidInputError(f"{location} was replaced while it was opened; open it again.")
     reader = pa.ipc.open_file(source)
     metadata = {key.decode(): value.decode() for key, value in (reader.schema.metadata or {}).items()}
-    told = {key: metadata.get(f"sceneshift.{key}") for key in _KEYS}
-    version, shape_text, description, description_sha256, sha256 = told.values()
+    entries = {key: metadata.get(f"sceneshift.{key}") for key in _KEYS}
+    version, shape_text, description, description_sha256, sha256 = entries.values()
     if version is None:
         raise InvalidInputError(f"{location} is an Arrow file, but no scene this package wrote; use write_scene.")
     if version != str(VERSION):
@@ -283,7 +283,9 @@ def _map(location: Path) -> StoredArrays:
             "or install the package that wrote it."
         )
     if shape_text is None or description is None or sha256 is None or description_sha256 is None:
-        raise InvalidInputError(f"{location}: {', '.join(key for key in told if told[key] is None)} missing; damaged?")
+        raise InvalidInputError(
+            f"{location}: {', '.join(key for key in entries if entries[key] is None)} missing; damaged?"
+        )
     if hashlib.sha256(description.encode()).hexdigest() != description_sha256:
         raise InvalidInputError(f"{location}: its description was damaged. Write or copy it again.")
     height, width, bands = (int(number) for number in shape_text.split())
@@ -321,7 +323,7 @@ def _verify(location: Path, opened: StoredFile) -> None:
         found = _checksum(content, _places(content, opened.sha256))
     if found != opened.sha256:
         raise InvalidInputError(
-            f"{location} has the checksum {found[:16]}, and says it should be {opened.sha256[:16]}; it was damaged. "
+            f"{location} has the checksum {found[:16]}, but states {opened.sha256[:16]}; it was damaged. "
             "Write or copy it again."
         )
 
@@ -335,7 +337,7 @@ def _write_checksum(location: Path, placeholder: str) -> None:
 
 
 def _places(content: mmap.mmap, digits: str) -> list[int]:
-    """Where the checksum stands: in the schema at the beginning, before all numbers, and in the footer behind them."""
+    """Offsets of the checksum: in the schema at the beginning, before all numbers, and in the footer after them."""
     return sorted({content.find(digits.encode()), content.rfind(digits.encode())} - {-1})
 
 

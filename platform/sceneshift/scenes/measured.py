@@ -68,8 +68,8 @@ class LeftOut:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build it from what ``dataclasses.asdict`` gave, by way of JSON."""
-        told: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return cls(**told)
+        restored: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**restored)
 
 
 def without_label_count(left_out: LeftOut | None) -> LeftOut | None:

@@ -47,7 +47,7 @@ NORMALIZATIONS = (
     "none",
 )
 
-#: The steps in which a factor on the whole scene goes out, so that they need not know its unit.
+#: The steps that remove a factor on the whole scene, so that they do not depend on its unit.
 UNITLESS = ("l2-per-pixel", "l2-then-standardize")
 
 _FITTED = ("minmax-per-band", "standardize-per-band", "l2-then-standardize", "derivative")
@@ -112,7 +112,7 @@ class Normalization:
         Args:
             name: One of :data:`NORMALIZATIONS`.
             cubes: (..., C) each, of any numeric type, finite: the sources' cubes, never a target's. Unmeasured pixels,
-                zero in every band, are passed over; all others count alike, whichever cube they are of.
+                zero in every band, are ignored; all others count alike, whichever cube they are of.
 
         Raises:
             InvalidInputError: The name is unknown; or the step is fitted and a cube is empty or has other bands than
@@ -285,7 +285,7 @@ def _first_half(name: str, *cubes: NDArray[np.generic]) -> Iterator[NDArray[np.f
 
 def _halfway(name: str, block: NDArray[np.generic]) -> NDArray[np.float64]:
     """A new float64 array of the block's shape: what is fitted, and then scaled band by band."""
-    with np.errstate(invalid="ignore"):  # infinity by or less infinity; who fits on it is told
+    with np.errstate(invalid="ignore"):  # infinity / infinity, infinity - infinity; the fit reports it
         match name:
             case "l2-then-standardize":
                 return normalize_l2_per_pixel(block).astype(np.float64)

@@ -87,7 +87,7 @@ def mask_from_text(text: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, kw_only=True)
 class Georeference:
-    """Where a scene lies on the ground.
+    """Location of a scene on the ground.
 
     Args:
         transform: (a, b, c, d, e, f): the pixel corner (column, row) lies at x = a * column + b * row + c and
@@ -216,7 +216,7 @@ class UnlabelledScene:
     def cube_hash(self) -> str:
         """SHA-256 over the cube and its normalization, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.cube.shape, self.normalization)).encode())
-        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy of it
+        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy
             digest.update(np.ascontiguousarray(row).data)
         return digest.hexdigest()[:16]
 
@@ -268,7 +268,7 @@ class Scene(UnlabelledScene):
 
     def _of_measured_pixels(self, labels: NDArray[np.integer]) -> NDArray[np.int64]:
         """The labels without those of unmeasured pixels, which are counted in ``left_out``."""
-        # Both from a stored file: looked at when they are loaded to be used, so that opening reads no pixel.
+        # Both from a stored file: checked when they are loaded to be used, so that opening reads no pixel.
         if is_stored(labels) and is_checked_cube(self.cube):
             return np.asarray(labels, dtype=np.int64)
         own = labels.astype(np.int64)
@@ -292,7 +292,7 @@ class Scene(UnlabelledScene):
     def content_hash(self) -> str:
         """SHA-256 over cube, labels and class names, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.cube.shape, self.class_names, self.normalization)).encode())
-        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy of it
+        for row in self.cube:  # row by row: the bytes of the whole cube would be a copy
             digest.update(np.ascontiguousarray(row).data)
         digest.update(self.labels.tobytes())
         return digest.hexdigest()[:16]

@@ -26,10 +26,10 @@ _DRAWN = 2000
 #: A twin is nearer than this share of the distance to the nearest pixel of the own cube.
 _TWIN = 0.5
 
-#: Twins at one offset that no chance brings about: the least number, and the least share of all twins.
+#: Twins at one offset that chance does not explain: the least number, and the least share of all twins.
 _LEAST_TWINS, _LEAST_SHARE = 8, 0.02
 
-#: More bands than this are projected onto so many random directions, which keeps distances to within some 20 %.
+#: More bands than this are projected onto this many random directions, which keeps distances to within some 20 %.
 _MOST_FEATURES = 24
 
 #: Rows worked on at once.

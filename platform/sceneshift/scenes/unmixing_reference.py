@@ -1,4 +1,4 @@
-"""Scenes that come with reference abundances and endmembers: the reference, and the class map read from it.
+"""Scenes that come with reference abundances and endmembers: the reference, and the label map made from it.
 
 Shape letters: H rows, W columns, C bands, R materials.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
 
-#: A pixel's class is the material with the largest abundance, where that is at least so much.
+#: A pixel's class is the material with the largest abundance, where that is at least this.
 LEAST_ABUNDANCE = 0.5
 
 
@@ -47,7 +47,7 @@ class UnmixingReference:
             raise InvalidInputError(f"abundances from {low:g} to {high:g}; expected shares between 0 and 1.")
 
 
-def class_map(abundances: NDArray[np.float64]) -> NDArray[np.int64]:
+def labels_from_abundances(abundances: NDArray[np.float64]) -> NDArray[np.int64]:
     """(H, W) classes 1..R by the largest of (H, W, R) abundances, 0 where it is below :data:`LEAST_ABUNDANCE`."""
     labels: NDArray[np.int64] = np.where(
         abundances.max(axis=2) >= LEAST_ABUNDANCE, abundances.argmax(axis=2) + 1, 0

@@ -54,10 +54,10 @@ LEAST_SPECTRA = 256
 #: So many times beyond the darkest and brightest spectra of a scene the median of a few others may lie.
 _PATCH_FACTOR = 10.0
 
-#: The step in which what is added to whole spectra goes out.
+#: The step that removes an offset of whole spectra.
 _WITHOUT_OFFSET = "derivative"
 
-#: The magnitude compared is that which one in a hundred lies above.
+#: The magnitude compared is the 99th percentile.
 _HIGH = 0.99
 
 #: A spectrum's dark and bright bands, not its two noisiest; and the spectrum whose share of one in the other counts.
@@ -231,7 +231,7 @@ class ValueDifference:
     reasons: tuple[str, ...] = ()
 
     def allows(self, normalization: str) -> bool:
-        """Whether all that sets them apart goes out in a normalization."""
+        """Whether a normalization removes all differences."""
         return not (
             self.bands
             or (self.factor and normalization not in UNITLESS)
@@ -351,7 +351,7 @@ def _high(source: ValueSummary, given: ValueSummary) -> tuple[float, float]:
 
 
 def _floors(source: ValueSummary, given: ValueSummary, *, by_extremes: bool) -> tuple[float, float] | None:
-    """The low end of both as a share of their high end; None where a summary of an earlier version doesn't tell."""
+    """The low end of both as a share of their high end; None where a summary of an earlier version lacks it."""
     if source.floor is not None and given.floor is not None:
         return source.floor, given.floor
     if by_extremes:

@@ -71,7 +71,7 @@ class Judge:
         self._listeners = listeners
         self._unfinished = [record for record in store.records() if record.state == "running"]
         self._retried: Counter[int] = Counter()
-        self._told: set[int] = set()
+        self._announced: set[int] = set()
 
     @property
     def is_done(self) -> bool:
@@ -148,7 +148,7 @@ class Judge:
         record = self._store.record(number)
         for listener in self._listeners:
             listener.changed(record)
-        if record.is_finished and number not in self._told:
-            self._told.add(number)
+        if record.is_finished and number not in self._announced:
+            self._announced.add(number)
             for listener in self._listeners:
                 listener.finished(record)

@@ -180,8 +180,8 @@ class TrialStore:
             return
         # The epoch comes last: if interrupted before it, all three are written again.
         trial.set_user_attr(WEIGHTS, dict(weights))
-        is_told = epoch in self.study.get_trials(deepcopy=False)[number].intermediate_values
-        if self._strategy.metric in metrics and not is_told:  # an epoch that is not evaluated has no score
+        has_score = epoch in self.study.get_trials(deepcopy=False)[number].intermediate_values
+        if self._strategy.metric in metrics and not has_score:  # an epoch that is not evaluated has no score
             trial.report(self._strategy.score(metrics), step=epoch)
         trial.set_user_attr(f"{EPOCH}{epoch}", {**metrics, "time/recorded_unix_s": time.time()})
 
@@ -234,7 +234,7 @@ class TrialStore:
 
     def complete(self, number: int) -> None:
         """Close a trial that ran all its epochs."""
-        if self.record(number).is_finished:  # its last epoch was told again
+        if self.record(number).is_finished:  # its last epoch was reported again
             return
         value = self.value(number)
         assert math.isfinite(value)

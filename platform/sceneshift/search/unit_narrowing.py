@@ -29,7 +29,7 @@ def narrow_normalizations(
     Raises:
         InvalidInputError: The space has no normalization that the pairs allow.
     """
-    differences = {pair.name: told for pair in pairs if (told := unit_difference(pair)) is not None}
+    differences = {pair.name: difference for pair in pairs if (difference := unit_difference(pair)) is not None}
     if not differences:
         return profile, ()
     default = space.default_trial(profile)
@@ -37,7 +37,7 @@ def narrow_normalizations(
     value = config_type.from_mapping(config).normalization
     suggested = default.choices.get("normalization")
     steps = [value] if suggested is None else suggested
-    common = [step for step in NORMALIZATIONS if all(step in told.allowed for told in differences.values())]
+    common = [step for step in NORMALIZATIONS if all(step in difference.allowed for difference in differences.values())]
     allowed = [step for step in steps if step in common]
     if not allowed:
         for pair in pairs:
@@ -52,7 +52,7 @@ def narrow_normalizations(
     lines = [f"normalization: {', '.join(allowed)}; not searched: {', '.join(left_out)}"]
     if value not in allowed:
         lines.append(f"the default {value} becomes {allowed[0]}")
-    lines += [f"pair {name}: {told.words}" for name, told in differences.items()]
+    lines += [f"pair {name}: {difference.words}" for name, difference in differences.items()]
     return profile, tuple(lines)
 
 

@@ -219,11 +219,11 @@ class EpochStrategy(CandidateStrategy[V]):
 
     def _scores_of(self, trial: PooledTrial[V]) -> dict[Candidate, float]:
         last = max(trial.epochs)
-        told = evaluated(trial.epochs, self.metric)
-        if told and not self.takes_averages:
+        scores = evaluated(trial.epochs, self.metric)
+        if scores and not self.takes_averages:
             return {
                 Candidate(trial=trial.number, epoch=epoch): score
-                for epoch, score in told.items()
+                for epoch, score in scores.items()
                 if not self.takes_last_epoch or epoch == last
             }
         by_epoch: dict[int, dict[Candidate, Mapping[str, V]]] = {}

@@ -1,4 +1,4 @@
-"""Shifts of what lies on the ground and how the sun falls on it: season, class balance, illumination.
+"""Shifts of the ground and its illumination: season, class balance, illumination.
 
 Every shift has a strength from 0 (none: the target is drawn like the source) to 1 (what its other settings say).
 
@@ -19,7 +19,7 @@ from sceneshift.simulation.checks import check_within
 from sceneshift.simulation.fields import gaussian_field
 from sceneshift.simulation.library import EndmemberLibrary
 
-#: A band stands for red or near infrared where its centre is so near to 670 or 800 nm.
+#: A band stands for red or near infrared where its centre is this near to 670 or 800 nm.
 _NEAR_NM = 30.0
 
 

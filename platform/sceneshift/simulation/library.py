@@ -67,7 +67,7 @@ class EndmemberLibrary:
             if wavelengths.shape != (num_bands,) or not (np.diff(wavelengths) > 0).all() or not wavelengths[0] > 0:
                 raise InvalidInputError(
                     f"endmember library: wavelengths of shape {wavelengths.shape}; expected {num_bands} increasing "
-                    "values in nanometres, one a band."
+                    "values in nanometres, one per band."
                 )
             wavelengths.setflags(write=False)
             object.__setattr__(self, "wavelengths_nm", wavelengths)
@@ -215,8 +215,8 @@ def _principal_variations(centred: NDArray[np.float64], rank: int) -> NDArray[np
 def _checked(what: str, values: ArrayLike, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
     array = np.array(values, dtype=np.float32)
     if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
-        told = " x ".join("any" if n is None else str(n) for n in shape)
-        raise InvalidInputError(f"endmember library: {what} of shape {array.shape}; expected {told}.")
+        expected = " x ".join("any" if n is None else str(n) for n in shape)
+        raise InvalidInputError(f"endmember library: {what} of shape {array.shape}; expected {expected}.")
     if array.size == 0 or not np.isfinite(array).all():
         raise InvalidInputError(f"endmember library: NaN, infinity or nothing in {what}; leave those bands out.")
     array.setflags(write=False)
@@ -240,7 +240,7 @@ def _read_csv(location: Path) -> dict[str, NDArray[np.float64]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"{location} could not be read ({first_line(error)}); expected UTF-8 text.") from error
     if len(rows) < 2:
-        raise InvalidInputError(f"{location}: {len(rows)} lines; expected a header line and one line a band.")
+        raise InvalidInputError(f"{location}: {len(rows)} lines; expected a header line and one line per band.")
     header = [cell.strip() for cell in rows[0]]
     if "" in header or len(set(header)) != len(header):
         raise InvalidInputError(f"{location}: column names {header}; expected distinct ones, none empty.")

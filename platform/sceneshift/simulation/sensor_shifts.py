@@ -1,4 +1,4 @@
-"""Shifts of what lies between the ground and the file: atmosphere, band response, noise, pixel size.
+"""Shifts between the ground and the file: atmosphere, band response, noise, pixel size.
 
 Shape letters: H rows, W columns, C bands.
 """

@@ -34,7 +34,7 @@ from sceneshift.splits.pair import ScenePair
 #: Values of the cube worked on at a time, about a MB: what a core's cache holds.
 _BLOCK_VALUES = 300_000
 
-#: Unit of both scenes: whatever shifts do to the values, they are of one library.
+#: Unit of both scenes: shifts change the values, but both come from one library.
 UNIT = "as in the spectral library"
 
 
@@ -268,7 +268,7 @@ class _PixelDraws:
         return _White(seed) if length == 0 else gaussian_field(self._recipe.shape, length, seed)
 
     def rows(self, rows: slice) -> dict[str, Any]:
-        """Arguments of :func:`mixing_coefficients` for some rows; to be asked for in order."""
+        """Arguments of :func:`mixing_coefficients` for some rows; to be called in order."""
         recipe = self._recipe
         num_pixels = (rows.stop - rows.start) * recipe.shape[1]
         drawn: dict[str, Any] = {}
@@ -297,7 +297,7 @@ class _PixelDraws:
 
 
 class _White:
-    """White noise, one value a pixel, pixel after pixel."""
+    """White noise, one value per pixel, pixel after pixel."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -322,13 +322,13 @@ def _settings(recipe: Simulation) -> dict[str, Any]:
         "noise": asdict(recipe.noise),
     }
     chosen = {type(shift) for shift in recipe.shifts}
-    told: dict[str, dict[str, Any]] = {kind.name: asdict(recipe.shift(kind)) for kind in SHIFTS if kind in chosen}
-    if Season.name in told:
-        told[Season.name]["vegetation"] = vegetation(library).tolist()
-    if ClassBalance.name in told:
+    settings: dict[str, dict[str, Any]] = {kind.name: asdict(recipe.shift(kind)) for kind in SHIFTS if kind in chosen}
+    if Season.name in settings:
+        settings[Season.name]["vegetation"] = vegetation(library).tolist()
+    if ClassBalance.name in settings:
         shares = recipe.ground.shares(library.num_materials)
-        told[ClassBalance.name]["proportions"] = _changed_balance(recipe, shares).tolist()
-    if Resolution.name in told:
-        told[Resolution.name]["block"] = recipe.shift(Resolution).block
-    applied["shifts"] = told
+        settings[ClassBalance.name]["proportions"] = _changed_balance(recipe, shares).tolist()
+    if Resolution.name in settings:
+        settings[Resolution.name]["block"] = recipe.shift(Resolution).block
+    applied["shifts"] = settings
     return applied

@@ -86,7 +86,7 @@ class Simulation:
         ground: How materials lie in the scenes.
         noise: Of both scenes.
         same_ground: The target shows the source's ground, material by material and with the same variability, rather
-            than another draw of it: for comparing pixel by pixel, not for testing what a network has learnt. Its noise
+            than another draw: for comparing pixel by pixel, not for testing what a network has learnt. Its noise
             is its own.
 
     Raises:

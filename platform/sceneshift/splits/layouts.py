@@ -40,7 +40,7 @@ class LayoutOptions(TypedDict, total=False):
 #: Given a generator, a share and a patch size, (H, W) labelled pixels of one side.
 Draw = Callable[[np.random.Generator, float, int], NDArray[np.bool_]]
 
-#: Layouts drawn for each other setting when the cause of a failure is looked for.
+#: Layouts drawn for each other setting when searching for the cause of a failure.
 _CAUSE_CANDIDATES = 64
 
 
@@ -165,7 +165,7 @@ def _search(
     num_candidates: int,
     rare_to_training: bool,
 ) -> _Layout | None:
-    """The best of so many layouts; None if none will do."""
+    """The best of the given number of layouts; None if none is acceptable."""
     train_blocks = rare_to_training and validation_fraction > 0.5
     drawn_fraction = 1 - validation_fraction if train_blocks else validation_fraction
     best: tuple[tuple[float, ...], _Layout] | None = None

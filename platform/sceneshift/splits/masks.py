@@ -64,7 +64,7 @@ def apply_masks(
     values = _values(train_mask)
     if unknown := sorted(set(_values(test_mask)) - set(values)):
         raise InvalidInputError(
-            f"--test-mask has the class numbers {unknown}, of which --train-mask has no pixel: nothing says which "
+            f"--test-mask has the class numbers {unknown}, that --train-mask has no pixel of: nothing says which "
             f"class they are, and none could be learnt. The training mask has {values}."
         )
     if has_own_labels:
@@ -101,7 +101,7 @@ def _values(mask: NDArray[np.int64]) -> list[int]:
 
 
 def _match(scene: Scene, train_mask: NDArray[np.int64], values: list[int]) -> tuple[dict[int, int], list[str]]:
-    """The class each number of the training mask stands for, and a line about each."""
+    """The class of each number in the training mask, and a line about each."""
     classes: dict[int, int] = {}
     lines, faults = [], []
     for value in values:

@@ -23,7 +23,7 @@ def describe_shares(
     classes: Iterable[int] | None = None,
     pixels_per_class: int | None = None,
 ) -> str:
-    """One line that says whether each class trains on about the share of its pixels that was asked for.
+    """One line that says whether each class trains on about the requested share of its pixels.
 
     Args:
         scene: The scene that was split, with all its labels.
@@ -42,13 +42,13 @@ def describe_shares(
     looked_at = sorted(range(scene.num_classes) if classes is None else classes)
     low, high = np.minimum(wanted / NEAR, wanted - 1), np.maximum(wanted * NEAR, wanted + 1)
     outside = [k for k in looked_at if not low[k] <= given[k] <= high[k]]
-    told = f"training share of each class: asked for {asked:.3g}"
+    asked_text = f"training share of each class: asked for {asked:.3g}"
     if pixels_per_class is not None:
-        told += f" or {pixels_per_class} pixels"
+        asked_text += f" or {pixels_per_class} pixels"
     if not outside:
-        return f"{told}, got it within a factor of {NEAR:g}"
+        return f"{asked_text}, got it within a factor of {NEAR:g}"
     shares = (
         f"{scene.class_names[k]} {given[k] / scene.class_counts[k]:.2g} ({given[k]} of {scene.class_counts[k]})"
         for k in outside
     )
-    return f"{told}, NOT within a factor of {NEAR:g} for {len(outside)} of {len(looked_at)}: {', '.join(shares)}"
+    return f"{asked_text}, NOT within a factor of {NEAR:g} for {len(outside)} of {len(looked_at)}: {', '.join(shares)}"

@@ -127,7 +127,7 @@ class Split:
         return digest.hexdigest()[:16]
 
     def thinned(self, scene: Scene, *, pixels_per_class: int) -> "Split":
-        """The same split with at most so many training pixels a class, drawn with the split's seed."""
+        """The same split with at most the given number of training pixels per class, drawn with the split's seed."""
         labels = scene.labels.ravel()[self.train]
         kept = []
         for k, class_name in enumerate(scene.class_names, start=1):

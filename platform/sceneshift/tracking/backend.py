@@ -175,8 +175,8 @@ class TrackingBackend:
                     f"MLflow at {self.shown} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
                     "MLFLOW_TRACKING_PASSWORD."
                 ) from error
-            if told := schema_in_words(self.shown, error):
-                raise StudyError(told) from error
+            if explanation := schema_in_words(self.shown, error):
+                raise StudyError(explanation) from error
             raise StudyError(
                 f"no MLflow at {self.shown} ({first_line(error)}). Start it, correct MLFLOW_TRACKING_URI, "
                 f"or unset that variable to write to a file of the study's own.{proxy_advice(self.uri)}"

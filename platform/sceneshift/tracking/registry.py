@@ -147,8 +147,8 @@ def note_promotion(client: "MlflowClient", version: Version, *, how: str, select
         selection: What it is chosen by, all in all.
         compared_on: Source validation, or a target.
     """
-    told = f"{version.description}\n{_PROMOTED}{how}".strip()
-    client.update_model_version(version.name, version.number, description=told)
+    text = f"{version.description}\n{_PROMOTED}{how}".strip()
+    client.update_model_version(version.name, version.number, description=text)
     client.set_model_version_tag(version.name, version.number, SELECTION_TAG, selection)
     client.set_model_version_tag(version.name, version.number, PROMOTED_TAG, compared_on)
 
@@ -207,10 +207,10 @@ def _figures(scores: Mapping[str, float]) -> str:
 
 
 def _in_a_line(version: Version) -> str:
-    told = [*(f"@{alias}" for alias in version.aliases)]
-    told += [f"val AA {version.tags['val.aa']}"] if "val.aa" in version.tags else []
-    told += [f"profile {version.tags['profile']}"] if "profile" in version.tags else []
-    return f"version {version.number}" + (f" ({', '.join(told)})" if told else "")
+    remarks = [*(f"@{alias}" for alias in version.aliases)]
+    remarks += [f"val AA {version.tags['val.aa']}"] if "val.aa" in version.tags else []
+    remarks += [f"profile {version.tags['profile']}"] if "profile" in version.tags else []
+    return f"version {version.number}" + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def _found(ask: Callable[[], "ModelVersion"]) -> Version | None:

@@ -62,10 +62,11 @@ class SceneClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflo
                 chosen = logits.softmax(dim=1) if output == "probabilities" else logits.argmax(dim=1) + 1
                 return np.asarray(chosen.numpy())
             if array.ndim != 3:
-                told = self.model.description
+                expects = self.model.description
                 raise InvalidInputError(
-                    f"an array of shape {array.shape}; expected a cube (H, W, {told.bands}), patches (B, {told.bands}, "
-                    f"{told.patch_size}, {told.patch_size}), or the path of a scene's file."
+                    f"an array of shape {array.shape}; expected a cube (H, W, {expects.bands}), patches (B, "
+                    f"{expects.bands}, "
+                    f"{expects.patch_size}, {expects.patch_size}), or the path of a scene's file."
                 )
             scene = array
         if output == "probabilities":

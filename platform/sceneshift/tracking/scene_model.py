@@ -117,41 +117,46 @@ class SceneModel:
         Raises:
             InvalidInputError: Bands, wavelengths, normalization or numbers don't fit.
         """
-        told = self.description
+        description = self.description
         notes: list[str] = []
         resampling: BandResampling | BandChoice | None = None
         if isinstance(scene, UnlabelledScene):
             cube: NDArray[np.generic] = scene.cube
             resampling, notes = self._bands(scene)
-            if scene.normalization != told.source_steps:
+            if scene.normalization != description.source_steps:
                 raise InvalidInputError(
                     f"scene {scene.name!r} went through {list(scene.normalization) or 'no normalization'}, the "
-                    f"model's source {told.source_scene!r} through {list(told.source_steps) or 'none'}; expected the "
+                    f"model's source {description.source_scene!r} through "
+                    f"{list(description.source_steps) or 'none'}; expected the "
                     "same. Give the scene as the source was."
                 )
-            if None not in (scene.unit, told.source_unit) and scene.unit != told.source_unit:
+            if None not in (scene.unit, description.source_unit) and scene.unit != description.source_unit:
                 notes.append(
-                    f"the numbers of {scene.name} are {scene.unit}, those of the model's source {told.source_scene} "
-                    f"{told.source_unit}"
+                    f"the numbers of {scene.name} are {scene.unit}, those of the model's source "
+                    f"{description.source_scene} {description.source_unit}"
                 )
         else:
             cube = scene
             if cube.ndim != 3 or cube.size == 0:
                 raise InvalidInputError(
-                    f"an array of shape {cube.shape}; expected a cube (rows, columns, {told.bands})."
+                    f"an array of shape {cube.shape}; expected a cube (rows, columns, {description.bands})."
                 )
             self._check_numbers(cube)
-            resampling = choose_bands(told.source_left_out, bands_in_file=cube.shape[2], kept=None)
-            if cube.shape[2] != told.bands and resampling is None:
-                side = told.patch_size
-                hint = f"A single patch is (1, {told.bands}, {side}, {side})." if cube.shape[0] == told.bands else ""
+            resampling = choose_bands(description.source_left_out, bands_in_file=cube.shape[2], kept=None)
+            if cube.shape[2] != description.bands and resampling is None:
+                side = description.patch_size
+                hint = (
+                    f"A single patch is (1, {description.bands}, {side}, {side})."
+                    if cube.shape[0] == description.bands
+                    else ""
+                )
                 raise InvalidInputError(
-                    f"a cube of shape {cube.shape}, {cube.shape[2]} bands; expected (rows, columns, {told.bands}): "
-                    f"this model was trained on the {told.bands} bands of {told.source_scene}. "
-                    + (hint or "Are the bands last?")
+                    f"a cube of shape {cube.shape}, {cube.shape[2]} bands; expected (rows, columns, "
+                    f"{description.bands}): this model was trained on the "
+                    f"{description.bands} bands of {description.source_scene}. " + (hint or "Are the bands last?")
                 )
         if check_values:
-            declared = isinstance(scene, UnlabelledScene) and None not in (scene.unit, told.source_unit)
+            declared = isinstance(scene, UnlabelledScene) and None not in (scene.unit, description.source_unit)
             notes += self._check_values(
                 ValueSummary.of(cube, prepare=None if resampling is None else resampling.apply), declared=declared
             )
@@ -203,7 +208,7 @@ class SceneModel:
         Raises:
             InvalidInputError: The scene is of another kind than the model was trained on.
         """
-        ready = self._told(scene, check_values)
+        ready = self._ready_and_warned(scene, check_values)
         class_map = np.empty(ready.cube.shape[:2], dtype=np.int64)
         for rows, columns, logits in self.tiles(ready, tile_shape=tile_shape, progress=progress):
             classes = logits.argmax(dim=2).cpu().numpy() + 1
@@ -214,7 +219,7 @@ class SceneModel:
         self, scene: UnlabelledScene | NDArray[np.generic], *, check_values: bool = True
     ) -> NDArray[np.float32]:
         """(H, W, K) class probabilities (softmax), 0 for unmeasured pixels; otherwise as :meth:`map_scene`."""
-        ready = self._told(scene, check_values)
+        ready = self._ready_and_warned(scene, check_values)
         maps = np.empty((*ready.cube.shape[:2], len(self.description.class_names)), dtype=np.float32)
         for rows, columns, logits in self.tiles(ready):
             measured = measured_pixels(ready.cube[rows, columns])[..., None]
@@ -235,11 +240,11 @@ class SceneModel:
         Raises:
             InvalidInputError: Shape or numbers don't fit the model.
         """
-        told, side = self.description, self.description.patch_size
-        if patches.ndim != 4 or patches.shape[1:] != (told.bands, side, side) or len(patches) == 0:
+        description, side = self.description, self.description.patch_size
+        if patches.ndim != 4 or patches.shape[1:] != (description.bands, side, side) or len(patches) == 0:
             raise InvalidInputError(
-                f"patches of shape {patches.shape}; this model takes (B, {told.bands}, {side}, {side}): "
-                f"{told.bands} bands, {side} x {side} pixels."
+                f"patches of shape {patches.shape}; this model takes (B, {description.bands}, {side}, {side}): "
+                f"{description.bands} bands, {side} x {side} pixels."
             )
         self._check_numbers(patches)
         last = patches.transpose(0, 2, 3, 1)
@@ -250,7 +255,7 @@ class SceneModel:
         with computing_in("float32", self.device):
             return torch.cat([self.classifier(batch) for batch in batches]).cpu()
 
-    def _told(self, scene: UnlabelledScene | NDArray[np.generic], check_values: bool) -> ReadyScene:
+    def _ready_and_warned(self, scene: UnlabelledScene | NDArray[np.generic], check_values: bool) -> ReadyScene:
         ready = self.ready(scene, check_values=check_values)
         for note in ready.notes:
             _log.warning(note)
@@ -258,23 +263,24 @@ class SceneModel:
 
     def _bands(self, scene: UnlabelledScene) -> tuple[BandResampling | BandChoice | None, list[str]]:
         """How a scene's bands are converted to the model's, and notes about it for the user."""
-        told = self.description
-        if told.wavelengths_nm is None or scene.wavelengths_nm is None:
+        description = self.description
+        if description.wavelengths_nm is None or scene.wavelengths_nm is None:
             left_out = scene.left_out or LeftOut(bands_in_file=scene.num_bands)
-            choice = choose_bands(told.source_left_out, bands_in_file=left_out.bands_in_file, kept=left_out.kept)
+            choice = choose_bands(description.source_left_out, bands_in_file=left_out.bands_in_file, kept=left_out.kept)
             if choice is not None:
                 return choice, [choice.note]
-            if scene.num_bands != told.bands:
-                whose = "the model" if told.wavelengths_nm is None else "the scene"
+            if scene.num_bands != description.bands:
+                whose = "the model" if description.wavelengths_nm is None else "the scene"
                 raise InvalidInputError(
-                    f"scene {scene.name!r} has {scene.num_bands} bands, this model was trained on {told.bands} "
-                    f"({told.source_scene}), and {whose} has no wavelengths to resample by; expected the same bands."
+                    f"scene {scene.name!r} has {scene.num_bands} bands, this model was trained on {description.bands} "
+                    f"({description.source_scene}), and {whose} has no wavelengths to resample by; expected the "
+                    "same bands."
                 )
-            if told.wavelengths_nm is None and scene.wavelengths_nm is None:
+            if description.wavelengths_nm is None and scene.wavelengths_nm is None:
                 return None, []
-            whose = "the model's source" if told.wavelengths_nm is None else f"scene {scene.name!r}"
-            return None, [f"{whose} tells no wavelengths: its {told.bands} bands are taken as they are"]
-        centres = np.array(told.wavelengths_nm)
+            whose = "the model's source" if description.wavelengths_nm is None else f"scene {scene.name!r}"
+            return None, [f"{whose} tells no wavelengths: its {description.bands} bands are taken as they are"]
+        centres = np.array(description.wavelengths_nm)
         if len(centres) == scene.num_bands and np.abs(centres - scene.wavelengths_nm).max() < _SAME_NM:
             return None, []
         resampling = resample_to(centres, scene.name, scene.wavelengths_nm)
@@ -282,24 +288,24 @@ class SceneModel:
 
     def _check_values(self, given: ValueSummary, *, declared: bool = False, is_part: bool = False) -> list[str]:
         """Compare values with the source's; returns notes about what an older model doesn't remember of them."""
-        told = self.description
-        if told.source_values is None:
+        description = self.description
+        if description.source_values is None:
             return [
                 "the model is of an old version and remembers nothing of its source's values: they run from "
                 f"{given.low:g} to {given.high:g} here, and can't be compared"
             ]
         refuse_other_values(
-            told.source_values,
+            description.source_values,
             given,
-            normalization=str(told.normalization["name"]),
-            unit=told.source_unit,
+            normalization=str(description.normalization["name"]),
+            unit=description.source_unit,
             declared=declared,
             is_part=is_part,
         )
-        if told.source_values.floor is None:
+        if description.source_values.floor is None:
             return [
                 f"the model is of an old version and remembers only the range of its source's values, "
-                f"{told.source_values.low:g} to {told.source_values.high:g}: an offset can't be seen"
+                f"{description.source_values.low:g} to {description.source_values.high:g}: an offset can't be seen"
             ]
         return []
 

@@ -202,7 +202,7 @@ class SearchRun:
     def forget(self) -> None:
         """Delete the parent run of a study in which no trial began, so that its name is free."""
         self._end_thread()
-        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being told
+        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being reported
             self._client.delete_run(self.run_id)
 
     def _open_parent(self, name: str, params: Mapping[str, Any], observed: "Sequence[DatasetInput]") -> str:

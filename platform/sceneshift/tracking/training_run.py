@@ -92,7 +92,7 @@ class TrainingRun:
             except Exception as error:  # whatever MLflow or its server raises: the training is worth more
                 self._warn(error)
 
-    def epochs_told(self, *prefixes: str) -> dict[int, dict[str, float]]:
+    def epoch_metrics(self, *prefixes: str) -> dict[int, dict[str, float]]:
         """The metrics of every epoch whose names begin so."""
         return {
             epoch: {key: value for key, value in entry.metrics.items() if key.startswith(prefixes)}
@@ -108,7 +108,7 @@ class TrainingRun:
         """Write what is still missing, final metrics, and a folder of pictures and tables.
 
         Raises:
-            StudyError: MLflow can't be told.
+            StudyError: MLflow can't be updated.
         """
         try:
             self._write()
@@ -116,13 +116,13 @@ class TrainingRun:
                 self.client.log_metric(self.run_id, key_name(key), value)
             self.client.log_artifacts(self.run_id, folder, "report")
         except Exception as error:
-            raise self.not_told(folder, error) from error
+            raise self.unreachable_error(folder, error) from error
 
-    def not_told(self, folder: str, error: Exception) -> StudyError:
-        """What to raise where the results are on disk and MLflow can't be told of them."""
+    def unreachable_error(self, folder: str, error: Exception) -> StudyError:
+        """The error for results that are on disk and can't be written to MLflow."""
         return StudyError(
-            f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be told "
-            f"({first_line(error)}). When it is back, --resume tells it."
+            f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be updated "
+            f"({first_line(error)}). When it is back, --resume updates it."
         )
 
     def close(self, status: str) -> None:
@@ -135,7 +135,7 @@ class TrainingRun:
 
     def forget(self) -> None:
         """Delete the run, of which nothing was trained, so that its name is free."""
-        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being told
+        with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being reported
             self.client.delete_run(self.run_id)
 
     def link(self) -> str:
@@ -143,7 +143,7 @@ class TrainingRun:
         return self.backend.study_link(self.experiment_id, self.run_id)
 
     def tag(self, key: str, value: str) -> None:
-        """Tag the run; a fault of MLflow is told, not raised."""
+        """Tag the run; a fault of MLflow is reported, not raised."""
         try:
             self.client.set_tag(self.run_id, key_name(key), value)
         except Exception as error:

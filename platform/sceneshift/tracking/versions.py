@@ -23,7 +23,7 @@ def refuse_other_server(uri: str) -> None:
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/version", timeout=10) as answer:
             theirs = answer.read(100).decode("ascii", "replace").strip()
-    except (OSError, ValueError):  # away, behind a login, or none of MLflow's: told by the request that follows
+    except (OSError, ValueError):  # unreachable, behind a login, or not MLflow: the next request reports it
         return
     if re.fullmatch(r"\d+\.\d+\S*", theirs) and theirs.split(".")[0] != ours.split(".")[0]:
         raise StudyError(

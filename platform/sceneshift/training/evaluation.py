@@ -40,7 +40,7 @@ def predict_pixels(
         classifier: (B, C, P, P) to (B, K); put into eval mode.
         sampler: The scene's patches.
         pixels: (N,) flat indices.
-        workers: They take the batches in turn, and all are told all classes; by default this process alone.
+        workers: They take the batches in turn, and all receive all classes; by default this process alone.
         taker: Keeps logits and features of some of the pixels.
         progress: Called after every batch with the number of pixels done and N.
 

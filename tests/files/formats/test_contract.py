@@ -229,7 +229,7 @@ def test_the_numbers_of_an_envi_image_may_be_missing(scene: Scene, tmp_path: Pat
     data_file(path, "envi").unlink()
     with pytest.raises(
         InvalidInputError,
-        match=r"scene\.hdr could not be read \(no file of numbers is beside it\); expected scene\.img",
+        match=r"scene\.hdr could not be read \(no file of numbers is next to it\); expected scene\.img",
     ):
         read_scene(path, labels=labels)
 
@@ -296,9 +296,7 @@ def test_a_description_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_names_that_nothing_tells_are_asked_for(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((3, 3, 4)), y=np.eye(3, dtype=int))
-    with pytest.raises(
-        InvalidInputError, match=r"no class names stand in the file; expected class_names=\(\.\.\.\), 1"
-    ):
+    with pytest.raises(InvalidInputError, match=r"the file holds no class names; expected class_names=\(\.\.\.\), 1"):
         read_scene(tmp_path / "a.npz")
     scene = read_scene(tmp_path / "a.npz", class_names=("soil", "tree"))
     assert (scene.name, scene.class_counts.tolist()) == ("a", [3, 0])

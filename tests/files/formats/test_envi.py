@@ -280,7 +280,7 @@ def test_a_header_beside_a_tiff_is_not_that_image_s(tmp_path: Path) -> None:
             transform=rasterio.Affine.scale(2),
         ) as file:
             file.write(CUBE.transpose(2, 0, 1))
-        with pytest.raises(InvalidInputError, match=f"no file of numbers.*{name} beside it holds an image"):
+        with pytest.raises(InvalidInputError, match=f"no file of numbers.*{name} next to it holds an image"):
             read_array(path)
         (tmp_path / name).unlink()
 

@@ -58,7 +58,7 @@ def test_a_factor_that_is_none_is_told_and_passed_over(
     assert scene.unit is None
     (message,) = package_log.messages
     assert "reflectance scale factor: got" in message
-    assert message.endswith("expected a positive number. It is passed over.")
+    assert message.endswith("expected a positive number. It is ignored.")
 
 
 def test_a_factor_of_one_states_the_unit(tmp_path: Path) -> None:

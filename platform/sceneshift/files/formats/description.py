@@ -1,4 +1,4 @@
-"""What stands beside a cube in a file: names, wavelengths, where it lies, as plain text.
+"""What a file holds besides the cube: names, wavelengths, location, as plain text.
 
 Shape letters: C bands, K classes.
 """
@@ -16,7 +16,7 @@ from sceneshift.scenes.scene import Footprint, Georeference, Scene, UnlabelledSc
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """All that a file may tell of a scene; None is what it doesn't tell.
+    """What a file may state about a scene; None where it states nothing.
 
     Args:
         name: The scene's name.
@@ -57,7 +57,7 @@ class Description:
 
     @classmethod
     def of(cls, scene: UnlabelledScene) -> Self:
-        """All that is to be told of a scene beside its arrays."""
+        """Everything that describes a scene besides its arrays."""
         return cls(
             name=scene.name,
             class_names=scene.class_names if isinstance(scene, Scene) else None,
@@ -88,8 +88,8 @@ class Description:
             ) from error
         known = [f.name for f in fields(cls) if f.name not in ("stored_as", "name_of_zero")]
         if not isinstance(values, dict) or (unknown := set(values) - set(known)):
-            told = sorted(unknown) if isinstance(values, dict) else type(values).__name__
-            raise InvalidInputError(f"a scene's description holds {told}; expected {known}.")
+            got = sorted(unknown) if isinstance(values, dict) else type(values).__name__
+            raise InvalidInputError(f"a scene's description holds {got}; expected {known}.")
         try:
             return cls(**{key: _READ.get(key, _as_is)(value) for key, value in values.items()})
         except (TypeError, KeyError, ValueError) as error:

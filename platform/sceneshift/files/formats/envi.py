@@ -1,4 +1,4 @@
-"""ENVI images: a text header ``.hdr`` beside a file of raw numbers, read by GDAL (rasterio).
+"""ENVI images: a text header ``.hdr`` next to a file of raw numbers, read by GDAL (rasterio).
 
 GDAL is handed the numbers with a header made of what was read and checked here
 (:mod:`sceneshift.files.formats.envi_header`): it sees no other header, and nothing it would pass over in silence.
@@ -41,18 +41,18 @@ from sceneshift.scenes.scene import Georeference
 
 _log = logging.getLogger(__name__)
 
-#: The ending of the numbers beside a header this package writes.
+#: The ending of the numbers next to a header this package writes.
 _DATA_SUFFIX = ".img"
 
-#: Endings of the numbers beside others' headers, in the order they are looked for; interleaves come after them, then
+#: Endings of the numbers next to others' headers, in search order; interleaves come after them, then
 #: the same in upper case.
 _DATA_SUFFIXES = ("", _DATA_SUFFIX, ".dat", ".sli", ".hyspex", ".raw", ".bin")
 
-#: Endings of files beside a header that are no numbers of an ENVI image, and those of them that are images themselves.
+#: Endings of files next to a header that are no numbers of an ENVI image, and those of them that are images themselves.
 _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mat", ".npy", ".npz", ".arrow")
 _NO_NUMBERS = (".hdr", ".xml", ".txt", ".csv", ".json", ".enp", ".sta", ".ovr", ".msk", ".prj", ".log", ".md", ".zip")
 
-#: What GDAL reads beside an image: masks, and metadata of its own.
+#: What GDAL reads in addition to an image: masks, and metadata of its own.
 _BESIDE = (".msk", ".aux.xml")
 
 #: First names of a list of classes that are no class, in lower case.
@@ -96,7 +96,7 @@ class Envi(FileFormat):
             return read_mask(file)
 
     def describe(self, path: Path) -> Description:
-        """See the base class; what can't be understood in an optional key is reported and passed over."""
+        """See the base class; what can't be understood in an optional key is reported and ignored."""
         geo_package("rasterio")
         header = read_header(path)
         texts = header.texts
@@ -106,7 +106,7 @@ class Envi(FileFormat):
             return Description()
         data = _data_file(header)
         if (surplus := os.stat(data).st_size - header.num_bytes) > 0:
-            _log.warning("%s has %d bytes more than its header %s tells of; is that right?", data, surplus, path)
+            _log.warning("%s has %d bytes more than its header %s states; is that right?", data, surplus, path)
         with _open(header) as file:
             stored_as = stored_in_envi(
                 texts.get("reflectance scale factor"), file.scales, file.offsets, where=str(path)
@@ -128,7 +128,7 @@ class Envi(FileFormat):
     def write(self, path: Path, arrays: Mapping[str, NDArray[Any]], description: Description) -> None:
         """Write header and numbers; name, normalization, footprint and unit are lost.
 
-        The old header goes first and the new one comes last: a header is never beside the numbers of another image.
+        The old header goes first and the new one comes last: a header is never next to the numbers of another image.
         """
         geo_package("rasterio")  # to say so at once where what is written could not be read
         (array,) = arrays.values()
@@ -161,24 +161,24 @@ def refuse_names(names: Sequence[str]) -> None:
 
 
 def refuse_numbers(location: Path) -> None:
-    """Refuse a file of numbers that is named in place of its header, and say what its header is called.
+    """Refuse a file of numbers that is named in place of its header, and name its header.
 
     Args:
         location: A file that is there, and has an ending that no reader knows.
 
     Raises:
-        InvalidInputError: A header is beside it, or its ending is one that the numbers of an ENVI image have.
+        InvalidInputError: There is a header next to it, or its ending is one that the numbers of an ENVI image have.
     """
     looked_for = list(dict.fromkeys((location.with_suffix(".hdr"), location.with_name(f"{location.name}.hdr"))))
     if beside := headers_beside(location):
         raise InvalidInputError(
-            f"{location} holds the numbers of an ENVI image; expected its header, which says how they lie. Name "
+            f"{location} holds the numbers of an ENVI image; expected its header, which describes their layout. Name "
             f"{beside[0]}."
         )
     if location.suffix.lower() in (*_DATA_SUFFIXES[1:], *(f".{name}" for name in INTERLEAVES)):
         raise InvalidInputError(
             f"{location} looks like the numbers of an ENVI image, and no header named "
-            f"{' or '.join(header.name for header in looked_for)} is beside it; expected one. Put it there, and name "
+            f"{' or '.join(header.name for header in looked_for)} is next to it; expected one. Put it there, and name "
             "it."
         )
 
@@ -204,13 +204,13 @@ def _open(header: EnviHeader) -> Iterator[Any]:
     """GDAL's open file.
 
     Raises:
-        InvalidInputError: No numbers are beside the header, or too few, or they may not be read.
+        InvalidInputError: There are no numbers next to the header, or too few, or they may not be read.
     """
     geo_package("rasterio")
     data = _data_file(header)
     if (found := os.stat(data).st_size) < header.num_bytes:
         raise InvalidInputError(
-            f"{data} has {found} bytes, its header {header.path} tells of {header.num_bytes}; expected them to fit. "
+            f"{data} has {found} bytes, its header {header.path} states {header.num_bytes}; expected them to fit. "
             "Copy both again, or correct the header."
         )
     try:
@@ -232,7 +232,7 @@ def _open(header: EnviHeader) -> Iterator[Any]:
 
 
 def _data_file(header: EnviHeader) -> Path:
-    """The file of numbers: of those that may go by the header's name, the first of the header's size, if any is."""
+    """The file of numbers: of those with a matching name, the first of the size that the header states, if any."""
     path = header.path
     suffixes = [*_DATA_SUFFIXES, f".{header.interleave}", *(f".{name}" for name in INTERLEAVES)]
     named = [data for data in map(path.with_suffix, (*suffixes, *map(str.upper, suffixes))) if data.is_file()]
@@ -256,12 +256,12 @@ def _data_file(header: EnviHeader) -> Path:
 def _no_numbers(path: Path, suffixes: Sequence[str]) -> InvalidInputError:
     if images := [other.name for other in _beside(path, images=True)]:
         return InvalidInputError(
-            f"{path}: no file of numbers is beside this header; expected {path.with_suffix(_DATA_SUFFIX).name}, or "
-            f"another of {', '.join(dict.fromkeys(suffixes[1:]))}. {' and '.join(images)} beside it holds an image "
-            "with a header of its own: name that."
+            f"{path}: no file of numbers is next to this header; expected {path.with_suffix(_DATA_SUFFIX).name}, or "
+            f"another of {', '.join(dict.fromkeys(suffixes[1:]))}. {' and '.join(images)} next to it holds an image "
+            "with its own header: name that."
         )
     return InvalidInputError(
-        f"{path} could not be read (no file of numbers is beside it); expected {path.with_suffix(_DATA_SUFFIX).name}, "
+        f"{path} could not be read (no file of numbers is next to it); expected {path.with_suffix(_DATA_SUFFIX).name}, "
         f"or another of {', '.join(dict.fromkeys(suffixes[1:]))}. Copy or download it again, with its numbers."
     )
 
@@ -304,7 +304,7 @@ def _georeference(path: Path, file: Any) -> Georeference | None:  # noqa: ANN401
     try:
         return read_georeference(file)
     except (InvalidInputError, geo_package("rasterio.errors").CRSError) as error:
-        _log.warning("%s, map info: %s. It is passed over.", path, first_line(error))
+        _log.warning("%s, map info: %s. It is ignored.", path, first_line(error))
         return None
 
 
@@ -314,23 +314,23 @@ def _ignored(path: Path, text: str | None) -> float | None:
     try:
         return float(text.strip("{} "))
     except ValueError:
-        _log.warning("%s, data ignore value: got %r; expected a number. It is passed over.", path, text)
+        _log.warning("%s, data ignore value: got %r; expected a number. It is ignored.", path, text)
         return None
 
 
 def _good_bands(path: Path, text: str | None) -> tuple[bool, ...] | None:
-    """What a bad band list says: 0 is bad, any other number good."""
+    """Decode a bad band list: 0 is bad, any other number good."""
     if listed(text) in ((), ("",)):
         return None
     try:
         return tuple(float(entry) != 0 for entry in listed(text))
     except ValueError:
-        _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is passed over.", path, text)
+        _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is ignored.", path, text)
         return None
 
 
 def _nanometers(header: EnviHeader, key: str) -> tuple[float, ...] | None:
-    """Centres or widths in the header's unit; what that is when it isn't told, the band centres show."""
+    """Centres or widths in the header's unit; if the header has none, it is inferred from the band centres."""
     if key not in header.texts:
         return None
     return in_nanometers(
@@ -369,7 +369,7 @@ def _header(array: NDArray[Any], description: Description) -> str:
         header["band names"] = description.band_names
     if description.georeference is not None:
         header |= _map_info(description.georeference)
-    # An item a line: GDAL reads no line of more than 10000 characters, nor what comes after it.
+    # One item per line: GDAL reads no line of more than 10000 characters, nor what comes after it.
     lists = {key: "{" + ",\n ".join(map(str, v)) + "}" for key, v in header.items() if isinstance(v, list | tuple)}
     return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in {**header, **lists}.items())
 

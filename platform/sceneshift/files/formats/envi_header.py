@@ -72,7 +72,7 @@ class EnviHeader:
 
     @property
     def is_library(self) -> bool:
-        """Whether it is of spectra, not of an image: a line a spectrum, a sample a channel."""
+        """Whether it is of spectra, not of an image: a line per spectrum, a sample per channel."""
         return self.texts.get("file type", "").lower() == _LIBRARY
 
     @property
@@ -82,7 +82,7 @@ class EnviHeader:
 
     def for_gdal(self) -> str:
         """A header that GDAL reads as this one was read, and that has nothing else in it."""
-        told = {
+        layout = {
             "samples": self.samples,
             "lines": self.lines,
             "bands": self.bands,
@@ -94,9 +94,9 @@ class EnviHeader:
         }
         texts = {key: self.texts[key] for key in _FOR_GDAL if key in self.texts}
         for key in ("data gain values", "data offset values"):
-            if key in texts:  # an item a line: GDAL reads no line of more than 10000 characters
+            if key in texts:  # one item per line: GDAL reads no line of more than 10000 characters
                 texts[key] = "{" + ",\n".join(listed(texts[key])) + "}"
-        return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in (told | texts).items())
+        return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in (layout | texts).items())
 
 
 def read_header(path: Path) -> EnviHeader:

@@ -60,7 +60,7 @@ class FileFormat(ABC):
         return None
 
     def describe(self, path: Path) -> Description:
-        """What stands beside the arrays."""
+        """What a file holds besides the arrays."""
         return Description()
 
     @abstractmethod
@@ -75,20 +75,20 @@ def described_arrays(
     values = dict(arrays)
     if description.wavelengths_nm is not None:
         values[WAVELENGTHS] = np.array(description.wavelengths_nm)
-    told = {key: value for key, value in vars(description).items() if key != WAVELENGTHS}
-    return values, Description(**told).to_json()
+    others = {key: value for key, value in vars(description).items() if key != WAVELENGTHS}
+    return values, Description(**others).to_json()
 
 
 def described_by(text: str | None, wavelengths: NDArray[Any] | None) -> Description:
     """The other way round: the description from JSON and wavelengths, where the file has them."""
-    told = vars(Description() if text is None else Description.from_json(text))
+    values = vars(Description() if text is None else Description.from_json(text))
     if wavelengths is not None:
-        told = told | {WAVELENGTHS: tuple(np.asarray(wavelengths, dtype=np.float64).ravel().tolist())}
-    return Description(**told)
+        values = values | {WAVELENGTHS: tuple(np.asarray(wavelengths, dtype=np.float64).ravel().tolist())}
+    return Description(**values)
 
 
 def geo_package(name: str) -> ModuleType:
-    """Import ``rasterio`` or a module of it, which the extra ``geo`` brings.
+    """Import ``rasterio`` or one of its modules, which the extra ``geo`` brings.
 
     Raises:
         MissingPackageError: Saying what to install.

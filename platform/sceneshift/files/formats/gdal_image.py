@@ -15,10 +15,10 @@ from sceneshift.errors import InvalidInputError, MissingPackageError, first_line
 from sceneshift.files.formats.file_format import Variable, geo_package
 from sceneshift.scenes.scene import Georeference
 
-#: Transforms that count pixels, and tell nothing of the ground: GDAL's default, and what ENVI writes for any image.
+#: Transforms that count pixels, without a location on the ground: GDAL's default, and what ENVI writes for any image.
 _PIXELS = ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
 
-#: What GDAL calls a reference system of which nothing is known.
+#: What GDAL calls an unknown reference system.
 _NO_CRS = 'LOCAL_CS["Arbitrary"'
 
 
@@ -37,7 +37,7 @@ def open_image(path: Path, driver: str) -> Iterator[Any]:
 
 
 def image_variables(file: Any) -> dict[str, Variable]:  # noqa: ANN401 - rasterio has no types
-    """The one image of an open file, as :meth:`FileFormat.variables` tells it."""
+    """The one image of an open file, as :meth:`FileFormat.variables` lists it."""
     shape = (file.height, file.width, len(spectral_indexes(file)))
     kinds = {np.dtype(dtype).kind for dtype in file.dtypes if not dtype.startswith("complex")}
     numeric = len(kinds) == 1 and kinds <= set("iuf")
@@ -64,7 +64,7 @@ def read_mask(file: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - rasterio
         (H, W), or (H, W, C) where each band has a mask of its own: True where something was measured.
     """
     indexes, flags = spectral_indexes(file), geo_package("rasterio.enums").MaskFlags
-    # GDAL derives masks from values for missing data as well; those are looked for in the numbers.
+    # GDAL derives masks from values for missing data as well; those are searched for in the numbers.
     derived = [{flags.all_valid}, {flags.nodata}]
     has_mask = [set(file.mask_flag_enums[index - 1]) not in derived for index in indexes]
     masks = [file.read(index) > 0 for index in _alpha_indexes(file)]
@@ -86,7 +86,7 @@ def _alpha_indexes(file: Any) -> list[int]:  # noqa: ANN401 - rasterio has no ty
 
 
 def read_georeference(file: Any) -> Georeference | None:  # noqa: ANN401 - rasterio has no types
-    """Where the image of an open file lies, or None where the file doesn't tell."""
+    """Georeference of an open file's image; None if the file has none."""
     a, b, c, d, e, f = (float(value) for value in tuple(file.transform)[:6])
     crs = file.crs.to_string() if file.crs else None
     if crs is not None and crs.startswith(_NO_CRS):

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 #: The tag that holds a scene's description as JSON.
 _TAG = "SCENESHIFT"
 
-#: The ending of the file beside the image in which GDAL keeps what a TIFF has no place for.
+#: The ending of the file next to the image in which GDAL keeps what a TIFF has no place for.
 _BESIDE = ".aux.xml"
 
 _DRIVER = "GTiff"
@@ -80,10 +80,10 @@ class GeoTiff(FileFormat):
             georeference = read_georeference(file)
             stored_as = StoredValues.by_bands(file.scales, file.offsets)
         wavelengths = _wavelengths(path, bands, imagery, names, of_image)
-        told = Description() if text is None else Description.from_json(text)
-        values = vars(told) | {
+        description = Description() if text is None else Description.from_json(text)
+        values = vars(description) | {
             "wavelengths_nm": wavelengths,
-            **_told_missing(ignored),
+            **_missing_values(ignored),
             "good_bands": _good_bands(path, bands, of_image),
             "georeference": georeference,
             "stored_as": stored_as,
@@ -127,13 +127,13 @@ def _open(path: Path) -> Iterator[Any]:
     """GDAL's open file.
 
     Raises:
-        InvalidInputError: It holds several images, of which GDAL would read the first alone.
+        InvalidInputError: It holds several images; GDAL would read only the first.
     """
     with open_image(path, _DRIVER) as file:
         if len(pages := file.subdatasets) > 1:
             raise InvalidInputError(
-                f"{path} holds {len(pages)} images (pages); expected one. Save them as the bands of one image, or the "
-                "one that is meant in a file of its own."
+                f"{path} holds {len(pages)} images (pages); expected one. Save them as the bands of one image, or "
+                "save the one you need to a separate file."
             )
         yield file
 
@@ -160,19 +160,19 @@ def _wavelengths(
 
 
 def _good_bands(path: Path, bands: Sequence[Mapping[str, str]], of_image: Mapping[str, str]) -> tuple[bool, ...] | None:
-    """What a bad band list says that GDAL has kept from an ENVI header: 0 is bad, any other number good."""
+    """Decode the bad band list that GDAL has kept from an ENVI header: 0 is bad, any other number good."""
     texts = [band.get("bbl", "1") for band in bands]
     if "bbl" in of_image and not any("bbl" in band for band in bands):
         texts = list(listed(of_image["bbl"]))
     try:
         good = tuple(float(text) != 0 for text in texts)
     except ValueError:
-        _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is passed over.", path, texts)
+        _log.warning("%s, bbl: got %r; expected 0 or 1 for each band. It is ignored.", path, texts)
         return None
     return None if all(good) else good
 
 
-def _told_missing(ignored: Sequence[float | None]) -> dict[str, Any]:
+def _missing_values(ignored: Sequence[float | None]) -> dict[str, Any]:
     """The values for missing data: one for all bands, or one each."""
     values = [None if value is None else float(value) for value in ignored]
     if len({str(value) for value in values}) > 1:  # as text: no NaN equals another
@@ -181,7 +181,7 @@ def _told_missing(ignored: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _write_class_names(path: Path, names: tuple[str, ...] | None) -> None:
-    """Names for GDAL and GIS programs, which look for them in a file beside the image; a stale one goes."""
+    """Names for GDAL and GIS programs, which look for them in a file next to the image; a stale one is deleted."""
     if names is None:
         path.unlink(missing_ok=True)
         return

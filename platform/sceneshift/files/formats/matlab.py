@@ -39,18 +39,18 @@ _MATLAB_NUMBERS = {"double", "single", "logical"} | {
 #: What else there is, in messages.
 _KINDS = {"struct": "structure", "char": "text", "function": "function handle"}
 
-#: Structures within each other, and references of a cell, beyond which nothing is looked at.
+#: Maximum depth of structures and number of references of a cell; what is beyond is not read.
 _MOST_LEVELS, _MOST_REFERENCES, _MOST_ITEMS = 8, 1000, 10_000
 
-#: HDF5 stands behind a header of so many bytes, the first 128 of which MATLAB reads.
+#: Size in bytes of the header before HDF5, of which MATLAB reads the first 128.
 _HEADER_BYTES = 512
 
-#: What an array may take in a v5 file: its length is told in 32 bits.
+#: Maximum size of an array in a v5 file, whose length field has 32 bits.
 _MOST_V5_BYTES = 2**32 - 2**16
 
 
 class Matlab(FileFormat):
-    """``.mat``: v5 and v7.3 are told apart by their content; a scene's description is a text among the arrays.
+    """``.mat``: v5 and v7.3 are distinguished by their content; a scene's description is a text among the arrays.
 
     Args:
         hdf5: Whether v7.3 is written.
@@ -95,7 +95,9 @@ class Matlab(FileFormat):
                 values = np.asarray(dataset[()])
                 if _is_matlab_s(dataset, path):
                     return values.T
-                _log.warning("%s was not written by MATLAB: the axes of %s are taken as they lie in it", path, name)
+                _log.warning(
+                    "%s was not written by MATLAB: the axes of %s are taken as they are in the file", path, name
+                )
                 return values
         import scipy.io
 

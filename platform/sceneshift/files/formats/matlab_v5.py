@@ -24,7 +24,7 @@ _MATRIX, _COMPRESSED, _INT8, _UINT32 = 14, 15, 1, 6
 #: Bytes a number takes in the types an array's numbers may have in the file, whatever its class: small ones are packed.
 _NUMBER_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 
-#: The types a text may have beside those: UTF-8, UTF-16, UTF-32.
+#: Other types that a text may have: UTF-8, UTF-16, UTF-32.
 _TEXT_BYTES = {16: 1, 17: 2, 18: 4}
 
 _CLASSES = {
@@ -36,13 +36,13 @@ _NOT_NUMERIC = ("cell", "struct", "object", "char", "sparse", "function")
 
 _IS_COMPLEX, _IS_LOGICAL = 0x0800, 0x0200
 
-#: Structures and cells within each other, and parts of one file, beyond which nothing is looked at.
+#: Maximum depth of structures and cells, and number of parts of one file; what is beyond is not read.
 _MOST_LEVELS, _MOST_PARTS = 8, 10_000
 
 #: A name, dimensions and flags take no more.
 _MOST_HEAD_BYTES = 2**16
 
-#: Bytes unpacked at once where they are passed over.
+#: Bytes decompressed at once while skipping.
 _BLOCK = 2**16
 
 #: The name that an array is given where it is handed to SciPy alone.
@@ -56,7 +56,7 @@ class Matrix:
     Args:
         name: Its name as MATLAB writes it.
         shape: Its shape.
-        kind: Its class as MATLAB calls it; ``complex`` and ``logical`` are told as such.
+        kind: Its class as MATLAB calls it; ``complex`` and ``logical`` are named so.
         place: Where its top-level element begins in the file.
         within: For a part, where its element's content begins in the (unpacked) content of that, and its bytes.
     """
@@ -69,7 +69,7 @@ class Matrix:
 
 
 def list_matrices(path: Path) -> list[Matrix]:
-    """All variables with a name, and what lies in structures and cells.
+    """All named variables, and the content of structures and cells.
 
     Raises:
         InvalidInputError: The file is damaged, or of MATLAB v4.
@@ -135,7 +135,7 @@ class _Content:
         return found
 
     def skip(self, num_bytes: int) -> None:
-        """Pass over so many bytes."""
+        """Read and discard `num_bytes` bytes."""
         while num_bytes > 0:
             num_bytes -= len(self.read(min(num_bytes, _BLOCK)))
 
@@ -144,7 +144,7 @@ class _Content:
 
 
 class _Plain(_Content):
-    """The content of an element as it lies in the file."""
+    """The raw content of an element."""
 
     def __init__(self, path: Path, file: BinaryIO, num_bytes: int) -> None:
         super().__init__(path)
@@ -306,7 +306,7 @@ class _Head:
 def _walk(
     path: Path, stream: _Content, order: str, length: int, *, levels: int, name: str | None = None
 ) -> Iterator[Matrix]:
-    """A matrix and all that lies in it; the stream is behind a part afterwards.
+    """A matrix and its whole content; the stream is then at the end of a part.
 
     Args:
         path: The file.

@@ -27,7 +27,7 @@ _HEADER_BYTES = 2**16
 
 
 class Npy(FileFormat):
-    """``.npy``: one array without a name, and nothing beside it."""
+    """``.npy``: one array without a name, and nothing else."""
 
     suffixes = (".npy",)
     holds_several = False
@@ -90,7 +90,7 @@ def _member_header(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 
 
 def _header(path: Path, name: str, file: IO[bytes], size: int) -> Variable:
-    """Shape and type of the array that begins here and has so many bytes, its header among them."""
+    """Shape and type of the array that begins here, whose size in bytes includes its header."""
     # Out of the file's first bytes: its own word on how long the header is may be gigabytes.
     start = io.BytesIO(file.read(_HEADER_BYTES))
     version = np.lib.format.read_magic(start)

@@ -27,7 +27,7 @@ REFLECTANCE = "reflectance"
 #: runs to 0.02 only. Programs that convert to floating point often leave the header as it was.
 _LARGEST_REFLECTANCE, _LEAST_FACTOR = 2.0, 100.0
 
-#: Numbers looked at for that.
+#: Numbers checked for that.
 _SAMPLE = 2**20
 
 #: Two declarations of one scale differ by rounding only.
@@ -137,7 +137,7 @@ def stored_in_envi(
         factor = math.nan
     if not (math.isfinite(factor) and 1e-30 <= factor <= 1e30):
         _log.warning(
-            "%s, reflectance scale factor: got %r; expected a positive number. It is passed over.", where, factor_text
+            "%s, reflectance scale factor: got %r; expected a positive number. It is ignored.", where, factor_text
         )
         return by_bands
     by_factor = StoredValues.by_factor(factor, len(scales))

@@ -1,4 +1,4 @@
-"""Band centres and widths in nanometres, whatever unit a file has them in.
+"""Band centres and widths in nanometres, whatever the unit in the file.
 
 They are optional everywhere: what can't be understood is reported and passed over.
 """
@@ -19,10 +19,10 @@ _NANOMETERS = {
     **dict.fromkeys(("millimeters", "millimetres", "mm"), 1e6),
 }
 
-#: Units that say nothing.
+#: Units that mean "unknown".
 _UNKNOWN = ("", "unknown", "none", "undefined")
 
-#: No band of a hyperspectral sensor lies beyond so many micrometres, and no sensor's last one below so many nanometres.
+#: Upper limit of a band centre in micrometres, and lower limit of a sensor's last band centre in nanometres.
 _LARGEST_IN_MICROMETERS = 100.0
 
 #: A wavelength with its unit, in a band's name such as ``band 3 (462.5 Nanometers)``.
@@ -75,10 +75,10 @@ def in_names(names: Sequence[str | None], *, where: str) -> tuple[float, ...] | 
         where: The file, for messages.
     """
     found = [None if name is None else _IN_A_NAME.search(name) for name in names]
-    told = [match for match in found if match is not None]
-    if not told or len(told) != len(names) or len({match[2].lower() for match in told}) != 1:
+    matches = [match for match in found if match is not None]
+    if not matches or len(matches) != len(names) or len({match[2].lower() for match in matches}) != 1:
         return None
-    return in_nanometers([match[1] for match in told], unit=told[0][2], bands=len(names), where=where)
+    return in_nanometers([match[1] for match in matches], unit=matches[0][2], bands=len(names), where=where)
 
 
 def _factor(unit: str | None, largest: float, where: str) -> float | None:
@@ -100,7 +100,7 @@ def _factor(unit: str | None, largest: float, where: str) -> float | None:
 
 
 def _passed_over(where: str, got: str, expected: str) -> None:
-    _log.warning("%s: %s; expected %s. It is passed over.", where, got, expected)
+    _log.warning("%s: %s; expected %s. It is ignored.", where, got, expected)
 
 
 def _short(texts: Sequence[str]) -> str:

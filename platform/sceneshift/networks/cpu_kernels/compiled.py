@@ -38,10 +38,10 @@ def compiled(kernel: _Kernel) -> _Kernel:
 
 @functools.cache
 def _has_cache() -> bool:
-    """Whether there is a folder for what is compiled, which is named to Numba if it isn't the one beside the code.
+    """Whether there is a folder for what is compiled, which is named to Numba if it isn't the one next to the code.
 
     Numba raises an error where neither the code's folder nor the home can be written, and takes a full disk for a good
-    one. Without a folder, every process compiles anew.
+    one. Without a folder, every process compiles again.
     """
     given = numba.config.CACHE_DIR
     if is_usable(Path(given) if given else Path(__file__).parent / "__pycache__"):
@@ -53,7 +53,7 @@ def _has_cache() -> bool:
         folder = None
     if folder is None or not is_usable(folder):
         _LOG.warning(
-            "NOTE: no folder can be written to keep compiled code in, so every process compiles anew, which takes "
+            "NOTE: no folder can be written to keep compiled code in, so every process compiles again, which takes "
             "minutes. Set NUMBA_CACHE_DIR to one that can be."
         )
         return False
@@ -77,7 +77,7 @@ def widen(context: Any, value: Any) -> Any:  # noqa: ANN401
 
 @intrinsic  # type: ignore[untyped-decorator]
 def narrow(context: Any, value: Any, like: Any) -> Any:  # noqa: ANN401
-    """A computed number as it is stored beside `like`: float32 is rounded to bfloat16 bits (to nearest, even)."""
+    """A computed number in the storage type of `like`: float32 is rounded to bfloat16 bits (to nearest, even)."""
     if like != types.uint16:
         return like(value, like), lambda context, builder, signature, arguments: context.cast(
             builder, arguments[0], signature.args[0], signature.return_type

@@ -191,7 +191,7 @@ def involve_backward(
 
 
 def _working_memory(x: Tensor) -> list[NDArray[Any]]:
-    """What an involution works in, a thread: a padded patch, kernels, a place; for the gradients also these three."""
+    """An involution's buffers, per thread: a padded patch, kernels, a place; for the gradients also these three."""
     _, channels, height, width = x.shape
     padded, kernels = (height + 2, width + 2, channels), (_TAPS, channels)
     return [np.zeros(s, sum_dtype(x)) for s in (padded, kernels, (channels,), (3 * channels,), kernels, padded)]

@@ -1,4 +1,4 @@
-"""Maps scaled, shifted and rectified, alone or two of them added: what a batch norm and its ReLU come to.
+"""Maps scaled, shifted and rectified, alone or two of them added: a batch norm and its ReLU.
 
 Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places.
 """

@@ -55,7 +55,7 @@ def share(
     *rest: Any,  # noqa: ANN401
     scratch: Callable[[], Sequence[NDArray[Any]]] = tuple,
 ) -> None:
-    """Run a kernel on equal parts of the arrays' first axis, one part a torch thread, each with scratch of its own."""
+    """Run a kernel on equal parts of the arrays' first axis, one per torch thread, each with its own scratch memory."""
     parts = torch.get_num_threads() if arrays[0].size >= _WORTH_A_THREAD else 1
     length = len(arrays[0])
     calls = []

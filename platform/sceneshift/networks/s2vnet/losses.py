@@ -1,4 +1,4 @@
-"""Loss terms of S2VNet beside the cross-entropy.
+"""Loss terms of S2VNet other than the cross-entropy.
 
 Shape letters: N pixels, C bands, R endmembers, z latent dimensions, B batch.
 

@@ -20,7 +20,7 @@ _EPSILON = 1e-5
 
 
 class ManhattanAttention(nn.Module):
-    """Attention along the width, then along the height, each head with a decay `gamma^|i - j|` of its own.
+    """Attention along the width, then along the height, each head with its own decay `gamma^|i - j|`.
 
     Scores are `q k / sqrt(h) + log(gamma) |i - j|` under a softmax, with `gamma_m = 1 - 2^(-2 - 4 m / M)` for head m. A
     depth-wise 3x3 convolution of the values is added before the last projection.

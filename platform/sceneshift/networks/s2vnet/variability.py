@@ -41,7 +41,7 @@ class EndmemberVariability(nn.Module):
     starts at E. The authors' release has `sigmoid(S E + delta)` with S, E and delta all at least 0, which can't fall
     below one half; ``released`` builds that form.
 
-    Its batch norms see the endmembers, which all workers of a shared batch hold alike: they need not know of it.
+    Its batch norms see the endmembers, which all workers of a shared batch hold alike: they need not account for it.
     """
 
     def __init__(self, num_endmembers: int, *, z_dim: int = 4, released: bool = False) -> None:

@@ -13,18 +13,18 @@ from sceneshift.errors import InvalidInputError, nearest_name
 
 _ADVICE = 'Write { "class of the source" = "class of the target" }, or { name = { source = [...], target = [...] } }.'
 
-#: Pairs of names: a class of one side, and what the pair calls it.
+#: Pairs of names: a class of one side, and its name in the pair.
 Names = tuple[tuple[str, str], ...]
 
 
-def read_class_map(
+def read_class_matches(
     written: Mapping[str, Any],
     ours: Sequence[str] | None,
     theirs: Sequence[str] | None,
     *,
     wrong: Callable[..., InvalidInputError],
 ) -> tuple[Names, Names]:
-    """Read and check a class map.
+    """Read and check the table ``class_map``.
 
     Args:
         written: The table.
