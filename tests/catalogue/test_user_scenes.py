@@ -98,7 +98,7 @@ def test_what_stands_in_the_file_is_taken_where_the_table_says_nothing(
     scene = load_scene("mine", catalogue=described('[scenes.mine]\ncube = "all.npz"'))
     assert (scene.name, scene.class_names) == ("mine", tiny_scene.class_names)
     assert scene.footprint == replace(tiny_scene.footprint, parent="mine")  # a name in a file is no acquisition
-    with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*cube\.npy: no class names stand in the file"):
+    with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\]: .*cube\.npy: the file holds no class names"):
         load_scene("mine", catalogue=described(MINE.replace(NAMES, "")))
 
 

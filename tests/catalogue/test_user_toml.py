@@ -206,7 +206,7 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
         (
             ONE + 'stored = "x.arrow"\ncut_to_overlap = true',
             "[scenes.x]",
-            "cut_to_overlap: got True; expected nothing be",
+            "cut_to_overlap: got True; expected no other key",
         ),
         (NAMED + 'unit = "r"\nscale = true', "[scenes.x]", "scale: got True; expected a positive number."),
         (NAMED + "unit = 3", "[scenes.x]", "unit: got 3; expected a text."),

@@ -148,7 +148,7 @@ def test_a_damaged_number_is_found_only_when_the_checksum_is_asked_for(scene: Sc
     whole[whole.index(spectrum)] ^= 1
     path.write_bytes(whole)
     assert open_scene(path).cube[20, 20, 0] != scene.cube[20, 20, 0]
-    with pytest.raises(InvalidInputError, match=r"has the checksum .*, and says it should be .*; it was damaged"):
+    with pytest.raises(InvalidInputError, match=r"has the checksum .*, but states .*; it was damaged"):
         open_scene(path, verify=True)
 
 

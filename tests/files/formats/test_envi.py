@@ -305,7 +305,7 @@ def test_of_two_headers_the_one_that_is_named_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_left_of_the_numbers_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    # spectralpython/spectral#121: a file with bytes behind what its header tells of.
+    # spectralpython/spectral#121: a file with bytes behind what its header states.
     path = write_envi(tmp_path)
     with (tmp_path / "scene.img").open("ab") as file:
         file.write(bytes(7))

@@ -91,7 +91,7 @@ def test_an_interleave_is_the_same_in_any_case(tmp_path: Path, interleave: str) 
             r"scene\.hdr, major frame offsets: got {0, 4}; expected none",
         ),
         ("ENVI\n", "ENVI\nwavelength = {1, 2\n", r"scene\.hdr, wavelength: got a list without its end"),
-        ("bands = 5", "bands = 6", r"scene\.dat has 120 bytes, its header .*scene\.hdr tells of 144;"),
+        ("bands = 5", "bands = 6", r"scene\.dat has 120 bytes, its header .*scene\.hdr states 144;"),
     ],
 )
 def test_what_gdal_would_read_otherwise_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
