@@ -125,5 +125,5 @@ def test_masks_of_another_kind_are_refused(tiny_scene: Scene) -> None:
     with pytest.raises(InvalidInputError, match="--train-mask: no pixel of the mask has a class number"):
         apply_masks(tiny_scene, np.zeros_like(train), test, has_own_labels=True)
     test[39, 0] = 9
-    with pytest.raises(InvalidInputError, match=r"--test-mask has the class numbers \[9\], of which --train-mask"):
+    with pytest.raises(InvalidInputError, match=r"--test-mask has the class numbers \[9\], that --train-mask has"):
         apply_masks(tiny_scene, train, test, has_own_labels=True)
