@@ -54,7 +54,8 @@ def read_image(file: Any) -> NDArray[Any]:  # noqa: ANN401 - rasterio has no typ
 
 def spectral_indexes(file: Any) -> list[int]:  # noqa: ANN401 - rasterio has no types
     """The numbers, from 1, of an open file's bands but for alpha bands, which are masks."""
-    return [index for index in file.indexes if index not in _alpha_indexes(file)]
+    alpha = set(_alpha_indexes(file))
+    return [index for index in file.indexes if index not in alpha]
 
 
 def read_mask(file: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - rasterio has no types
@@ -66,9 +67,10 @@ def read_mask(file: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - rasterio
     indexes, flags = spectral_indexes(file), geo_package("rasterio.enums").MaskFlags
     # GDAL derives masks from values for missing data as well; those are searched for in the numbers.
     derived = [{flags.all_valid}, {flags.nodata}]
-    has_mask = [set(file.mask_flag_enums[index - 1]) not in derived for index in indexes]
+    flags_of_bands = file.mask_flag_enums  # rasterio asks GDAL about every band each time
+    has_mask = [set(flags_of_bands[index - 1]) not in derived for index in indexes]
     masks = [file.read(index) > 0 for index in _alpha_indexes(file)]
-    if all(has_mask) and all(flags.per_dataset in file.mask_flag_enums[index - 1] for index in indexes):
+    if all(has_mask) and all(flags.per_dataset in flags_of_bands[index - 1] for index in indexes):
         masks.append(file.read_masks(indexes[0]) > 0)
     elif any(has_mask):
         of_bands = np.ones((file.height, file.width, len(indexes)), dtype=bool)
