@@ -1,12 +1,8 @@
-"""Map a scene with a registered model, and score the map if labels are given.
-
-python experiments/predict.py --model models:/s2amsnet-indian_pines-west@champion --scene indian_pines --out maps
-python experiments/predict.py --model models:/NAME@champion --scene SCENE.hdr --out maps --format geotiff --confidence
-"""
+"""Map a scene with a registered model, and score the map if labels are given: ``--help`` has examples."""
 
 import sys
 
-from sceneshift.commands.predict import main
+from sceneshift.commands.main import run
 
 if __name__ == "__main__":
-    sys.exit(main(description=__doc__))
+    sys.exit(run("predict"))

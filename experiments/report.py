@@ -1,12 +1,8 @@
-"""Write a study's report as one HTML page, and its tables as Markdown, CSV and LaTeX.
-
-python experiments/report.py results/NAME                     # writes results/NAME/report/index.html
-python experiments/report.py NAME --storage-path results --out elsewhere
-"""
+"""Write a study's report as one HTML page, and its tables as Markdown, CSV and LaTeX: ``--help`` has examples."""
 
 import sys
 
-from sceneshift.commands.report import main
+from sceneshift.commands.main import run
 
 if __name__ == "__main__":
-    sys.exit(main(description=__doc__ or ""))
+    sys.exit(run("report"))

@@ -1,27 +1,95 @@
-"""Reading the command line of every script. Imports nothing heavy, so that ``--help`` answers immediately."""
+"""Reading the command line of every command. Imports nothing heavy, so that ``--help`` answers immediately."""
 
+import ast
+import inspect
 import sys
+import textwrap
 from collections.abc import Collection, Sequence
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, Field, field, fields, make_dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from sceneshift.commands import program
+from sceneshift.errors import InvalidInputError
 
 Arguments = TypeVar("Arguments")
 
 
 def read_arguments(kind: type[Arguments], description: str) -> Arguments:
-    """Read this process's command line; tyro prints help or errors and exits if necessary.
+    """Read this process's command line; prints help or errors and exits if necessary.
 
     A flag that takes several values may be given several times: ``--set a=1 --set b=2`` is ``--set a=1 b=2``. By itself
     tyro keeps only the last of them; its ``UseAppendAction`` takes one value per flag, and adds them to the default.
 
     Args:
-        kind: A dataclass of arguments, or a union of those of a script's commands.
+        kind: A dataclass of arguments, or a union of those of a script's commands. A dataclass may have ``GROUPS``, the
+            names of its fields by the group in which ``--help`` shows them; the group ``""`` comes first.
         description: The first lines of ``--help``.
     """
     import tyro
 
-    refuse_old_flags(sys.argv[1:])
-    words = gather_repeated(sys.argv[1:], flags_of_several_values(kind))
-    return tyro.cli(kind, args=words, description=description)
+    refuse_old_flags(program.arguments())
+    words = gather_repeated(program.arguments(), flags_of_several_values(kind))
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+    read = grouped(kind) if hasattr(kind, "GROUPS") else kind
+    parsed: Any = tyro.cli(read, args=words, prog=program.shown(), description=description, config=markers)
+    if read is kind:
+        return parsed  # type: ignore[no-any-return]
+    values = {name: value for group in vars(parsed).values() for name, value in vars(group).items()}
+    try:
+        return kind(**values)
+    except InvalidInputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def grouped(kind: Any) -> type:  # noqa: ANN401  # a dataclass with GROUPS
+    """A dataclass with a field per group, which tyro shows one after the other.
+
+    Args:
+        kind: A dataclass of arguments with ``GROUPS``; each of its fields is in one group.
+    """
+    hints, helps = get_type_hints(kind, include_extras=True), helps_of(kind)
+    by_name = {each.name: each for each in fields(kind)}
+    groups = []
+    for title, names in kind.GROUPS.items():
+        members = [
+            (name, _annotated(hints[name], by_name[name], helps.get(name)), _copied(by_name[name])) for name in names
+        ]
+        group = make_dataclass(f"{kind.__name__}{title.title().replace(' ', '')}", members, frozen=True, kw_only=True)
+        group.__doc__ = ""
+        groups.append((title.replace(" ", "_") or "most_used", group))
+    grouped_kind = make_dataclass(kind.__name__, groups, frozen=True, kw_only=True)
+    grouped_kind.__doc__ = ""
+    return grouped_kind
+
+
+def helps_of(kind: type) -> dict[str, str]:
+    """The text below each field of a dataclass, in it and in what it derives from."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__[:-1]):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(body, ast.ClassDef)
+        for statement, after in zip(body.body, body.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
+                name, text = statement.target, after.value
+                if isinstance(name, ast.Name) and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    found[name.id] = " ".join(text.value.split())
+    return found
+
+
+def _annotated(hint: Any, of: "Field[Any]", text: str | None) -> Any:  # noqa: ANN401
+    """A field's type with its help, in which the default stands once."""
+    import tyro
+
+    own: Any = next((each for each in get_args(hint)[1:] if hasattr(each, "help")), None)
+    text, metavar = (own.help, own.metavar) if own is not None else (text or "", None)
+    silent = "Default:" in text or of.default in (None, False, "", ())
+    return Annotated[hint, tyro.conf.arg(help=text, help_behavior_hint="" if silent else None, metavar=metavar)]
+
+
+def _copied(of: "Field[Any]") -> Any:  # noqa: ANN401
+    """A field with the same default."""
+    return field() if of.default is MISSING else field(default=of.default)
 
 
 def refuse_old_flags(words: Sequence[str]) -> None:

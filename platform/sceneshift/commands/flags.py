@@ -1,12 +1,12 @@
 """Flags that several scripts share. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from sceneshift.addresses import without_secrets
+from sceneshift.commands import program
 from sceneshift.errors import InvalidInputError
 
 
@@ -213,7 +213,7 @@ def resume_command(name_flag: str, name: str) -> str:
         name_flag: The flag for its name; added if the command line lacks it.
         name: That name.
     """
-    words = [word for word in sys.argv if word != "--resume"]
+    words = [word for word in program.arguments() if word != "--resume"]
     if not any(word.split("=")[0].replace("_", "-") == name_flag for word in words):
         words += [name_flag, name]
-    return without_secrets(shlex.join([sys.executable, *words, "--resume"]))
+    return without_secrets(shlex.join([*program.start(), *words, "--resume"]))

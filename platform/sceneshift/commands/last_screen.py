@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sceneshift.commands import program
 from sceneshift.engine.search_result import SearchResult
 from sceneshift.report.score_table import render_scores
 from sceneshift.report.separation import label_use, separation_lines
@@ -74,7 +75,7 @@ def _registered(model: LoggedModel, *, storage: Path) -> list[str]:
     line = f"Registered {model.uri} (version {model.version}"
     if model.alias != CANDIDATE:
         return [line + (f"; before it: version {model.replaced})" if model.replaced else ")")]
-    words = ["python", "experiments/promote.py", "--model", model.name, "--version", model.version]
+    words = [*program.other("promote"), "--model", model.name, "--version", model.version]
     words += [] if storage == Path("results").resolve() else ["--storage-path", str(storage)]
     return [
         f"{line}). The champion stays until you have seen both side by side:",

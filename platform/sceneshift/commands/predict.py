@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sceneshift.scenes.scene import UnlabelledScene
 
 
-def main(description: str) -> int:
+def main() -> int:
     """Run the prediction script; returns the exit status."""
-    arguments = read_predict_command_line(description)
+    arguments = read_predict_command_line()
     try:
         print(predict_scene(arguments))
     except SceneshiftError as error:

@@ -1,9 +1,11 @@
 """The command line of the prediction script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.flags import check_scale, check_wavelengths
 from sceneshift.errors import InvalidInputError
 
@@ -19,6 +21,17 @@ class PredictArgs:
 
     MLFLOW_TRACKING_URI is honoured; without it the SQLite file under --storage-path is read.
     """
+
+    #: What ``--help`` shows together.
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "": ("model", "scene", "out", "format", "labels", "probabilities", "confidence", "overwrite"),
+        "data": (
+            *("data_dir", "catalogue", "scale", "accept_values", "class_names", "label_values", "unlabelled_values"),
+            *("cut_to_overlap", "wavelengths_nm", "cube_variable"),
+        ),
+        "resources": ("device", "threads", "tile_mib"),
+        "storage": ("storage_path",),
+    }
 
     model: str
     """The model: models:/NAME@champion, models:/NAME/3, or a folder it was downloaded to."""
@@ -41,6 +54,7 @@ class PredictArgs:
 
     cut_to_overlap: bool = False
     """If --labels is georeferenced and whole pixels apart from the scene, score the pixels that both cover."""
+
     label_values: tuple[int, ...] | None = None
     """The numbers of --class-names in --labels, if they are not 1, 2, …"""
 
@@ -121,6 +135,6 @@ class PredictArgs:
             raise InvalidInputError(f"--storage-path {self.storage_path}: expected a local directory.")
 
 
-def read_predict_command_line(description: str) -> PredictArgs:
-    """Read the prediction script's command line; tyro prints help or errors and exits if necessary."""
-    return read_arguments(PredictArgs, description)
+def read_predict_command_line() -> PredictArgs:
+    """Read the prediction script's command line; prints help or errors and exits if necessary."""
+    return read_arguments(PredictArgs, EXAMPLES["predict"].description())

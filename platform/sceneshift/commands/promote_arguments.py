@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.examples import EXAMPLES
 from sceneshift.errors import InvalidInputError
 
 
@@ -51,6 +52,6 @@ class PromoteArgs:
             raise InvalidInputError(f"--version {self.version}: expected a number, such as 3.")
 
 
-def read_promote_command_line(description: str) -> PromoteArgs:
+def read_promote_command_line() -> PromoteArgs:
     """Read the promotion script's command line; tyro prints help or errors and exits if necessary."""
-    return read_arguments(PromoteArgs, description)
+    return read_arguments(PromoteArgs, EXAMPLES["promote"].description())

@@ -11,9 +11,9 @@ from sceneshift.own_folders import ensure_home
 _STORE_FILE = "optuna.db"
 
 
-def main(description: str) -> int:
+def main() -> int:
     """Run the report script; returns the exit status."""
-    arguments = read_report_command_line(description)
+    arguments = read_report_command_line()
     try:
         return report(arguments)
     except SceneshiftError as error:

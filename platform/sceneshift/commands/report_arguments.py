@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.examples import EXAMPLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,6 @@ class ReportArgs:
     """Folder to write to. Default: report/ in the study's folder, with --selection NAME report-NAME/."""
 
 
-def read_report_command_line(description: str) -> ReportArgs:
+def read_report_command_line() -> ReportArgs:
     """Read the report script's command line; tyro prints help or errors and exits if necessary."""
-    return read_arguments(ReportArgs, description)
+    return read_arguments(ReportArgs, EXAMPLES["report"].description())

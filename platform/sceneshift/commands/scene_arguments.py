@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.flags import FileFlags, check_scale, check_wavelengths
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.errors import InvalidInputError
@@ -157,7 +158,7 @@ SceneCommand = (
 )
 
 
-def read_scene_command(description: str) -> SceneCommand:
+def read_scene_command() -> SceneCommand:
     """Read the scenes script's command line; tyro prints help or errors and exits if necessary."""
-    command: SceneCommand = read_arguments(cast(Any, SceneCommand), description)  # a union is not a class
+    command: SceneCommand = read_arguments(cast(Any, SceneCommand), EXAMPLES["scenes"].description())  # a union is not a class
     return command

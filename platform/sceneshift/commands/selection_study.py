@@ -59,7 +59,7 @@ def run_command(command: StudyCommand) -> int:
 def _pool(command: Pool) -> int:
     _require_record_target(command)
     design = StudyDesign.draw(
-        {method: load_space(_ROOT / "search_spaces" / f"{method}.py") for method in _METHODS},
+        {method: load_space(method) for method in _METHODS},
         num_configurations=command.configurations,
         simulated=_simulated_pairs(),
         seed=command.seed,

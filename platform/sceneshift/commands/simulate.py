@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
+from sceneshift.commands import program
 from sceneshift.commands.simulate_arguments import SHIFT_FLAGS, Simulate
 from sceneshift.errors import InvalidInputError, first_line, nearest_name
 from sceneshift.files.arrow_scenes import write_scene
@@ -217,7 +218,7 @@ def _described(pair: SimulatedPair, command: Simulate, out: Path) -> list[str]:
         )
         if lacking := [n for n, c in zip(scene.class_names, scene.class_counts, strict=True) if c == 0]:
             lines.append(f"        NO labelled pixel of {', '.join(lacking)}: take a larger --size or a smaller --area")
-    train = ["python", "experiments/train.py", "--method", "s2amsnet"]
+    train = [*program.other("train"), "--method", "s2amsnet"]
     return [
         *lines,
         *pair.scene_pair().notes,

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sceneshift.engine.training import TrainResult
 
 
-def main(description: str) -> int:
-    """Run the training script; returns the exit status."""
-    arguments = read_train_command_line(description)
+def main() -> int:
+    """Run the training command; returns the exit status."""
+    arguments = read_train_command_line()
     begun: list[str] = []
 
     def resume() -> str:

@@ -1,12 +1,14 @@
 """The command line of the training script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.flags import (
     SELECTION_HELP,
     ComputeFlags,
@@ -34,6 +36,22 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
 
     MLFLOW_TRACKING_URI is honoured; without it a SQLite file is used.
     """
+
+    #: What ``--help`` shows together.
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "": (
+            *("method", "scene", "pair", "split", "epochs", "patch_size", "set", "run_name", "resume", "from_run"),
+            "seed",
+        ),
+        "data": (
+            *("by_field", "train_fraction", "pixels_per_class", "train_mask", "test_mask", "cut_to_overlap"),
+            *("data_dir", "catalogue", "labels", "class_names", "label_values", "unlabelled_values"),
+            *("wavelengths_nm", "cube_variable", "labels_variable"),
+        ),
+        "training": ("batch_size", "lr", "evaluate_every", "selection", "target_access", "record", "precision", "compile"),
+        "resources": ("device", "threads", "executor", "workers_per_trial"),
+        "output": ("experiment_name", "storage_path"),
+    }
 
     method: Annotated[str, tyro.conf.arg(help=f"What is trained: {', '.join(METHODS)}.")] = ""
 
@@ -281,6 +299,6 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         )
 
 
-def read_train_command_line(description: str) -> TrainArgs:
-    """Read the training script's command line; tyro prints help or errors and exits if necessary."""
-    return read_arguments(TrainArgs, description)
+def read_train_command_line() -> TrainArgs:
+    """Read the training script's command line; prints help or errors and exits if necessary."""
+    return read_arguments(TrainArgs, EXAMPLES["train"].description())

@@ -12,9 +12,18 @@ from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
 from sceneshift.errors import SceneshiftError
 
 
-def main(method: str, space_path: Path, description: str) -> int:
-    """Run a search script; returns the exit status."""
-    arguments = read_command_line(description)
+def main(method: str, space_path: Path) -> int:
+    """Run a search script; returns the exit status.
+
+    Args:
+        method: Name of the method.
+        space_path: Its search space.
+    """
+    return run_tune(read_command_line(), method=method, space_path=space_path)
+
+
+def run_tune(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
+    """Run a search, with Ctrl-C and errors handled; returns the exit status."""
     begun: list[str] = []
 
     def resume() -> str:

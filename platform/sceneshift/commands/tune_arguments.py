@@ -1,13 +1,15 @@
 """The command line of the search scripts. Imports nothing heavy, so that ``--help`` answers immediately."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from sceneshift.commands.command_line import read_arguments
+from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.flags import (
     SELECTION_HELP,
     ComputeFlags,
@@ -38,6 +40,23 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
 
     RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a local Ray and a SQLite file are used.
     """
+
+    #: What ``--help`` shows together.
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "": (
+            *("pairs", "scene", "profile", "smoke_test", "num_samples", "time_budget_s", "selection"),
+            *("experiment_name", "resume", "seed"),
+        ),
+        "data": (
+            *("split", "by_field", "train_fraction", "train_mask", "test_mask", "cut_to_overlap", "data_dir"),
+            *("catalogue", "labels", "class_names", "label_values", "unlabelled_values", "wavelengths_nm"),
+            *("cube_variable", "labels_variable"),
+        ),
+        "search": ("max_concurrent_trials", "refit", "target_access", "record", "stall_timeout_s"),
+        "training": ("epochs", "evaluate_every", "precision", "compile"),
+        "resources": ("executor", "cpus_per_trial", "gpus_per_trial", "workers_per_trial", "shared_data"),
+        "output": ("storage_path",),
+    }
 
     pairs: tuple[str, ...] | None = None
     """Scene pairs, source-target; several sources are joined by +, as in nw+sw-se. No pixel may be in one pair's source
@@ -231,6 +250,55 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         return profile
 
 
-def read_command_line(description: str) -> TuneArgs:
-    """Read a search script's command line; tyro prints help or errors and exits if necessary."""
-    return read_arguments(TuneArgs, description)
+def read_command_line() -> TuneArgs:
+    """Read a search script's command line; prints help or errors and exits if necessary."""
+    return read_arguments(TuneArgs, EXAMPLES["tune"].description())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneCommand(TuneArgs):
+    """The command ``sceneshift tune METHOD``."""
+
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "": ("method", *TuneArgs.GROUPS[""]),
+        **{title: names for title, names in TuneArgs.GROUPS.items() if title},
+        "search space": ("space", "copy_space"),
+    }
+
+    method: Annotated[
+        str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD", help="The method, such as s2amsnet.")
+    ] = ""
+
+    space: str | None = None
+    """File of the search space. Default: the shipped one of the method."""
+
+    copy_space: str | None = None
+    """Copy the shipped search space of this method to the current folder, to be edited, and do nothing else."""
+
+    def __post_init__(self) -> None:
+        """Reject arguments that could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        super().__post_init__()
+        if not self.method and self.copy_space is None:
+            raise InvalidInputError("sceneshift tune: which method? For example: sceneshift tune s2amsnet.")
+
+    def space_path(self) -> Path:
+        """The file of the search space.
+
+        Raises:
+            InvalidInputError: There is no such method.
+            MissingDataError: The method has no shipped space, and none is given.
+        """
+        from sceneshift.methods.registry import find_method
+        from sceneshift.search.space import find_space
+
+        find_method(self.method)
+        return find_space(self.method) if self.space is None else Path(self.space)
+
+
+def read_tune_command() -> TuneCommand:
+    """Read the command line of ``sceneshift tune``; prints help or errors and exits if necessary."""
+    return read_arguments(TuneCommand, EXAMPLES["tune"].description(first="s2amsnet"))

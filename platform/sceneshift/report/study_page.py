@@ -80,7 +80,7 @@ def write_report_or_note(directory: Path) -> None:
             "The report page could not be written (%s: %s). The study is whole;\n  %s\ntries again.",
             type(error).__name__,
             first_line(error),
-            shlex.join(["python", "experiments/report.py", str(directory)]),
+            shlex.join(["sceneshift", "report", str(directory)]),
         )
 
 

@@ -250,16 +250,47 @@ class SearchSpace:
         return int(max(choices))
 
 
+def shipped_spaces() -> dict[str, Path]:
+    """The search spaces that come with the package, by the name of their method.
+
+    In a checkout these are the files of ``search_spaces/``, which are there to be edited; an installed package has a
+    copy of them.
+    """
+    package = Path(__file__).parents[1]
+    checkout = package.parents[1] / "search_spaces"
+    folder = checkout if package.parent.name == "platform" and checkout.is_dir() else package / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
+
+
+def find_space(method: str) -> Path:
+    """The file of a method's shipped search space.
+
+    Raises:
+        MissingDataError: The method has none.
+    """
+    shipped = shipped_spaces()
+    if method not in shipped:
+        raise MissingDataError(
+            f"no search space for {method!r}{nearest_name(method, shipped)}. Shipped: {', '.join(shipped)}."
+        )
+    return shipped[method]
+
+
 def load_space(path: str | Path) -> SearchSpace:
     """Read a space file.
+
+    Args:
+        path: The file, or the name of a method whose shipped space is meant, such as ``s2amsnet``.
 
     Raises:
         MissingDataError: There is no such file.
         InvalidInputError: It lacks ``DEFAULTS``, ``PROFILES`` or ``space``, or names no data or both kinds.
     """
+    if not Path(path).is_file() and str(path) in (shipped := shipped_spaces()):
+        path = shipped[str(path)]
     path = Path(path).resolve()
     if not path.is_file():
-        raise MissingDataError(f"no search space at {path}; the shipped ones lie in search_spaces/.")
+        raise MissingDataError(f"no search space at {path}; shipped ones, by name: {', '.join(shipped_spaces())}.")
     text = path.read_bytes()
     spec = importlib.util.spec_from_file_location(f"search_space_{path.stem}", path)
     assert spec is not None
