@@ -1,4 +1,4 @@
-"""Search the plain discriminator's hyperparameters across source -> unseen-target scene pairs, or within one scene: ``--help`` has examples."""
+"""Search the plain discriminator's hyperparameters across scene pairs: ``--help`` has examples."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Search S2VNet's hyperparameters within one scene, or across source -> unseen-target scene pairs: ``--help`` has examples."""
+"""Search S2VNet's hyperparameters, by default within one scene: ``--help`` has examples."""
 
 import sys
 from pathlib import Path

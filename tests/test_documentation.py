@@ -18,14 +18,17 @@ import yaml
 
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.user_toml import read_catalogue
+from sceneshift.commands.doctor import read_doctor_command_line
+from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
+from sceneshift.commands.program import console_command
 from sceneshift.commands.promote_arguments import PromoteArgs, read_promote_command_line
 from sceneshift.commands.report_arguments import ReportArgs, read_report_command_line
 from sceneshift.commands.scene_arguments import SceneCommand, read_scene_command
 from sceneshift.commands.selection_study_arguments import StudyCommand, read_study_command
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
-from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
+from sceneshift.commands.tune_arguments import TuneArgs, read_command_line, read_tune_command
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.tracking.backend import TrackingBackend
@@ -56,12 +59,12 @@ FOREIGN_FLAGS = {
 }
 
 #: How each script reads its command line.
-READERS: dict[str, Callable[[str], Any]] = {
+READERS: dict[str, Callable[[], Any]] = {
     "experiments/predict.py": read_predict_command_line,
     "experiments/promote.py": read_promote_command_line,
     "experiments/report.py": read_report_command_line,
     "experiments/scenes.py": read_scene_command,
-    "experiments/selection_study.py": read_study_command,
+    "experiments/selection_study.py": lambda: read_study_command(""),
     "experiments/train.py": read_train_command_line,
     "experiments/tune_cross_entropy.py": read_command_line,
     "experiments/tune_s2amsnet.py": read_command_line,
@@ -69,11 +72,22 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+#: How each console command reads its command line.
+CONSOLE_READERS: dict[str, Callable[[], Any]] = {
+    "tune": read_tune_command,
+    "train": read_train_command_line,
+    "scenes": read_scene_command,
+    "predict": read_predict_command_line,
+    "promote": read_promote_command_line,
+    "report": read_report_command_line,
+    "doctor": read_doctor_command_line,
+}
+
 #: Scripts beside those of experiments/ and benchmarks/ that people are told to start.
 OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/files/fuzzing.py"]
 
 #: What a command begins with, where it stands in a text.
-COMMAND = re.compile(r"([A-Z_]+=\S+ )*(python \S+\.py|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip )")
+COMMAND = re.compile(r"([A-Z_]+=\S+ )*(python \S+\.py|sceneshift [a-z]|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip )")
 
 
 @dataclass(frozen=True)
@@ -243,11 +257,26 @@ def check_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None
         check_make(rest, monkeypatch)
     elif program == "pytest":
         assert all((ROOT / word).exists() for word in rest if not word.startswith("-")), words
+    elif program == "sceneshift":
+        check_console_command(rest, monkeypatch)
     elif program != "python":
         assert program in FOREIGN, f"{program}: is it a program of others? Add it to FOREIGN."
     for word in rest:  # ray exec hands a whole command on
         if " && python " in word:
             check_command(commands_in(word)[-1], monkeypatch)
+
+
+def check_console_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["sceneshift", *words])
+    if not words or words[0].startswith("--"):
+        assert words and words[0] in ("--help", "--version", "--completion")
+        return
+    with console_command(words[0]):
+        try:
+            CONSOLE_READERS[words[0]]()
+        except SystemExit as error:
+            if error.code not in (None, 0):
+                raise AssertionError(f"sceneshift {shlex.join(words)}: its command line can't be read") from error
 
 
 def check_script(script: str, words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +286,7 @@ def check_script(script: str, words: Sequence[str], monkeypatch: pytest.MonkeyPa
         return
     monkeypatch.setattr(sys, "argv", [script, *words])
     try:
-        READERS[script]("")
+        READERS[script]()
     except SystemExit as error:
         if error.code not in (None, 0):
             raise AssertionError(f"{script} {shlex.join(words)}: its command line can't be read") from error
@@ -336,9 +365,17 @@ SCRIPTS = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "benchmarks").glob("*.
 def test_the_commands_a_script_begins_with_can_be_given(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     described = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
     given = [words for line in logical_lines(described) if COMMAND.match(line.strip()) for words in commands_in(line)]
-    assert given or script.parent.name != "experiments"
+    assert given or "``--help`` has examples" in described or script.parent.name != "experiments"
     for words in given:
         check_command(words, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"), [(name, line) for name, shown in EXAMPLES.items() for line, _ in shown.lines]
+)
+def test_the_examples_of_help_can_be_given(command: str, arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = ["s2amsnet"] if command == "tune" else []
+    check_command(["sceneshift", command, *method, *shlex.split(arguments)], monkeypatch)
 
 
 def test_the_commands_cluster_yaml_begins_with_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:

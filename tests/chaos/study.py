@@ -7,4 +7,4 @@ from pathlib import Path
 from sceneshift.commands.tune import main
 
 if __name__ == "__main__":
-    sys.exit(main("s2amsnet", Path(os.environ["CHAOS_SPACE"]), description=__doc__))
+    sys.exit(main("s2amsnet", Path(os.environ["CHAOS_SPACE"])))

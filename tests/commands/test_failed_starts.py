@@ -55,7 +55,7 @@ def command(storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 @pytest.fixture
 def train(command) -> Callable[..., tuple[int, str]]:
-    return lambda *more: command(lambda: train_main(""), [*TRAIN, *more])
+    return lambda *more: command(lambda: train_main(), [*TRAIN, *more])
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def tune(command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, s
 
     monkeypatch.setattr("sceneshift.execution.cluster.ray_cluster", without_ray)
     space = ROOT / "search_spaces" / "s2vnet.py"
-    return lambda *more: command(lambda: tune_main("s2vnet", space, ""), [*TUNE, *more])
+    return lambda *more: command(lambda: tune_main("s2vnet", space), [*TUNE, *more])
 
 
 def active_runs(storage: Path, experiment: str) -> list[str]:

@@ -271,8 +271,8 @@ def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):
 
 def test_errors_are_one_line_and_a_status(capsys, monkeypatch):
     args = PredictArgs(model="m", scene="none.npy", out="maps")
-    monkeypatch.setattr(script, "read_predict_command_line", lambda _: args)
-    assert script.main("") == 2
+    monkeypatch.setattr(script, "read_predict_command_line", lambda: args)
+    assert script.main() == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: --scene none.npy: there is no such file")

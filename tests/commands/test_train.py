@@ -303,7 +303,7 @@ from sceneshift.commands.train import main
 from sceneshift.tracking.training_run import TrainingRun
 
 TrainingRun.close = lambda self, status: time.sleep(300)
-sys.exit(main("waiting"))
+sys.exit(main())
 """
 
 

@@ -51,7 +51,7 @@ east[east > 0] = np.random.default_rng(0).permutation(east[east > 0])
 shuffled = replace(scene, labels=labels)
 assert (shuffled.labels != scene.labels).sum() > 2000
 indian_pines.load_indian_pines = lambda: shuffled
-sys.exit(main("s2amsnet", Path("search_spaces/s2amsnet.py"), description="permuted"))
+sys.exit(main("s2amsnet", Path("search_spaces/s2amsnet.py")))
 """
 
 

@@ -205,7 +205,9 @@ def _scenes(data_dir: str | None) -> Finding:
         except MissingDataError:
             continue
         found.append(name)
-    return Finding(topic="scenes", text=f"embedded, and in {folder}: {', '.join(found) or 'none that is known by name'}")
+    return Finding(
+        topic="scenes", text=f"embedded, and in {folder}: {', '.join(found) or 'none that is known by name'}"
+    )
 
 
 def _extras() -> Finding:

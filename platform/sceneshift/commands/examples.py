@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from sceneshift.commands import program
 
-
 #: Comments are aligned behind commands of at most this length.
 _ALIGNED = 88
 
@@ -34,9 +33,7 @@ class Examples:
         commands = [f"{start} {arguments}".rstrip() for arguments, _ in self.lines]
         # A long one moves its own comment, not those of the others.
         width = max([len(command) for command in commands if len(command) <= _ALIGNED], default=0)
-        examples = [
-            f"  {command:{width}}  # {what}" for command, (_, what) in zip(commands, self.lines, strict=True)
-        ]
+        examples = [f"  {command:{width}}  # {what}" for command, (_, what) in zip(commands, self.lines, strict=True)]
         return "\n".join([self.summary, "", "Examples:", *examples, *(["", self.note] if self.note else [])])
 
 

@@ -160,5 +160,7 @@ SceneCommand = (
 
 def read_scene_command() -> SceneCommand:
     """Read the scenes script's command line; tyro prints help or errors and exits if necessary."""
-    command: SceneCommand = read_arguments(cast(Any, SceneCommand), EXAMPLES["scenes"].description())  # a union is not a class
+    command: SceneCommand = read_arguments(
+        cast(Any, SceneCommand), EXAMPLES["scenes"].description()
+    )  # a union is not a class
     return command

@@ -48,7 +48,16 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             *("data_dir", "catalogue", "labels", "class_names", "label_values", "unlabelled_values"),
             *("wavelengths_nm", "cube_variable", "labels_variable"),
         ),
-        "training": ("batch_size", "lr", "evaluate_every", "selection", "target_access", "record", "precision", "compile"),
+        "training": (
+            "batch_size",
+            "lr",
+            "evaluate_every",
+            "selection",
+            "target_access",
+            "record",
+            "precision",
+            "compile",
+        ),
         "resources": ("device", "threads", "executor", "workers_per_trial"),
         "output": ("experiment_name", "storage_path"),
     }
