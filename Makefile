@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos
+.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -92,6 +92,16 @@ bench-trials: $(READY)  ## measure what a search costs beyond training
 
 bench-threads: $(READY)  ## compare many trials with one thread and one trial with many threads
 	$(BIN)/python benchmarks/threads.py $(ARGS)
+
+release-check:  ## build sdist and wheel, install the wheel into an empty environment, and search from another folder
+	@set -e; work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; constraints="$(abspath constraints.txt)"; \
+	git archive --format=tar HEAD | tar -x -C "$$work" --one-top-level=source; \
+	$(PYTHON) -m venv "$$work/build"; "$$work/build/bin/pip" install --quiet build; \
+	"$$work/build/bin/python" -m build --outdir "$$work/dist" "$$work/source"; \
+	$(PYTHON) -m venv "$$work/empty"; "$$work/empty/bin/pip" install --quiet -c "$$constraints" torch==2.13.0; \
+	"$$work/empty/bin/pip" install --quiet -c "$$constraints" "$$work"/dist/*.whl; \
+	mkdir "$$work/elsewhere"; cd "$$work/elsewhere"; "$$work/empty/bin/sceneshift" doctor; \
+	"$$work/empty/bin/sceneshift" tune s2amsnet --smoke-test; ls "$$work/dist"
 
 clean:  ## remove caches; keep environment and results
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -268,8 +268,8 @@ def check_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None
 
 def check_console_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["sceneshift", *words])
-    if not words or words[0].startswith("--"):
-        assert words and words[0] in ("--help", "--version", "--completion")
+    if words[0].startswith("--"):
+        assert words[0] in ("--help", "--version", "--completion")
         return
     with console_command(words[0]):
         try:
