@@ -1,4 +1,4 @@
-"""README and docs say what the code does: their blocks run or are read, their commands, flags and paths exist."""
+"""README, CONTRIBUTING and docs say what the code does: their blocks run or are read, their commands, flags and paths exist."""
 
 import ast
 import os
@@ -37,12 +37,13 @@ from sceneshift.tracking.models import log_and_register
 from sceneshift.tracking.search_run import SearchRun
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 #: What is printed and not typed, by page and section: nothing can be run there.
 PRINTED = {
-    ("README.md", "The main job"): "tables of a whole search, of minutes and of one machine",
-    ("README.md", "Where things live"): "a drawing of the folders",
+    ("README.md", "What you will see"): "sentences of a whole search, of minutes and of one machine",
+    ("docs/search.md", "Searching"): "sentences of a whole search, of minutes and of one machine",
+    ("CONTRIBUTING.md", "Where things are"): "a drawing of the folders",
     ("docs/mlflow.md", "Champion, candidate, previous champion"): "a screen of promote.py after a whole search",
     ("docs/s2vnet.md", "Memory"): "lines of a benchmark of a quarter of an hour",
 }
@@ -142,7 +143,7 @@ def written_in(*languages: str) -> list[Any]:
 
 
 def test_every_block_says_what_it_is_written_in() -> None:
-    assert {block.language for block in BLOCKS} <= {"bash", "python", "text", "toml", "yaml"}
+    assert {block.language for block in BLOCKS} <= {"bash", "bibtex", "python", "text", "toml", "yaml"}
     assert len(BLOCKS) > 20
 
 
@@ -402,7 +403,7 @@ def test_every_flag_in_the_text_is_one(page: Path) -> None:
     assert named - known_flags() - FOREIGN_FLAGS == set()
 
 
-@pytest.mark.parametrize(("page", "kind"), [("README.md", TuneArgs), ("docs/simulation.md", Simulate)])
+@pytest.mark.parametrize(("page", "kind"), [("docs/search.md", TuneArgs), ("docs/simulation.md", Simulate)])
 def test_a_table_of_flags_has_flags_of_its_script(page: str, kind: type) -> None:
     (table,) = re.findall(r"^\| flag \|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
     named = set(re.findall(r"`(--[a-z-]+)", "\n".join(row.split("|")[1] for row in table.splitlines())))
