@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check
+.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check docs
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -64,6 +64,9 @@ types: $(READY)  ## check types with mypy, strict
 format: $(READY)  ## format with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)  ## build the documentation site into site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 ui: $(READY)  ## serve MLflow for the studies in STORAGE (default: results), or for MLFLOW_TRACKING_URI
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(STORAGE))/mlflow.db}"; \

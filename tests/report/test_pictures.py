@@ -4,12 +4,15 @@ import pytest
 from matplotlib import image
 
 from sceneshift.report.pictures import (
+    RIGHT,
+    WRONG,
     class_colours,
     draw_class_map,
     draw_confusion,
     draw_optimization_history,
     draw_parameter_importances,
 )
+from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
 
 NAMES = ["soil", "tree", "water"]
@@ -20,24 +23,32 @@ def colours_in(path):
     return {f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.unique(pixels, axis=0)}
 
 
+def share_of(path, colour):
+    pixels = (image.imread(path)[..., :3] * 255).round().astype(int)
+    return (pixels == [int(colour[at : at + 2], 16) for at in (1, 3, 5)]).all(-1).mean()
+
+
 def test_a_class_has_one_colour_and_no_two_share_one():
     assert class_colours(3) == class_colours(16)[:3]
     assert len(set(class_colours(16))) == 16
 
 
-def test_a_class_map_shows_the_classes_it_holds(tmp_path):
+def test_a_class_map_shows_classes_and_where_they_are_right_or_wrong(tmp_path):
+    scene = UnlabelledScene(name="s", cube=np.random.default_rng(0).uniform(1, 2, (20, 30, 6)).astype(np.float32))
     truth = np.zeros((20, 30), dtype=int)
     truth[:, :10] = 1
-    class_map = np.full((20, 30), 2)
-    draw_class_map(tmp_path / "m.png", class_map, truth, class_names=NAMES[:2], title="t")
     soil, tree = class_colours(2)
-    assert {soil, tree, "#ffffff"} <= colours_in(tmp_path / "m.png")
-    draw_class_map(tmp_path / "n.png", np.ones((20, 30), dtype=int), truth, class_names=NAMES[:2], title="t")
-    count = {
-        name: (image.imread(tmp_path / name)[..., :3] == image.imread(tmp_path / "m.png")[..., :3]).all(-1).mean()
-        for name in ("m.png", "n.png")
-    }
-    assert count["m.png"] == 1 > count["n.png"]
+
+    shares = {}
+    for number in (1, 2):
+        path = tmp_path / f"{number}.png"
+        draw_class_map(path, scene, np.full((20, 30), number), truth, class_names=NAMES[:2], title="t")
+        assert {soil, tree, "#ffffff"} <= colours_in(path)
+        shares[number] = [share_of(path, colour) for colour in (RIGHT, WRONG)]
+
+    # Some pixels of the text's edges have either colour.
+    assert shares[1][0] > 0.02 > 0.001 > shares[1][1]
+    assert shares[2][1] > 0.02 > 0.001 > shares[2][0]
 
 
 def test_a_confusion_matrix_is_dark_where_the_counts_are(tmp_path):

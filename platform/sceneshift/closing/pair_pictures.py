@@ -36,7 +36,9 @@ def draw_pair(
     """
     title = f"{title}: OA {100 * scores.oa:.1f}, AA {100 * scores.aa:.1f}, kappa {scores.kappa:.2f}"
     draw_confusion(folder / f"confusion_{pair.name}.png", scores, class_names=pair.class_names, title=title)
-    draw_class_map(folder / f"map_{pair.name}.png", class_map, truth, class_names=pair.class_names, title=title)
+    draw_class_map(
+        folder / f"map_{pair.name}.png", pair.target, class_map, truth, class_names=pair.class_names, title=title
+    )
 
 
 def draw_subpixels(

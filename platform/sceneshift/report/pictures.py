@@ -7,6 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,43 +19,58 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from sceneshift.report.scene_pictures import false_colour_bands, false_colours
 from sceneshift.scenes.class_colours import class_colours
+from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.scores import Scores
 
 _DPI = 120
 _UNLABELLED = "#ffffff"
 
+#: Neither is the colour of a class.
+RIGHT, WRONG = "#cfcfcf", "#1a1a1a"
+
 
 def draw_class_map(
     path: Path,
+    scene: UnlabelledScene,
     class_map: NDArray[np.int64],
     truth: NDArray[np.int64],
     *,
     class_names: Sequence[str],
     title: str,
 ) -> None:
-    """Draw ground truth, class map, and the class map on labelled pixels, side by side.
+    """Draw a scene in false colours, its ground truth, its class map, and where the map is right or wrong.
 
     Args:
         path: PNG to write.
+        scene: The scene that was mapped.
         class_map: (H, W) class ids 1..K.
         truth: (H, W) class ids, 0 = unlabelled.
         class_names: K names.
         title: The title above the picture.
     """
     colours = class_colours(len(class_names))
-    colour_map = ListedColormap([_UNLABELLED, *colours])
-    norm = BoundaryNorm(np.arange(len(class_names) + 2) - 0.5, colour_map.N)
-    height, width = truth.shape
-    figure = Figure(figsize=(10.5, 1.6 + 3.1 * height / width), dpi=_DPI, layout="constrained")
-    axes: Sequence[Axes] = figure.subplots(1, 3)
-    panels = (
-        ("ground truth (white: unlabelled)", truth),
-        ("class map, every pixel", class_map),
-        ("class map, labelled pixels", np.where(truth > 0, class_map, 0)),
+    classes = {
+        "cmap": ListedColormap([_UNLABELLED, *colours]),
+        "norm": BoundaryNorm(np.arange(len(class_names) + 2) - 0.5, len(class_names) + 1),
+    }
+    outcomes = {
+        "cmap": ListedColormap([_UNLABELLED, RIGHT, WRONG]),
+        "norm": BoundaryNorm(np.arange(4) - 0.5, 3),
+    }
+    outcome = np.where(truth == 0, 0, np.where(class_map == truth, 1, 2))
+    panels: tuple[tuple[str, NDArray[Any], dict[str, Any]], ...] = (
+        ("false colours\n" + false_colour_bands(scene)[1].partition(" (")[0], false_colours(scene), {}),
+        ("ground truth\n(white: unlabelled)", truth, classes),
+        ("class map\nof every pixel", class_map, classes),
+        ("labelled pixels,\nright (grey) or wrong (black)", outcome, outcomes),
     )
-    for ax, (name, image) in zip(axes, panels, strict=True):
-        ax.imshow(image, cmap=colour_map, norm=norm, interpolation="nearest")
+    height, width = truth.shape
+    figure = Figure(figsize=(12.0, 1.7 + 2.8 * height / width), dpi=_DPI, layout="constrained")
+    axes: Sequence[Axes] = figure.subplots(1, len(panels))
+    for ax, (name, image, how) in zip(axes, panels, strict=True):
+        ax.imshow(image, interpolation="nearest", **how)
         ax.set_title(name, fontsize=10)
         ax.set_xticks([])
         ax.set_yticks([])

@@ -49,8 +49,8 @@ def draw_scene(path: Path, scene: UnlabelledScene) -> None:
     else:
         grid = figure.subplot_mosaic([["colours", "spectra"]], width_ratios=(1, 1.4) if beside else (1.6, 1))
         _draw_spectrum(grid["spectra"], scene, scene.cube[scene.measured], "all measured pixels", "#333333")
-    bands, bands_text = false_colour_bands(scene)
-    grid["colours"].imshow(_stretched(scene.cube[..., bands], scene.measured), interpolation="nearest")
+    _, bands_text = false_colour_bands(scene)
+    grid["colours"].imshow(false_colours(scene), interpolation="nearest")
     unmeasured = int((~scene.measured).sum())
     white = f" (white: {unmeasured} unmeasured pixels)" if unmeasured else ""
     grid["colours"].set_title(f"false colours: {bands_text}{white}", fontsize=9)
@@ -103,6 +103,11 @@ def false_colour_bands(scene: UnlabelledScene) -> tuple[list[int], str]:
         return bands, ", ".join(f"{scene.wavelengths_nm[b]:.0f}" for b in bands) + " nm"
     bands = [round(share * (scene.num_bands - 1)) for share in (0.75, 0.4, 0.15)]
     return bands, "bands " + ", ".join(map(str, bands)) + " (wavelengths unknown)"
+
+
+def false_colours(scene: UnlabelledScene) -> NDArray[np.float64]:
+    """(H, W, 3) colours from 0 to 1 of the bands of :func:`false_colour_bands`; unmeasured pixels are white."""
+    return _stretched(scene.cube[:, :, false_colour_bands(scene)[0]], scene.measured)
 
 
 def _stretched(channels: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.float64]:
