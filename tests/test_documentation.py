@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING and docs say what the code does: their blocks run or are read, their commands, flags and paths exist."""
+"""README, CONTRIBUTING and docs say what the code does: blocks run or are read; commands, flags and paths exist."""
 
 import ast
 import os
