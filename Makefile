@@ -68,16 +68,8 @@ format: $(READY)  ## format with ruff
 docs: $(READY)  ## build the documentation site into site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-ui: $(READY)  ## serve MLflow for the studies in STORAGE (default: results), or for MLFLOW_TRACKING_URI
-	@store="$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(STORAGE))/mlflow.db}"; \
-	case "$$store" in \
-	http*) echo "MLFLOW_TRACKING_URI is a server's address; its pages are at $$(echo "$$store" | sed -E 's#//.*@#//***@#')";; \
-	sqlite:///*) file="$${store#sqlite:///}"; \
-	  test -f "$$file" || { echo "error: there is no $$file; run a search first, or give STORAGE=DIRECTORY"; exit 1; }; \
-	  $(BIN)/python -m sceneshift.commands.relocate "$$file" || exit 1; \
-	  exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
-	*) exec $(BIN)/mlflow ui --backend-store-uri "$$store" --host $(UI_HOST) --port $(UI_PORT);; \
-	esac
+ui: $(READY)  ## serve MLflow for the studies in STORAGE (default: results), or for MLFLOW_TRACKING_URI, and open the newest
+	@$(BIN)/sceneshift ui --storage-path "$(STORAGE)" --host $(UI_HOST) --port $(UI_PORT)
 
 dashboard: $(READY)  ## serve Optuna's dashboard for a study: STUDY=results/NAME
 	@test -f "$(STUDY)/optuna.db" || { echo "error: no study at STUDY='$(STUDY)'; give STUDY=results/NAME, a folder with an optuna.db"; exit 1; }

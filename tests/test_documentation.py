@@ -18,7 +18,7 @@ import yaml
 
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.user_toml import read_catalogue
-from sceneshift.commands.doctor import read_doctor_command_line
+from sceneshift.commands.doctor import DoctorArgs, read_doctor_command_line
 from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.program import console_command
@@ -28,7 +28,8 @@ from sceneshift.commands.scene_arguments import SceneCommand, read_scene_command
 from sceneshift.commands.selection_study_arguments import StudyCommand, read_study_command
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
-from sceneshift.commands.tune_arguments import TuneArgs, read_command_line, read_tune_command
+from sceneshift.commands.tune_arguments import TuneArgs, TuneCommand, read_command_line, read_tune_command
+from sceneshift.commands.ui import UiArgs, read_ui_command_line
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.tracking.backend import TrackingBackend
@@ -81,6 +82,7 @@ CONSOLE_READERS: dict[str, Callable[[], Any]] = {
     "predict": read_predict_command_line,
     "promote": read_promote_command_line,
     "report": read_report_command_line,
+    "ui": read_ui_command_line,
     "doctor": read_doctor_command_line,
 }
 
@@ -392,7 +394,17 @@ def test_the_commands_cluster_yaml_begins_with_can_be_given(monkeypatch: pytest.
 
 
 def known_flags() -> set[str]:
-    kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand, StudyCommand)
+    kinds = (
+        TuneCommand,
+        TrainArgs,
+        PredictArgs,
+        PromoteArgs,
+        ReportArgs,
+        SceneCommand,
+        StudyCommand,
+        UiArgs,
+        DoctorArgs,
+    )
     sources = [*(ROOT / "benchmarks").glob("*.py"), *OTHER_SCRIPTS]
     return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, sources))
 

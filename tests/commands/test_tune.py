@@ -442,7 +442,7 @@ def test_a_trial_run_again_alone_comes_to_the_same_to_the_last_bit(uncut, client
 
     done = again("--from-run", run.info.run_id)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "figures of trial-0001 are equal to the last bit, weights included" in done.stdout
+    assert f"figures of {run.info.run_name} are equal to the last bit, weights included" in done.stdout
     (repeated,) = client.search_runs([client.get_experiment_by_name("training").experiment_id])
     assert repeated.data.tags["sceneshift.repeat_of"] == run.info.run_id
     history = client.get_metric_history(repeated.info.run_id, "val/aa")

@@ -117,6 +117,25 @@ def test_a_new_champion_keeps_the_previous_one_under_an_alias(backend):
 
 
 @pytest.mark.slow
+def test_a_model_has_figures_that_rank_it_and_its_page_says_what_it_is_for(backend):
+    mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
+    model = log_and_register(
+        mirror.client,
+        run_id=mirror.run_id,
+        alias="champion",
+        classifier=classifier(0),
+        description=describe(),
+        tags={},
+        metrics={"model/target_aa": 0.5},
+    )
+
+    (logged,) = mirror.client.search_logged_models([mirror.experiment_id])
+    assert {metric.key: metric.value for metric in logged.metrics} == {"model/target_aa": 0.5}
+    page = mirror.client.get_registered_model(model.name).description
+    assert all(word in page for word in (*NAMES, "s2amsnet", "park/west", f"{BANDS} bands"))
+
+
+@pytest.mark.slow
 def test_the_same_weights_are_registered_once_and_other_aliases_leave_the_champion_alone(backend):
     mirror = SearchRun(backend, study_name="s", metric="val/aa", tags={}, params={})
 

@@ -16,7 +16,7 @@ from sceneshift.tracking import host_metrics, run_writer
 from sceneshift.tracking import search_run as mirror_module
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import observed_input, training_input
-from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment
+from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment, trial_name
 
 
 def open_mirror(backend):
@@ -68,6 +68,56 @@ def test_states_are_told_as_they_are(backend, make_record, state, status, reason
     assert run.data.tags.get("sceneshift.reason", "") == reason
     assert run.data.tags["weights.a"] == "beef"
     assert (run.info.start_time, run.info.end_time) == (1000, 1_002_000)  # when it ran, not when MLflow was told
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "rank", "name"),
+    [
+        (0, "running", None, "trial-0000-defaults"),
+        (0, "complete", 1, "trial-0000-best-defaults"),
+        (2, "complete", None, "trial-0002"),
+        (2, "complete", 3, "trial-0002-rank3"),
+        (3, "pruned", 4, "trial-0003-stopped-e2"),
+        (4, "fail", 5, "trial-0004-failed-e2"),
+    ],
+)
+def test_a_run_s_name_says_state_and_rank(make_record, number, state, rank, name):
+    assert trial_name(make_record(number, state=state, epochs=2), rank=rank) == name
+
+
+def test_trials_of_a_closed_study_are_ranked_and_the_winner_stands_first(backend, make_record):
+    mirror = open_mirror(backend)
+    records = [
+        make_record(0, state="complete", epochs=3),
+        make_record(1, state="pruned", epochs=1),
+        make_record(2, state="complete", epochs=3),
+        make_record(3, state="fail", epochs=2),
+        make_record(4, state="pruned", epochs=2),
+    ]
+    records[2] = dataclasses.replace(records[2], value=records[0].value + 0.1)
+    records[1] = dataclasses.replace(records[1], value=0.99)
+    mirror.catch_up(records)
+    ended = {name: run.info.end_time for name, run in runs(mirror).items()}
+
+    mirror.rank_trials(records, best=0)
+
+    found = runs(mirror)
+    ranks = {name: run.data.metrics["rank"] for name, run in found.items() if name != "study"}
+    assert ranks == {
+        "trial-0000-best-defaults": 1,
+        "trial-0002-rank2": 2,
+        "trial-0004-stopped-e2": 3,
+        "trial-0001-stopped-e1": 4,
+        "trial-0003-failed-e2": 5,
+    }
+    assert {name for name, run in found.items() if run.data.tags.get("sceneshift.best") == "yes"} == {
+        "trial-0000-best-defaults"
+    }
+    assert found["trial-0000-best-defaults"].info.end_time == ended["trial-0000-defaults"]
+    assert found["trial-0000-best-defaults"].info.status == "FINISHED"
+
+    mirror.rank_trials(records, best=2)
+    assert {"trial-0002-best", "trial-0000-defaults-rank2"} < set(runs(mirror))
 
 
 def test_an_existing_name_is_refused_and_a_resumed_one_found_again(backend, make_record):

@@ -75,6 +75,11 @@ def register(
             held_back=held_back,
         ),
         tags={**tags, PAIR_TAG: pair.name, SELECTION_TAG: selection, "verdict": scored.verdict.outcome.value},
+        # Named apart from a run's own figures per epoch, which have other steps.
+        metrics={
+            **({} if validation is None else {"model/val_aa": validation["aa"]}),
+            **{f"model/target_{figure}": value for figure, value in scored.scores.as_dict().items()},
+        },
     )
     data = {what: hashes[f"{what}.hash.{pair.name}"] for what in ("source", "split", "target")}
     TrainedOn.of(recipe, sources, source_hash=data["source"], registered=network.sources, predicted=predicted).save(

@@ -99,6 +99,14 @@ EXAMPLES: Mapping[str, Examples] = {
             ("export indian_pines --format envi --out scene.hdr", "for other programs"),
         ),
     ),
+    "ui": Examples(
+        summary="Serve MLflow's pages for the studies of a folder, and open the newest study's.",
+        lines=(
+            ("", "the studies in results/"),
+            ("--storage-path /data/results --port 5001", "another folder, another port"),
+        ),
+        note="MLFLOW_TRACKING_URI is honoured.",
+    ),
     "doctor": Examples(
         summary="Say what of this machine is fit for sceneshift: versions, cores, memory, GPU, writable folders.",
         lines=(("", "ten lines; the exit status is 1 if something is unfit"),),

@@ -133,6 +133,12 @@ def _scenes() -> int:
         return _failed(error)
 
 
+def _ui() -> int:
+    from sceneshift.commands.ui import read_ui_command_line, run_ui
+
+    return run_ui(read_ui_command_line())
+
+
 def _doctor() -> int:
     from sceneshift.commands.doctor import read_doctor_command_line, run_doctor
 
@@ -156,6 +162,7 @@ def _print_completion(words: Sequence[str]) -> int:
     from sceneshift.commands.scene_arguments import SceneCommand
     from sceneshift.commands.train_arguments import TrainArgs
     from sceneshift.commands.tune_arguments import TuneCommand
+    from sceneshift.commands.ui import UiArgs
 
     if len(words) != 1 or words[0] not in _SHELLS:
         print(f"error: --completion {' '.join(words)}: expected one of {', '.join(_SHELLS)}.", file=sys.stderr)
@@ -168,6 +175,7 @@ def _print_completion(words: Sequence[str]) -> int:
         | Annotated[PromoteArgs, tyro.conf.subcommand("promote")]
         | Annotated[ReportArgs, tyro.conf.subcommand("report")]
         | Annotated[cast(Any, SceneCommand), tyro.conf.subcommand("scenes")]
+        | Annotated[UiArgs, tyro.conf.subcommand("ui")]
         | Annotated[DoctorArgs, tyro.conf.subcommand("doctor")]
     )
     tyro.cli(everything, prog="sceneshift", args=["--tyro-print-completion", words[0]])
@@ -184,5 +192,6 @@ COMMANDS: Mapping[str, Callable[[], int]] = {
     "predict": _predict,
     "promote": _promote,
     "report": _report,
+    "ui": _ui,
     "doctor": _doctor,
 }

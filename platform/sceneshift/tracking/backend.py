@@ -200,7 +200,7 @@ class TrackingBackend:
 
     def ui_command(self) -> str:
         """The command that opens the MLflow UI on this backend."""
-        if self._is_server:
+        if self.is_server:
             return f"(the MLflow server at {self.shown} is the UI)"
         # A shell puts the password in, from the variable it came from.
         uri = '"$MLFLOW_TRACKING_URI"' if has_secret(self.uri) else shlex.quote(self.uri)
@@ -216,11 +216,12 @@ class TrackingBackend:
         return f"{self._ui()}/{trials_page(experiment_id)}"
 
     @property
-    def _is_server(self) -> bool:
+    def is_server(self) -> bool:
+        """Whether it is a server, whose address is that of its pages."""
         return self.uri.startswith(("http://", "https://"))
 
     def _ui(self) -> str:
-        return self.shown.rstrip("/") if self._is_server else f"http://{UI_HOST}:{UI_PORT}"
+        return self.shown.rstrip("/") if self.is_server else f"http://{UI_HOST}:{UI_PORT}"
 
 
 def _with_user_apart(uri: str) -> str:

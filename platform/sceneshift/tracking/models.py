@@ -65,6 +65,7 @@ def log_and_register(
     classifier: torch.nn.Module,
     description: ModelDescription,
     tags: Mapping[str, str],
+    metrics: Mapping[str, float] | None = None,
 ) -> LoggedModel:
     """Log a classifier on a run, register it, and give it an alias.
 
@@ -77,6 +78,7 @@ def log_and_register(
         classifier: The module for prediction.
         description: What it is and what it was trained on.
         tags: Tags of the model version.
+        metrics: Figures by which MLflow's page of models can sort.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -102,8 +104,12 @@ def log_and_register(
                 metadata=_in_words(description),
                 pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _REQUIREMENTS],
             )
+            if metrics:
+                named = {key_name(key): value for key, value in metrics.items()}
+                mlflow.log_metrics(named, model_id=info.model_id)
         with contextlib.suppress(MlflowException):  # it exists
             client.create_registered_model(name)
+        client.update_registered_model(name, description=_purpose(description))
         # A server accepts the source only together with the model's id; a local file would not need it.
         made = client.create_model_version(name, source=info.model_uri, run_id=run_id, model_id=info.model_id)
         number = str(made.version)
@@ -189,6 +195,15 @@ def _signature() -> Any:  # noqa: ANN401 - mlflow has no types
                 ParamSpec("check_values", DataType.boolean, True),
             ]
         ),
+    )
+
+
+def _purpose(description: ModelDescription) -> str:
+    """What all versions of a registered model have in common, for its page."""
+    return (
+        f"Maps a scene with {description.bands} bands to {len(description.class_names)} classes "
+        f"({', '.join(description.class_names)}). Method: {description.method}; trained on "
+        f"{description.source_scene}. `@{CHAMPION}` is the version in use."
     )
 
 

@@ -12,7 +12,7 @@ from sceneshift.tracking.backend import artifact_content, artifact_page, model_p
 from sceneshift.tracking.key_names import key_name
 from sceneshift.tracking.models import LoggedModel
 from sceneshift.tracking.registry import model_id_of
-from sceneshift.tracking.search_run import STATE_TAG, SearchRun
+from sceneshift.tracking.search_run import RANK, STATE_TAG, SearchRun
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -79,7 +79,8 @@ def log_results(
     _link_models(client, mirror.run_id, models)
     client.log_artifacts(mirror.run_id, str(folder), REPORT)
     pairs = [row["pair"] for row in summary["scores"] if row["role"] == best]
-    mirror.arrange_trials(trial_columns(records, pairs, metric=mirror.metric))
+    mirror.rank_trials(records, best=winner.number)
+    mirror.arrange_trials(trial_columns(records, pairs, metric=mirror.metric), order_by=RANK)
     pictures = _log_previews(client, mirror.run_id, folder)
     files = {path.name for path in folder.iterdir()}
     page = _REPORT_PAGE if _REPORT_PAGE in files else "scores.md"
@@ -92,6 +93,7 @@ def trial_columns(records: Sequence[TrialRecord], pairs: Sequence[str], *, metri
     varied = [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
     return [
         "attributes.`Duration`",
+        f"metrics.`{RANK}`",
         f"metrics.`{metric}`",
         "metrics.`epoch`",
         *(f"metrics.`target/{key_name(pair)}/aa`" for pair in pairs),

@@ -8,6 +8,7 @@ MLflow fails, the search continues with one warning, and the thread retries from
 import contextlib
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-TRIAL_TAG, STUDY_TAG, STATE_TAG, ENDED_TAG, REASON_TAG = (
+TRIAL_TAG, STUDY_TAG, STATE_TAG, ENDED_TAG, REASON_TAG, BEST_TAG = (
     "sceneshift.trial",
     "sceneshift.study",
     "sceneshift.state",
     "sceneshift.ended",
     "sceneshift.reason",
+    "sceneshift.best",
 )
+
+#: Metric of a closed study's trials: 1 is the winner.
+RANK = "rank"
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 
 #: Seconds between two writes, and between two attempts while MLflow is unreachable.
@@ -148,21 +153,37 @@ class SearchRun:
             note = note[:_LONGEST_NOTE].rsplit("\n", 1)[0]
         self._client.set_tag(self.run_id, NOTE_TAG, note)
 
-    def arrange_trials(self, columns: Sequence[str]) -> None:
-        """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens: by objective, best first.
+    def arrange_trials(self, columns: Sequence[str], *, order_by: str | None = None) -> None:
+        """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens.
 
         Args:
             columns: Column names as in MLflow, such as ``metrics.`val/aa` ``.
+            order_by: Metric by which trials are sorted, the smallest first; by default by the objective, best first.
         """
         view = {
             "searchFilter": f"tags.`{STUDY_TAG}` = 'trial'",
-            "orderByKey": f"metrics.`{self.metric}`",
-            "orderByAsc": False,
+            "orderByKey": f"metrics.`{order_by or self.metric}`",
+            "orderByAsc": order_by is not None,
             "startTime": "ALL",
             "lifecycleFilter": "Active",
             "selectedColumns": list(columns),
         }
         self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{TRIALS_VIEW}", json.dumps(view))
+
+    def rank_trials(self, records: Sequence[TrialRecord], *, best: int) -> None:
+        """Give every trial its rank, as metric and in its run's name: the winner, then complete ones, then the others.
+
+        Args:
+            records: All trials.
+            best: Number of the winner.
+        """
+        for rank, record in enumerate(ranked(records, best=best), start=1):
+            if record.number not in self._children:
+                continue
+            run_id = self.child_run_id(record.number)
+            self._client.log_metric(run_id, RANK, rank)
+            self._client.set_tag(run_id, BEST_TAG, "yes" if rank == 1 else "no")
+            self._client.update_run(run_id, name=trial_name(record, rank=rank))
 
     def _first_columns(self) -> tuple[str, ...]:
         """Columns of the table of trials until the search closes and it is known what was varied."""
@@ -325,6 +346,7 @@ class SearchRun:
             weights = {key_name(f"weights.{pair}"): digest for pair, digest in record.weights.items()}
             tags = {STATE_TAG: record.state, REASON_TAG: record.reason, **ended, **weights}
             self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items() if v])
+            self._client.update_run(child.run_id, name=trial_name(record))
             self._client.set_terminated(child.run_id, _STATUS[record.state], _ended_ms(record))
             child.closed = True
 
@@ -336,11 +358,48 @@ class SearchRun:
             STATE_TAG: "running",
             "mlflow.parentRunId": self.run_id,
         }
-        name = "trial-0000-defaults" if record.is_reference else f"trial-{record.number:04d}"
+        name = trial_name(record)
         run = self._client.create_run(self.experiment_id, run_name=name, tags=tags, start_time=record.started_ms)
         child = _Child(writer=RunWriter(self._client, run.info.run_id))
         self._children[record.number] = child
         return child
+
+
+def trial_name(record: TrialRecord, *, rank: int | None = None) -> str:
+    """Name of a trial's run: its number, what is special about it, and how it ended, such as ``trial-0003-stopped-e5``.
+
+    Args:
+        record: The trial.
+        rank: Its rank in a closed study.
+    """
+    parts = [f"trial-{record.number:04d}"]
+    if rank == 1:
+        parts.append("best")
+    if record.is_reference:
+        parts.append("defaults")
+    if record.state in ("pruned", "fail"):
+        parts.append(f"{'stopped' if record.state == 'pruned' else 'failed'}-e{record.last_epoch}")
+    elif rank is not None and rank > 1:
+        parts.append(f"rank{rank}")
+    return "-".join(parts)
+
+
+def ranked(records: Sequence[TrialRecord], *, best: int) -> list[TrialRecord]:
+    """Trials in the order in which a closed study shows them.
+
+    The winner comes first, wherever its value stands: another strategy may have chosen it. Then come the other complete
+    trials, those that were stopped, by the epoch they reached, and those that failed; each by their objective.
+
+    Args:
+        records: All trials.
+        best: Number of the winner.
+    """
+
+    def key(record: TrialRecord) -> tuple[bool, bool, bool, int, float]:
+        value = record.value if record.value is not None and math.isfinite(record.value) else -math.inf
+        return record.number != best, not record.is_complete, record.state == "fail", -record.last_epoch, -value
+
+    return sorted(records, key=key)
 
 
 def _ended_ms(record: TrialRecord) -> int | None:
