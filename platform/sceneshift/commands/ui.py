@@ -1,4 +1,4 @@
-"""MLflow's pages for the studies of a folder, opened on the newest study. Imports nothing heavy until they are served."""
+"""MLflow's pages for the studies of a folder, opened on the newest study. Heavy imports wait until they are served."""
 
 import os
 import socket
