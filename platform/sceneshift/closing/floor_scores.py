@@ -12,6 +12,7 @@ from sceneshift.report.uncertainty import FieldCounts
 from sceneshift.scores import Scores
 from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
+from sceneshift.training.data import LoadedData
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,6 +40,35 @@ def fit_floors(sources: Sequence[SourceDomain], *, seed: int, normalizations: Se
         )
         floors.append(floor)
     return floors
+
+
+def floor_on_validation(data: LoadedData, *, seed: int, name: str = "logistic_regression") -> float:
+    """What a floor reaches where a search's trials are scored: on the sources' validation pixels, as ``val/aa``.
+
+    No target is read.
+
+    Args:
+        data: The search's data.
+        seed: Seed of the search.
+        name: The floor.
+
+    Returns:
+        Average accuracy from 0 to 1, the mean over pairs, and per pair over its sources.
+    """
+    by_pair = []
+    for pair in data.pairs:
+        sources = data.sources_of(pair.name)
+        floor = fit_floor(name, sources, seed=seed)
+        scores = []
+        for source in sources:
+            pixels = source.split.validation
+            spectra = source.scene.cube.reshape(-1, source.scene.num_bands)[pixels]
+            predicted = floor.predict(spectra)
+            scores.append(
+                Scores.from_labels(source.labels_of(pixels), predicted, num_classes=source.scene.num_classes).aa
+            )
+        by_pair.append(np.mean(scores))
+    return float(np.mean(by_pair))
 
 
 def count_floor(floor: FittedFloor, pair: ScenePair, truth: NDArray[np.int64]) -> FieldCounts:

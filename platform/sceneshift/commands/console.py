@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sceneshift.addresses import without_secrets
+from sceneshift.commands.progress import say
 from sceneshift.errors import SceneshiftError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        print(without_secrets(record.getMessage()), file=stream, flush=True)
+        say(without_secrets(record.getMessage()), file=stream)
 
 
 def show_log() -> None:

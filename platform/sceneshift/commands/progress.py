@@ -38,6 +38,23 @@ def progress_bar(*, total: int, unit: str, initial: int = 0) -> Any:  # noqa: AN
     )
 
 
+def say(text: str, *, file: TextIO | None = None) -> None:
+    """Print a line; above bars and live regions, where some are drawn.
+
+    Args:
+        text: The line.
+        file: Standard output by default.
+    """
+    stream = file or sys.stdout
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=stream)
+        stream.flush()
+    else:
+        print(text, file=stream, flush=True)
+
+
 class ProgressBars:
     """A bar for each long thing whose progress it hears, closed when that is done."""
 

@@ -1,10 +1,14 @@
 """What a search prints while it runs."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sceneshift.closing.floor_scores import floor_on_validation
 from sceneshift.commands.announcements import announce_pace, announce_search, announce_trials
-from sceneshift.commands.progress import ProgressBars
+from sceneshift.commands.live_search import LiveSearch
+from sceneshift.commands.progress import ProgressBars, say
 from sceneshift.engine.listener import Listener
 from sceneshift.execution.executor import Placement
 from sceneshift.search.pace import Pace
@@ -25,6 +29,7 @@ class SearchScreen(Listener):
         self._bars = ProgressBars()
         self._command = command
         self._search: PreparedSearch | None = None
+        self._live: LiveSearch | None = None
         self._finished = 0
 
     def search_prepared(self, search: PreparedSearch) -> None:
@@ -37,10 +42,12 @@ class SearchScreen(Listener):
 
     def interrupted(self, done: int, total: int) -> None:
         """Say how to resume."""
+        self.close()
         print(f"\nInterrupted with {done} of {total} trials done. To resume:\n  {self._command()}", flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show progress as a bar or as lines."""
+        self.close()
         self._bars.show(what, done, total)
 
     def code_or_data_changed(self, what: str, changes: Sequence[str]) -> None:
@@ -52,6 +59,34 @@ class SearchScreen(Listener):
         self._begun.append(search.spec.name)
         self._search, self._finished = search, finished
         print(f"{announce_trials(search, placement)}\nto resume            {self._command()}\n", flush=True)
+        profile = search.profile
+        self._live = LiveSearch(
+            num_samples=profile.num_samples,
+            epochs=profile.epochs,
+            metric=search.strategy.metric,
+            time_budget_s=profile.time_budget_s,
+            finished=finished,
+        )
+        self._live.start()
+        if search.strategy.metric == "val/aa":
+            threading.Thread(target=self._find_floor, args=(search, self._live), daemon=True).start()
+
+    def changed(self, record: TrialRecord) -> None:
+        """Show a trial's newest epoch."""
+        if self._live is not None:
+            self._live.changed(record)
+
+    def close(self) -> None:
+        """End the live region; called before anything else is drawn, and when the search has ended."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    @staticmethod
+    def _find_floor(search: PreparedSearch, live: LiveSearch) -> None:
+        """What logistic regression reaches where the trials are scored; without it, nothing is lost."""
+        with contextlib.suppress(Exception):
+            live.floor("logistic regression", floor_on_validation(search.data, seed=search.spec.seed))
 
     def finished(self, record: TrialRecord) -> None:
         """Print a line for a trial that has ended."""
@@ -65,7 +100,7 @@ class SearchScreen(Listener):
             epochs=profile.epochs,
             metric=self._search.strategy.metric,
         )
-        print(line, flush=True)
+        say(line)
 
 
 def change_note(what: str, changes: Sequence[str]) -> str:

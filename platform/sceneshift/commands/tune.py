@@ -1,5 +1,6 @@
 """Search, from the command line to the last screen."""
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -78,11 +79,12 @@ def tune(arguments: TuneArgs, *, method: str, space_path: Path, interrupts: Inte
     def command() -> str:
         return resume_command("--experiment-name", begun[0]) if begun else ""
 
-    with interrupts.diverted(interrupting(stop)):
+    screen = SearchScreen(begun, command)
+    with contextlib.closing(screen), interrupts.diverted(interrupting(stop)):
         result = search(
             arguments.spec(method, space_path),
             resume=arguments.resume,
-            listener=SearchScreen(begun, command),
+            listener=screen,
             stop=stop,
             command=without_secrets(shlex.join(sys.argv)),
             on_hang=lambda why: end_process(f"error: {why}", how_to_resume(command()), 2),
