@@ -23,6 +23,7 @@ from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.program import console_command
 from sceneshift.commands.promote_arguments import PromoteArgs, read_promote_command_line
+from sceneshift.commands.register import read_register_command_line
 from sceneshift.commands.report_arguments import ReportArgs, read_report_command_line
 from sceneshift.commands.scene_arguments import SceneCommand, read_scene_command
 from sceneshift.commands.selection_study_arguments import StudyCommand, read_study_command
@@ -80,6 +81,7 @@ CONSOLE_READERS: dict[str, Callable[[], Any]] = {
     "train": read_train_command_line,
     "scenes": read_scene_command,
     "predict": read_predict_command_line,
+    "register": read_register_command_line,
     "promote": read_promote_command_line,
     "report": read_report_command_line,
     "ui": read_ui_command_line,

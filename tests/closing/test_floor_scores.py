@@ -21,6 +21,8 @@ def test_a_floor_is_scored_on_the_validation_pixels_of_every_pair_s_sources() ->
         predicted = fit_floor("logistic_regression", [source], seed=1).predict(
             source.scene.cube.reshape(-1, source.scene.num_bands)[pixels]
         )
-        expected.append(Scores.from_labels(source.labels_of(pixels), predicted, num_classes=source.scene.num_classes).aa)
+        expected.append(
+            Scores.from_labels(source.labels_of(pixels), predicted, num_classes=source.scene.num_classes).aa
+        )
     assert found == pytest.approx(np.mean(expected))
     assert 0.2 < found < 1

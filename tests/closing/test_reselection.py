@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sceneshift.closing.reselection import reselect
+from sceneshift.closing.trial_models import register_trial
 from sceneshift.engine.searching import search
 from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.report.study_record import StudyRecord
@@ -13,7 +14,9 @@ from sceneshift.search.spec import SearchSpec
 from sceneshift.selection.candidates import Candidate
 from sceneshift.selection.outputs import pooled_trial
 from sceneshift.selection.registry import find_strategy
-from sceneshift.training.checkpoint import CheckpointFolder
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.models import load_scene_model
+from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.data import DataSpec
 
 SPACE = """
@@ -124,3 +127,25 @@ def test_trial_and_epoch_are_chosen_by_it_and_by_others_afterwards(study, tmp_pa
     (result.directory / "report" / "summary.json").unlink()
     with pytest.raises(StudyError):
         reselect(result.directory, "infomax")
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_not_chosen_can_be_registered_and_loaded(study):
+    (other,) = {record.number for record in study.records} - {study.choice.trial}
+    backend = TrackingBackend.resolve(study.directory.parent)
+    opened = StudyRecord.read(study.directory).summary["times the target was opened"]
+
+    (model,) = register_trial(study.directory, other, backend=backend)
+
+    assert (model.alias, model.version) == ("candidate", "2")
+    record = next(record for record in study.records if record.number == other)
+    loaded = load_scene_model(f"models:/{model.name}/{model.version}")
+    assert weights_hash(loaded.classifier) == record.weights["one-two"]
+    version = backend.connect().get_model_version(model.name, model.version)
+    assert float(version.tags["val.aa"]) == pytest.approx(record.epochs[record.last_epoch]["val/one-two/aa"], abs=1e-4)
+    assert StudyRecord.read(study.directory).summary["times the target was opened"] == opened
+
+    with pytest.raises(InvalidInputError, match="winner"):
+        register_trial(study.directory, study.choice.trial, backend=backend)
+    with pytest.raises(InvalidInputError, match="9"):
+        register_trial(study.directory, 9, backend=backend)

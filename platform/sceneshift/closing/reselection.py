@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sceneshift.closing.choosing import choice_as_dict, choice_sentence, seen_of_target, target_labels
+from sceneshift.closing.closed_study import checkpoints_of, load_study_data, require_closed, trial_spec
 from sceneshift.closing.estimates import estimate_pairs, estimate_sentence, estimates_as_dict
 from sceneshift.closing.scoring import Progress, ScoredPair, fit_pair_floors, no_progress, score_pair
 from sceneshift.closing.search import render_table
@@ -16,7 +17,6 @@ from sceneshift.report.study_page import write_study_report
 from sceneshift.report.study_record import BEST, DEFAULTS, EVIDENCE, STORE_FILE, SUMMARY, StudyRecord
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.search.trial_store import count_opening
-from sceneshift.seeding import trial_seed
 from sceneshift.selection.accuracy_estimate import AccuracyEstimate
 from sceneshift.selection.candidates import Choice
 from sceneshift.selection.outputs import pooled_trial
@@ -26,8 +26,6 @@ from sceneshift.selection.views import Reads
 from sceneshift.splits.source import by_pair
 from sceneshift.training.checkpoint import CheckpointFolder, weights_hash
 from sceneshift.training.data import LoadedData
-from sceneshift.training.resume_check import differences
-from sceneshift.training.spec import TrainSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +65,8 @@ def reselect(directory: Path, name: str, *, out: Path | None = None, progress: P
     if folder.resolve() == record.report_folder.resolve():
         raise InvalidInputError(f"{folder} holds the study's own report; name another folder by --out.")
     strategy.check(_setting(record))
-    if record.summary is None or "trial spec" not in record.summary:
-        raise StudyError(
-            f"study {record.name} is not closed, or was closed by a version that does not describe its trainings; "
-            "close it with --resume, then choose again."
-        )
-    data = _load_data(record)
+    require_closed(record)
+    data = load_study_data(record)
     labels = None
     if strategy.reads is Reads.LABELS:
         count_opening(directory / STORE_FILE)
@@ -85,7 +79,7 @@ def reselect(directory: Path, name: str, *, out: Path | None = None, progress: P
                 configuration=json.dumps(dict(trial.config), sort_keys=True),
                 is_complete=trial.is_complete,
                 epochs=trial.epochs,
-                location=_checkpoints_of(record, trial),
+                location=checkpoints_of(record, trial),
                 labels=labels,
             )
             for trial in record.records
@@ -94,7 +88,7 @@ def reselect(directory: Path, name: str, *, out: Path | None = None, progress: P
     if choice is None:
         raise StudyError(f"selection {name!r} gives no trial that ran to its end a finite score.")
     winner = next(trial for trial in record.records if trial.number == choice.trial)
-    location = _checkpoints_of(record, winner)
+    location = checkpoints_of(record, winner)
     is_estimated = record.settings.get("target_access", "none") != "none"
     estimates = estimate_pairs(location, choice, data.sources) if is_estimated else {}
     choice_entry = {**choice_as_dict(strategy, choice), "steered by": record.metric}
@@ -140,38 +134,15 @@ def _setting(record: StudyRecord) -> Setting:
     )
 
 
-def _trial_spec(record: StudyRecord, trial: TrialRecord) -> TrainSpec:
-    assert record.summary is not None
-    seed = trial_seed(int(record.settings["seed"]), trial.number)
-    return TrainSpec.from_dict({**record.summary["trial spec"], "config": dict(trial.config), "seed": seed})
-
-
-def _load_data(record: StudyRecord) -> LoadedData:
-    assert record.summary is not None
-    data = TrainSpec.from_dict(record.summary["trial spec"]).data.load()
-    now = data.identity()
-    if changed := differences({name: record.settings.get(name) for name in now}, now):
-        raise StudyError(
-            f"the data of study {record.name} has changed ({'; '.join(changed)}); put back what it was begun with."
-        )
-    return data
-
-
-def _checkpoints_of(record: StudyRecord, trial: TrialRecord) -> str:
-    storage = str(record.settings["storage"])
-    location = storage if "://" in storage else str(record.directory / "checkpoints")
-    return f"{location}/trial_{trial.number:04d}"
-
-
 def _load_networks(
     record: StudyRecord, winner: TrialRecord, choice: Choice, data: LoadedData
 ) -> dict[str, TrainedNetwork]:
     return {
         pair: TrainedNetwork.load(
             BEST,
-            _trial_spec(record, winner),
+            trial_spec(record, winner),
             sources,
-            _checkpoints_of(record, winner),
+            checkpoints_of(record, winner),
             epoch=choice.epoch,
             averaged=choice.is_average,
         )

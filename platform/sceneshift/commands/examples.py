@@ -69,6 +69,11 @@ EXAMPLES: Mapping[str, Examples] = {
         ),
         note="MLFLOW_TRACKING_URI is honoured; without it, the SQLite file under --storage-path is read.",
     ),
+    "register": Examples(
+        summary="Register a trial that the study did not choose, as a candidate.",
+        lines=(("results/NAME 3", "trial 3, with the weights of its last epoch"),),
+        note="Nothing is scored on a target. Compare it with the champion by the command that is printed.",
+    ),
     "promote": Examples(
         summary="Choose which version of a model is the champion, after comparing the new and the old one.",
         lines=(

@@ -121,6 +121,12 @@ def _promote() -> int:
     return run_promotion(arguments)
 
 
+def _register() -> int:
+    from sceneshift.commands.register import read_register_command_line, run_register
+
+    return run_register(read_register_command_line())
+
+
 def _scenes() -> int:
     from sceneshift.commands.scene_arguments import read_scene_command
 
@@ -158,6 +164,7 @@ def _print_completion(words: Sequence[str]) -> int:
     from sceneshift.commands.doctor import DoctorArgs
     from sceneshift.commands.predict_arguments import PredictArgs
     from sceneshift.commands.promote_arguments import PromoteArgs
+    from sceneshift.commands.register import RegisterArgs
     from sceneshift.commands.report_arguments import ReportArgs
     from sceneshift.commands.scene_arguments import SceneCommand
     from sceneshift.commands.train_arguments import TrainArgs
@@ -172,6 +179,7 @@ def _print_completion(words: Sequence[str]) -> int:
         Annotated[TuneCommand, tyro.conf.subcommand("tune")]
         | Annotated[TrainArgs, tyro.conf.subcommand("train")]
         | Annotated[PredictArgs, tyro.conf.subcommand("predict")]
+        | Annotated[RegisterArgs, tyro.conf.subcommand("register")]
         | Annotated[PromoteArgs, tyro.conf.subcommand("promote")]
         | Annotated[ReportArgs, tyro.conf.subcommand("report")]
         | Annotated[cast(Any, SceneCommand), tyro.conf.subcommand("scenes")]
@@ -190,6 +198,7 @@ COMMANDS: Mapping[str, Callable[[], int]] = {
     "train": _train,
     "scenes": _scenes,
     "predict": _predict,
+    "register": _register,
     "promote": _promote,
     "report": _report,
     "ui": _ui,
