@@ -38,7 +38,7 @@ class Elements(HTMLParser):
 
 
 def elements(*parts, title="t"):
-    section = Section(anchor="here", title="a < b", intro="i & j", parts=parts)
+    section = Section(anchor="here", title="a < b", intro="i & j", parts=parts, is_folded=False)
     return Elements(render_html(title, "lead", [section], footer="foot")).found[3:]
 
 
@@ -48,7 +48,10 @@ def texts(found, *tags):
 
 def test_a_section_has_its_anchor_heading_and_link():
     text = render_html(
-        "T <1>", "l & m", [Section(anchor="here", title="a < b", intro="i & j", parts=())], footer="f > g"
+        "T <1>",
+        "l & m",
+        [Section(anchor="here", title="a < b", intro="i & j", parts=(), is_folded=False)],
+        footer="f > g",
     )
     assert Elements(text).found == [
         ["section", {"id": "here"}, ""],
@@ -60,6 +63,12 @@ def test_a_section_has_its_anchor_heading_and_link():
     assert "<footer>f &gt; g</footer>" in text
     assert "{{" not in text
     assert "{%" not in text
+
+
+def test_a_folded_section_shows_its_heading_and_is_opened_by_its_link():
+    text = render_html("T", "l", [Section(anchor="here", title="a", intro="i", parts=())], footer="f")
+    assert "<details><summary><h2>a</h2></summary>" in text
+    assert Elements(text).found == [["section", {"id": "here"}, ""], ["p", {"class": "intro"}, "i"]]
 
 
 def test_paragraphs_and_lists():

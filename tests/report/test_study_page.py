@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 import pytest
 
 from sceneshift.errors import StudyError
-from sceneshift.report.page import Bullets, Paragraph
+from sceneshift.report.first_screen import first_section
+from sceneshift.report.page import Bullets, Paragraph, Sheet
 from sceneshift.report.search_sections import searched_section
 from sceneshift.report.study_page import summary_section, write_report_or_note, write_study_report
 from sceneshift.report.study_record import StudyRecord
+from sceneshift.report.tables import Table
 from sceneshift.report.target_sections import leakage_section, per_class_section, scores_section
 
 VOID = {"meta", "img", "source", "br"}
@@ -241,11 +243,35 @@ def test_a_study_without_notes_says_what_is_missing(make_study):
 
 def test_trials_added_since_the_closing_are_told(make_study):
     directory = make_study()
-    assert "Trials have been added since" not in words(summary_section(StudyRecord.read(directory)))
+    assert "Trials have been added since" not in words(first_section(StudyRecord.read(directory)))
     path = directory / "report" / "summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({**summary, "trials": {**summary["trials"], "pruned": 3}}))
-    assert "Trials have been added since" in words(summary_section(StudyRecord.read(directory)))
+    assert "Trials have been added since" in words(first_section(StudyRecord.read(directory)))
+
+
+def test_the_first_screen_has_verdicts_scores_maps_and_what_to_do_next(make_study):
+    record = StudyRecord.read(make_study())
+    section = first_section(record)
+    assert not section.is_folded
+    (table,) = [part for part in section.parts if isinstance(part, Table)]
+    assert len(table.columns) == 1 + 2 * len(record.pairs)
+    names = [str(row[0]) for row in table.rows]
+    assert any("registered" in name for name in names)
+    assert set(record.shown()) <= {name.removesuffix(" (registered)") for name in names}
+    row = next(row for row in record.summary["scores"] if row["role"] == "best")
+    (shown,) = [found for found in table.rows if str(found[0]).removesuffix(" (registered)") == "best"]
+    at = 2 + 2 * list(record.pairs).index(row["pair"])
+    assert shown[at] == f"{100 * row['target']['oa']:.1f} / {100 * row['target']['aa']:.1f}"
+    text = words(section)
+    assert all(verdict["sentence"] in text for verdict in record.verdicts)
+    assert "sceneshift predict" in text
+
+
+def test_before_the_closing_the_first_screen_shows_no_target(make_study):
+    section = first_section(StudyRecord.read(make_study(closed=False)))
+    assert not [part for part in section.parts if isinstance(part, Table | Sheet)]
+    assert section.parts[0].warns
 
 
 def test_a_split_that_leaks_is_called_so(make_study):
@@ -283,5 +309,5 @@ def test_a_closing_continues_where_the_page_can_t_be_written(tmp_path, caplog):
     write_report_or_note(study)
     (note,) = caplog.messages
     assert "could not be written (StudyError: " in note
-    (command,) = [line for line in note.splitlines() if "report.py" in line]
-    assert shlex.split(command) == ["python", "experiments/report.py", str(study)]
+    (command,) = [line for line in note.splitlines() if "sceneshift" in line]
+    assert shlex.split(command) == ["sceneshift", "report", str(study)]

@@ -81,12 +81,14 @@ class Section:
         title: Its heading.
         intro: A sentence or two for readers who are new to it.
         parts: What it shows.
+        is_folded: Whether the page shows its heading alone until it is opened.
     """
 
     anchor: str
     title: str
     intro: str
     parts: Sequence[Part]
+    is_folded: bool = True
 
 
 def render_html(title: str, lead: str, sections: Sequence[Section], *, footer: str) -> str:
@@ -106,7 +108,7 @@ def render_markdown(title: str, lead: str, sections: Sequence[Section], *, foote
     """Render the same text and tables without the pictures."""
     lines = [f"# {title}", lead]
     for section in sections:
-        lines += [f"## {section.title}", section.intro]
+        lines += [f"## {section.title}", *([section.intro] if section.intro else [])]
         for part in section.parts:
             if isinstance(part, Paragraph):
                 lines.append(f"**{part.text}**" if part.warns else part.text)

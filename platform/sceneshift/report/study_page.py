@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sceneshift
 from sceneshift.errors import StudyError, first_line
+from sceneshift.report.first_screen import first_section
 from sceneshift.report.importance_section import importance_section
 from sceneshift.report.page import Bullets, Paragraph, Part, Section, render_html, render_markdown
 from sceneshift.report.search_sections import compute_section, pruning_section, searched_section, trials_section
@@ -15,9 +16,9 @@ from sceneshift.report.tables import Table
 from sceneshift.report.target_sections import (
     confusion_section,
     leakage_section,
-    maps_section,
     per_class_section,
     scores_section,
+    subpixel_sections,
 )
 from sceneshift.safe_files import replacing
 
@@ -45,8 +46,7 @@ def write_study_report(directory: Path, out: Path | None = None, *, closed_in: P
     sections = study_sections(record)
     title = f"Study {record.name}"
     where = "within one scene" if record.is_within_one_scene else "across scenes"
-    verdicts = "".join(f"{verdict['sentence']} " for verdict in record.verdicts)
-    lead = f"{verdicts}A hyperparameter search of {record.method} {where}, profile {record.settings['profile']}."
+    lead = f"A hyperparameter search of {record.method} {where}, profile {record.settings['profile']}."
     footer = f"Written by sceneshift {sceneshift.__version__} from {record.directory.name}/optuna.db and report/."
     folder = record.report_folder if out is None else out
     try:
@@ -87,6 +87,7 @@ def write_report_or_note(directory: Path) -> None:
 def study_sections(record: StudyRecord) -> list[Section]:
     """The report's sections, in their order."""
     return [
+        first_section(record),
         summary_section(record),
         searched_section(record),
         scores_section(record),
@@ -95,7 +96,7 @@ def study_sections(record: StudyRecord) -> list[Section]:
         pruning_section(record),
         per_class_section(record),
         confusion_section(record),
-        maps_section(record),
+        *subpixel_sections(record),
         leakage_section(record),
         compute_section(record),
     ]
@@ -103,32 +104,12 @@ def study_sections(record: StudyRecord) -> list[Section]:
 
 def summary_section(record: StudyRecord) -> Section:
     """Build the section on the most important results, and what may be concluded from them."""
-    parts: list[Part] = []
-    if not record.is_closed:
-        running = sum(not r.is_finished for r in record.records)
-        parts.append(
-            Paragraph(
-                text=f"This study is not closed ({len(record.records)} trials begun, {running} of them not ended). The "
-                "page shows what is available; the winner may still change, and the target has not been scored.",
-                warns=True,
-            )
-        )
-    elif record.is_stale:
-        parts.append(
-            Paragraph(
-                text="Trials have been added since this study was closed. The results "
-                "are from that closing; close the study again with --resume.",
-                warns=True,
-            )
-        )
-    if record.settings["profile"] == "smoke-test":
-        parts.append(Paragraph(text="A smoke test: every part ran, but the figures mean nothing.", warns=True))
-    parts += [Bullets(items=_findings(record)), Paragraph(text="What one may and may not conclude:")]
+    parts: list[Part] = [Bullets(items=_findings(record)), Paragraph(text="What one may and may not conclude:")]
     parts.append(Bullets(items=_limits(record)))
     return Section(
         anchor="summary",
-        title="In short",
-        intro="The most important figures, and what they support. Later sections say how their figures were computed.",
+        title="What it supports",
+        intro="The most important figures, and what they support. Other sections say how they were computed.",
         parts=parts,
     )
 

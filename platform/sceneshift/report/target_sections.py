@@ -132,7 +132,7 @@ def confusion_section(record: StudyRecord) -> Section:
             parts.append(confusion_table(pair, role, found.scores().confusion, class_names=noted["classes"]))
         if not counts:
             alt = f"Confusion matrix of the best configuration on {pair}."
-            parts += _sheets(record, f"confusion_{pair}", alt, width=560)
+            parts += sheets(record, f"confusion_{pair}", alt, width=560)
     if not parts:
         missing = _NOT_CLOSED if record.summary is None else "The study's report has no confusion matrix."
         parts.append(Paragraph(text=missing))
@@ -144,25 +144,28 @@ def confusion_section(record: StudyRecord) -> Section:
     )
 
 
-def maps_section(record: StudyRecord) -> Section:
-    """Build the section with class maps next to the truth, and unmixing results if the network unmixes."""
-    parts: list[Part] = []
-    for pair in record.pairs:
-        parts += _sheets(record, f"map_{pair}", f"Truth and class map of the target of {pair}.")
+def subpixel_sections(record: StudyRecord) -> list[Section]:
+    """Build the section with unmixing results; none if the network doesn't unmix."""
+    parts = [
+        part
+        for pair in record.pairs
         for kind, caption in (
             ("abundances", "Abundances"),
             ("endmembers", "Endmembers"),
             ("reconstruction", "Reconstruction error"),
-        ):
-            parts += _sheets(record, f"{kind}_{pair}", f"{caption} on the target of {pair}.")
+        )
+        for part in sheets(record, f"{kind}_{pair}", f"{caption} on the target of {pair}.")
+    ]
     if not parts:
-        parts.append(Paragraph(text=_NOT_CLOSED if record.summary is None else "The study's report has no map."))
-    return Section(
-        anchor="maps",
-        title="Class maps",
-        intro="The best configuration's map of the whole target, next to the labels it was scored on.",
-        parts=parts,
-    )
+        return []
+    return [
+        Section(
+            anchor="subpixels",
+            title="Inside the pixels",
+            intro="What the registered network unmixes on the target: abundances, endmembers, and what is left over.",
+            parts=parts,
+        )
+    ]
 
 
 def leakage_section(record: StudyRecord) -> Section:
@@ -362,6 +365,14 @@ def _one_flight(record: StudyRecord) -> str:
     return ", ".join(sorted(flights))
 
 
-def _sheets(record: StudyRecord, name: str, alt: str, *, width: int | None = None) -> list[Part]:
+def sheets(record: StudyRecord, name: str, alt: str, *, width: int | None = None) -> list[Part]:
+    """A picture of the closing, if there is one.
+
+    Args:
+        record: The study.
+        name: Its file's name without ending.
+        alt: What it shows.
+        width: In CSS pixels; by default its own.
+    """
     path = record.report_folder / f"{name}.png"
     return [Sheet(png=path.read_bytes(), alt=alt, width=width)] if path.exists() else []
