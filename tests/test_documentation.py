@@ -25,7 +25,7 @@ from sceneshift.commands.scene_arguments import SceneCommand, read_scene_command
 from sceneshift.commands.selection_study_arguments import StudyCommand, read_study_command
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
-from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
+from sceneshift.commands.tune_arguments import TuneArgs, read_command_line, read_method_command_line
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.tracking.backend import TrackingBackend
@@ -63,6 +63,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "experiments/scenes.py": read_scene_command,
     "experiments/selection_study.py": read_study_command,
     "experiments/train.py": read_train_command_line,
+    "experiments/tune.py": read_method_command_line,
     "experiments/tune_cross_entropy.py": read_command_line,
     "experiments/tune_s2amsnet.py": read_command_line,
     "experiments/tune_s2vnet.py": read_command_line,

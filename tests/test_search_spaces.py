@@ -128,7 +128,7 @@ def test_tune_scripts_differ_in_docstring_method_and_space_alone():
     assert code.count("<method>") == 2
 
 
-#: Spaces of the methods whose classifier is the discriminator and that are not S2AMSnet's, whose paper has other defaults.
+#: Methods whose classifier is the discriminator, without S2AMSnet, whose paper has defaults of its own.
 OF_DISCRIMINATOR = [
     name for name in SPACES if issubclass(METHODS[name].config_type, DiscriminatorConfig) and name != "s2amsnet"
 ]

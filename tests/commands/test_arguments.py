@@ -10,7 +10,7 @@ import tyro
 
 from sceneshift.commands.flags import SELECTION_HELP, resume_command
 from sceneshift.commands.train_arguments import TrainArgs
-from sceneshift.commands.tune_arguments import TuneArgs
+from sceneshift.commands.tune_arguments import MethodTuneArgs, TuneArgs
 from sceneshift.errors import InvalidInputError
 from sceneshift.selection.registry import STRATEGIES
 
@@ -178,6 +178,19 @@ def test_a_bad_value_on_the_command_line_is_told_without_a_traceback(request):
     assert done.returncode != 0
     assert "--num-samples 0: expected at least 1." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_search_script_of_any_method_takes_one_that_there_is():
+    given = tyro.cli(MethodTuneArgs, args=["--method", "mixstyle", "--num-samples", "3"])
+    assert (given.method, given.num_samples) == ("mixstyle", 3)
+    others = {field.name for field in dataclasses.fields(MethodTuneArgs)} - {"method"}
+    assert others == {field.name for field in dataclasses.fields(TuneArgs)}
+    with pytest.raises(InvalidInputError, match="did you mean 'mixstyle'"):
+        MethodTuneArgs(method="mixstile")
+    with pytest.raises(InvalidInputError, match="--method is missing"):
+        MethodTuneArgs()
+    with pytest.raises(InvalidInputError, match="--num-samples 0"):
+        MethodTuneArgs(method="mixstyle", num_samples=0)
 
 
 def test_by_field_is_the_split_by_fields():

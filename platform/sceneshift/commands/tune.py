@@ -8,13 +8,27 @@ from sceneshift.addresses import without_secrets
 from sceneshift.commands.console import error_text, how_to_resume, interrupting, show_log
 from sceneshift.commands.flags import resume_command
 from sceneshift.commands.interrupts import INTERRUPTED_STATUS, Interrupts, end_process
-from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
+from sceneshift.commands.tune_arguments import TuneArgs, read_command_line, read_method_command_line
 from sceneshift.errors import SceneshiftError
 
 
 def main(method: str, space_path: Path, description: str) -> int:
     """Run a search script; returns the exit status."""
-    arguments = read_command_line(description)
+    return _run(read_command_line(description), method=method, space_path=space_path)
+
+
+def main_by_method(spaces: Path, description: str) -> int:
+    """Run the search script that takes its method as a flag; returns the exit status.
+
+    Args:
+        spaces: The folder of search spaces, named like their methods.
+        description: The first lines of ``--help``.
+    """
+    arguments = read_method_command_line(description)
+    return _run(arguments, method=arguments.method, space_path=spaces / f"{arguments.method}.py")
+
+
+def _run(arguments: TuneArgs, *, method: str, space_path: Path) -> int:
     begun: list[str] = []
 
     def resume() -> str:

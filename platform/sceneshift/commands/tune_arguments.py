@@ -21,7 +21,8 @@ from sceneshift.commands.flags import (
     check_wavelengths,
     named_split,
 )
-from sceneshift.errors import InvalidInputError
+from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from sceneshift.search.profile import Profile
@@ -231,6 +232,32 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         return profile
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodTuneArgs(TuneArgs):
+    """Search any method's hyperparameters across source -> unseen-target scene pairs, or within one scene.
+
+    RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them a local Ray and a SQLite file are used.
+    """
+
+    method: Annotated[str, tyro.conf.arg(help=f"What is searched: {', '.join(METHODS)}.")] = ""
+
+    def __post_init__(self) -> None:
+        """Reject arguments that could not be run.
+
+        Raises:
+            InvalidInputError: Naming the flag.
+        """
+        super().__post_init__()
+        if self.method not in METHODS:
+            got = f"--method {self.method}: no such method" if self.method else "--method is missing"
+            raise InvalidInputError(f"{got}{nearest_name(self.method, METHODS)}; expected one of {', '.join(METHODS)}.")
+
+
 def read_command_line(description: str) -> TuneArgs:
     """Read a search script's command line; tyro prints help or errors and exits if necessary."""
     return read_arguments(TuneArgs, description)
+
+
+def read_method_command_line(description: str) -> MethodTuneArgs:
+    """Read the command line of the search script of any method; likewise."""
+    return read_arguments(MethodTuneArgs, description)
