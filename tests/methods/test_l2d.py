@@ -23,8 +23,10 @@ def parts_moved(method: Any, step: Callable[[], Any]) -> set[str]:
 
 def test_each_step_moves_its_own_parts(small: Callable[..., Any], batch: tuple[Tensor, Tensor]) -> None:
     method = small("l2d")
-    assert parts_moved(method, lambda: method.network_step(*batch)) == {"discriminator", "predictor"}
-    assert parts_moved(method, lambda: method.complement_step(*batch)) == {"complement"}
+    changed = method.changed(batch[0])
+    first = parts_moved(method, lambda: method.network_step(*batch, changed.detach()))
+    assert first == {"discriminator", "predictor"}
+    assert parts_moved(method, lambda: method.complement_step(*batch, changed)) == {"complement"}
 
 
 def test_patches_are_changed_anew_in_each_draw_and_keep_their_scale(
@@ -42,8 +44,8 @@ def test_patches_are_changed_anew_in_each_draw_and_keep_their_scale(
 def test_the_module_s_steps_lower_what_it_minimizes(small: Callable[..., Any], batch: tuple[Tensor, Tensor]) -> None:
     method = small("l2d", lr=0.003)
     for _ in range(20):
-        method.network_step(*batch)
-    losses = [method.complement_step(*batch)["max"].item() for _ in range(60)]
+        method.network_step(*batch, method.changed(batch[0]).detach())
+    losses = [method.complement_step(*batch, method.changed(batch[0]))["max"].item() for _ in range(60)]
     assert sum(losses[-15:]) < sum(losses[:15])
 
 

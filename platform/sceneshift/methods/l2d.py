@@ -77,11 +77,12 @@ class L2D(CrossEntropy):
         """
         for module in self.modules().values():
             module.train()
-        return self.network_step(patches, labels) | self.complement_step(patches, labels)
+        changed = self.changed(patches)
+        return self.network_step(patches, labels, changed.detach()) | self.complement_step(patches, labels, changed)
 
-    def network_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def network_step(self, patches: Tensor, labels: Tensor, changed_patches: Tensor) -> dict[str, Tensor]:
         """Move the network and the predictor of features."""
-        source, changed = (self.network.embed(seen) for seen in (patches, self.changed(patches).detach()))
+        source, changed = (self.network.embed(seen) for seen in (patches, changed_patches))
         final = self.network.head[-1]
         loss = functional.cross_entropy(final(source), labels) + functional.cross_entropy(final(changed), labels)
         contrast = supervised_contrast(
@@ -99,11 +100,11 @@ class L2D(CrossEntropy):
         terms = {"min": total, "ce": loss, "contrast": contrast, "prediction": prediction}
         return {name: term.detach() for name, term in terms.items()}
 
-    def complement_step(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def complement_step(self, patches: Tensor, labels: Tensor, changed_patches: Tensor) -> dict[str, Tensor]:
         """Move the style-complement module alone; the network, which has just moved, is frozen."""
         with torch.no_grad():
             z = functional.normalize(self.network.embed(patches), dim=1)
-        changed_z = functional.normalize(self.network.embed(self.changed(patches)), dim=1)
+        changed_z = functional.normalize(self.network.embed(changed_patches), dim=1)
         shared = self.predictor.shared_information(z, changed_z)
         distance = class_distance(z, changed_z, labels, classes=self.classes)
         total = self.config.lambda_mi * shared + self.config.lambda_class * distance
