@@ -89,7 +89,7 @@ class L2D(CrossEntropy):
             torch.cat([source, changed]), torch.cat([labels, labels]), temperature=self.config.temperature
         )
         total = loss + self.config.lambda_contrast * contrast
-        z, changed_z = (functional.normalize(features.detach(), dim=1) for features in (source, changed))
+        z, changed_z = (_scaled(features.detach()) for features in (source, changed))
         prediction = self.predictor.negative_log_likelihood(z, changed_z)
         moved = (self._optimizers[self.network_name], self._optimizers["predictor"])
         for optimizer in moved:
@@ -103,8 +103,8 @@ class L2D(CrossEntropy):
     def complement_step(self, patches: Tensor, labels: Tensor, changed_patches: Tensor) -> dict[str, Tensor]:
         """Move the style-complement module alone; the network, which has just moved, is frozen."""
         with torch.no_grad():
-            z = functional.normalize(self.network.embed(patches), dim=1)
-        changed_z = functional.normalize(self.network.embed(changed_patches), dim=1)
+            z = _scaled(self.network.embed(patches))
+        changed_z = _scaled(self.network.embed(changed_patches))
         shared = self.predictor.shared_information(z, changed_z)
         distance = class_distance(z, changed_z, labels, classes=self.classes)
         total = self.config.lambda_mi * shared + self.config.lambda_class * distance
@@ -121,3 +121,8 @@ class L2D(CrossEntropy):
         with torch.autocast(self.device.type, enabled=False):
             changed: Tensor = self.complement(patches, weights)
         return changed
+
+
+def _scaled(features: Tensor) -> Tensor:
+    """Features (B, d) of mean square 1, of the order of the variances that are predicted for them."""
+    return functional.rms_norm(features, features.shape[1:])
