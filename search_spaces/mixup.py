@@ -25,6 +25,6 @@ def space(trial: Suggests) -> dict[str, Any]:
     """Suggest one configuration of :class:`sceneshift.methods.mixup.MixupConfig`."""
     return {
         **discriminator_space.suggest(trial),
-        # Beta(alpha, alpha) of the shares: below 1 mixes are near one end, at 1 all are alike. Scientific.
+        # Beta(alpha, alpha) of the shares: below 1 mixes are near one end, at 1 all are equally likely. Scientific.
         "alpha": trial.suggest_float("alpha", 0.05, 2.0, log=True),
     }

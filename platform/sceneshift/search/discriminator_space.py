@@ -46,7 +46,7 @@ def profiles(limits: Mapping[str, Mapping[str, tuple[float, float]]] | None = No
 
     Args:
         limits: By profile, the lowest and highest value of a method's own parameters; those of the discriminator are
-            limited alike for all methods.
+            limited in the same way for all methods.
     """
     limits = limits or {}
     return (
