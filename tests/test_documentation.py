@@ -69,6 +69,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "experiments/scenes.py": read_scene_command,
     "experiments/selection_study.py": lambda: read_study_command(""),
     "experiments/train.py": read_train_command_line,
+    "experiments/tune.py": read_tune_command,
     "experiments/tune_cross_entropy.py": read_command_line,
     "experiments/tune_s2amsnet.py": read_command_line,
     "experiments/tune_s2vnet.py": read_command_line,

@@ -1,7 +1,8 @@
 """The shipped search spaces and the scripts that hand them to a search."""
 
 import ast
-from dataclasses import asdict
+import hashlib
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
@@ -9,8 +10,11 @@ import pytest
 
 from sceneshift.catalogue.load import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.methods.method import DiscriminatorConfig
 from sceneshift.methods.registry import METHODS
+from sceneshift.search import discriminator_space
 from sceneshift.search.profile import Profile
+from sceneshift.search.random_draws import random_configurations
 from sceneshift.search.space import FixedTrial, load_space
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,10 +33,10 @@ def space_of(method):
     return load_space(ROOT / "search_spaces" / f"{method}.py")
 
 
-def test_spaces_and_scripts_are_of_registered_methods_and_belong_together():
-    assert len(SPACES) >= 2
-    assert set(SPACES) <= set(METHODS)
-    assert [path.stem for path in SCRIPTS] == [f"tune_{method}" for method in SPACES]
+def test_spaces_and_scripts_are_of_registered_methods():
+    # Spectral floors are tuned by cross-validation over a grid of their own.
+    assert set(SPACES) == {name for name, method in METHODS.items() if not method.fitted_at_once}
+    assert {path.stem.removeprefix("tune_") for path in SCRIPTS} <= set(SPACES)
 
 
 @pytest.mark.parametrize("method", SPACES)
@@ -88,7 +92,10 @@ def test_what_is_searched_on_by_default_is_known_and_embedded(method):
         assert not SCENES[space.scene].has_own_masks  # else a split by blocks, the default, is refused
     for name in space.pairs:
         NamedPair(name=name)
-    assert set(space.pairs) <= {*EMBEDDED_PAIRS, *PAIRS}
+    single = {name for name in space.pairs if "+" not in name}
+    assert single <= {*EMBEDDED_PAIRS, *PAIRS}
+    least = METHODS[method].least_sources
+    assert all(NamedPair(name=name).name.count("+") + 1 >= least for name in space.pairs)
     assert bool(space.pairs) != bool(space.scene)
 
 
@@ -119,3 +126,33 @@ def test_tune_scripts_differ_in_docstring_method_and_space_alone():
     assert len(set(codes.values())) == 1, codes
     (code,) = set(codes.values())
     assert code.count("<method>") == 2
+
+
+#: Methods whose classifier is the discriminator, without S2AMSnet, whose paper has defaults of its own.
+OF_DISCRIMINATOR = [
+    name for name in SPACES if issubclass(METHODS[name].config_type, DiscriminatorConfig) and name != "s2amsnet"
+]
+
+
+@pytest.mark.parametrize("method", OF_DISCRIMINATOR)
+def test_methods_of_one_backbone_are_searched_alike_but_for_their_own_settings(method):
+    space, plain = space_of(method), space_of("cross_entropy")
+    assert len(OF_DISCRIMINATOR) >= 10
+    assert {name: space.defaults[name] for name in plain.defaults} == plain.defaults
+    assert space.profiles.keys() == plain.profiles.keys()
+    for name, profile in plain.profiles.items():
+        shared = {key: limit for key, limit in space.profiles[name].limits.items() if key in plain.defaults}
+        assert replace(space.profiles[name], limits=shared) == profile
+        drawn, expected = (random_configurations(each, profile, num=5, seed=1) for each in (space, plain))
+        assert [{key: config[key] for key in plain.defaults} for config in drawn] == expected
+
+
+def test_the_hash_of_a_space_covers_what_it_shares(monkeypatch, tmp_path):
+    before = space_of("mixup").source_hash
+    changed = tmp_path / "discriminator_space.py"
+    changed.write_text(Path(discriminator_space.__file__).read_text(encoding="utf-8") + "# changed\n")
+    monkeypatch.setattr(discriminator_space, "__file__", str(changed))
+    assert space_of("mixup").source_hash != before
+    # A file that shares nothing keeps the hash of its own text.
+    text = (ROOT / "search_spaces" / "cross_entropy.py").read_bytes()
+    assert space_of("cross_entropy").source_hash == hashlib.sha256(text).hexdigest()[:16]

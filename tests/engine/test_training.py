@@ -34,6 +34,13 @@ def prepared(tmp_path):
     return build
 
 
+def test_a_method_that_compares_sources_refuses_a_pair_with_one(prepared):
+    given = {"method": "group_dro", "epochs": 1}
+    assert [len(pair.sources) for pair in prepared(pair="nw+sw-se", **given).data.pairs] == [2]
+    with pytest.raises(InvalidInputError, match=r"method 'group_dro' .* pair 'west-east' has 1"):
+        prepared(pair="west-east", **given)
+
+
 def open_directory(training):
     now = RunRecord(settings=training.settings(), origin=training.origin(), tracking="sqlite:///m.db", changes=())
     return open_run_directory(training.directory, training.name, resume=training.options.resume, now=now)

@@ -427,6 +427,12 @@ class TestWhatAMethodCanDo:
         for claim in (method_type.graph_safe, method_type.shardable, method_type.compilable):
             assert type(claim) is bool
 
+    @every_method
+    def test_a_claim_is_made_by_the_class_itself(self, method_type: type[Method]) -> None:
+        """What a method derived from another one supports is tested anew."""
+        claims = {name for name in ("graph_safe", "shardable", "compilable") if getattr(method_type, name)}
+        assert claims <= vars(method_type).keys()
+
     def test_what_is_asked_for_by_nobody_is_refused_to_nobody(
         self, toy: type[Method], tiny_source: SourceDomain
     ) -> None:

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.discriminator import Discriminator
+from sceneshift.networks.branches import max_pool
+from sceneshift.networks.discriminator import NUM_BLOCKS, Discriminator
 
 
 def test_parameter_count_of_the_spec() -> None:
@@ -108,3 +109,36 @@ def test_wrong_patches_are_named() -> None:
     network = Discriminator(6, 3, patch_size=7, width=8)
     with pytest.raises(InvalidInputError, match=r"got x of shape \(2, 6, 5, 5\); expected \(B, 6, 7, 7\)"):
         network(torch.zeros(2, 6, 5, 5))
+
+
+def test_blocks_run_one_by_one_are_the_features() -> None:
+    torch.manual_seed(0)
+    network, x = Discriminator(6, 3, patch_size=5, width=8).eval(), torch.randn(2, 6, 5, 5)
+    for split in range(NUM_BLOCKS + 1):
+        lower = network.features.run_blocks(x, end=split)
+        h = network.features.run_blocks(lower, first=split)
+        assert torch.equal(max_pool(h), network.features(x))
+
+
+def test_what_is_done_between_blocks_is_done_before_the_second_and_the_third() -> None:
+    torch.manual_seed(0)
+    network, x, seen = Discriminator(6, 3, patch_size=5, width=8).eval(), torch.randn(2, 6, 5, 5), []
+
+    def double(h: torch.Tensor) -> torch.Tensor:
+        seen.append(h)
+        return 2 * h
+
+    changed = network(x, double)
+    assert torch.equal(seen[0], network.features.run_blocks(x, end=1))
+    assert torch.equal(seen[1], network.features.run_blocks(2 * seen[0], first=1, end=2))
+    assert torch.equal(changed, network.head(max_pool(network.features.run_blocks(2 * seen[1], first=2))))
+    assert len(seen) == 2
+    assert torch.equal(network(x, lambda h: h), network(x))
+
+
+def test_features_are_what_the_last_layer_classifies() -> None:
+    torch.manual_seed(0)
+    network, x = Discriminator(6, 3, patch_size=5, width=8).eval(), torch.randn(2, 6, 5, 5)
+    features = network.embed(x)
+    assert features.shape == (2, 8)
+    assert torch.equal(network.head[-1](features), network(x))

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.losses import info_nce, kl_divergence, mutual_information, released_kl
+from sceneshift.networks.losses import info_nce, kl_divergence, mutual_information, released_kl, supervised_contrast
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -134,3 +135,45 @@ def test_wrong_inputs_are_named() -> None:
         info_nce(a, a, temperature=0, normalize=True)
     with pytest.raises(InvalidInputError, match="got 1 and 2 depths; expected the same number"):
         mutual_information([a], [a, a], temperature=1, normalize=True)
+
+
+class TestSupervisedContrast:
+    def test_it_is_the_sum_over_pairs(self) -> None:
+        features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        labels = torch.tensor([0, 0, 1, 1, 1, 2])
+        rows = F.normalize(features, dim=1)
+        losses = []
+        for i in range(5):  # the last row has no other of its class
+            others = [j for j in range(6) if j != i]
+            similarity = {j: (rows[i] @ rows[j]).item() / 0.2 for j in others}
+            total = sum(math.exp(value) for value in similarity.values())
+            terms = [math.log(total) - similarity[j] for j in others if labels[j] == labels[i]]
+            losses.append(sum(terms) / len(terms))
+        got = supervised_contrast(features, labels, temperature=0.2)
+        assert got.item() == pytest.approx(sum(losses) / len(losses), rel=1e-10)
+
+    def test_it_is_less_where_classes_are_together(self) -> None:
+        together = torch.eye(3).repeat_interleave(2, dim=0)
+        labels = torch.arange(3).repeat_interleave(2)
+        losses = [supervised_contrast(together, of, temperature=0.1).item() for of in (labels, labels.roll(1))]
+        assert 0 <= losses[0] < 0.01 < losses[1]
+
+    def test_without_two_rows_of_a_class_it_is_zero_with_a_zero_gradient(self) -> None:
+        features = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        loss = supervised_contrast(features, torch.arange(3), temperature=0.1)
+        loss.backward()
+        assert loss.item() == 0
+        assert features.grad is not None
+        assert torch.isfinite(features.grad).all()
+
+    @pytest.mark.parametrize(
+        ("features", "labels", "temperature"),
+        [
+            (torch.ones(3), torch.ones(3), 0.1),
+            (torch.ones(3, 2), torch.ones(2), 0.1),
+            (torch.ones(3, 2), torch.ones(3), 0.0),
+        ],
+    )
+    def test_bad_input_is_refused(self, features: torch.Tensor, labels: torch.Tensor, temperature: float) -> None:
+        with pytest.raises(InvalidInputError):
+            supervised_contrast(features, labels, temperature=temperature)

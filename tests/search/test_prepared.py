@@ -69,6 +69,12 @@ def cluster(**changes):
     )
 
 
+def test_a_method_that_compares_sources_needs_pairs_of_several(prepare_flags):
+    assert [source.part for source in prepare_flags("group_dro").data.sources] == ["nw", "sw"]
+    with pytest.raises(InvalidInputError, match=r"method 'group_dro' .* pair 'west-east' has 1"):
+        prepare_flags("group_dro", pairs=("nw+sw-se", "west-east"))
+
+
 def test_one_split_a_pair_made_for_the_largest_patch(prepared):
     study = prepared()
     assert [s.pair_name for s in study.data.sources] == ["west-east", "sw-se"]

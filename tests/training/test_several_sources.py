@@ -1,5 +1,6 @@
 """Training on a pair of several sources: batches, scores, records, resuming, and methods that take sources apart."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.nn import functional
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods import registry
 from sceneshift.methods.cross_entropy import CrossEntropy
+from sceneshift.methods.group_dro import GroupDRO
 from sceneshift.methods.method import DiscriminatorConfig, DomainBatch, Method, MethodConfig
 from sceneshift.methods.one_network import NetworkOverDomains
 from sceneshift.methods.registry import find_method
@@ -190,12 +192,34 @@ def test_a_method_that_takes_sources_apart_is_given_them_apart_and_learns(
         plan_of("worst_domain").check_workers(2)
 
 
+@pytest.mark.parametrize("name", ["deep_coral", "group_dro"])
+def test_a_method_that_compares_sources_is_given_each_and_refuses_a_single_one(
+    name: str, sources: list[SourceDomain]
+) -> None:
+    run = PairRun(plan_of(name), sources, CPU)
+    first, *_, last = [run.train_epoch(epoch) for epoch in (1, 2, 3)]
+    term = "ce" if name == "deep_coral" else "weighted_ce"
+    assert last[term] < first[term]
+    with pytest.raises(InvalidInputError, match=re.escape(PAIR)):
+        PairRun(plan_of(name), sources[:1], CPU)
+    with pytest.raises(InvalidInputError, match=f"method '{name}' compares sources"):
+        plan_of(name).check_sources(PAIR, 1)
+
+
+def test_group_dro_s_weights_are_of_the_pair_s_sources(sources: list[SourceDomain]) -> None:
+    run = PairRun(plan_of("group_dro"), sources, CPU)
+    run.train_epoch(1)
+    assert isinstance(run.method, GroupDRO)
+    assert run.method.weights is not None
+    assert run.method.weights.shape == (2,)
+
+
 def test_a_method_can_not_take_sources_apart_and_share_a_batch() -> None:
     with pytest.raises(TypeError, match="takes_domains"):
         type("Both", (WorstDomain,), {"shardable": True})
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "worst_domain"])
+@pytest.mark.parametrize("name", ["cross_entropy", "worst_domain", "deep_coral", "group_dro"])
 def test_an_interrupted_training_is_resumed_bit_for_bit(
     name: str, sources: list[SourceDomain], worst_domain: type[Method], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from sceneshift.commands.flags import (
     named_split,
 )
 from sceneshift.errors import InvalidInputError
+from sceneshift.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from sceneshift.search.profile import Profile
@@ -266,7 +267,9 @@ class TuneCommand(TuneArgs):
     }
 
     method: Annotated[
-        str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD", help="The method, such as s2amsnet.")
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="METHOD", help=f"What is searched: {', '.join(METHODS)}."),
     ] = ""
 
     space: str | None = None

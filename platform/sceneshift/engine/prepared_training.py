@@ -235,6 +235,7 @@ def prepare_training(spec: TrainSpec, options: RunOptions, selection: str | None
     root = writable_root(options.storage_path)
     data = spec.data.load()
     for pair in data.pairs:
+        spec.check_sources(pair.name, len(pair.sources))
         refuse_normalization(pair, spec.config.normalization)
         if selection is not None:
             bands, classes = pair.sources[0].num_bands, len(pair.class_names)

@@ -170,6 +170,8 @@ class Method(ABC):
     #: Whether a step receives one batch per source (:meth:`step_on_domains`), instead of one batch in which the
     #: pixels of all sources are mixed. Such a method trains in one process and without recorded steps.
     takes_domains: ClassVar[bool] = False
+    #: Fewest sources of a pair it trains on: 2 of a method that would be another one on a single source.
+    least_sources: ClassVar[int] = 1
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -3,6 +3,9 @@
 Shape letters: B batch, C bands, P patch, K classes, d projection width.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +14,11 @@ from sceneshift.networks.batch_norm import BatchNorm2d
 from sceneshift.networks.branches import blend_branches, max_pool
 from sceneshift.networks.involution import Involution, computed_in
 
-_NUM_BLOCKS = 3
+#: Blocks of a discriminator.
+NUM_BLOCKS = 3
+
+#: What a method does in training to the map (B, d, P, P) between two blocks: a map of the same shape.
+BetweenBlocks: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class DiscriminatorBlock(nn.Module):
@@ -63,21 +70,39 @@ class SpectralSpatialFeatures(nn.Module):
         """
         super().__init__()
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(bands if index == 0 else width, width) for index in range(_NUM_BLOCKS)
+            DiscriminatorBlock(bands if index == 0 else width, width) for index in range(NUM_BLOCKS)
         )
         self.blend = nn.Parameter(torch.zeros(2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, P, P) to (B, d, P // 2, P // 2)."""
+    def forward(self, x: Tensor, between: BetweenBlocks | None = None) -> Tensor:
+        """(B, C, P, P) to (B, d, P // 2, P // 2); ``between`` changes the map before the second and the third block."""
+        return max_pool(self.run_blocks(x, between=between))
+
+    def run_blocks(
+        self, h: Tensor, *, first: int = 0, end: int = NUM_BLOCKS, between: BetweenBlocks | None = None
+    ) -> Tensor:
+        """Run some of the blocks.
+
+        Args:
+            h: The input of block ``first``: (B, C, P, P) of the first, (B, d, P, P) of the others.
+            first: Index of the first block that is run.
+            end: Index after the last.
+            between: Changes the map before every block but the first of the network; None leaves it.
+
+        Returns:
+            (B, d, P, P).
+        """
         weights = self.blend.softmax(0)
-        first, *others = self.blocks
-        # What distinguishes spectra is often below bfloat16's 0.4 %: the block that reads them stays float32.
-        with torch.autocast(x.device.type, enabled=False):
-            h = first(computed_in(x), weights)
-        h = computed_in(h)
-        for block in others:
-            h = block(h, weights)
-        return max_pool(h)
+        for index in range(first, end):
+            block = self.blocks[index]
+            if index == 0:
+                # What distinguishes spectra is often below bfloat16's 0.4 %: the block that reads them stays float32.
+                with torch.autocast(h.device.type, enabled=False):
+                    h = block(computed_in(h), weights)
+                h = computed_in(h)
+            else:
+                h = block(h if between is None else between(h), weights)
+        return h
 
 
 class Discriminator(nn.Module):
@@ -114,18 +139,14 @@ class Discriminator(nn.Module):
         self.classes = classes
         self.patch_size = patch_size
         self.features = SpectralSpatialFeatures(bands, width)
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(width * (patch_size // 2) ** 2, width),
-            nn.ReLU(inplace=True),
-            nn.Linear(width, classes),
-        )
+        self.head = classification_head(width, classes, patch_size=patch_size)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, between: BetweenBlocks | None = None) -> Tensor:
         """Classify patches by their centre pixel.
 
         Args:
             x: (B, C, P, P).
+            between: Changes the map between two blocks, in the training of some methods; None leaves it.
 
         Returns:
             Logits, (B, K), at least float32: under autocast too, for the losses' sake.
@@ -139,5 +160,20 @@ class Discriminator(nn.Module):
                 f"expected (B, {self.bands}, {self.patch_size}, {self.patch_size}); "
                 f"cut patches of this size, or build Discriminator with the patches' bands and patch_size"
             )
-        logits: Tensor = self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x, between))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, C, P, P) to the features (B, d) that the head's last layer classifies, at least float32."""
+        features: Tensor = self.head[:-1](self.features(x))
+        return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+def classification_head(width: int, classes: int, *, patch_size: int) -> nn.Sequential:
+    """`flatten -> Linear -> ReLU -> Linear`: maps (B, d, P // 2, P // 2) to logits (B, K)."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(width * (patch_size // 2) ** 2, width),
+        nn.ReLU(inplace=True),
+        nn.Linear(width, classes),
+    )

@@ -1,4 +1,4 @@
-"""Loss terms of S2AMSnet: divergence between domains, and mutual information between a patch and its image.
+"""Loss terms: divergence between domains, mutual information between a patch and its image, contrast between classes.
 
 Shape letters: B batch, K classes, n_l features at depth l.
 
@@ -156,6 +156,42 @@ def mutual_information(
         for key, query in zip(features_x, features_xhat, strict=True)
     ]
     return torch.stack(terms).mean()
+
+
+def supervised_contrast(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """Contrast each row with all others: rows of its class are to be near, those of other classes far.
+
+    A row's loss is the mean of `-log softmax(s)` over the other rows of its class, s the cosine similarities to all
+    other rows, divided by the temperature. The result is the mean over rows that have another of their class. Khosla et
+    al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2, from memory.
+
+    Args:
+        features: (B, n).
+        labels: (B,) class indices.
+        temperature: tau, above 0.
+
+    Returns:
+        Scalar, at least 0; 0 where no class has two rows.
+
+    Raises:
+        InvalidInputError: features is not (B, n) with a label per row, or the temperature is not above 0.
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise InvalidInputError(
+            f"got features of shape {tuple(features.shape)} and labels of shape {tuple(labels.shape)}; "
+            f"expected (B, n) and (B,); flatten each patch to one row"
+        )
+    if not temperature > 0:
+        raise InvalidInputError(f"got temperature={temperature}; expected a number above 0; try the paper's 0.1")
+    with torch.autocast(features.device.type, enabled=False):
+        rows = F.normalize(_at_least_float32(features), dim=1)
+        similarity = rows @ rows.T / temperature
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    log_share = similarity.masked_fill(itself, float("-inf")).log_softmax(dim=1)
+    partners = (labels[:, None] == labels[None, :]) & ~itself
+    count = partners.sum(dim=1)
+    per_row = -torch.where(partners, log_share, 0.0).sum(dim=1) / count.clamp_min(1)
+    return per_row.sum() / (count > 0).sum().clamp_min(1)
 
 
 def _log_softmax_pair(p_logits: Tensor, q_logits: Tensor) -> tuple[Tensor, Tensor]:

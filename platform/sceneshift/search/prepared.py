@@ -260,6 +260,8 @@ def prepare(spec: SearchSpec) -> PreparedSearch:
         pixels_per_class=profile.pixels_per_class,
         seed=spec.seed,
     ).load()
+    for pair in data.pairs:
+        plan.check_sources(pair.name, len(pair.sources))
     for source in data.sources:
         scene = source.scene
         check_features(find_strategy(spec.strategy), plan, bands=scene.num_bands, classes=scene.num_classes)

@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
@@ -155,7 +156,7 @@ class SearchSpace:
 
     Args:
         path: Where it was read from.
-        source_hash: SHA-256 of the file's text, 16 hexadecimal digits.
+        source_hash: SHA-256 of the file's text and of the modules of this room that it imports, 16 hexadecimal digits.
         defaults: Published values by suggested name.
         profiles: The profiles by name.
         pairs: Default scene pairs; empty if the default is a scene.
@@ -306,10 +307,21 @@ def load_space(path: str | Path) -> SearchSpace:
         )
     return SearchSpace(
         path=str(path),
-        source_hash=hashlib.sha256(text).hexdigest()[:16],
+        source_hash=hashlib.sha256(text + _shared_text(module)).hexdigest()[:16],
         defaults=module.DEFAULTS,
         profiles={profile.name: profile for profile in module.PROFILES},
         pairs=tuple(getattr(module, "PAIRS", ())),
         scene=getattr(module, "SCENE", None),
         sample=module.space,
     )
+
+
+def _shared_text(space: ModuleType) -> bytes:
+    """The text of the modules of this room that a space file has imported as modules: what it shares with others."""
+    package = __name__.rpartition(".")[0]
+    shared = {
+        value.__name__: value
+        for value in vars(space).values()
+        if isinstance(value, ModuleType) and value.__name__.startswith(f"{package}.")
+    }
+    return b"".join(Path(str(shared[name].__file__)).read_bytes() for name in sorted(shared))

@@ -47,7 +47,8 @@ class PairRun:
 
     Raises:
         InvalidInputError: The patch is larger than the split was made for, the device lacks the plan's precision, a
-            batch has fewer patches than there are workers, or there are several and the method can't share a batch.
+            batch has fewer patches than there are workers, there are several and the method can't share a batch, or
+            the pair has fewer sources than the method needs.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PairRun:
         self.config = config
         self._workers = workers or Workers()
         plan.check_workers(self._workers.num)
+        plan.check_sources(self.pair_name, len(sources))
         self.normalization = Normalization.fit(config.normalization, *(source.scene.cube for source in sources))
         self._draws = torch.Generator(device).manual_seed(derive_seed(seed, "batches"))
         method = find_method(plan.method)

@@ -78,6 +78,23 @@ class TrainingPlan:
                 f"method {self.method!r} trains in one process{why}, and {num} workers were asked for; use one."
             )
 
+    def check_sources(self, pair_name: str, num: int) -> None:
+        """Reject a pair with fewer sources than the method is for.
+
+        Args:
+            pair_name: The pair, for the message.
+            num: Its sources.
+
+        Raises:
+            InvalidInputError: Naming the method and the pair.
+        """
+        least = find_method(self.method).least_sources
+        if num < least:
+            raise InvalidInputError(
+                f"method {self.method!r} compares sources, and pair {pair_name!r} has {num}; expected {least} or more. "
+                "Join sources by +, as in nw+sw-se, or train 'cross_entropy', which it would be on a single source."
+            )
+
     def evaluates(self, epoch: int) -> bool:
         """Whether there is an evaluation after an epoch (1-based)."""
         return epoch == self.epochs or (self.evaluate_every > 0 and epoch % self.evaluate_every == 0)
