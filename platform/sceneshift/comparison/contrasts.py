@@ -33,6 +33,11 @@ class Reference(StrEnum):
     ERM = "ERM"
     FLOOR = "best floor"
 
+    @property
+    def slug(self) -> str:
+        """A part of file names."""
+        return {Reference.BEST: "best", Reference.ERM: "erm", Reference.FLOOR: "floor"}[self]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -95,7 +100,7 @@ def reference_label(grid: ScoreGrid, reference: Reference, *, pair: str | None, 
 
 
 def differences_to(
-    grid: ScoreGrid, reference: Reference, *, pair: str | None, figure: str = DECISIVE
+    grid: ScoreGrid, reference: Reference, *, pair: str | None, figure: str = DECISIVE, chosen_by: str | None = None
 ) -> list[Difference]:
     """The differences of all other methods with scores to a reference; empty if there is no reference.
 
@@ -104,8 +109,9 @@ def differences_to(
         reference: What to compare with.
         pair: The pair; None for all.
         figure: The figure.
+        chosen_by: The figure that best method and best floor are chosen by; by default the same.
     """
-    other = reference_label(grid, reference, pair=pair, figure=figure)
+    other = reference_label(grid, reference, pair=pair, figure=chosen_by or figure)
     if other is None:
         return []
     compared = [label for label in grid.labels if label != other]

@@ -47,7 +47,7 @@ class Estimate:
 
     Args:
         value: The mean; NaN if there is no value.
-        error: Its standard error; NaN where chance can't be estimated: one seed or one group, or values that don't vary.
+        error: Its standard error; NaN where chance can't be estimated: one seed, one group, or values that don't vary.
         freedom: Degrees of freedom of the error.
         seeds: Number of seeds; over several pairs, of the pair with the fewest.
         pairs: Number of pairs.

@@ -48,6 +48,7 @@ class Picture:
         dark: For dark ones.
         alt: Alternative text.
         width: Width in CSS pixels.
+        name: A file's name without ending, for pictures that are also written as files.
     """
 
     kind: ClassVar[str] = "picture"
@@ -56,6 +57,7 @@ class Picture:
     dark: bytes
     alt: str
     width: int
+    name: str = ""
 
 
 def data_uri(png: bytes) -> str:
@@ -72,7 +74,7 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def paint(figure: Figure, *, alt: str) -> Picture:
+def paint(figure: Figure, *, alt: str, name: str = "") -> Picture:
     """Render a figure in both themes.
 
     Everything but lines, marks and areas takes the theme's colours; texts within axes do too, unless their gid is
@@ -81,10 +83,14 @@ def paint(figure: Figure, *, alt: str) -> Picture:
     Args:
         figure: A finished figure.
         alt: What it shows.
+        name: A file's name without ending, if it is also to be written as one.
     """
-    light, dark = (_rendered(figure, theme) for theme in (LIGHT, DARK))
+    light = _rendered(figure, LIGHT)
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")  # the layout is found; colours don't change it
+    dark = _rendered(figure, DARK)
     (pixels,) = struct.unpack(">I", light[16:20])  # the width comes first in a PNG's header
-    return Picture(light=light, dark=dark, alt=alt, width=round(pixels * 96 / _DPI))
+    return Picture(light=light, dark=dark, alt=alt, width=round(pixels * 96 / _DPI), name=name)
 
 
 def _rendered(figure: Figure, theme: Theme) -> bytes:
