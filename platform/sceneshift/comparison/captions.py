@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from sceneshift.comparison.contrasts import Reference
 from sceneshift.comparison.results import CellResult, ComparisonResults
 from sceneshift.comparison.score_grid import ScoreGrid, has_scores
 from sceneshift.comparison.statistics import FEWEST_GROUPS, LEVEL, Estimate
@@ -11,7 +12,7 @@ from sceneshift.comparison.statistics import FEWEST_GROUPS, LEVEL, Estimate
 _MOST_FAILED = 8
 
 #: Parts of a comparison's caption that a single grid states by itself.
-_OF_GRID = ("strategies", "strategy", "budget", "budgets", "protocol", "protocols")
+_OF_GRID = ("strategies", "strategy", "budget", "budgets", "protocol", "protocols", "groups")
 
 #: What intervals are.
 INTERVALS = (
@@ -112,6 +113,17 @@ def interval_text(estimate: Estimate, level: float = LEVEL) -> str:
     interval = estimate.interval(level)
     ends = "no interval" if math.isnan(interval.low) else f"{100 * interval.low:.1f}, {100 * interval.high:.1f}"
     return f"{100 * interval.value:+.1f} [{ends}]".replace("-", "−")
+
+
+def reference_words(grid: ScoreGrid, reference: Reference) -> str:
+    """What a reference is."""
+    match reference:
+        case Reference.BEST:
+            return "the method that is best on the target there"
+        case Reference.FLOOR:
+            return "the spectral floor that is best on the target there"
+        case Reference.ERM:
+            return f"{grid.erm} (ERM)"
 
 
 def _listed(facts: Mapping[str, str]) -> str:

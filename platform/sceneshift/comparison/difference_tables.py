@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sceneshift.comparison.captions import interval_text
+from sceneshift.comparison.captions import interval_text, reference_words
 from sceneshift.comparison.contrasts import Reference, differences_to, reference_label
 from sceneshift.comparison.score_grid import DECISIVE, FIGURES, ScoreGrid
 from sceneshift.comparison.statistics import LEVEL, Estimate
@@ -36,7 +36,7 @@ def differences_table(grids: Sequence[ScoreGrid]) -> Table:
             *("p", "p, Holm"),
         ],
         rows=rows,
-        wide=True,
+        printed=False,
     )
 
 
@@ -96,7 +96,7 @@ def against_table(grid: ScoreGrid, reference: Reference) -> Table | None:
     ]
     return Table(
         name=f"against_{reference.slug}_{grid.setting.slug}",
-        caption=f"{FIGURES[DECISIVE]}, points: paired difference to {_reference_words(reference, grid)}, with "
+        caption=f"{FIGURES[DECISIVE]}, points: paired difference to {reference_words(grid, reference)}, with "
         f"{LEVEL:.0%} intervals; on a pair over seeds, over all pairs over seeds and groups of scenes.",
         columns=["method", *(pair or ALL_PAIRS for pair in scopes)],
         rows=rows,
@@ -113,39 +113,30 @@ def floors_table(grid: ScoreGrid) -> Table | None:
     verdicts = network_verdicts(grid)
     if not verdicts:
         return None
-    rows = []
-    for verdict in verdicts:
-        pairs = {outcome: [pair for pair, found in verdict.outcomes.items() if found is outcome] for outcome in Outcome}
-        rows.append([verdict.label, *(_pairs_cell(pairs[outcome]) for outcome in Outcome)])
+    pairs = grid.scored_pairs
+    rows = [
+        [
+            verdict.label,
+            sum(outcome is Outcome.BETTER for outcome in verdict.outcomes.values()),
+            *(str(verdict.outcomes[pair]) for pair in pairs),
+        ]
+        for verdict in verdicts
+    ]
     return Table(
         name=f"floors_{grid.setting.slug}",
-        caption=f"On which pairs a network beats every spectral floor in {FIGURES[DECISIVE]}. Intervals over seeds are "
-        f"at {verdicts[0].level:.1%} each, so that those of all networks ({len(verdicts)}) hold together at "
-        f"{LEVEL:.0%} on a pair (Bonferroni).",
-        columns=["network", *(str(outcome) for outcome in Outcome)],
+        caption=f"Networks against spectral floors in {FIGURES[DECISIVE]}: better than every floor, worse than the "
+        f"best floor, or neither. Intervals over seeds are at {verdicts[0].level:.1%} each, so that those of all "
+        f"{len(verdicts)} networks hold together at {LEVEL:.0%} on a pair (Bonferroni).",
+        columns=["network", "pairs won", *pairs],
         rows=rows,
-        wide=True,
+        wide=len(pairs) + 2 > MOST_NARROW,
     )
-
-
-def _pairs_cell(pairs: Sequence[str]) -> Cell:
-    return Cell(value=len(pairs), shown=f"{len(pairs)}: {', '.join(pairs)}" if pairs else "0")
 
 
 def _interval_cell(estimate: Estimate | None) -> Cell:
     if estimate is None:
         return Cell(value=None, shown=NOTHING)
     return Cell(value=100 * estimate.value, shown=interval_text(estimate))
-
-
-def _reference_words(reference: Reference, grid: ScoreGrid) -> str:
-    match reference:
-        case Reference.BEST:
-            return "the method that is best on the target there"
-        case Reference.FLOOR:
-            return "the spectral floor that is best on the target there"
-        case Reference.ERM:
-            return f"{grid.erm} (ERM)"
 
 
 def _points(value: float, figure: str) -> Cell:

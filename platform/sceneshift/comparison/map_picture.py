@@ -26,6 +26,9 @@ _NO_CLASS = "#ffffff"
 #: Width of the picture in inches; that of the page.
 _WIDTH = 9.6
 
+#: Most inches that a panel is high; of narrow scenes it is then less wide.
+_HIGHEST = 3.2
+
 #: Panels in a row for scenes that are wider than high, and others.
 _WIDE_COLUMNS, _HIGH_COLUMNS = 4, 6
 
@@ -80,11 +83,12 @@ def draw_maps(maps: PairMaps) -> Picture:
     columns = min(_WIDE_COLUMNS if width > height else _HIGH_COLUMNS, 1 + len(maps.predicted))
     bands = -(-(1 + len(maps.predicted)) // columns)
     panel_width = _WIDTH / max(columns, 2)
+    panel_height = min(_HIGHEST, panel_width * height / width)
     legend_columns = min(len(maps.class_names), 6)
     legend_height = 0.22 * (2 + -(-len(maps.class_names) // legend_columns))
     with plain_style():
         figure = Figure(
-            figsize=(panel_width * columns, bands * 2 * (panel_width * height / width + 0.2) + 0.3 + legend_height),
+            figsize=(panel_width * columns, bands * 2 * (panel_height + 0.2) + 0.3 + legend_height),
             layout="constrained",
         )
         axes = figure.subplots(2 * bands, columns, squeeze=False)

@@ -6,7 +6,15 @@ All tables and pictures of a comparison are on its page; those of other strategi
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sceneshift.comparison.captions import BOLD, INTERVALS, groups_sentence, joins_sentence, notes_of_all, notes_of_grid
+from sceneshift.comparison.captions import (
+    BOLD,
+    INTERVALS,
+    groups_sentence,
+    joins_sentence,
+    notes_of_all,
+    notes_of_grid,
+    reference_words,
+)
 from sceneshift.comparison.contrasts import Reference
 from sceneshift.comparison.difference_tables import against_table, differences_table, floors_table
 from sceneshift.comparison.map_picture import PairMaps, draw_maps
@@ -116,10 +124,10 @@ def _differences(grid: ScoreGrid, notes: str) -> list[Part]:
     for reference in Reference:
         picture, table = draw_differences(grid, reference), against_table(grid, reference)
         if picture is None or table is None:
-            parts.append(Paragraph(text=f"There is no {reference} to compare with."))
+            parts.append(Paragraph(text=f"There is no {reference} with scores, or nothing to compare with it."))
             continue
-        folded = Folded(title=f"Differences to the {reference} as a table", parts=[_noted(table, notes)])
-        parts += [Paragraph(text=f"Against the {reference}:"), picture, folded]
+        folded = Folded(title="The same as a table", parts=[_noted(table, notes)])
+        parts += [Paragraph(text=f"Against {reference_words(grid, reference)}:"), picture, folded]
     return parts
 
 

@@ -116,8 +116,8 @@ class ScoreGrid:
         return self.of(label, figure)[self.pairs.index(pair)]
 
     def has_all(self, label: str) -> bool:
-        """Whether a method has scores on every pair on which some method has."""
-        return all(not np.isnan(self.on(label, pair)).all() for pair in self.scored_pairs)
+        """Whether a method has scores, and on every pair on which some method has."""
+        return bool(self.scored_pairs) and all(not np.isnan(self.on(label, pair)).all() for pair in self.scored_pairs)
 
     def mean(self, label: str, figure: str = DECISIVE) -> float:
         """The mean over groups; NaN where a pair lacks scores: a mean over fewer pairs can't be compared."""

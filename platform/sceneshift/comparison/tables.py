@@ -48,10 +48,10 @@ def accuracy_table(grid: ScoreGrid, figure: str = DECISIVE) -> Table:
             ]
         )
     num, groups = len(grid.seeds), grid.num_groups
-    seeds = f"{num} seed{'' if num == 1 else 's'}, fewer where a number in parentheses says so"
+    seeds = f"mean ± standard deviation over seeds ({num} seeds, fewer where a number in parentheses says so)"
     return Table(
         name=f"accuracy_{figure}_{grid.setting.slug}",
-        caption=f"{_name_and_unit(figure)} on the target, mean ± standard deviation over seeds ({seeds}); mean over "
+        caption=f"{_name_and_unit(figure)} on the target, {seeds if num > 1 else 'one seed'}; mean over "
         f"groups of scenes ({groups}), {NOTHING} if a pair is missing; worst pair.",
         columns=["method", *pairs, "mean", "worst pair"],
         rows=rows,
@@ -97,7 +97,7 @@ def scores_table(grids: Sequence[ScoreGrid]) -> Table:
             "training, s",
         ],
         rows=rows,
-        wide=True,
+        printed=False,
     )
 
 
@@ -153,7 +153,7 @@ def spread_table(grids: Sequence[ScoreGrid], figure: str = DECISIVE) -> Table:
             *(column for name in protocols for column in (f"std over {SPREADS.get(name, name)}", "n")),
         ],
         rows=rows,
-        wide=True,
+        printed=False,
     )
 
 

@@ -25,11 +25,11 @@ from sceneshift.comparison.statistics import LEVEL
 
 
 class Outcome(StrEnum):
-    """How a network compares with the spectral floors on one pair."""
+    """How a network compares on one pair: better than every spectral floor, worse than the best one, or neither."""
 
-    BETTER = "beats every floor"
-    SAME = "not distinguishable from the best floor"
-    WORSE = "worse than the best floor"
+    BETTER = "better"
+    SAME = "not distinguishable"
+    WORSE = "worse"
     UNKNOWN = "no interval"
 
 
@@ -97,7 +97,8 @@ def verdict_sentence(grid: ScoreGrid) -> str:
         if counts[outcome]
     ]
     what = f"The network with the highest mean {figure}" if len(verdicts) > 1 else "The network"
-    return f"{what}, {best}, {_joined(phrases)}."
+    networks = f" for all {len(verdicts)} networks at once" if len(verdicts) > 1 else ""
+    return f"{what}, {best}, {_joined(phrases)} ({LEVEL:.0%} intervals over seeds{networks})."
 
 
 def findings(grid: ScoreGrid) -> list[str]:
@@ -110,10 +111,10 @@ def findings(grid: ScoreGrid) -> list[str]:
     items = []
     verdicts = network_verdicts(grid)
     if verdicts:
-        beating = [v for v in verdicts if Outcome.BETTER in v.outcomes.values()]
+        beating = sum(Outcome.BETTER in verdict.outcomes.values() for verdict in verdicts)
         items.append(
-            f"Networks that beat every floor on some pair: {', '.join(v.label for v in beating) or 'none'} "
-            f"(of {len(verdicts)}; intervals at {verdicts[0].level:.1%} each)."
+            f"{beating} of {len(verdicts)} networks beat every floor on some pair (intervals at "
+            f"{verdicts[0].level:.1%} each)."
         )
     won = winner(grid, pair=None)
     best = best_of(grid, grid.labels, pair=None)
@@ -134,13 +135,16 @@ def findings(grid: ScoreGrid) -> list[str]:
 
 def _against_erm(grid: ScoreGrid) -> list[str]:
     erm = reference_label(grid, Reference.ERM, pair=None)
-    best = best_of(grid, [label for label in grid.networks if label != erm], pair=None)
+    others = [label for label in grid.networks if label != erm and has_any(grid, label, None)]
+    best = best_of(grid, others, pair=None)
     if erm is None or best is None:
         return []
-    estimate = difference(grid, best, erm, pair=None)
+    estimate, level = difference(grid, best, erm, pair=None), simultaneous_level(len(others))
+    at_once = f" for {len(others)} networks at once" if len(others) > 1 else ""
     return [
-        f"Best network other than ERM: {best}, {FIGURES[DECISIVE]} {interval_text(estimate)} points against {erm} over "
-        f"{estimate.groups} group{'' if estimate.groups == 1 else 's'} of scenes ({LEVEL:.0%} interval)."
+        f"The best network other than ERM is {best}: {FIGURES[DECISIVE]} {interval_text(estimate, level)} points "
+        f"against {erm}, over {estimate.groups} group{'' if estimate.groups == 1 else 's'} of scenes ({LEVEL:.0%} "
+        f"interval{at_once})."
     ]
 
 

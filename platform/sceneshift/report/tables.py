@@ -73,6 +73,7 @@ class Table:
         rows: Cells, or plain values that are shown unchanged.
         wide: Whether LaTeX must shrink it to the text width.
         notes: How the figures came to be, after the caption in files; a page with many tables says it once.
+        printed: Whether it is also written as LaTeX; a table with hundreds of rows doesn't fit a page.
     """
 
     kind: ClassVar[str] = "table"
@@ -83,6 +84,7 @@ class Table:
     rows: Sequence[Sequence[Cell | Value]]
     wide: bool = False
     notes: str = ""
+    printed: bool = True
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -148,9 +150,12 @@ class Table:
         ]
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``<name>.md``, ``.csv`` and ``.tex``; returns their paths."""
+        """Write ``<name>.md``, ``.csv`` and, if it is printed, ``.tex``; returns their paths."""
+        texts = {"md": self.markdown(), "csv": self.csv()}
+        if self.printed:
+            texts["tex"] = self.latex()
         paths = []
-        for ending, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
+        for ending, text in texts.items():
             path = folder / f"{self.name}.{ending}"
             with replacing(path) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
