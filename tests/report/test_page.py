@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sceneshift.report.confusion_table import confusion_table
-from sceneshift.report.page import Bullets, Paragraph, Row, Section, Sheet, render_html, render_markdown
-from sceneshift.report.tables import Table, per_cent
+from sceneshift.report.page import Bullets, Folded, Paragraph, Row, Section, Sheet, render_html, render_markdown
+from sceneshift.report.tables import Cell, Table, per_cent
 from sceneshift.report.themes import Picture
 
 VOID = {"meta", "img", "source"}
@@ -94,6 +94,24 @@ def test_a_table_marks_numbers_and_long_texts():
         [{}, "x<y>"], [number, "–"], [number, "–"],
         [{"class": "text"}, long], [number, "–"], [number, "0"],
     ]  # fmt: skip
+
+
+def test_bold_cells_and_notes_of_a_table():
+    table = Table(
+        name="t", caption="c", columns=("a",), rows=[(Cell(value=1, shown="<1>", strong=True),), (2,)], notes="long"
+    )
+    found = elements(table)
+    assert texts(found, "strong") == ["<1>"]
+    assert texts(found, "p") == ["c"]
+
+
+def test_folded_parts_can_be_folded_again():
+    inner = Folded(title="in & out", parts=(Paragraph(text="q"), PICTURE))
+    found = elements(Folded(title="a<b", parts=(inner, Bullets(items=("x",)))))
+    assert [tag for tag, _, _ in found][:6] == ["details", "summary", "details", "summary", "p", "picture"]
+    assert texts(found, "summary", "p", "li") == ["a<b", "in & out", "q", "x"]
+    section = Section(anchor="a", title="S", intro="i", parts=(Folded(title="F", parts=(Paragraph(text="p"),)),))
+    assert "## S\n\ni\n\n### F\n\np\n\nf\n" in render_markdown("T", "l", [section], footer="f")
 
 
 def test_a_confusion_matrix_is_shaded_by_the_share_of_its_row():

@@ -8,7 +8,7 @@ from sceneshift.comparison.score_grid import DECISIVE, FIGURES, ScoreGrid
 from sceneshift.comparison.statistics import LEVEL, Estimate
 from sceneshift.comparison.tables import MOST_NARROW
 from sceneshift.comparison.verdict import Outcome, network_verdicts
-from sceneshift.report.tables import NOTHING, Cell, Table, digits
+from sceneshift.report.tables import NOTHING, Cell, Table, Value, digits
 
 #: The row and column over all pairs.
 ALL_PAIRS = "all pairs"
@@ -20,7 +20,7 @@ def differences_table(grids: Sequence[ScoreGrid]) -> Table:
     Args:
         grids: The scores.
     """
-    rows = []
+    rows: list[list[Cell | Value]] = []
     for grid in grids:
         for reference in Reference:
             for pair in (*grid.scored_pairs, None):
@@ -40,7 +40,7 @@ def differences_table(grids: Sequence[ScoreGrid]) -> Table:
     )
 
 
-def _rows(grid: ScoreGrid, reference: Reference, pair: str | None) -> list[list[Cell | str | int]]:
+def _rows(grid: ScoreGrid, reference: Reference, pair: str | None) -> list[list[Cell | Value]]:
     # The reference of AA is the reference of all figures in a row.
     other = reference_label(grid, reference, pair=pair)
     if other is None:
@@ -51,7 +51,7 @@ def _rows(grid: ScoreGrid, reference: Reference, pair: str | None) -> list[list[
         }
         for figure in FIGURES
     }
-    rows: list[list[Cell | str | int]] = []
+    rows: list[list[Cell | Value]] = []
     for label, found in by_figure[DECISIVE].items():
         cells: list[Cell] = []
         for figure in FIGURES:
@@ -82,7 +82,7 @@ def against_table(grid: ScoreGrid, reference: Reference) -> Table | None:
         return None
     columns = {pair: {each.label: each.estimate for each in differences} for pair, differences in found.items()}
     others = {pair: reference_label(grid, reference, pair=pair) for pair in scopes}
-    rows = [
+    rows: list[list[Cell | Value]] = [
         [
             grid.title(label),
             *(
@@ -114,7 +114,7 @@ def floors_table(grid: ScoreGrid) -> Table | None:
     if not verdicts:
         return None
     pairs = grid.scored_pairs
-    rows = [
+    rows: list[list[Cell | Value]] = [
         [
             verdict.label,
             sum(outcome is Outcome.BETTER for outcome in verdict.outcomes.values()),

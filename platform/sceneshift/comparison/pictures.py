@@ -217,8 +217,7 @@ def _look_of(grid: ScoreGrid, label: str) -> tuple[str, str]:
 
 def _handle(look: tuple[str, str], label: str, *, line: bool = True) -> Line2D:
     colour, mark = look
-    style = "-" if line else ""
-    return Line2D([], [], color=colour, marker=mark, linestyle=style, linewidth=2, markersize=5.5, label=label)
+    return Line2D([], [], color=colour, marker=mark, linewidth=2 if line else 0, markersize=5.5, label=label)
 
 
 def _plain_logarithmic(ax: Axes) -> None:

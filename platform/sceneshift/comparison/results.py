@@ -23,7 +23,7 @@ FORMAT = 1
 
 _METADATA = b"sceneshift.comparison"
 
-_KINDS = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+_KINDS: dict[Any, Any] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 #: What a network was trained on: every labelled field, after the choice; or the training blocks, as it was chosen.
 TRAINED_ON = ("fields", "blocks")

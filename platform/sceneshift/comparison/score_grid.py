@@ -91,8 +91,8 @@ class ScoreGrid:
     @property
     def scored_pairs(self) -> list[str]:
         """The pairs on which some method has scores."""
-        known = ~np.isnan(self.values[DECISIVE])
-        return [pair for pair, has in zip(self.pairs, known.any(axis=(0, 2)), strict=True) if has]
+        missing = np.isnan(self.values[DECISIVE]).all(axis=(0, 2)).tolist()
+        return [pair for pair, lacks in zip(self.pairs, missing, strict=True) if not lacks]
 
     @property
     def num_groups(self) -> int:
@@ -109,11 +109,13 @@ class ScoreGrid:
 
     def of(self, label: str, figure: str = DECISIVE) -> NDArray[np.float64]:
         """(P, S) figures of one method."""
-        return self.values[figure][self.labels.index(label)]
+        found: NDArray[np.float64] = self.values[figure][self.labels.index(label)]
+        return found
 
     def on(self, label: str, pair: str, figure: str = DECISIVE) -> NDArray[np.float64]:
         """(S,) figures of one method on one pair."""
-        return self.of(label, figure)[self.pairs.index(pair)]
+        found: NDArray[np.float64] = self.of(label, figure)[self.pairs.index(pair)]
+        return found
 
     def has_all(self, label: str) -> bool:
         """Whether a method has scores, and on every pair on which some method has."""

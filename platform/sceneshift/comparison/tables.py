@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sceneshift.comparison.contrasts import winner
 from sceneshift.comparison.score_grid import DECISIVE, FIGURES, ScoreGrid
 from sceneshift.comparison.statistics import mean_and_deviation
-from sceneshift.report.tables import NOTHING, Cell, Table, digits
+from sceneshift.report.tables import NOTHING, Cell, Table, Value, digits
 
 #: More columns than this don't fit a page.
 MOST_NARROW = 5
@@ -29,7 +30,7 @@ def accuracy_table(grid: ScoreGrid, figure: str = DECISIVE) -> Table:
     """
     pairs = grid.scored_pairs
     winners = {pair: winner(grid, pair=pair, figure=figure) for pair in (*pairs, None)}
-    rows = []
+    rows: list[list[Cell | Value]] = []
     for label in grid.labels:
         means = {pair: mean_and_deviation(grid.on(label, pair, figure))[0] for pair in pairs}
         known = {pair: mean for pair, mean in means.items() if not math.isnan(mean)}
@@ -65,7 +66,7 @@ def scores_table(grids: Sequence[ScoreGrid]) -> Table:
     Args:
         grids: The scores.
     """
-    rows = []
+    rows: list[list[Cell | Value]] = []
     for grid in grids:
         failed = [(cell.label, cell.pair) for cell in grid.failed]
         for pair in grid.pairs:
@@ -111,7 +112,7 @@ def per_class_table(grid: ScoreGrid, pair: str) -> Table:
     recalls = {label: grid.recalls(label, pair) for label in grid.labels}
     shown = [label for label in grid.labels if len(recalls[label])]
     pixels = next(grid.confusions[label, pair][0].sum(axis=1) for label in shown)
-    rows = [
+    rows: list[list[Cell | Value]] = [
         [name, int(pixels[k]), *(_moments_cell(recalls[label][:, k], DECISIVE) for label in shown)]
         for k, name in enumerate(grid.class_names[pair])
     ]
@@ -139,7 +140,7 @@ def spread_table(grids: Sequence[ScoreGrid], figure: str = DECISIVE) -> Table:
                 key = (grid.setting.budget, grid.setting.strategy, pair, grid.title(label))
                 by_row.setdefault(key, {})[grid.setting.protocol] = (deviation, num)
     protocols = [*SPREADS, *(name for name in dict.fromkeys(g.setting.protocol for g in grids) if name not in SPREADS)]
-    rows = [
+    rows: list[list[Cell | Value]] = [
         [*key, *(c for name in protocols for c in _spread_cells(found.get(name, (math.nan, 0)), figure))]
         for key, found in by_row.items()
     ]
@@ -172,7 +173,7 @@ def strategies_table(grids: Sequence[ScoreGrid], figure: str = DECISIVE) -> Tabl
         for label in grid.labels:
             key = (grid.setting.protocol, grid.setting.budget, grid.title(label))
             by_row.setdefault(key, {})[grid.setting.strategy] = grid.mean(label, figure)
-    rows = [
+    rows: list[list[Cell | Value]] = [
         [*key, *(figure_cell(found.get(name, math.nan), figure) for name in strategies)]
         for key, found in by_row.items()
     ]
@@ -232,9 +233,7 @@ def _mean_cell(grid: ScoreGrid, label: str, pair: str, figure: str, *, strong: b
     return Cell(value=cell.value, shown=cell.shown + few, strong=strong)
 
 
-def _moments_cell(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], figure: str, *, strong: bool = False
-) -> Cell:
+def _moments_cell(values: NDArray[np.float64], figure: str, *, strong: bool = False) -> Cell:
     mean, deviation, _ = mean_and_deviation(values)
     cell = figure_cell(mean, figure, strong=strong)
     if math.isnan(deviation):
