@@ -8,7 +8,7 @@ import pytest
 from sceneshift.report.confusion_table import confusion_table
 from sceneshift.report.page import Bullets, Folded, Paragraph, Row, Section, Sheet, render_html, render_markdown
 from sceneshift.report.tables import Cell, Table, per_cent
-from sceneshift.report.themes import Picture
+from sceneshift.report.themes import Picture, legend_columns
 
 VOID = {"meta", "img", "source"}
 PICTURE = Picture(light=b"light", dark=b"dark", alt='a "b" <c>', width=30)
@@ -152,3 +152,11 @@ def test_markdown_has_the_words_and_tables():
     parts = (Paragraph(text="p"), Paragraph(text="w", warns=True), Bullets(items=("x", "y")), table, PICTURE)
     text = render_markdown("T", "lead", [Section(anchor="a", title="S", intro="i", parts=parts)], footer="f")
     assert text == "# T\n\nlead\n\n## S\n\ni\n\np\n\n**w**\n\n- x\n- y\n\n|   a |\n|----:|\n|   1 |\n\nc.\n\nf\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "width", "columns"),
+    [(["a"] * 3, 9.6, 3), (["a"] * 20, 9.6, 6), (["x" * 60] * 4, 9.6, 2), (["x" * 99], 2, 1)],
+)
+def test_a_legend_has_as_many_columns_as_fit(labels, width, columns):
+    assert legend_columns(labels, width=width) == columns

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.report.themes import Picture, paint, plain_style
+from sceneshift.report.themes import Picture, legend_columns, paint, plain_style
 from sceneshift.scenes.class_colours import class_colours
 
 #: Right and wrong are grey and black, so that neither is taken for a class.
@@ -84,11 +84,13 @@ def draw_maps(maps: PairMaps) -> Picture:
     bands = -(-(1 + len(maps.predicted)) // columns)
     panel_width = _WIDTH / max(columns, 2)
     panel_height = min(_HIGHEST, panel_width * height / width)
-    legend_columns = min(len(maps.class_names), 6)
-    legend_height = 0.22 * (2 + -(-len(maps.class_names) // legend_columns))
+    figure_width = panel_width * columns
+    num_entries = len(maps.class_names) + 2
+    legend_width = legend_columns((*maps.class_names, "right", "wrong"), width=figure_width)
+    legend_height = 0.22 * (1 + -(-num_entries // legend_width))
     with plain_style():
         figure = Figure(
-            figsize=(panel_width * columns, bands * 2 * (panel_height + 0.2) + 0.3 + legend_height),
+            figsize=(figure_width, bands * 2 * (panel_height + 0.2) + 0.3 + legend_height),
             layout="constrained",
         )
         axes = figure.subplots(2 * bands, columns, squeeze=False)
@@ -106,7 +108,7 @@ def draw_maps(maps: PairMaps) -> Picture:
             _show(axes[2 * band + 1, column], right, (_RIGHT, _WRONG), f"right: {share:.1%}")
         handles = [Patch(facecolor=c, label=n) for c, n in zip(colours, maps.class_names, strict=True)]
         handles += [Patch(facecolor=_RIGHT, label="right"), Patch(facecolor=_WRONG, label="wrong")]
-        figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns, frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=legend_width, frameon=False)
         sampled = "" if step == 1 else f", every {step}th pixel"
         figure.suptitle(f"{maps.pair}: {maps.note}{sampled}", fontsize=10)
         return paint(

@@ -13,13 +13,16 @@ from sceneshift.comparison.contrasts import Difference, Reference, differences_t
 from sceneshift.comparison.difference_tables import ALL_PAIRS
 from sceneshift.comparison.score_grid import DECISIVE, FIGURES, ScoreGrid
 from sceneshift.comparison.statistics import LEVEL, group_means
-from sceneshift.report.themes import BEST, DEFAULTS, OTHER, Picture, paint, plain_style
+from sceneshift.report.themes import BEST, DEFAULTS, OTHER, Picture, legend_columns, paint, plain_style
 
 #: Panels next to each other.
 _COLUMNS = 3
 
 #: Width of a picture in inches; that of the page.
 _WIDTH = 9.6
+
+#: Width of a picture with one panel.
+_NARROW = 6.4
 
 #: Colour and mark by what an interval excludes; the marks differ too, for readers who can't tell the colours.
 _BETTER, _WORSE, _SAME, _UNKNOWN, _REFERENCE = (BEST, "^"), (DEFAULTS, "v"), (OTHER, "o"), (OTHER, "x"), (OTHER, "D")
@@ -67,7 +70,7 @@ def draw_differences(grid: ScoreGrid, reference: Reference) -> Picture | None:
             _handle(_REFERENCE, "the reference itself", line=False),
             _handle((OTHER, ">"), "interval goes on"),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(scopes) > 1 else 2, frameon=False)
         return paint(
             figure,
             alt=f"Paired differences in {FIGURES[DECISIVE]} to the {reference}, by pair, with intervals.",
@@ -113,7 +116,8 @@ def draw_seconds(grid: ScoreGrid) -> Picture | None:
     if not any(points.values()):
         return None
     numbers = {label: index for index, label in enumerate(grid.labels, start=1)}
-    columns = min(4, len(numbers))
+    width = _WIDTH if len(scopes) > 1 else _NARROW
+    columns = legend_columns([grid.title(label) for label in numbers], width=width, most=4)
     with plain_style():
         figure = Figure(layout="constrained")
         panels = list(_panels(figure, len(scopes), panel_height=2.6, share=False, extra=0.2 * len(numbers) / columns))
@@ -188,7 +192,7 @@ def _panels(figure: Figure, num: int, *, panel_height: float, share: bool = True
     """Panels in rows of up to :data:`_COLUMNS`; a figure's size fits them."""
     columns = min(_COLUMNS, num)
     rows = -(-num // columns)
-    figure.set_size_inches(_WIDTH if columns > 1 else 6.4, rows * panel_height + 0.8 + extra)
+    figure.set_size_inches(_WIDTH if columns > 1 else _NARROW, rows * panel_height + 0.8 + extra)
     axes = figure.subplots(rows, columns, sharey=share, squeeze=False).ravel()
     for ax in axes[num:]:
         ax.remove()

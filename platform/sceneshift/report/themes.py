@@ -3,7 +3,7 @@
 import base64
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _DPI = 144
+
+#: Rough widths in a legend: a handle with its spaces, and a letter.
+_HANDLE_INCHES, _LETTER_INCHES = 0.6, 0.068
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,21 @@ def plain_style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update({"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "legend.fontsize": 8.5})
         yield
+
+
+def legend_columns(labels: Sequence[str], *, width: float, most: int = 6) -> int:
+    """How many columns of a legend fit a figure.
+
+    Args:
+        labels: The legend's texts.
+        width: Width of the figure in inches.
+        most: The largest number wanted.
+
+    Returns:
+        At least 1.
+    """
+    widest = _HANDLE_INCHES + _LETTER_INCHES * max(map(len, labels), default=0)
+    return max(1, min(most, len(labels), int(width / widest)))
 
 
 def paint(figure: Figure, *, alt: str, name: str = "") -> Picture:
