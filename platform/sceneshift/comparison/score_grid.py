@@ -91,8 +91,8 @@ class ScoreGrid:
     @property
     def scored_pairs(self) -> list[str]:
         """The pairs on which some method has scores."""
-        missing = np.isnan(self.values[DECISIVE]).all(axis=(0, 2)).tolist()
-        return [pair for pair, lacks in zip(self.pairs, missing, strict=True) if not lacks]
+        values = self.values[DECISIVE]
+        return [pair for index, pair in enumerate(self.pairs) if not np.isnan(values[:, index]).all()]
 
     @property
     def num_groups(self) -> int:
