@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sceneshift.report.confusion_table import confusion_table
-from sceneshift.report.page import Bullets, Paragraph, Row, Section, Sheet, render_html, render_markdown
-from sceneshift.report.tables import Table, per_cent
-from sceneshift.report.themes import Picture
+from sceneshift.report.page import Bullets, Folded, Paragraph, Row, Section, Sheet, render_html, render_markdown
+from sceneshift.report.tables import Cell, Table, per_cent
+from sceneshift.report.themes import Picture, legend_columns
 
 VOID = {"meta", "img", "source"}
 PICTURE = Picture(light=b"light", dark=b"dark", alt='a "b" <c>', width=30)
@@ -38,7 +38,7 @@ class Elements(HTMLParser):
 
 
 def elements(*parts, title="t"):
-    section = Section(anchor="here", title="a < b", intro="i & j", parts=parts, is_folded=False)
+    section = Section(anchor="here", title="a < b", intro="i & j", parts=parts)
     return Elements(render_html(title, "lead", [section], footer="foot")).found[3:]
 
 
@@ -50,7 +50,7 @@ def test_a_section_has_its_anchor_heading_and_link():
     text = render_html(
         "T <1>",
         "l & m",
-        [Section(anchor="here", title="a < b", intro="i & j", parts=(), is_folded=False)],
+        [Section(anchor="here", title="a < b", intro="i & j", parts=())],
         footer="f > g",
     )
     assert Elements(text).found == [
@@ -66,7 +66,7 @@ def test_a_section_has_its_anchor_heading_and_link():
 
 
 def test_a_folded_section_shows_its_heading_and_is_opened_by_its_link():
-    text = render_html("T", "l", [Section(anchor="here", title="a", intro="i", parts=())], footer="f")
+    text = render_html("T", "l", [Section(anchor="here", title="a", intro="i", parts=(), is_folded=True)], footer="f")
     assert "<details><summary><h2>a</h2></summary>" in text
     assert Elements(text).found == [["section", {"id": "here"}, ""], ["p", {"class": "intro"}, "i"]]
 
@@ -103,6 +103,24 @@ def test_a_table_marks_numbers_and_long_texts():
         [{}, "x<y>"], [number, "–"], [number, "–"],
         [{"class": "text"}, long], [number, "–"], [number, "0"],
     ]  # fmt: skip
+
+
+def test_bold_cells_and_notes_of_a_table():
+    table = Table(
+        name="t", caption="c", columns=("a",), rows=[(Cell(value=1, shown="<1>", strong=True),), (2,)], notes="long"
+    )
+    found = elements(table)
+    assert texts(found, "strong") == ["<1>"]
+    assert texts(found, "p") == ["c"]
+
+
+def test_folded_parts_can_be_folded_again():
+    inner = Folded(title="in & out", parts=(Paragraph(text="q"), PICTURE))
+    found = elements(Folded(title="a<b", parts=(inner, Bullets(items=("x",)))))
+    assert [tag for tag, _, _ in found][:6] == ["details", "summary", "details", "summary", "p", "picture"]
+    assert texts(found, "summary", "p", "li") == ["a<b", "in & out", "q", "x"]
+    section = Section(anchor="a", title="S", intro="i", parts=(Folded(title="F", parts=(Paragraph(text="p"),)),))
+    assert "## S\n\ni\n\n### F\n\np\n\nf\n" in render_markdown("T", "l", [section], footer="f")
 
 
 def test_a_confusion_matrix_is_shaded_by_the_share_of_its_row():
@@ -143,3 +161,11 @@ def test_markdown_has_the_words_and_tables():
     parts = (Paragraph(text="p"), Paragraph(text="w", warns=True), Bullets(items=("x", "y")), table, PICTURE)
     text = render_markdown("T", "lead", [Section(anchor="a", title="S", intro="i", parts=parts)], footer="f")
     assert text == "# T\n\nlead\n\n## S\n\ni\n\np\n\n**w**\n\n- x\n- y\n\n|   a |\n|----:|\n|   1 |\n\nc.\n\nf\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "width", "columns"),
+    [(["a"] * 3, 9.6, 3), (["a"] * 20, 9.6, 6), (["x" * 60] * 4, 9.6, 2), (["x" * 99], 2, 1)],
+)
+def test_a_legend_has_as_many_columns_as_fit(labels, width, columns):
+    assert legend_columns(labels, width=width) == columns

@@ -72,6 +72,23 @@ def test_a_confusion_matrix_is_shaded_by_the_share_of_its_row():
     assert list(csv.reader(io.StringIO(table.csv())))[1] == ["a<", "30", "10"]
 
 
+def test_bold_cells_are_bold_in_every_text_and_plain_in_csv():
+    cells = [Cell(value=1.5, shown="1.5 ± 0.1", strong=True), Cell(value=2.5, shown="2.5")]
+    table = Table(name="b", caption="c.", columns=("x", "y"), rows=[cells])
+    assert "**1.5 ± 0.1**" in table.markdown()
+    assert "**2.5" not in table.markdown()
+    assert "\\textbf{1.5 $\\pm$ 0.1} & 2.5" in table.latex()
+    assert table.csv().splitlines() == ["x,y", "1.5,2.5"]
+    assert table.strong == [[True, False]]
+
+
+def test_notes_follow_the_caption_in_files(tmp_path):
+    table = Table(name="n", caption="c.", columns=("x",), rows=[(1,)], notes="How & why.", printed=False)
+    assert table.markdown().endswith("\nc. How & why.\n")
+    assert "\\caption{c. How \\& why.}" in table.latex()
+    assert [path.name for path in table.write(tmp_path)] == ["n.md", "n.csv"]
+
+
 def test_three_files_are_written(tmp_path):
     assert sorted(path.name for path in TABLE.write(tmp_path)) == ["t_1.csv", "t_1.md", "t_1.tex"]
     assert (tmp_path / "t_1.csv").read_bytes().decode() == TABLE.csv()

@@ -23,7 +23,7 @@ def first_section(record: StudyRecord) -> Section:
         parts += [Paragraph(text="What to do next:"), Bullets(items=_next_steps(record))]
         for pair in record.pairs:
             parts += sheets(record, f"map_{pair}", f"Truth, class map, and where it is right, on the target of {pair}.")
-    return Section(anchor="first", title="Result", intro="", parts=parts, is_folded=False)
+    return Section(anchor="first", title="Result", intro="", parts=parts)
 
 
 def _warnings(record: StudyRecord) -> Sequence[Paragraph]:

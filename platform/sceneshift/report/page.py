@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -69,7 +69,22 @@ class Row:
     pictures: Sequence[Picture]
 
 
-Part = Paragraph | Bullets | Table | Picture | Sheet | Row
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Parts that the reader unfolds; Markdown shows them.
+
+    Args:
+        title: The line that is always shown.
+        parts: What it hides.
+    """
+
+    kind: ClassVar[str] = "folded"
+
+    title: str
+    parts: "Sequence[Part]"
+
+
+Part = Paragraph | Bullets | Table | Picture | Sheet | Row | Folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +103,7 @@ class Section:
     title: str
     intro: str
     parts: Sequence[Part]
-    is_folded: bool = True
+    is_folded: bool = False
 
 
 def render_html(title: str, lead: str, sections: Sequence[Section], *, footer: str) -> str:
@@ -109,14 +124,22 @@ def render_markdown(title: str, lead: str, sections: Sequence[Section], *, foote
     lines = [f"# {title}", lead]
     for section in sections:
         lines += [f"## {section.title}", *([section.intro] if section.intro else [])]
-        for part in section.parts:
-            if isinstance(part, Paragraph):
-                lines.append(f"**{part.text}**" if part.warns else part.text)
-            elif isinstance(part, Bullets):
-                lines.append("\n".join(f"- {item}" for item in part.items))
-            elif isinstance(part, Table):
-                lines.append(part.markdown().rstrip("\n"))
+        lines += _markdown_lines(section.parts)
     return "\n\n".join([*lines, footer]) + "\n"
+
+
+def _markdown_lines(parts: Sequence[Part]) -> list[str]:
+    lines = []
+    for part in parts:
+        if isinstance(part, Paragraph):
+            lines.append(f"**{part.text}**" if part.warns else part.text)
+        elif isinstance(part, Bullets):
+            lines.append("\n".join(f"- {item}" for item in part.items))
+        elif isinstance(part, Table):
+            lines.append(replace(part, notes="").markdown().rstrip("\n"))
+        elif isinstance(part, Folded):
+            lines += [f"### {part.title}", *_markdown_lines(part.parts)]
+    return lines
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import logging
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import sceneshift
@@ -85,9 +86,8 @@ def write_report_or_note(directory: Path) -> None:
 
 
 def study_sections(record: StudyRecord) -> list[Section]:
-    """The report's sections, in their order."""
-    return [
-        first_section(record),
+    """The report's sections, in their order; all but the first are folded."""
+    others = [
         summary_section(record),
         searched_section(record),
         scores_section(record),
@@ -100,6 +100,7 @@ def study_sections(record: StudyRecord) -> list[Section]:
         leakage_section(record),
         compute_section(record),
     ]
+    return [first_section(record), *(replace(section, is_folded=True) for section in others)]
 
 
 def summary_section(record: StudyRecord) -> Section:

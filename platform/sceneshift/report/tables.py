@@ -34,6 +34,9 @@ _LATEX = str.maketrans(
         "±": r"$\pm$",
         "×": r"$\times$",
         "…": r"\ldots{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
     }
 )
 
@@ -51,10 +54,12 @@ class Cell:
     Args:
         value: The value in CSV.
         shown: The text in all other formats.
+        strong: Whether the text is bold.
     """
 
     value: Value
     shown: str
+    strong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,8 @@ class Table:
         columns: The headings.
         rows: Cells, or plain values that are shown unchanged.
         wide: Whether LaTeX must shrink it to the text width.
+        notes: How the figures came to be, after the caption in files; a page with many tables says it once.
+        printed: Whether it is also written as LaTeX; a table with hundreds of rows doesn't fit a page.
     """
 
     kind: ClassVar[str] = "table"
@@ -76,6 +83,8 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell | Value]]
     wide: bool = False
+    notes: str = ""
+    printed: bool = True
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -86,9 +95,15 @@ class Table:
         """The rows as formatted text."""
         return [[_shown(cell) for cell in row] for row in self.rows]
 
+    @property
+    def strong(self) -> list[list[bool]]:
+        """Which texts are bold."""
+        return [[isinstance(cell, Cell) and cell.strong for cell in row] for row in self.rows]
+
     def markdown(self) -> str:
         """As Markdown, columns aligned."""
-        return f"{markdown_table(self.columns, self.shown, right=self.numeric)}\n{self.caption}\n"
+        rows = self._marked(self.shown, "**{}**")
+        return f"{markdown_table(self.columns, rows, right=self.numeric)}\n{self._full_caption}\n"
 
     def csv(self) -> str:
         """As CSV (RFC 4180) with one line of headings; with unrounded numbers, and None as an empty field."""
@@ -102,19 +117,20 @@ class Table:
     def latex(self) -> str:
         r"""As a LaTeX table with rules of the package booktabs; ``\input`` it."""
         alignment = "".join("r" if right else "l" for right in self.numeric)
+        rows = self._marked([[text.translate(_LATEX) for text in row] for row in self.shown], r"\textbf{{{}}}")
         begin, end = ("  \\resizebox{\\textwidth}{!}{%", "  }") if self.wide else ("", "")
         lines = [
             "% needs \\usepackage{booktabs}" + (" and {graphicx}" if self.wide else ""),
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{self.caption.translate(_LATEX)}}}",
+            f"  \\caption{{{self._full_caption.translate(_LATEX)}}}",
             f"  \\label{{tab:{self.name.replace('_', '-')}}}",
             *([begin] if begin else []),
             f"  \\begin{{tabular}}{{{alignment}}}",
             "    \\toprule",
             "    " + " & ".join(column.translate(_LATEX) for column in self.columns) + r" \\",
             "    \\midrule",
-            *("    " + " & ".join(text.translate(_LATEX) for text in row) + r" \\" for row in self.shown),
+            *("    " + " & ".join(row) + r" \\" for row in rows),
             "    \\bottomrule",
             "  \\end{tabular}",
             *([end] if end else []),
@@ -122,10 +138,24 @@ class Table:
         ]
         return "\n".join(lines) + "\n"
 
+    @property
+    def _full_caption(self) -> str:
+        return f"{self.caption} {self.notes}".rstrip()
+
+    def _marked(self, rows: Sequence[Sequence[str]], mark: str) -> list[list[str]]:
+        """Texts, the bold ones within a format's mark."""
+        return [
+            [mark.format(text) if strong else text for text, strong in zip(row, flags, strict=True)]
+            for row, flags in zip(rows, self.strong, strict=True)
+        ]
+
     def write(self, folder: Path) -> list[Path]:
-        """Write ``<name>.md``, ``.csv`` and ``.tex``; returns their paths."""
+        """Write ``<name>.md``, ``.csv`` and, if it is printed, ``.tex``; returns their paths."""
+        texts = {"md": self.markdown(), "csv": self.csv()}
+        if self.printed:
+            texts["tex"] = self.latex()
         paths = []
-        for ending, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
+        for ending, text in texts.items():
             path = folder / f"{self.name}.{ending}"
             with replacing(path) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")

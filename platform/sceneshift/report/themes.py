@@ -3,7 +3,7 @@
 import base64
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _DPI = 144
+
+#: Rough widths in a legend: a handle with its spaces, and a letter.
+_HANDLE_INCHES, _LETTER_INCHES = 0.6, 0.068
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class Picture:
         dark: For dark ones.
         alt: Alternative text.
         width: Width in CSS pixels.
+        name: A file's name without ending, for pictures that are also written as files.
     """
 
     kind: ClassVar[str] = "picture"
@@ -56,6 +60,7 @@ class Picture:
     dark: bytes
     alt: str
     width: int
+    name: str = ""
 
 
 def data_uri(png: bytes) -> str:
@@ -72,7 +77,22 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def paint(figure: Figure, *, alt: str) -> Picture:
+def legend_columns(labels: Sequence[str], *, width: float, most: int = 6) -> int:
+    """How many columns of a legend fit a figure.
+
+    Args:
+        labels: The legend's texts.
+        width: Width of the figure in inches.
+        most: The largest number wanted.
+
+    Returns:
+        At least 1.
+    """
+    widest = _HANDLE_INCHES + _LETTER_INCHES * max(map(len, labels), default=0)
+    return max(1, min(most, len(labels), int(width / widest)))
+
+
+def paint(figure: Figure, *, alt: str, name: str = "") -> Picture:
     """Render a figure in both themes.
 
     Everything but lines, marks and areas takes the theme's colours; texts within axes do too, unless their gid is
@@ -81,10 +101,14 @@ def paint(figure: Figure, *, alt: str) -> Picture:
     Args:
         figure: A finished figure.
         alt: What it shows.
+        name: A file's name without ending, if it is also to be written as one.
     """
-    light, dark = (_rendered(figure, theme) for theme in (LIGHT, DARK))
+    light = _rendered(figure, LIGHT)
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")  # the layout is found; colours don't change it
+    dark = _rendered(figure, DARK)
     (pixels,) = struct.unpack(">I", light[16:20])  # the width comes first in a PNG's header
-    return Picture(light=light, dark=dark, alt=alt, width=round(pixels * 96 / _DPI))
+    return Picture(light=light, dark=dark, alt=alt, width=round(pixels * 96 / _DPI), name=name)
 
 
 def _rendered(figure: Figure, theme: Theme) -> bytes:
