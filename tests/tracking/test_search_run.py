@@ -16,7 +16,8 @@ from sceneshift.tracking import host_metrics, run_writer
 from sceneshift.tracking import search_run as mirror_module
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.datasets import observed_input, training_input
-from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment, trial_name
+from sceneshift.tracking.ranking import trial_name
+from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment
 
 
 def open_mirror(backend):

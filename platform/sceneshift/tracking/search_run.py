@@ -8,7 +8,6 @@ MLflow fails, the search continues with one warning, and the thread retries from
 import contextlib
 import json
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
 from sceneshift.tracking.host_metrics import HostMetrics
 from sceneshift.tracking.key_names import key_name, with_key_names
+from sceneshift.tracking.ranking import ranked, trial_name
 from sceneshift.tracking.run_writer import MOST_METRICS, RunWriter
 
 if TYPE_CHECKING:
@@ -363,43 +363,6 @@ class SearchRun:
         child = _Child(writer=RunWriter(self._client, run.info.run_id))
         self._children[record.number] = child
         return child
-
-
-def trial_name(record: TrialRecord, *, rank: int | None = None) -> str:
-    """Name of a trial's run: its number, what is special about it, and how it ended, such as ``trial-0003-stopped-e5``.
-
-    Args:
-        record: The trial.
-        rank: Its rank in a closed study.
-    """
-    parts = [f"trial-{record.number:04d}"]
-    if rank == 1:
-        parts.append("best")
-    if record.is_reference:
-        parts.append("defaults")
-    if record.state in ("pruned", "fail"):
-        parts.append(f"{'stopped' if record.state == 'pruned' else 'failed'}-e{record.last_epoch}")
-    elif rank is not None and rank > 1:
-        parts.append(f"rank{rank}")
-    return "-".join(parts)
-
-
-def ranked(records: Sequence[TrialRecord], *, best: int) -> list[TrialRecord]:
-    """Trials in the order in which a closed study shows them.
-
-    The winner comes first, wherever its value stands: another strategy may have chosen it. Then come the other complete
-    trials, those that were stopped, by the epoch they reached, and those that failed; each by their objective.
-
-    Args:
-        records: All trials.
-        best: Number of the winner.
-    """
-
-    def key(record: TrialRecord) -> tuple[bool, bool, bool, int, float]:
-        value = record.value if record.value is not None and math.isfinite(record.value) else -math.inf
-        return record.number != best, not record.is_complete, record.state == "fail", -record.last_epoch, -value
-
-    return sorted(records, key=key)
 
 
 def _ended_ms(record: TrialRecord) -> int | None:
