@@ -10,15 +10,15 @@ import pytest
 from sceneshift.errors import InvalidInputError
 from sceneshift.files.formats.hdf5_blocks import refuse_large_blocks
 
-NUM_GROUPS = 40
+NUM_GROUPS = 12
 
 
 def write(path: Path, **options: object) -> None:
-    """Groups with many attributes, whose headers have several blocks, and a tree of more than one level."""
+    """Groups with many attributes, whose headers have several blocks, and a tree of several nodes."""
     with h5py.File(path, "w", **options) as file:
         for k in range(NUM_GROUPS):
             data = file.create_dataset(f"groups/{k}/data", data=np.full((3, 3), k))
-            for j in range(20):
+            for j in range(8):
                 data.attrs[f"attribute {j}"] = "a text" * j
 
 
