@@ -143,6 +143,28 @@ class TestSparse:
         for name in ("scene.gt", "maps{1}"):
             np.testing.assert_array_equal(read_label_map(f"{tmp_path}/a.mat:{name}"), LABELS)
 
+    @pytest.mark.parametrize(("rows", "columns"), [(2**30, 2**30), (0, 2**30), (9, 2**30)])
+    def test_a_size_that_v4_states_is_refused(self, tmp_path: Path, rows: int, columns: int) -> None:
+        path = tmp_path / "a.mat"
+        save_v4(path, gt=scipy.sparse.csc_matrix(LABELS.astype(float)))
+        content, number = bytearray(path.read_bytes()), np.count_nonzero(LABELS) + 1
+        for column, size in enumerate((rows, columns)):
+            struct.pack_into("<d", content, 23 + 8 * (column * number + number - 1), size)
+        path.write_bytes(content)
+        assert array_shapes(path) == {"gt": (rows, columns)}
+        with pytest.raises(InvalidInputError, match="bytes in memory"):
+            read_array(path, "gt")
+
+    def test_parts_in_other_files_are_not_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.mat"
+        save_v73(path, gt=scipy.sparse.csc_matrix(LABELS.astype(float)))
+        (tmp_path / "other.mat").write_bytes(path.read_bytes())
+        with h5py.File(path, "r+") as file:
+            del file["gt/data"]
+            file["gt/data"] = h5py.ExternalLink(str(tmp_path / "other.mat"), "gt/data")
+        with pytest.raises(InvalidInputError):
+            read_label_map(path)
+
     @pytest.mark.parametrize("part", ["ir", "jc"])
     @pytest.mark.parametrize("value", [2**40, 100])
     def test_rows_and_columns_outside_are_refused(self, tmp_path: Path, part: str, value: int) -> None:

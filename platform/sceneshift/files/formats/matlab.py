@@ -107,6 +107,8 @@ class Matlab(FileFormat):
 
         # SciPy is handed sound files alone.
         matrix = next(matrix for matrix in _matrices(path) if matrix.name == name)
+        if matrix.kind == _SPARSE:
+            _refuse_oversized_full(path, name, matrix.shape, held=path.stat().st_size)
         if matrix.within is not None:
             values = scipy.io.loadmat(io.BytesIO(element_alone(path, matrix)))[ALONE]
         else:
@@ -159,9 +161,7 @@ def _full(
     Raises:
         InvalidInputError: Rows or starts are not of such a matrix, or it is too large.
     """
-    refuse_oversized(
-        path, name, needed=math.prod(shape) * values.itemsize, held=values.nbytes + rows.nbytes + starts.nbytes
-    )
+    _refuse_oversized_full(path, name, shape, held=values.nbytes + rows.nbytes + starts.nbytes)
     number = int(starts[-1]) if len(starts) == shape[1] + 1 and starts[0] == 0 else -1
     rows, ordered = rows[: max(0, number)], (np.asarray(starts[1:] >= starts[:-1])).all()
     if not (0 <= number == len(rows) <= len(values) and ordered and ((rows >= 0) & (rows < shape[0])).all()):
@@ -173,6 +173,11 @@ def _full(
     columns = np.repeat(np.arange(shape[1]), (starts[1:] - starts[:-1]).astype(np.int64))
     full[rows.astype(np.int64), columns] = values[:number]
     return full
+
+
+def _refuse_oversized_full(path: Path, name: str, shape: tuple[int, ...], *, held: int) -> None:
+    # A matrix without rows has as many starts of columns all the same.
+    refuse_oversized(path, f"{name}, sparse,", needed=8 * math.prod(max(1, number) for number in shape), held=held)
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -235,13 +240,20 @@ def _is_sparse(item: "h5py.Dataset | h5py.Group") -> bool:
     return "MATLAB_sparse" in item.attrs
 
 
+def _sparse_parts(group: "h5py.Group") -> dict[str, "h5py.Dataset"]:
+    """Numbers, rows and starts of columns of a sparse matrix; where all is zero, it has starts alone."""
+    import h5py
+
+    own = [name for name in ("data", "ir", "jc") if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    return {name: group[name] for name in own if isinstance(group[name], h5py.Dataset)}
+
+
+def _sparse_shape(group: "h5py.Group") -> tuple[int, int]:
+    return int(group.attrs["MATLAB_sparse"]), max(0, int(_sparse_parts(group)["jc"].size) - 1)
+
+
 def _hdf5_full(group: "h5py.Group", path: Path, name: str) -> NDArray[Any]:
-    """The full matrix of a sparse one; where all is zero, it has no numbers and no rows."""
-    parts = {
-        part: _hdf5_values(group[part], path, f"{name}.{part}").ravel()
-        for part in ("data", "ir", "jc")
-        if part in group
-    }
+    parts = {part: _hdf5_values(item, path, f"{name}.{part}").ravel() for part, item in _sparse_parts(group).items()}
     return _full(
         path,
         name,
@@ -252,16 +264,16 @@ def _hdf5_full(group: "h5py.Group", path: Path, name: str) -> NDArray[Any]:
     )
 
 
-def _sparse_shape(group: "h5py.Group") -> tuple[int, int]:
-    return int(group.attrs["MATLAB_sparse"]), max(0, int(group["jc"].size) - 1)
-
-
 def _hdf5_values(dataset: "h5py.Dataset", path: Path, name: str) -> NDArray[Any]:
     """An array as it is in the file.
 
     Raises:
-        InvalidInputError: It states more bytes than the file can hold.
+        InvalidInputError: It states more bytes than the file can hold, or its numbers are in other files.
     """
+    if _is_elsewhere(dataset):
+        raise InvalidInputError(
+            f"{path}: the numbers of {name} are in other files; expected them in this one. Save the array itself."
+        )
     # What was never written takes no room in the file, and would come back as zeros.
     held, in_file = dataset.id.get_storage_size(), path.stat().st_size
     if held > in_file:
@@ -276,16 +288,22 @@ def _hdf5_values(dataset: "h5py.Dataset", path: Path, name: str) -> NDArray[Any]
     return np.asarray(dataset[()])
 
 
+def _is_elsewhere(dataset: "h5py.Dataset") -> bool:
+    """Whether the numbers are in other files."""
+    return bool(dataset.external) or bool(dataset.is_virtual)
+
+
 def _hdf5_variable(item: "h5py.Dataset | h5py.Group", path: Path) -> Variable:
     import h5py
 
     name = _matlab_class(item)
     if isinstance(item, h5py.Group):
-        if not _is_sparse(item) or "jc" not in item:
+        parts = _sparse_parts(item) if _is_sparse(item) else {}
+        if "jc" not in parts:
             return Variable(shape=(), numeric=False, kind="structure")
-        real = "data" not in item or item["data"].dtype.kind in "biuf"
+        real = "data" not in parts or parts["data"].dtype.kind in "biuf"
         return Variable(shape=_sparse_shape(item), numeric=real, kind="complex")
-    if item.external or item.is_virtual:
+    if _is_elsewhere(item):
         return Variable(shape=tuple(item.shape or ()), numeric=False, kind="in other files")
     numeric = (name is None or name in _MATLAB_NUMBERS) and item.dtype.kind in "biuf"
     numeric = numeric and not item.attrs.get("MATLAB_empty", 0) and item.shape is not None
