@@ -1,5 +1,6 @@
 """What the fuzzer damages: a small file of every format, as this package and as other programs write it."""
 
+import gzip
 import os
 import time
 from collections.abc import Callable
@@ -160,6 +161,37 @@ def write_v4(path: Path) -> None:
     scipy.io.savemat(path, {"gt": sample().labels.astype(np.float64)}, format="4")
 
 
+def read_map(folder: Path) -> None:
+    each(lambda: read_label_map(f"{folder}/scene.mat:gt"), lambda: check_file(folder / "scene.mat"))
+
+
+def map_in(write: Callable[[Path], None]) -> Target:
+    """A MATLAB file whose array ``gt`` is a label map."""
+
+    def write_it(folder: Path) -> Path:
+        write(folder / "scene.mat")
+        return folder / "scene.mat"
+
+    return Target(write_it, read_map)
+
+
+def write_sparse(path: Path, *, version: str = "5") -> None:
+    labels = scipy.sparse.csc_matrix(sample().labels.astype(np.float64))
+    scipy.io.savemat(path, {"gt": labels, "text": "spectra", "full": np.eye(2)}, format=version)
+
+
+def write_sparse_v73(path: Path) -> None:
+    labels = scipy.sparse.csc_matrix(sample().labels.astype(np.float64))
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group = file.create_group("gt")
+        group.attrs["MATLAB_class"] = np.bytes_(b"double")
+        group.attrs["MATLAB_sparse"] = np.uint64(labels.shape[0])
+        group.create_dataset("data", data=labels.data, chunks=(8,), maxshape=(None,), compression="gzip")
+        group["ir"], group["jc"] = labels.indices.astype(np.uint64), labels.indptr.astype(np.uint64)
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
 def write_chunked_v73(path: Path) -> None:
     """As MATLAB itself does: in compressed chunks, texts and cells beside the arrays."""
     scene = sample()
@@ -206,6 +238,19 @@ def write_foreign_envi(folder: Path) -> Path:
         "wavelength = {0.4, 0.5, 0.6, 0.7,\n 0.8}\nbbl = {1, 1, 0, 1, 1}\n"
     )
     return folder / "scene.hdr"
+
+
+def compressed_envi(damaged: str) -> Target:
+    """An image whose numbers are compressed by gzip."""
+
+    def write(folder: Path) -> Path:
+        header = write_foreign_envi(folder)
+        data = folder / "scene.dat"
+        data.write_bytes(gzip.compress(data.read_bytes(), mtime=0))
+        header.write_text(header.read_text() + "file compression = 1\n")
+        return folder / damaged
+
+    return Target(write, read_foreign_envi)
 
 
 def read_foreign_envi(folder: Path) -> None:
@@ -338,12 +383,18 @@ TARGETS = {
     "mat": whole("mat", "scene.mat"),
     "mat-compressed": foreign("scene.mat", write_compressed_v5),
     "mat-cells": foreign("scene.mat", write_cells, cube_variable="data", labels_variable="gt"),
+    "mat-v4": map_in(write_v4),
+    "mat-v4-sparse": map_in(lambda path: write_sparse(path, version="4")),
+    "mat-sparse": map_in(write_sparse),
+    "mat73-sparse": map_in(write_sparse_v73),
     "mat73": whole("mat73", "scene.mat"),
     "mat73-chunked": foreign("scene.mat", write_chunked_v73, cube_variable="data", labels_variable="gt"),
     "envi-header": parts("envi", ".hdr", "scene.hdr"),
     "envi-numbers": parts("envi", ".hdr", "scene.img"),
     "envi-labels": parts("envi", ".hdr", "labels.hdr"),
     "envi-foreign": Target(write_foreign_envi, read_foreign_envi),
+    "envi-compressed-header": compressed_envi("scene.hdr"),
+    "envi-compressed-numbers": compressed_envi("scene.dat"),
     "envi-odd": odd_envi("cp1252"),
     "envi-utf16": odd_envi("utf-16"),
     "envi-classes": Target(write_classes, read_classes_of),

@@ -211,6 +211,21 @@ def test_a_bad_band_list_that_is_no_numbers_is_passed_over(tmp_path: Path) -> No
     assert read_unlabelled_scene(write_envi(tmp_path, cube_of(), "bbl = {good, bad}\n")).num_bands == C
 
 
+@pytest.mark.parametrize("entries", ["1, 0, 1", "1, 0, 1, 1, 1, 1, 1, 1, 1"])
+def test_a_bad_band_list_of_another_length_is_refused_until_it_is_mended_or_removed(
+    entries: str, tmp_path: Path
+) -> None:
+    cube = cube_of()
+    path = write_envi(tmp_path, cube, f"bbl = {{{entries}}}\n")
+    with pytest.raises(InvalidInputError, match="bbl"):
+        read_unlabelled_scene(path)
+    header = path.read_text()
+    path.write_text(header.replace(entries, "1, 0, 1, 1, 1, 1, 1, 1"))
+    assert read_unlabelled_scene(path).left_out == LeftOut(bands_in_file=C, bad=(1,))
+    path.write_text(header.replace(f"bbl = {{{entries}}}\n", ""))
+    np.testing.assert_array_equal(read_unlabelled_scene(path).cube, cube)
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [

@@ -161,13 +161,6 @@ def test_axes_of_a_file_that_matlab_did_not_write_lie_as_they_do(
     assert "not written by MATLAB" in caplog.text
 
 
-def test_matlab_v4_is_told_as_such(tmp_path: Path) -> None:
-    scipy.io.savemat(tmp_path / "a.mat", {"gt": LABELS.astype(float)}, format="4")
-    with pytest.raises(InvalidInputError, match="MATLAB v4") as error:
-        read_label_map(tmp_path / "a.mat")
-    assert "download" not in str(error.value)
-
-
 def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.mat", "w") as file:
         file["cube"] = CUBE

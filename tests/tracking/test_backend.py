@@ -39,6 +39,17 @@ def test_a_server_is_its_own_ui(monkeypatch, tmp_path):
     )
 
 
+def test_what_is_connected_to_is_not_the_next_one_s_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("one", "two"):
+        backend = TrackingBackend.resolve(tmp_path / name)
+        assert backend.uri == f"sqlite:///{tmp_path}/{name}/mlflow.db"
+        backend.connect()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mine.db")
+    TrackingBackend.resolve(tmp_path / "one").connect()
+    assert TrackingBackend.resolve(tmp_path / "two").uri == f"sqlite:///{tmp_path}/mine.db"
+
+
 def test_a_relative_database_is_resolved(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")

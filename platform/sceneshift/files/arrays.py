@@ -1,4 +1,4 @@
-"""Arrays and label maps from files: MATLAB (v5 and v7.3), NumPy, ENVI, GeoTIFF, and PNG for label maps.
+"""Arrays and label maps from files: MATLAB (v4, v5 and v7.3), NumPy, ENVI, GeoTIFF, and PNG for label maps.
 
 A file that can't be read, or holds something else than it should, is an error of this package that says which file
 and what lies in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
@@ -100,9 +100,9 @@ def read_array(path: str | Path, variable: str | None = None, *, ndim: int | Non
     """Read one numeric array.
 
     Args:
-        path: A ``.mat`` (v5 or v7.3), ``.npy``, ``.npz``, ``.hdr`` (ENVI) or ``.tif`` file. The axes of a v7.3 file,
-            which HDF5 keeps reversed, come back in MATLAB's order; images as (H, W, bands), or (H, W) with one band.
-            ``FILE:NAME``, such as ``flight.mat:scene.cube``, is that array, or one in the structure of that name.
+        path: A ``.mat`` (v4, v5 or v7.3), ``.npy``, ``.npz``, ``.hdr`` (ENVI) or ``.tif`` file. The axes of a v7.3
+            file, which HDF5 keeps reversed, come back in MATLAB's order; images as (H, W, bands), or (H, W) with one
+            band. ``FILE:NAME``, such as ``flight.mat:scene.cube``, is that array, or one in the structure of that name.
         variable: Its name in the file. Where the file has none of that name, or none was given, the only array of
             fitting dimension is taken. Files with a single array have no names.
         ndim: The dimension that fits; None takes any array of two dimensions or more.

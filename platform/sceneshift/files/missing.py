@@ -220,7 +220,8 @@ def _good_bands(described: Description, bands: int, where: str) -> NDArray[np.bo
     if len(described.good_bands) != bands:
         raise InvalidInputError(
             f"{where}: a list of bad bands (bbl) of {len(described.good_bands)} entries for {bands} bands; expected "
-            "one for each. Correct the list, or remove it."
+            "one for each. Write 0 for a bad band and 1 for every other, or remove the list (the entry `bbl` of an "
+            "ENVI header) to use all bands."
         )
     return np.array(described.good_bands, dtype=bool)
 

@@ -30,6 +30,8 @@ MLFLOW_SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+
 #: Address and port of ``mlflow ui`` in the printed command and links: reachable only from this machine.
 UI_HOST, UI_PORT = "127.0.0.1", 5000
 
@@ -100,9 +102,9 @@ class TrackingBackend:
             InvalidInputError: The variable names a plain directory, which MLflow 3 no longer writes to, or has a name
                 without a password.
         """
-        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        uri = os.environ.get(_URI_VARIABLE, "")
         if uri.startswith(("http://", "https://")):
-            uri = os.environ["MLFLOW_TRACKING_URI"] = _with_user_apart(uri)
+            uri = os.environ[_URI_VARIABLE] = _with_user_apart(uri)
         if not uri:
             return cls(uri=f"sqlite:///{directory / 'mlflow.db'}", artifact_root=directory / "mlartifacts")
         if "://" not in uri or uri.startswith("file:"):
@@ -162,7 +164,10 @@ class TrackingBackend:
                 uri = f"sqlite:///{readable_copy(self.database)}"
             else:
                 self.database.parent.mkdir(parents=True, exist_ok=True)
+            given = os.environ.get(_URI_VARIABLE)
             mlflow.set_tracking_uri(uri)
+            if given is None:  # MLflow sets it: the next search of this process would take it for the user's choice
+                os.environ.pop(_URI_VARIABLE, None)
             client = mlflow.MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
             if self.artifact_root is not None:

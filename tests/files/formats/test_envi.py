@@ -1,6 +1,8 @@
 """ENVI headers as their many writers make them: sound ones are read, and what isn't sure is reported or refused."""
 
+import gzip
 import logging
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +146,8 @@ def test_a_missing_byte_order_is_told_and_taken_as_little_endian(
         {"samples": "6"},
         {"bands": "99999999999"},
         {"interleave": None},
-        {"file_compression": "1"},
+        {"file_compression": "1"},  # the numbers are not compressed
+        {"file_compression": "2"},
         {"file_type": "ENVI Meta File"},
         {"major_frame_offsets": "{0, 4}"},
     ],
@@ -154,6 +157,59 @@ def test_a_header_that_does_not_say_how_the_numbers_lie_is_refused(tmp_path: Pat
     path = write_envi(tmp_path, header=header_of(CUBE, **changes))
     for read in (read_array, read_unlabelled_scene):
         with pytest.raises(InvalidInputError):
+            read(path)
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+def test_numbers_compressed_by_gzip_are_the_same(
+    tmp_path: Path, interleave: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_envi(tmp_path, interleave=interleave, file_compression="1", header_offset="3")
+    data = tmp_path / "scene.img"
+    data.write_bytes(gzip.compress(b"any" + data.read_bytes()))
+    assert array_shapes(path) == {"the image": CUBE.shape}
+    np.testing.assert_array_equal(read_array(path), CUBE)
+    np.testing.assert_array_equal(read_unlabelled_scene(path).cube, CUBE)
+    assert any(f"{H} x {W} pixels, {C} bands, int16" in line for line in check_file(path))
+    assert caplog.messages == []
+
+
+def test_a_compressed_label_map_is_read(tmp_path: Path) -> None:
+    path = write_envi(tmp_path, LABELS, file_compression="1", file_type="ENVI Classification")
+    (tmp_path / "scene.img").write_bytes(gzip.compress(LABELS.tobytes()))
+    np.testing.assert_array_equal(read_label_map(path), LABELS)
+
+
+def compressed(content: bytes) -> dict[str, bytes]:
+    """Contents of files that are no gzip file of an image, by what is wrong with them."""
+    whole = gzip.compress(content)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    return {
+        "not compressed": content,
+        "zlib": zlib.compress(content),
+        "truncated": whole[:-20],
+        "without its checksum": whole[:-8],
+        "another bit": bytes(flipped),
+        "too few": gzip.compress(content[:-1]),
+        "too many": gzip.compress(content + b"x"),
+    }
+
+
+@pytest.mark.parametrize("what", compressed(b"content"))
+def test_what_is_no_gzip_file_of_the_image_is_refused(tmp_path: Path, what: str) -> None:
+    path = write_envi(tmp_path, file_compression="1")
+    data = tmp_path / "scene.img"
+    data.write_bytes(compressed(data.read_bytes())[what])
+    with pytest.raises(InvalidInputError, match=r"scene\.(img|hdr)"):
+        read_array(path)
+
+
+def test_a_small_file_that_is_to_become_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+    path = write_envi(tmp_path, file_compression="1", samples="100000", lines="100000")
+    (tmp_path / "scene.img").write_bytes(gzip.compress(CUBE.tobytes()))
+    for read in (list_variables, read_array):
+        with pytest.raises(InvalidInputError, match="80000000000 bytes"):
             read(path)
 
 

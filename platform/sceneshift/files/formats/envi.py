@@ -8,11 +8,13 @@ written here: GDAL's rounds where the image lies to 15 digits, has no class name
 Shape letters: H rows, W columns, C bands.
 """
 
+import gzip
 import logging
 import os
 import shlex
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +37,7 @@ from sceneshift.files.formats.gdal_image import (
 )
 from sceneshift.files.formats.stored_values import stored_in_envi
 from sceneshift.files.formats.wavelengths import in_nanometers
-from sceneshift.safe_files import put_in_place, replacing
+from sceneshift.safe_files import put_in_place, refuse_oversized, replacing
 from sceneshift.scenes.class_colours import as_rgb, class_colours
 from sceneshift.scenes.scene import Georeference
 
@@ -51,6 +53,9 @@ _DATA_SUFFIXES = ("", _DATA_SUFFIX, ".dat", ".sli", ".hyspex", ".raw", ".bin")
 #: Endings of files next to a header that are no numbers of an ENVI image, and those of them that are images themselves.
 _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mat", ".npy", ".npz", ".arrow")
 _NO_NUMBERS = (".hdr", ".xml", ".txt", ".csv", ".json", ".enp", ".sta", ".ovr", ".msk", ".prj", ".log", ".md", ".zip")
+
+#: How a gzip file begins, and the bytes that are unpacked at once.
+_GZIP, _BLOCK = b"\x1f\x8b", 2**20
 
 #: What GDAL reads in addition to an image: masks, and metadata of its own.
 _BESIDE = (".msk", ".aux.xml")
@@ -87,7 +92,7 @@ class Envi(FileFormat):
 
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """See the base class."""
-        with _open(read_header(path)) as file:
+        with _open(read_header(path), reads_numbers=True) as file:
             return read_image(file)
 
     def load_mask(self, path: Path) -> NDArray[np.bool_] | None:
@@ -105,7 +110,7 @@ class Envi(FileFormat):
         if header.is_library:
             return Description()
         data = _data_file(header)
-        if (surplus := os.stat(data).st_size - header.num_bytes) > 0:
+        if not header.is_compressed and (surplus := os.stat(data).st_size - header.num_bytes) > 0:
             _log.warning("%s has %d bytes more than its header %s states; is that right?", data, surplus, path)
         with _open(header) as file:
             stored_as = stored_in_envi(
@@ -200,15 +205,21 @@ def headers_beside(location: Path) -> list[Path]:
 
 
 @contextmanager
-def _open(header: EnviHeader) -> Iterator[Any]:
+def _open(header: EnviHeader, *, reads_numbers: bool = False) -> Iterator[Any]:
     """GDAL's open file.
+
+    Args:
+        header: The header.
+        reads_numbers: Whether the numbers will be read: compressed ones are unpacked only then.
 
     Raises:
         InvalidInputError: There are no numbers next to the header, or too few, or they may not be read.
     """
     geo_package("rasterio")
     data = _data_file(header)
-    if (found := os.stat(data).st_size) < header.num_bytes:
+    if header.is_compressed:
+        _check_compressed(header, data)
+    elif (found := os.stat(data).st_size) < header.num_bytes:
         raise InvalidInputError(
             f"{data} has {found} bytes, its header {header.path} states {header.num_bytes}; expected them to fit. "
             "Copy both again, or correct the header."
@@ -223,12 +234,55 @@ def _open(header: EnviHeader) -> Iterator[Any]:
     with place as folder:
         image = Path(folder) / "image"
         image.with_suffix(".hdr").write_text(header.for_gdal(), encoding="utf-8")
-        image.symlink_to(data.absolute())
+        if header.is_compressed:
+            _unpack(header, data, image, reads_numbers=reads_numbers)
+        else:
+            image.symlink_to(data.absolute())
         for ending in _BESIDE:
             if (beside := data.with_name(data.name + ending)).is_file():
                 image.with_name(image.name + ending).symlink_to(beside.absolute())
         with open_image(image, "ENVI") as file:
             yield file
+
+
+def _check_compressed(header: EnviHeader, data: Path) -> None:
+    """Refuse numbers that gzip did not compress, or that are too few for what they are to become."""
+    with data.open("rb") as file:
+        begins = file.read(len(_GZIP))
+    if begins != _GZIP:
+        raise InvalidInputError(
+            f"{header.path}, file compression: got 1 (gzip), and {data} is no gzip file; expected one. If its numbers "
+            "are not compressed, remove this line of the header; else have ENVI write them not compressed."
+        )
+    refuse_oversized(data, "the image", needed=header.num_bytes, held=os.stat(data).st_size)
+
+
+def _unpack(header: EnviHeader, data: Path, image: Path, *, reads_numbers: bool) -> None:
+    """Unpack compressed numbers to a file, or make one of their size that takes no room."""
+    unpacked = header.num_bytes
+    try:
+        with image.open("wb") as file:
+            if reads_numbers:
+                with gzip.open(data) as packed:
+                    while (block := packed.read(_BLOCK)) and file.tell() <= header.num_bytes:
+                        file.write(block)
+                unpacked = file.tell()
+            else:
+                file.truncate(unpacked)
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # not gzip's own
+            raise InvalidInputError(
+                f"{data} could not be unpacked to a temporary file ({first_line(error)}), which takes {unpacked} "
+                "bytes; set TMPDIR to a folder with that room."
+            ) from error
+        raise InvalidInputError(
+            f"{data} could not be unpacked ({first_line(error)}); is it complete? Copy or download it again."
+        ) from error
+    if unpacked != header.num_bytes:
+        raise InvalidInputError(
+            f"{data} has {'more' if unpacked > header.num_bytes else unpacked} bytes when unpacked, its header "
+            f"{header.path} states {header.num_bytes}; expected them to fit. Copy both again, or correct the header."
+        )
 
 
 def _data_file(header: EnviHeader) -> Path:

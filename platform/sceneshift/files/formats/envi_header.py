@@ -56,6 +56,7 @@ class EnviHeader:
         data_type: ENVI's number of their type.
         interleave: One of :data:`INTERLEAVES`.
         byte_order: 0 for little endian, 1 for big endian.
+        is_compressed: Whether the file of numbers is compressed by gzip.
         notes: What was assumed or isn't sure, for the user.
     """
 
@@ -68,6 +69,7 @@ class EnviHeader:
     data_type: int
     interleave: str
     byte_order: int
+    is_compressed: bool
     notes: tuple[str, ...]
 
     @property
@@ -77,7 +79,7 @@ class EnviHeader:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the file of numbers."""
+        """Bytes of the file of numbers, of a compressed one when it is unpacked."""
         return self.offset + self.samples * self.lines * self.bands * np.dtype(TYPES[self.data_type]).itemsize
 
     def for_gdal(self) -> str:
@@ -122,10 +124,9 @@ def read_header(path: Path) -> EnviHeader:
     for key in ("major frame offsets", "minor frame offsets"):
         if any(text not in ("", "0") for text in listed(texts.get(key))):
             raise wrong(key, "none", "Have ENVI write the file again.")
-    if texts.get("file compression", "0").strip("{} ") not in ("", "0"):
-        raise wrong(
-            "file compression", "none", "Unpack the numbers (`gunzip`), and remove this line; or have ENVI write them."
-        )
+    compression = texts.get("file compression", "0").strip("{} ") or "0"
+    if compression not in ("0", "1"):
+        raise wrong("file compression", "0 (none) or 1 (gzip)", "Have ENVI write the file again, not compressed.")
     bands = whole("bands", 1)
     interleave = texts.get("interleave", "").strip("{}\"' ").lower()
     if not interleave and bands == 1:
@@ -152,6 +153,7 @@ def read_header(path: Path) -> EnviHeader:
         data_type=data_type,
         interleave=interleave,
         byte_order=byte_order,
+        is_compressed=compression == "1",
         notes=tuple(notes),
     )
 

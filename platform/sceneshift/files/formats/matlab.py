@@ -1,11 +1,14 @@
-"""MATLAB's files: v5 by SciPy, v7.3, which is HDF5 with the axes reversed, by h5py.
+"""MATLAB's files: v4 and v5 by SciPy, v7.3, which is HDF5 with the axes reversed, by h5py.
 
 What lies in structures and cells has the name that MATLAB gives it: ``scene.cube``, ``scenes(2).cube``, ``maps{1}``.
+Sparse matrices come back as full ones.
 """
 
 import io
 import logging
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +26,9 @@ from sceneshift.files.formats.file_format import (
     described_arrays,
     described_by,
 )
-from sceneshift.files.formats.matlab_v5 import ALONE, element_alone, list_matrices
+from sceneshift.files.formats.hdf5_blocks import refuse_large_blocks
+from sceneshift.files.formats.matlab_v4 import is_v4, list_v4_matrices
+from sceneshift.files.formats.matlab_v5 import ALONE, Matrix, element_alone, list_matrices
 from sceneshift.safe_files import refuse_oversized, replacing
 
 if TYPE_CHECKING:
@@ -31,10 +36,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: What MATLAB calls its numeric classes; cells, structures, texts and sparse matrices are no arrays here.
+#: What MATLAB calls its numeric classes; cells, structures and texts are no arrays here.
 _MATLAB_NUMBERS = {"double", "single", "logical"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
+
+_SPARSE = "sparse"
 
 #: What else there is, in messages.
 _KINDS = {"struct": "structure", "char": "text", "function": "function handle"}
@@ -50,7 +57,7 @@ _MOST_V5_BYTES = 2**32 - 2**16
 
 
 class Matlab(FileFormat):
-    """``.mat``: v5 and v7.3 are distinguished by their content; a scene's description is a text among the arrays.
+    """``.mat``: v4, v5 and v7.3 are distinguished by their content; a scene's description is a text among the arrays.
 
     Args:
         hdf5: Whether v7.3 is written.
@@ -65,9 +72,7 @@ class Matlab(FileFormat):
     def variables(self, path: Path) -> dict[str, Variable]:
         """See the base class."""
         if _is_hdf5(path):
-            import h5py
-
-            with h5py.File(path, "r") as file:
+            with _hdf5_file(path) as file:
                 items = list(islice(_hdf5_items(file), _MOST_ITEMS + 1))
                 if len(items) > _MOST_ITEMS:
                     raise InvalidInputError(
@@ -77,23 +82,22 @@ class Matlab(FileFormat):
                 return {name: _hdf5_variable(item, path) for name, item in items}
         return {
             matrix.name: Variable(
-                shape=matrix.shape, numeric=matrix.kind in _MATLAB_NUMBERS, kind=_KINDS.get(matrix.kind, matrix.kind)
+                shape=matrix.shape,
+                numeric=matrix.kind in _MATLAB_NUMBERS or matrix.kind == _SPARSE,
+                kind=_KINDS.get(matrix.kind, matrix.kind),
             )
-            for matrix in list_matrices(path)
+            for matrix in _matrices(path)
         }
 
     def load(self, path: Path, name: str) -> NDArray[Any]:
         """See the base class; the axes of a v7.3 file come back in MATLAB's order."""
         if _is_hdf5(path):
-            import h5py
-
-            with h5py.File(path, "r") as file:
-                dataset = next(item for known, item in _hdf5_items(file) if known == name)
-                # What was never written takes no room in the file, and would come back as zeros.
-                held = min(dataset.id.get_storage_size(), path.stat().st_size)
-                refuse_oversized(path, name, needed=dataset.nbytes, held=held)
-                values = np.asarray(dataset[()])
-                if _is_matlab_s(dataset, path):
+            with _hdf5_file(path) as file:
+                item = next(item for known, item in _hdf5_items(file) if known == name)
+                if _is_sparse(item):
+                    return _hdf5_full(item, path, name)
+                values = _hdf5_values(item, path, name)
+                if _is_matlab_s(item, path):
                     return values.T
                 _log.warning(
                     "%s was not written by MATLAB: the axes of %s are taken as they are in the file", path, name
@@ -102,10 +106,19 @@ class Matlab(FileFormat):
         import scipy.io
 
         # SciPy is handed sound files alone.
-        matrix = next(matrix for matrix in list_matrices(path) if matrix.name == name)
+        matrix = next(matrix for matrix in _matrices(path) if matrix.name == name)
+        if matrix.kind == _SPARSE:
+            _refuse_oversized_full(path, name, matrix.shape, held=path.stat().st_size)
         if matrix.within is not None:
-            return np.asarray(scipy.io.loadmat(io.BytesIO(element_alone(path, matrix)))[ALONE])
-        return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
+            values = scipy.io.loadmat(io.BytesIO(element_alone(path, matrix)))[ALONE]
+        else:
+            values = scipy.io.loadmat(path, variable_names=[name])[name]
+        if matrix.kind == _SPARSE:
+            columns = values.tocsc()  # of v4 it has other indices
+            return _full(
+                path, name, values=columns.data, rows=columns.indices, starts=columns.indptr, shape=matrix.shape
+            )
+        return np.asarray(values)
 
     def describe(self, path: Path) -> Description:
         """See the base class."""
@@ -128,10 +141,58 @@ class Matlab(FileFormat):
                 _write_v5(temporary, values, text)
 
 
+def _matrices(path: Path) -> list[Matrix]:
+    return list_v4_matrices(path) if is_v4(path) else list_matrices(path)
+
+
+def _full(
+    path: Path, name: str, *, values: NDArray[Any], rows: NDArray[Any], starts: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """The full matrix of a sparse one in compressed columns.
+
+    Args:
+        path: The file.
+        name: The matrix.
+        values: (N,) what is not zero, column by column.
+        rows: (N,) their rows.
+        starts: (columns + 1,) where each column's values begin among all.
+        shape: Rows and columns.
+
+    Raises:
+        InvalidInputError: Rows or starts are not of such a matrix, or it is too large.
+    """
+    _refuse_oversized_full(path, name, shape, held=values.nbytes + rows.nbytes + starts.nbytes)
+    number = int(starts[-1]) if len(starts) == shape[1] + 1 and starts[0] == 0 else -1
+    rows, ordered = rows[: max(0, number)], (np.asarray(starts[1:] >= starts[:-1])).all()
+    if not (0 <= number == len(rows) <= len(values) and ordered and ((rows >= 0) & (rows < shape[0])).all()):
+        raise InvalidInputError(
+            f"{path} could not be read ({name}, sparse, with rows or columns outside of {shape}); is it complete? Copy "
+            "or download it again."
+        )
+    full = np.zeros(shape, dtype=values.dtype)
+    columns = np.repeat(np.arange(shape[1]), (starts[1:] - starts[:-1]).astype(np.int64))
+    full[rows.astype(np.int64), columns] = values[:number]
+    return full
+
+
+def _refuse_oversized_full(path: Path, name: str, shape: tuple[int, ...], *, held: int) -> None:
+    # A matrix without rows has as many starts of columns all the same.
+    refuse_oversized(path, f"{name}, sparse,", needed=8 * math.prod(max(1, number) for number in shape), held=held)
+
+
 def _is_hdf5(path: Path) -> bool:
     import h5py
 
     return bool(h5py.is_hdf5(path))
+
+
+@contextmanager
+def _hdf5_file(path: Path) -> Iterator["h5py.File"]:
+    import h5py
+
+    refuse_large_blocks(path)
+    with h5py.File(path, "r") as file:
+        yield file
 
 
 def _hdf5_items(group: "h5py.Group", prefix: str = "", levels: int = _MOST_LEVELS) -> Iterator[tuple[str, Any]]:
@@ -144,7 +205,7 @@ def _hdf5_items(group: "h5py.Group", prefix: str = "", levels: int = _MOST_LEVEL
         item, known = group[name], prefix + name
         if isinstance(item, h5py.Group):
             yield known, item
-            if levels > 0:
+            if levels > 0 and not _is_sparse(item):
                 yield from _hdf5_items(item, f"{known}.", levels - 1)
         elif isinstance(item, h5py.Dataset):
             yield known, item
@@ -152,7 +213,10 @@ def _hdf5_items(group: "h5py.Group", prefix: str = "", levels: int = _MOST_LEVEL
             if refers and levels > 0 and (item.size or 0) <= _MOST_REFERENCES:
                 is_cell = _matlab_class(item) == "cell"
                 for k, reference in enumerate(np.ravel(item[()]), start=1):
-                    if not reference or not isinstance(part := group.file[reference], h5py.Dataset):
+                    if not reference:
+                        continue
+                    part = group.file[reference]
+                    if not isinstance(part, h5py.Dataset) and not _is_sparse(part):
                         continue
                     # Without a class, the references are one field's of an array of structures.
                     yield f"{known}{{{k}}}" if is_cell or not prefix else f"{prefix[:-1]}({k}).{name}", part
@@ -171,12 +235,76 @@ def _is_matlab_s(dataset: "h5py.Dataset", path: Path) -> bool:
         return file.read(6) == b"MATLAB"
 
 
+def _is_sparse(item: "h5py.Dataset | h5py.Group") -> bool:
+    """Whether a group holds a sparse matrix: its attribute has the number of rows."""
+    return "MATLAB_sparse" in item.attrs
+
+
+def _sparse_parts(group: "h5py.Group") -> dict[str, "h5py.Dataset"]:
+    """Numbers, rows and starts of columns of a sparse matrix; where all is zero, it has starts alone."""
+    import h5py
+
+    own = [name for name in ("data", "ir", "jc") if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    return {name: group[name] for name in own if isinstance(group[name], h5py.Dataset)}
+
+
+def _sparse_shape(group: "h5py.Group") -> tuple[int, int]:
+    return int(group.attrs["MATLAB_sparse"]), max(0, int(_sparse_parts(group)["jc"].size) - 1)
+
+
+def _hdf5_full(group: "h5py.Group", path: Path, name: str) -> NDArray[Any]:
+    parts = {part: _hdf5_values(item, path, f"{name}.{part}").ravel() for part, item in _sparse_parts(group).items()}
+    return _full(
+        path,
+        name,
+        values=parts.get("data", np.zeros(0)),
+        rows=parts.get("ir", np.zeros(0, dtype=np.int64)),
+        starts=parts["jc"],
+        shape=_sparse_shape(group),
+    )
+
+
+def _hdf5_values(dataset: "h5py.Dataset", path: Path, name: str) -> NDArray[Any]:
+    """An array as it is in the file.
+
+    Raises:
+        InvalidInputError: It states more bytes than the file can hold, or its numbers are in other files.
+    """
+    if _is_elsewhere(dataset):
+        raise InvalidInputError(
+            f"{path}: the numbers of {name} are in other files; expected them in this one. Save the array itself."
+        )
+    # What was never written takes no room in the file, and would come back as zeros.
+    held, in_file = dataset.id.get_storage_size(), path.stat().st_size
+    if held > in_file:
+        raise InvalidInputError(
+            f"{path} could not be read ({name} states {held} bytes in a file of {in_file}); is it complete? Copy or "
+            "download it again."
+        )
+    refuse_oversized(path, name, needed=dataset.nbytes, held=held)
+    if dataset.chunks is not None:
+        needed = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        refuse_oversized(path, f"a chunk of {name}", needed=needed, held=held)
+    return np.asarray(dataset[()])
+
+
+def _is_elsewhere(dataset: "h5py.Dataset") -> bool:
+    """Whether the numbers are in other files."""
+    return bool(dataset.external) or bool(dataset.is_virtual)
+
+
 def _hdf5_variable(item: "h5py.Dataset | h5py.Group", path: Path) -> Variable:
     import h5py
 
     name = _matlab_class(item)
     if isinstance(item, h5py.Group):
-        return Variable(shape=(), numeric=False, kind="sparse" if "MATLAB_sparse" in item.attrs else "structure")
+        parts = _sparse_parts(item) if _is_sparse(item) else {}
+        if "jc" not in parts:
+            return Variable(shape=(), numeric=False, kind="structure")
+        real = "data" not in parts or parts["data"].dtype.kind in "biuf"
+        return Variable(shape=_sparse_shape(item), numeric=real, kind="complex")
+    if _is_elsewhere(item):
+        return Variable(shape=tuple(item.shape or ()), numeric=False, kind="in other files")
     numeric = (name is None or name in _MATLAB_NUMBERS) and item.dtype.kind in "biuf"
     numeric = numeric and not item.attrs.get("MATLAB_empty", 0) and item.shape is not None
     shape = tuple(item.shape or ())

@@ -72,7 +72,7 @@ def list_matrices(path: Path) -> list[Matrix]:
     """All named variables, and the content of structures and cells.
 
     Raises:
-        InvalidInputError: The file is damaged, or of MATLAB v4.
+        InvalidInputError: The file is damaged.
         struct.error: It ends within an element's head.
         zlib.error: A compressed element is damaged.
     """
@@ -191,24 +191,7 @@ def _byte_order(path: Path, file: BinaryIO) -> str:
     order = {b"IM": "<", b"MI": ">"}.get(header[_HEADER_BYTES - 2 :])
     if order is not None:
         return order
-    if _is_v4(header):
-        raise InvalidInputError(
-            f"{path} is a file of MATLAB v4, which holds no array of three dimensions; expected v5, v7 or v7.3. Save "
-            "it once more by MATLAB's `save -v7`, or by scipy.io.savemat."
-        )
-    raise _damaged(path, "no header of MATLAB v5 or v7.3")
-
-
-def _is_v4(header: bytes) -> bool:
-    """Whether a file begins as a v4 matrix: type, rows, columns, whether it is complex, length of the name."""
-    if len(header) < 20:
-        return False
-    for order in "<>":
-        kind, rows, columns, imaginary, name_bytes = struct.unpack_from(f"{order}5i", header)
-        known = 0 <= kind < 5000 and kind // 100 % 10 == 0 and kind % 10 <= 2
-        if known and rows >= 0 and columns >= 0 and imaginary in (0, 1) and 1 < name_bytes <= 64:
-            return header[20 + name_bytes - 1 : 20 + name_bytes] in (b"\0", b"")
-    return False
+    raise _damaged(path, "no header of MATLAB v4, v5 or v7.3")
 
 
 def _matrices(path: Path, file: BinaryIO, order: str, size: int) -> Iterator[Matrix]:
@@ -284,6 +267,14 @@ class _Head:
             self._stream.skip(min(-num_bytes % 8, self.left))
         return kind, content
 
+    def skip_part(self) -> tuple[int, int]:
+        """Type and bytes of the next part, whose content is passed over."""
+        kind, num_bytes, content = self.part()
+        if content is None:
+            self._stream.skip(num_bytes)
+            self._stream.skip(min(-num_bytes % 8, self.left))
+        return kind, num_bytes
+
     def read(self) -> None:
         """Read flags, shape and name; an object of MATLAB's own has no more than flags here."""
         _, flags = self.content()
@@ -335,8 +326,12 @@ def _walk(
         if numeric and num_bytes != math.prod(head.shape) * known[type_]:
             raise _damaged(path, f"{name} of shape {head.shape} in {num_bytes} bytes")
     kind = head.kind
-    if numeric and head.flags & (_IS_COMPLEX | _IS_LOGICAL):
-        kind = "complex" if head.flags & _IS_COMPLEX else "logical"
+    if kind == "sparse":
+        _check_sparse(path, head, name)
+    if (numeric or kind == "sparse") and head.flags & _IS_COMPLEX:
+        kind = "complex"
+    elif numeric and head.flags & _IS_LOGICAL:
+        kind = "logical"
     if kind == "opaque":  # an object of MATLAB's; its parts are others
         name = ""
     yield Matrix(name=name, shape=head.shape, kind=kind, within=within)
@@ -348,6 +343,14 @@ def _walk(
             yield from _walk(path, stream, order, num_bytes, levels=levels - 1, name=part)
     if within is not None:  # the next top-level element is found by its place in the file
         stream.skip(end - stream.at)
+
+
+def _check_sparse(path: Path, head: _Head, name: str) -> None:
+    """Check that rows, columns and numbers of a sparse matrix are of known types."""
+    for _ in range(3):
+        type_, num_bytes = head.skip_part()
+        if type_ not in _NUMBER_BYTES or num_bytes % _NUMBER_BYTES[type_]:
+            raise _damaged(path, f"{name}, sparse, with a part of type {type_} and {num_bytes} bytes")
 
 
 def _parts_of(path: Path, head: _Head, name: str) -> Iterator[str]:
