@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sceneshift.commands.prediction_files import MapFolder
+from sceneshift.closing.prediction_files import MapFolder
 from sceneshift.commands.report import find_study
 from sceneshift.commands.scene_arguments import Export, Import, Show
 from sceneshift.commands.scenes import run_command

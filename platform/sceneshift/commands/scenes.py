@@ -21,7 +21,6 @@ from sceneshift.catalogue.user_scenes import load_own_scene
 from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.commands.scene_checks import check_file, stated_unit
-from sceneshift.commands.scene_gap import measure_gap, render_gap
 from sceneshift.commands.simulate import simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
@@ -30,6 +29,7 @@ from sceneshift.files.arrow_scenes import open_scene, open_stored, write_scene
 from sceneshift.files.inside import is_file
 from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
 from sceneshift.own_folders import ensure_home
+from sceneshift.report.scene_gap import measure_gap, render_gap
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, writable
 from sceneshift.scenes.measured import describe_missing

@@ -23,7 +23,7 @@ from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from sceneshift.commands.prediction_scores import Truth
+    from sceneshift.closing.prediction_scores import Truth
     from sceneshift.scores import Scores
     from sceneshift.selection.accuracy_estimate import AccuracyEstimate
     from sceneshift.tracking.model_description import ModelDescription

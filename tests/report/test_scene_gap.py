@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sceneshift.commands.scene_gap import NUM_DRAWS, measure_gap, render_gap
 from sceneshift.errors import InvalidInputError
+from sceneshift.report.scene_gap import NUM_DRAWS, measure_gap, render_gap
 from sceneshift.scenes.scene import Scene
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sceneshift.commands.prediction_files import MapFolder, Prediction
-from sceneshift.commands.prediction_scores import Truth
+from sceneshift.closing.prediction_files import MapFolder, Prediction
+from sceneshift.closing.prediction_scores import Truth
 from sceneshift.errors import InvalidInputError
 from sceneshift.files.arrays import read_description, read_label_map
 from sceneshift.scenes.scene import Georeference, UnlabelledScene
