@@ -5,7 +5,8 @@ import sys
 import pytest
 import tyro
 
-from sceneshift.commands.train_arguments import TrainArgs
+from sceneshift.commands.train import settings_of
+from sceneshift.commands.train_arguments import OWN_FLAGS, TrainArgs
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
 
@@ -222,6 +223,39 @@ def test_a_wrong_flag_is_told_without_a_traceback_and_without_torch(request, wor
     assert done.stdout.splitlines()[-1] == "False 2", done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestListedSettings:
+    @pytest.mark.parametrize("method", METHODS)
+    def test_every_setting_that_has_an_effect_is_listed_with_its_default(self, method):
+        config = METHODS[method].config_type()
+        rows = [line.split() for line in settings_of(method)[1:-2]]
+        named = {f.name for f in dataclasses.fields(config)} - config.without_effect
+        assert {name: default for name, default, *_ in rows} == {name: str(getattr(config, name)) for name in named}
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_the_flags_are_accepted(self, method):
+        words = [word for line in settings_of(method)[1:-2] for word in line.split()[2:]]
+        for name in OWN_FLAGS:
+            if (flag := f"--{name.replace('_', '-')}") in words:
+                words.insert(words.index(flag) + 1, str(getattr(METHODS[method].config_type(), name)))
+        assert (
+            parse("--method", method, "--scene", "indian_pines", *words).spec().config == METHODS[method].config_type()
+        )
+
+    def test_listing_needs_a_known_method(self):
+        with pytest.raises(InvalidInputError, match="--method"):
+            TrainArgs(list_settings=True)
+        with pytest.raises(InvalidInputError, match="'s2vnet'"):
+            settings_of("s2vnt")
+
+    def test_the_script_lists_and_trains_nothing(self, request, tmp_path):
+        done = run_script(
+            request.config.rootpath, "--method", "s2vnet", "--list-settings", "--storage-path", str(tmp_path / "none")
+        )
+        assert done.stdout.splitlines()[-1].endswith(" 0"), done.stderr
+        assert "lambda_sad" in done.stdout.split()
+        assert not (tmp_path / "none").exists()
 
 
 def test_by_field_is_the_split_by_fields():

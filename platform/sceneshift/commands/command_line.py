@@ -21,6 +21,8 @@ def read_arguments(kind: type[Arguments], description: str) -> Arguments:
 
     refuse_old_flags(sys.argv[1:])
     words = gather_repeated(sys.argv[1:], flags_of_several_values(kind))
+    # tyro joins the lines of a paragraph unless they are indented.
+    description = description.replace("\n\npython ", "\n  python ").replace("\npython ", "\n  python ")
     return tyro.cli(kind, args=words, description=description)
 
 

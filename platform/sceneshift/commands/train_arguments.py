@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sceneshift.engine.prepared_training import RunOptions
     from sceneshift.training.spec import TrainSpec
 
+#: Settings of a method that have their own flag.
+OWN_FLAGS = ("patch_size", "batch_size", "lr")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
@@ -73,7 +76,11 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     """Passes over the training pixels. Default: the method's, as published."""
 
     set: tuple[str, ...] = ()
-    """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64."""
+    """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64. To list them: --method METHOD
+    --list-settings."""
+
+    list_settings: bool = False
+    """List the settings of --method with their defaults, and train nothing."""
 
     seed: int = 0
     """Seed of the split, the initial weights and all random draws."""
@@ -120,6 +127,8 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             return
         if not self.method:
             raise InvalidInputError(f"--method is missing; expected one of {', '.join(METHODS)}.")
+        if self.list_settings:
+            return
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         if (self.scene is None) == (self.pair is None):
             raise InvalidInputError(
@@ -207,7 +216,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         Raises:
             InvalidInputError: An entry of --set is not name=value, has its own flag, or repeats another.
         """
-        own = {name: getattr(self, name) for name in ("patch_size", "batch_size", "lr")}
+        own = {name: getattr(self, name) for name in OWN_FLAGS}
         given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         for entry in self.set:
             name, equals, text = entry.partition("=")

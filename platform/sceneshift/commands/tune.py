@@ -1,5 +1,6 @@
 """Search, from the command line to the last screen."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from sceneshift.errors import SceneshiftError
 
 def main(method: str, space_path: Path, description: str) -> int:
     """Run a search script; returns the exit status."""
-    arguments = read_command_line(description)
+    arguments = read_command_line(f"{description.rstrip()}\n\n{where_settings_are(method, space_path)}")
     begun: list[str] = []
 
     def resume() -> str:
@@ -29,6 +30,14 @@ def main(method: str, space_path: Path, description: str) -> int:
         except KeyboardInterrupt:
             print(f"\nStopped.{how_to_resume(resume())}", file=sys.stderr)
             return INTERRUPTED_STATUS
+
+
+def where_settings_are(method: str, space_path: Path) -> str:
+    """What ``--help`` says of the method's settings: naming them here would import torch."""
+    return (
+        f"{os.path.relpath(space_path)} says which settings of {method} are searched, and which values the others "
+        f"have. All of them: python experiments/train.py --method {method} --list-settings"
+    )
 
 
 def tune(arguments: TuneArgs, *, method: str, space_path: Path, interrupts: Interrupts, begun: list[str]) -> int:
