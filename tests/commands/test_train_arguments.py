@@ -57,6 +57,7 @@ def test_the_command_line_is_frozen():
         "lr",
         "epochs",
         "set",
+        "list_settings",
         "seed",
         "evaluate_every",
         "record",
