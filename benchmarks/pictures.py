@@ -19,7 +19,7 @@ _LABELS = {"fp32": "float32", "tf32": "TF32", "bf16": "bfloat16 autocast", "": "
 
 
 def draw_ratios(path: Path, rows: Sequence[Row], *, title: str) -> None:
-    """How many times as fast as the baseline each row is: a panel a shape and allocator, bars from 1.
+    """Each row's speedup over the baseline: one panel per shape and allocator, bars from 1.
 
     Args:
         path: PNG to write.
@@ -64,7 +64,7 @@ def draw_scaling(
     panels: Mapping[str, tuple[str, Mapping[str, tuple[Sequence[float], Sequence[float], float]]]],
     title: str,
 ) -> None:
-    """Cost over size, log-log, a panel each.
+    """Cost over size, log-log, one panel each.
 
     Args:
         path: PNG to write.
