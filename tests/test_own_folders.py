@@ -97,7 +97,7 @@ def test_where_nothing_can_be_written_the_variable_is_named(monkeypatch: pytest.
     monkeypatch.setattr(tempfile, "gettempdir", none)
     monkeypatch.setenv("TMPDIR", "/full")
     for ask in (temporary_folder, private_folder, ensure_home):
-        with pytest.raises(ResourceError, match=r"\(TMPDIR=/full, /tmp, /var/tmp\): set TMPDIR to a folder"):
+        with pytest.raises(ResourceError, match=r"TMPDIR=/full,.*TMPDIR"):
             ask()
 
 

@@ -64,7 +64,7 @@ def test_kappa_is_zero_where_both_are_one_class_throughout() -> None:
     ],
 )
 def test_what_is_no_confusion_matrix_is_refused(matrix: np.ndarray, got: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"expected a square confusion matrix.*{got}"):
+    with pytest.raises(InvalidInputError, match=f"{got}"):
         Scores(matrix)
 
 

@@ -48,7 +48,7 @@ def test_units_are_stated_of_the_scenes_whose_documents_tell_them() -> None:
 
 
 def test_a_scale_without_a_unit_is_no_entry() -> None:
-    with pytest.raises(InvalidInputError, match="without a unit"):
+    with pytest.raises(InvalidInputError, match="unit"):
         replace(SCENES["jasper_ridge"], unit=None)
 
 

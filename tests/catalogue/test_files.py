@@ -237,9 +237,7 @@ def test_files_are_hashed_only_where_an_entry_states_a_hash(tmp_path: Path, monk
 
 
 def test_a_scene_without_abundances_has_no_reference(tmp_path: Path) -> None:
-    with pytest.raises(
-        InvalidInputError, match="'dioni' has no reference abundances; those with some: samson, jasper_"
-    ):
+    with pytest.raises(InvalidInputError, match="'dioni'"):
         load_reference("dioni", str(tmp_path))
 
 
@@ -257,7 +255,7 @@ def test_another_release_is_told_with_both_figures(tmp_path: Path, caplog: pytes
 def test_cube_and_labels_of_different_size_are_refused(tmp_path: Path) -> None:
     write_scene(tmp_path, "dioni", scipy.io.savemat)
     scipy.io.savemat(tmp_path / "Dioni_gt_out68.mat", {"map": np.ones((7, 9))})
-    with pytest.raises(InvalidInputError, match=r"the cube has \(9, 7\) pixels, the label map \(7, 9\)"):
+    with pytest.raises(InvalidInputError, match=r"\(9, 7\).*\(7, 9\)"):
         load_scene("dioni", str(tmp_path))
 
 
@@ -266,18 +264,14 @@ def test_class_numbers_that_are_not_the_scene_s_are_refused(tmp_path: Path, name
     write_scene(tmp_path, name, scipy.io.savemat)
     labels = SCENES[name].forms[0].labels
     scipy.io.savemat(tmp_path / labels.file, {labels.name: np.full((9, 7), wrong)})
-    with pytest.raises(
-        InvalidInputError, match=rf"class numbers \[{wrong}\]; expected 1, .*Is it a label map with oth"
-    ):
+    with pytest.raises(InvalidInputError, match=rf"\[{wrong}\].*1"):
         load_scene(name, str(tmp_path))
 
 
 def test_pixels_that_make_no_image_are_refused(tmp_path: Path) -> None:
     write_materials(tmp_path, "samson", scipy.io.savemat)
     scipy.io.savemat(tmp_path / "Samson.mat", {"Y": np.ones((156, 9000)), "S_GT": np.ones((95, 95, 3)) / 3})
-    with pytest.raises(
-        InvalidInputError, match=r"Samson\.mat, Y: an array of shape \(156, 9000\); expected 9025 pixels"
-    ):
+    with pytest.raises(InvalidInputError, match=r"Samson\.mat.*\(156, 9000\).*9025 pixels"):
         load_scene("samson", str(tmp_path))
 
 
@@ -296,25 +290,23 @@ def test_missing_files_are_all_named_with_the_folders_and_what_to_do(tmp_path: P
 def test_only_what_is_missing_is_named(tmp_path: Path) -> None:
     write_scene(tmp_path, "loukia", scipy.io.savemat)
     (tmp_path / "Loukia.mat").unlink()
-    with pytest.raises(MissingDataError, match=r"scene 'loukia' lacks Loukia\.mat; looked in"):
+    with pytest.raises(MissingDataError, match=r"'loukia'.*Loukia\.mat"):
         load_scene("loukia", str(tmp_path))
 
 
 def test_no_folder_and_a_folder_that_is_not_there_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCENESHIFT_DATA", raising=False)
-    with pytest.raises(
-        MissingDataError, match="'dioni' don't come with this package: put them in a folder and name it"
-    ):
+    with pytest.raises(MissingDataError, match="'dioni'"):
         load_pair(NamedPair(name="dioni-loukia"))
-    with pytest.raises(MissingDataError, match=r"the data folder .*nowhere \(from --data-dir\) is not there"):
+    with pytest.raises(MissingDataError, match="--data-dir"):
         load_scene("dioni", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SCENESHIFT_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(MissingDataError, match=r"nowhere \(from SCENESHIFT_DATA\) is not there"):
+    with pytest.raises(MissingDataError, match="SCENESHIFT_DATA"):
         load_scene("dioni")
 
 
 def test_an_unknown_scene_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InvalidInputError, match=r"no scene is called 'samsen'.*did you mean 'samson'"):
+    with pytest.raises(InvalidInputError, match=r"'samsen'.*'samson'"):
         load_scene("samsen")
 
 

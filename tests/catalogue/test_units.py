@@ -105,9 +105,7 @@ def test_an_offset_leaves_differences_of_bands(pair: Pair) -> None:
     moved = replace(one, target=replace(one.target, cube=one.target.cube + np.float32(0.5)))
     assert allowed_normalizations(moved) == allowed_normalizations(turned(moved)) == ("derivative",)
     refuse_normalization(moved, "derivative")
-    with pytest.raises(
-        InvalidInputError, match=r"expected derivative, in which that cancels, because.*more than 0\.1 ap"
-    ):
+    with pytest.raises(InvalidInputError, match=r"0\.1 ap"):
         refuse_normalization(moved, "l2-per-pixel")
 
 
@@ -146,7 +144,7 @@ def test_cuts_of_one_acquisition_in_two_units_are_compared(pair: Pair) -> None:
 
 
 def test_an_unknown_step_is_told(pair: Pair) -> None:
-    with pytest.raises(InvalidInputError, match="did you mean 'l2-per-pixel'"):
+    with pytest.raises(InvalidInputError, match="'l2-per-pixel'"):
         refuse_normalization(pair(), "l2-per-pixl")
 
 

@@ -123,18 +123,16 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SCENESHIFT_CATALOGUE", str(tmp_path / "mine.toml"))
     with pytest.raises(MissingDataError, match=r"own scenes \(SCENESHIFT_CATALOGUE\)"):
         open_catalogue(None, None)
-    with pytest.raises(InvalidInputError, match="is a folder"):
+    with pytest.raises(InvalidInputError, match="folder"):
         open_catalogue(str(tmp_path), None)
-    with pytest.raises(InvalidInputError, match=r"expected a file that ends in \.toml; got '\.txt'"):
+    with pytest.raises(InvalidInputError, match=r"\.toml.*'\.txt'"):
         open_catalogue(str(write(tmp_path, "", "scenes.txt")), None)
 
 
 @pytest.mark.parametrize("content", [b"[scenes.one\n", b"[scenes.one]\n[scenes.one]\n", b"\xff\xfe", b"a = 1979-99-99"])
 def test_what_is_no_toml_is_told_with_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scenes.toml").write_bytes(content)
-    with pytest.raises(
-        InvalidInputError, match=r"scenes\.toml: no TOML \(.+\); expected tables such as \[scenes\.NAME\]"
-    ):
+    with pytest.raises(InvalidInputError, match=r"scenes\.toml.*TOML.*\[scenes\.NAME\]"):
         read_catalogue(tmp_path / "scenes.toml")
 
 
@@ -332,10 +330,10 @@ def test_a_recipe_carries_its_catalogue(tmp_path: Path) -> None:
         assert pickle.loads(pickle.dumps(recipe)) == recipe
         assert len(recipe.definition_hash) == 16
     assert scene.name == "one"
-    with pytest.raises(InvalidInputError, match="--split fixed needs --train-mask and --test-mask: one was published"):
+    with pytest.raises(InvalidInputError, match=r"--split.*--train-mask.*--test-mask"):
         InScene(scene="one", split="fixed", patch_size=5, seed=0, catalogue=catalogue)
     assert NamedPair(name="west-east", catalogue=catalogue).definition_hash is None
-    with pytest.raises(InvalidInputError, match="no scene pair is called 'p'"):
+    with pytest.raises(InvalidInputError, match="'p'"):
         NamedPair(name="p")
 
 

@@ -140,7 +140,7 @@ def test_labels_give_scores_and_a_confusion_matrix(tmp_path):
 
 def test_what_is_there_is_not_overwritten_unless_told_and_never_mixed(tmp_path):
     predict(folder(tmp_path), probabilities=True)
-    with pytest.raises(InvalidInputError, match=r"holds a prediction already \(class_map\.png and 4 more files\)"):
+    with pytest.raises(InvalidInputError, match=r"class_map\.png.*4 more"):
         folder(tmp_path, "npy")
     own = tmp_path / "maps" / "here" / "notes.txt"
     own.write_text("mine")
@@ -171,11 +171,11 @@ def test_an_interrupted_prediction_leaves_nothing(tmp_path, monkeypatch, error, 
 
 def test_a_place_that_is_no_folder_and_names_a_header_can_not_hold_are_refused_before_anything_is_computed(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InvalidInputError, match="is no folder that can be written to"):
+    with pytest.raises(InvalidInputError, match="/file"):
         MapFolder(tmp_path / "file", overwrite=False, formats=("png",))
     pytest.importorskip("rasterio")
     with (
-        pytest.raises(InvalidInputError, match="can't hold commas"),
+        pytest.raises(InvalidInputError, match="commas"),
         folder(tmp_path, "envi").writing() as writing,
     ):
         writing.begin(scene(), described(("a, b", "c", "d")), probabilities=False, confidence=False)

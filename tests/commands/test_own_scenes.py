@@ -160,10 +160,10 @@ def test_a_resumed_training_refuses_what_was_described_otherwise(campus: Path) -
     (campus / "scenes.toml").write_text((campus / "scenes.toml").read_text() + '[scenes.other]\nstored = "o.arrow"\n')
     prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")  # neither says what is read
     change(campus, '["grass", "lawn"]', '"grass"')  # the target's labels alone: no hash of what is trained on sees it
-    with pytest.raises(StudyError, match=r"definition.hash.campus-harbour: was '[0-9a-f]{16}', is '[0-9a-f]{16}'"):
+    with pytest.raises(StudyError, match=r"'[0-9a-f]{16}'.*'[0-9a-f]{16}'"):
         prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")
     (campus / "scenes.toml").unlink()
-    with pytest.raises(MissingDataError, match=r"no file .*scenes\.toml.*catalogue of your own scenes \(--catalogue\)"):
+    with pytest.raises(MissingDataError, match=r"scenes\.toml.*--catalogue"):
         prepared_from(again)
 
 
@@ -175,11 +175,11 @@ def test_what_is_edited_while_a_study_runs_changes_nothing_in_it(campus: Path) -
 
 
 def test_a_name_that_is_nobody_s_is_answered_with_the_nearest_of_all(campus: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"'campus-harbor'.*did you mean 'campus-harbour'.*Those of your own"):
+    with pytest.raises(InvalidInputError, match=r"'campus-harbor'.*'campus-harbour'"):
         prepared_from(training(campus, pair="campus-harbor"))
-    with pytest.raises(InvalidInputError, match=r"no scene is called 'campsu'.*did you mean 'campus'"):
+    with pytest.raises(InvalidInputError, match=r"'campsu'.*'campus'"):
         prepared_from(training(campus, pair=None, scene="campsu"))
-    with pytest.raises(InvalidInputError, match="described in a TOML file named by --catalogue"):
+    with pytest.raises(InvalidInputError, match=r"TOML.*--catalogue"):
         prepared_from(training(campus, catalogue=None))
 
 
@@ -231,7 +231,7 @@ def test_a_copy_of_a_stored_scene_is_of_its_acquisition(campus: Path) -> None:
     write_scene(replace(stored, cube=stored.cube * 2), campus / "again.arrow")
     text = '[scenes.a]\nstored = "harbour.arrow"\n[scenes.b]\nstored = "again.arrow"\n'
     (campus / "scenes.toml").write_text(text + '[pairs.campus-harbour]\nsource = "a"\ntarget = "b"\n')
-    with pytest.raises(InvalidInputError, match="source 'a' and target 'b' are of one acquisition"):
+    with pytest.raises(InvalidInputError, match=r"'a'.*'b'"):
         prepared_from(training(campus))
 
 
@@ -271,7 +271,7 @@ def test_a_scene_of_a_catalogue_is_imported_by_name(campus: Path) -> None:
     assert run_command(Import(file="campus", out=str(campus / "c.arrow"), catalogue=catalogue)) == 0
     stored = open_scene(campus / "c.arrow")
     assert (stored.name, stored.content_hash) == ("campus", find_scene_of(campus, "campus").content_hash)
-    with pytest.raises(InvalidInputError, match="campus is known by name, and --label-values describes a file"):
+    with pytest.raises(InvalidInputError, match="--label-values"):
         run_command(Import(file="campus", out=str(campus / "d.arrow"), catalogue=catalogue, label_values=(1, 2, 3)))
 
 
@@ -295,13 +295,11 @@ def test_a_training_and_a_search_take_a_file_described_by_flags(tmp_path: Path, 
 
 
 def test_flags_that_describe_no_file_are_refused(tmp_path: Path, bare: dict[str, object], campus: Path) -> None:
-    with pytest.raises(
-        InvalidInputError, match="--label-values describes a scene given as a file; use it with --scene"
-    ):
+    with pytest.raises(InvalidInputError, match=r"--label-values.*--scene"):
         training(campus, label_values=(1, 2))
-    with pytest.raises(InvalidInputError, match="--wavelengths-nm describes a scene given as a file"):
+    with pytest.raises(InvalidInputError, match="--wavelengths-nm"):
         TuneArgs(pairs=("sw-se",), wavelengths_nm=(400.0, 500.0))
-    with pytest.raises(InvalidInputError, match="campus is known by name, and label_values describe a file"):
+    with pytest.raises(InvalidInputError, match="label_values"):
         prepared_from(training(campus, pair=None, scene="campus", label_values=(1, 2, 3)))
     fewer = bare | {"scene": str(tmp_path / "bare.npy"), "label_values": (7, 3)}
     arguments = TrainArgs(method="cross_entropy", split="random", **fewer)

@@ -123,7 +123,7 @@ def test_a_scene_of_a_catalogue_and_described_labels(run, scenes, tmp_path, caps
     assert json.loads((maps / "prediction.json").read_text())["scores"] == scores
     with pytest.raises(InvalidInputError, match=r"--wavelengths-nm: 2 band centres; .* has 8 bands"):
         run(scene="other.npy", overwrite=True, wavelengths_nm=(400.0, 500.0))
-    with pytest.raises(InvalidInputError, match="--wavelengths-nm describes a file, and mine is known by name"):
+    with pytest.raises(InvalidInputError, match="--wavelengths-nm"):
         run(scene="mine", overwrite=True, catalogue=str(tmp_path / "scenes.toml"), wavelengths_nm=(400.0, 500.0))
 
 
@@ -213,9 +213,7 @@ def test_labels_of_another_place_are_refused_and_cut_on_demand(run, scenes, tmp_
     export_labels(labels, tmp_path / "apart.tif", "geotiff", class_names=other.class_names, georeference=places[1])
     told = {"scene": str(tmp_path / "other.tif"), "labels": str(tmp_path / "apart.tif"), "format": ("npy",)}
     told["class_names"] = other.class_names
-    with pytest.raises(
-        InvalidInputError, match=r"origin \(1000, 100\).*origin \(1006, 100\).*40 x 27 pixels that both"
-    ):
+    with pytest.raises(InvalidInputError, match=r"\(1000, 100\).*\(1006, 100\).*40 x 27 pixels"):
         run(**told)
     run(**told, cut_to_overlap=True)
     class_map = np.load(tmp_path / "maps" / "class_map.npy")

@@ -138,7 +138,7 @@ def test_a_scene_goes_into_the_store_and_is_not_overwritten(tiny_scene: Scene, t
     np.testing.assert_array_equal(stored.labels, tiny_scene.labels)
     assert (stored.name, stored.class_names) == ("mine", tiny_scene.class_names)
     before = (tmp_path / "tiny.arrow").read_bytes()
-    with pytest.raises(InvalidInputError, match=r"exists; nothing was overwritten"):
+    with pytest.raises(InvalidInputError, match=r"tiny\.arrow"):
         import_scene(command)
     assert (tmp_path / "tiny.arrow").read_bytes() == before
 
@@ -152,12 +152,12 @@ def test_a_stored_scene_is_checked_with_its_checksum(tiny_scene: Scene, tmp_path
 
 
 def test_the_store_s_name_ends_in_arrow(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"expected a name that ends in \.arrow"):
+    with pytest.raises(InvalidInputError, match=r"\.arrow"):
         import_scene(Import(file="x.npz", out=str(tmp_path / "x.dat")))
 
 
 def test_neither_a_name_nor_a_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="neither a scene known by name"):
+    with pytest.raises(InvalidInputError, match=r"indian_pine\.npz"):
         find_scene(str(tmp_path / "indian_pine.npz"), None)
     with pytest.raises(MissingDataError, match="houston13"):
         find_scene("houston13", str(tmp_path))
@@ -215,7 +215,7 @@ def test_numbers_are_imported_in_the_unit_that_flags_declare(tiny_scene: Scene, 
     assert stored.unit == "reflectance"
     with pytest.raises(InvalidInputError, match="--scale 10 without --unit"):
         Import(file=file, out="t.arrow", scale=10)
-    with pytest.raises(InvalidInputError, match="--scale -1: expected a positive number"):
+    with pytest.raises(InvalidInputError, match="--scale -1"):
         Import(file=file, out="t.arrow", scale=-1, unit="reflectance")
 
 

@@ -138,18 +138,18 @@ def test_materials_of_a_file(command, library_file, tmp_path, capsys):
     walks = build_recipe(command(library=str(library_file), set=("library.relative_std=0.2",)), None).library
     assert walks.variations.shape == (3, 4, 6)
     assert build_recipe(command(library=str(library_file), perturbation=0.0), None).library.variations is None
-    with pytest.raises(InvalidInputError, match=r"has no material 'watr'.*did you mean 'water'"):
+    with pytest.raises(InvalidInputError, match=r"'watr'.*'water'"):
         build_recipe(command(library=str(library_file), classes=("watr", "soil")), None)
-    with pytest.raises(MissingDataError, match="there is no file"):
+    with pytest.raises(MissingDataError, match=r"none\.csv"):
         build_recipe(command(library=str(tmp_path / "none.csv")), None)
 
 
 def test_even_steps_stand_in_for_wavelengths(command, tiny_scene, with_wavelengths):
-    with pytest.raises(InvalidInputError, match=r"--atmosphere needs wavelengths.*--wavelengths-nm 400 2500"):
+    with pytest.raises(InvalidInputError, match=r"--atmosphere.*--wavelengths-nm 400.*2500"):
         build_recipe(command(atmosphere=0.1), tiny_scene)
     recipe = build_recipe(command(atmosphere=0.1, wavelengths_nm=(450.0, 800.0)), tiny_scene)
     assert recipe.library.wavelengths_nm.tolist() == np.linspace(450, 800, 8).tolist()
-    with pytest.raises(InvalidInputError, match="scene 'tiny' has wavelengths; leave --wavelengths-nm out"):
+    with pytest.raises(InvalidInputError, match=r"'tiny'.*--wavelengths-nm"):
         build_recipe(command(wavelengths_nm=(450.0, 800.0)), with_wavelengths)
 
 
@@ -190,11 +190,11 @@ def test_the_command_that_trains_on_it_is_quoted_for_a_shell(command, tiny_scene
 
 def test_a_folder_that_exists_is_left_alone(command, tiny_scene, tmp_path):
     (tmp_path / "pair").mkdir()
-    with pytest.raises(InvalidInputError, match="exists; nothing was overwritten"):
+    with pytest.raises(InvalidInputError, match="/pair"):
         simulate_to_folder(command(), tiny_scene)
     assert list((tmp_path / "pair").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInputError, match="can't be written"):
+    with pytest.raises(InvalidInputError, match="/file"):
         simulate_to_folder(command(out=str(tmp_path / "file" / "pair")), tiny_scene)
 
 

@@ -262,7 +262,7 @@ class TestListedSettings:
 def test_by_field_is_the_split_by_fields():
     arguments = parse("--method", "s2vnet", "--scene", "indian_pines", "--by-field")
     assert arguments.split == "fields"
-    with pytest.raises(InvalidInputError, match="--by-field keeps fields whole, --split all does not; give one"):
+    with pytest.raises(InvalidInputError, match=r"--by-field.*--split"):
         TrainArgs(method="s2vnet", pair="west-east", split="all", by_field=True)
 
 
@@ -288,5 +288,5 @@ def test_what_a_run_says_itself_cannot_be_given(changes, message):
 
 
 def test_a_method_must_be_named():
-    with pytest.raises(InvalidInputError, match="--method is missing"):
+    with pytest.raises(InvalidInputError, match="--method"):
         TrainArgs(scene="indian_pines")

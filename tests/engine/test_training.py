@@ -120,14 +120,14 @@ def test_what_cannot_be_trained_is_refused(prepared, changes, message):
 
 def test_a_gpu_that_is_not_there_is_refused(prepared, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InvalidInputError, match="--device cuda: torch sees no GPU here"):
+    with pytest.raises(InvalidInputError, match="--device"):
         prepared(device="cuda")
     assert prepared(device="auto").options.torch_device.type == "cpu"
 
 
 def test_a_storage_path_that_is_a_file_is_refused(prepared, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInputError, match="is no directory that can be written"):
+    with pytest.raises(InvalidInputError, match="/file"):
         prepared(storage_path=str(tmp_path / "file"))
 
 
@@ -204,7 +204,7 @@ def test_a_run_is_resumed_with_equal_settings_alone(prepared, tmp_path):
     # Where and with how many threads changes nothing that is kept.
     open_directory(prepared(resume=True, threads=1))
     before = written.read_text()
-    with pytest.raises(StudyError, match="can't be resumed with other settings") as refused:
+    with pytest.raises(StudyError, match="resume") as refused:
         open_directory(prepared(resume=True, lr=0.5, seed=1, split="random"))
     differing = {line.split(":")[0].strip() for line in str(refused.value).splitlines() if ": was " in line}
     assert differing == {
@@ -294,7 +294,7 @@ class TestUnits:
     @pytest.mark.parametrize("step", [step for step in NORMALIZATIONS if step not in UNITLESS])
     def test_a_step_that_keeps_the_unit_is_refused_where_values_differ_by_an_undeclared_scale(self, of_pair, step):
         for units in ({}, {"one": "reflectance", "two": "reflectance"}):
-            with pytest.raises(InvalidInputError, match=f"pair 'one-two': got the normalization {step}") as error:
+            with pytest.raises(InvalidInputError, match=rf"'one-two'.*{step}") as error:
                 of_pair(step=step, **units)
             assert "one runs from" in str(error.value)
             assert "two runs from" in str(error.value)

@@ -36,7 +36,7 @@ def test_a_job_comes_back_from_plain_values(make_job):
 def test_a_job_names_a_strategy_that_there_is(make_job):
     job = make_job(0)
     assert job.strategy == "source-blocks"
-    with pytest.raises(InvalidInputError, match="no selection strategy is called 'best'"):
+    with pytest.raises(InvalidInputError, match="'best'"):
         replace(job, strategy="best")
 
 

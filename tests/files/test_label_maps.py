@@ -116,7 +116,7 @@ def test_numbers_from_0_that_are_not_declared_are_no_other_classes(
 ) -> None:
     np.save(tmp_path / "cube.npy", np.random.default_rng(0).random((H, W, 5)))
     path = write_tif(tmp_path / "a.tif", np.where(HOLE == 0, 255, HOLE - 1).astype(np.uint8), nodata=255)
-    with pytest.raises(InvalidInputError, match=r"numbers run from 0 to 2 for 3 classes"):
+    with pytest.raises(InvalidInputError, match=r"0.*2.*3 classes"):
         read_scene(tmp_path / "cube.npy", labels=path, class_names=CLASSES)
     np.save(tmp_path / "a.npy", LABELS - 1)
     with caplog.at_level(logging.WARNING):

@@ -104,11 +104,11 @@ def test_a_structure_s_name_is_enough_where_one_part_fits(path: Path) -> None:
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(path: Path) -> None:
     for name in ("scene.cub", "nothing", "scene.cube.x", "maps{9}"):
-        with pytest.raises(InvalidInputError, match=r"The file holds: .*scene\.cube 5 x 4 x 7"):
+        with pytest.raises(InvalidInputError, match="5 x 4 x 7"):
             read_array(f"{path}:{name}")
     with pytest.raises(InvalidInputError, match="one name"):
         read_array(f"{path}:scene.cube", "pair(1).cube")
-    with pytest.raises(MissingDataError, match=r"there is no file .*other\.mat"):
+    with pytest.raises(MissingDataError, match=r"other\.mat"):
         read_array(path.with_name("other.mat:scene.cube"))
 
 

@@ -124,7 +124,7 @@ class TestConfiguration:
         assert method_type.config_type.without_effect <= set(changed)
         for name in method_type.config_type.without_effect:
             assert method_type.config_type.from_mapping({name: getattr(defaults, name)}) == defaults
-            with pytest.raises(InvalidInputError, match=f"{name} = .* has no effect"):
+            with pytest.raises(InvalidInputError, match=f"{name} = "):
                 method_type.config_type.from_mapping({name: changed[name]})
 
     def test_it_is_frozen(self, method_type: type[Method]) -> None:
@@ -142,15 +142,15 @@ class TestConfiguration:
         assert all(f.name in str(error.value) for f in fields(method_type.config_type))
 
     def test_an_unknown_normalization_is_refused_with_the_nearest_name(self, method_type: type[Method]) -> None:
-        with pytest.raises(InvalidInputError, match=r"normalization = 'minmax-band'.*did you mean 'minmax-per-band'"):
+        with pytest.raises(InvalidInputError, match=r"normalization = 'minmax-band'.*'minmax-per-band'"):
             method_type.config_type.from_mapping({"normalization": "minmax-band"})
-        with pytest.raises(InvalidInputError, match="normalization = None is NoneType; expected str"):
+        with pytest.raises(InvalidInputError, match=r"normalization = None.*NoneType"):
             method_type.config_type.from_mapping({"normalization": None})
 
     def test_a_text_is_refused_for_every_parameter(self, method_type: type[Method]) -> None:
         for f in fields(method_type.config_type):
             if f.type is not str:
-                with pytest.raises(InvalidInputError, match=f"{f.name} = 'x' is str; expected {f.type.__name__}"):
+                with pytest.raises(InvalidInputError, match=rf"{f.name}.*'x'.*{f.type.__name__}"):
                     method_type.config_type.from_mapping({f.name: "x"})
 
     def test_a_truth_value_is_no_number_and_a_number_no_truth_value(self, method_type: type[Method]) -> None:
@@ -186,9 +186,7 @@ class TestConfiguration:
     def test_a_patch_smaller_than_the_method_s_smallest_is_refused(self, method_type: type[Method]) -> None:
         smallest = method_type.config_type.smallest_patch
         assert method_type.config_type.from_mapping({"patch_size": smallest}).patch_size == smallest
-        with pytest.raises(
-            InvalidInputError, match=f"patch_size = {smallest - 2}; expected an odd number >= {smallest}"
-        ):
+        with pytest.raises(InvalidInputError, match=rf"patch_size = {smallest - 2}.*{smallest}"):
             method_type.config_type.from_mapping({"patch_size": smallest - 2})
 
 
@@ -374,7 +372,7 @@ def test_names_are_known_before_anything_is_imported() -> None:
 
 
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InvalidInputError, match=r"no method is called 's2amsnt'.*did you mean 's2amsnet'") as error:
+    with pytest.raises(InvalidInputError, match=r"'s2amsnt'.*'s2amsnet'") as error:
         find_method("s2amsnt")
     assert all(name in str(error.value) for name in METHODS)
 

@@ -283,7 +283,7 @@ def test_compiling_reaches_what_a_step_runs(monkeypatch: pytest.MonkeyPatch) -> 
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: compiled.append((self, options)))
     method = build()
-    with pytest.raises(InvalidInputError, match="for CUDA devices"):
+    with pytest.raises(InvalidInputError, match="CUDA"):
         method.compile()
     method.device = torch.device("cuda")
     method.compile()

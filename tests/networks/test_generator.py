@@ -168,7 +168,7 @@ def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
 
 def test_wrong_shapes_are_named() -> None:
     generator = DomainGenerator(6, channels=8)
-    with pytest.raises(InvalidInputError, match=r"got x of shape \(2, 5, 5, 5\); expected \(B, 6, P, P\)"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 5, 5, 5\).*\(B, 6, P, P\)"):
         generator(torch.zeros(2, 5, 5, 5))
-    with pytest.raises(InvalidInputError, match=r"got noise of shape \(2, 2\); expected \(3, 2, 2\)"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 2\).*\(3, 2, 2\)"):
         generator(torch.zeros(2, 6, 5, 5), torch.zeros(2, 2))

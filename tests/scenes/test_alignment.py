@@ -108,9 +108,9 @@ def test_merged_classes_may_take_the_name_of_one_of_them_but_of_no_other() -> No
     np.testing.assert_array_equal(aligned.source.labels, np.array([0, 1, 1, 2, 3])[source.labels])
     assert aligned.notes[0] == "classes tree and bush of a are taken as tree"
     for merged in ({"tree": "soil", "bush": "soil"}, {"tree": "bush"}):
-        with pytest.raises(InvalidInputError, match="which is another class of the source; expected a new name"):
+        with pytest.raises(InvalidInputError, match="another class"):
             align(source, target, merged=merged)
-    with pytest.raises(InvalidInputError, match=r"the source has no class 'trees'.*did you mean 'tree'\?"):
+    with pytest.raises(InvalidInputError, match=r"'trees'.*'tree'"):
         align(source, target, merged={"trees": "wood"})
 
 
@@ -210,18 +210,16 @@ def test_the_same_centres_and_unknown_ones_are_taken_as_they_are() -> None:
 
 
 def test_what_cannot_be_aligned_is_told() -> None:
-    with pytest.raises(
-        InvalidInputError, match=r"'a' has 6 bands, target 'b' 5, and the wavelengths of a and b are unk"
-    ):
+    with pytest.raises(InvalidInputError, match=r"'a'.*6 bands.*'b'.*5"):
         align(build("a", None), build("b", None, bands=5))
-    with pytest.raises(InvalidInputError, match=r"'a' has bands from 400 to 1000 nm, target 'b' from 2000 to 2100 nm"):
+    with pytest.raises(InvalidInputError, match=r"'a'.*400.*1000 nm.*'b'.*2000.*2100 nm"):
         align(build("a", FINE), build("b", np.linspace(2000, 2100, 6)))
-    with pytest.raises(InvalidInputError, match=r"'b': wavelengths from -1 to 1000 nm; expected at least two positive"):
+    with pytest.raises(InvalidInputError, match=r"'b'.*-1.*1000 nm"):
         align(build("a", FINE), build("b", np.array([-1.0, 500, 1000])))
-    with pytest.raises(InvalidInputError, match="fwhm_nm is given, and the wavelengths of a and b are unknown"):
+    with pytest.raises(InvalidInputError, match="fwhm_nm"):
         align(build("a", None), build("b", None), fwhm_nm=10)
     for fwhm in (-1.0, np.ones(3), np.nan):
-        with pytest.raises(InvalidInputError, match=r"one for each of the 26 bands of 'coarse', the coarser sensor"):
+        with pytest.raises(InvalidInputError, match=r"26 bands.*'coarse'"):
             align(build("a", FINE), build("coarse", COARSE), fwhm_nm=fwhm)
-    with pytest.raises(InvalidInputError, match=r"0 of .* bands of 'coarse' .* can be computed from bands of 'a'"):
+    with pytest.raises(InvalidInputError, match=r"0.*'coarse'.*'a'"):
         align(build("a", FINE), build("coarse", COARSE), fwhm_nm=0.5)

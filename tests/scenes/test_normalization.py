@@ -173,7 +173,7 @@ def test_what_is_added_to_a_spectrum_goes_out_of_its_derivative() -> None:
 
 
 def test_a_single_band_has_no_derivative() -> None:
-    with pytest.raises(InvalidInputError, match="'derivative': 1 band; expected two or more"):
+    with pytest.raises(InvalidInputError, match=r"'derivative'.*1 band"):
         Normalization.fit(DERIVATIVE, cube_of(bands=1))
 
 
@@ -186,7 +186,7 @@ def test_a_fitted_step_cannot_be_changed() -> None:
 @pytest.mark.parametrize("name", FITTED)
 def test_another_number_of_bands_is_refused(name: str) -> None:
     normalization = Normalization.fit(name, SOURCE)
-    with pytest.raises(InvalidInputError, match=r"got a cube of shape \(2, 2, 1\).*was fitted on 3 bands"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 2, 1\).*3 bands"):
         normalization.apply(SOURCE[..., :1])  # which would be broadcast
 
 
@@ -203,13 +203,13 @@ def test_an_unknown_step_is_answered_with_the_nearest() -> None:
 def test_nothing_is_fitted_on_a_cube_that_is_not_finite(name: str, value: float) -> None:
     cube = cube_of()
     cube[3, 4, 5] = value
-    with pytest.raises(InvalidInputError, match="NaN or infinity in the cube; mask those pixels"):
+    with pytest.raises(InvalidInputError, match="NaN"):
         Normalization.fit(name, cube)
 
 
 @pytest.mark.parametrize("name", FITTED)
 def test_nothing_is_fitted_on_nothing(name: str) -> None:
-    with pytest.raises(InvalidInputError, match=r"shape \(0, 4, 3\) has nothing to fit it on"):
+    with pytest.raises(InvalidInputError, match=r"\(0, 4, 3\)"):
         Normalization.fit(name, np.zeros((0, 4, 3)))
 
 

@@ -210,7 +210,7 @@ def test_a_georeference_stays_with_a_scene_and_is_no_part_of_its_content() -> No
     "transform", [(1, 0, 0, 0, 1), (1, 0, 0, 0, np.nan, 0), (1, 2, 0, 2, 4, 0), (0, 0, 0, 0, 0, 0)]
 )
 def test_a_transform_that_places_no_pixel_is_refused(transform: tuple[float, ...]) -> None:
-    with pytest.raises(InvalidInputError, match=r"georeference: transform .*; expected six finite numbers"):
+    with pytest.raises(InvalidInputError, match="transform"):
         Georeference(transform=transform)
 
 

@@ -112,9 +112,7 @@ def test_what_went_through_a_step_already_is_refused(normalization: str, step: s
     if step == "l2-per-pixel" and normalization in UNITLESS:
         refuse(normalized, normalization)  # comes out as it went in
         return
-    with pytest.raises(
-        InvalidInputError, match=rf"the input was normalized already: {words}.*The model normalizes its"
-    ):
+    with pytest.raises(InvalidInputError, match=f"{words}"):
         refuse(normalized, normalization)
 
 
@@ -156,12 +154,10 @@ def test_an_offset_is_judged_at_its_threshold(within: float) -> None:
 def test_a_cube_divided_by_its_own_extremes_is_refused_whatever_the_step(normalization: str) -> None:
     cube = counts()
     own = (cube - cube.min()) / (cube.max() - cube.min())
-    with pytest.raises(
-        InvalidInputError, match=r"from 0 to 1: the input was normalized already: as a whole it runs exactly from 0 to"
-    ):
+    with pytest.raises(InvalidInputError, match=r"0 to 1.*normalized"):
         refuse(own, normalization)
     eight_bits = np.round(own * 255).astype(np.uint8)  # without the telling range
-    with pytest.raises(InvalidInputError, match=r"the input runs from 0 to 255: "):
+    with pytest.raises(InvalidInputError, match="0 to 255"):
         refuse(eight_bits, normalization)
 
 
@@ -250,7 +246,7 @@ def test_summaries_of_earlier_versions_are_compared_by_what_they_have() -> None:
 
 
 def test_the_source_s_unit_is_told_where_it_is_known() -> None:
-    with pytest.raises(InvalidInputError, match="expected reflectance as in the source"):
+    with pytest.raises(InvalidInputError, match="reflectance"):
         refuse_other_values(SOURCE, ValueSummary.of(counts() * 100), normalization="none", unit="reflectance")
 
 
@@ -263,7 +259,7 @@ def test_a_source_that_was_normalized_in_its_file_takes_scenes_that_are() -> Non
 def test_many_negative_numbers_are_refused_where_the_source_had_none() -> None:
     shifted = counts() - counts().mean(axis=(0, 1)) * 1.02
     for normalization in NORMALIZATIONS:
-        with pytest.raises(InvalidInputError, match=r"% of the numbers of the input are negative, of the source 0%"):
+        with pytest.raises(InvalidInputError, match=r"negative.* 0%"):
             refuse(shifted, normalization)
     some = counts()
     some[:2] -= 8000  # noise around dark water
@@ -284,5 +280,5 @@ def test_what_has_no_summary(cube: np.ndarray, message: str) -> None:
 
 
 def test_what_is_no_summary_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="is no summary"):
+    with pytest.raises(InvalidInputError, match="summary"):
         ValueSummary.from_dict({"low": 1})

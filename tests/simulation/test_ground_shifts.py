@@ -38,9 +38,7 @@ def test_without_wavelengths_or_red_nothing_dries(library) -> None:
 
 
 def test_season_s_names_must_be_in_the_library(library) -> None:
-    with pytest.raises(
-        InvalidInputError, match=r"toward names 'sol'.*did you mean 'soil'\?\); the library has leaf, gr"
-    ):
+    with pytest.raises(InvalidInputError, match=r"'sol'.*'soil'"):
         Season(strength=0, toward={"leaf": "sol"}).endmembers(library)
 
 

@@ -36,7 +36,7 @@ def test_classes_wavelengths_and_white_can_be_given(tiny_scene) -> None:
 def test_classes_without_pixels_are_left_out_or_refused(tiny_scene) -> None:
     scene = replace(tiny_scene, labels=np.where(tiny_scene.labels == 2, 0, tiny_scene.labels))
     assert EndmemberLibrary.from_scene(scene).names == ("soil", "water")
-    with pytest.raises(InvalidInputError, match="tree has fewer than two labelled pixels; expected class_names among"):
+    with pytest.raises(InvalidInputError, match=r"tree .*class_names"):
         EndmemberLibrary.from_scene(scene, class_names=("soil", "tree"))
 
 
@@ -95,23 +95,23 @@ def test_a_wrong_csv_file_says_what_is_wrong(tmp_path, text: str, message: str) 
 def test_a_wrong_npz_file_says_what_is_wrong(tmp_path) -> None:
     path = tmp_path / "library.npz"
     np.savez(path, wavelength_nm=[500, 600, 700], soil=[1.0, 2.0], leaf=[3, 2, 1])
-    with pytest.raises(InvalidInputError, match=r"3 wavelengths, but values: \{'soil': 2\}; expected as many"):
+    with pytest.raises(InvalidInputError, match="3 wavelengths"):
         EndmemberLibrary.from_file(path)
     np.savez(path, wavelength_nm=[500, 600], soil=np.ones((2, 2)))
     with pytest.raises(InvalidInputError, match=r"arrays \{'soil': \(2, 2\)\}; expected \(bands,\) each"):
         EndmemberLibrary.from_file(path)
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(InvalidInputError, match=r"library.npz could not be read"):
+    with pytest.raises(InvalidInputError, match=r"library.npz"):
         EndmemberLibrary.from_file(path)
 
 
 def test_where_no_library_is(tmp_path) -> None:
-    with pytest.raises(MissingDataError, match=r"there is no file .*absent.csv; check the path"):
+    with pytest.raises(MissingDataError, match=r"absent.csv"):
         EndmemberLibrary.from_file(tmp_path / "absent.csv")
-    with pytest.raises(InvalidInputError, match=r"ends in .csv or .npz, got a folder"):
+    with pytest.raises(InvalidInputError, match="folder"):
         EndmemberLibrary.from_file(tmp_path)
     (tmp_path / "library.txt").write_text(CSV)
-    with pytest.raises(InvalidInputError, match=r"ends in .csv or .npz, got '.txt'"):
+    with pytest.raises(InvalidInputError, match=r"'.txt'"):
         EndmemberLibrary.from_file(tmp_path / "library.txt")
 
 
@@ -137,5 +137,5 @@ def test_random_walks_have_the_wanted_spread_and_are_smooth(library) -> None:
     np.testing.assert_allclose((relative**2).sum(axis=1).mean(axis=1), 0.2**2, rtol=1e-5)
     first = np.cos(np.pi * np.linspace(0, 1, 40))
     np.testing.assert_allclose(relative[2, 0] / relative[2, 0, 0], first, atol=1e-5)
-    with pytest.raises(InvalidInputError, match="relative_std = -1; expected a number >= 0"):
+    with pytest.raises(InvalidInputError, match=r"relative_std = -1.*0"):
         library.with_random_walks(relative_std=-1)

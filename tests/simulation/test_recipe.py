@@ -30,15 +30,13 @@ def test_what_does_not_fit_is_refused(make_recipe, changes, message: str) -> Non
 
 
 def test_perturbation_needs_variations(make_recipe, library) -> None:
-    with pytest.raises(InvalidInputError, match=r"perturbation = 1, but the library has no variations; give it some"):
+    with pytest.raises(InvalidInputError, match="perturbation = 1"):
         make_recipe(library=replace(library, variations=None), variability=Variability(perturbation=1))
 
 
 @pytest.mark.parametrize("shift", [Atmosphere(strength=0.1), SensorResponse(strength=0.1)])
 def test_shifts_along_the_wavelengths_need_them(make_recipe, library, shift) -> None:
-    with pytest.raises(
-        InvalidInputError, match=f"the shift {shift.name} needs wavelengths, which the library does not"
-    ):
+    with pytest.raises(InvalidInputError, match=f"{shift.name}"):
         make_recipe(library=replace(library, wavelengths_nm=None), shifts=(shift,))
 
 

@@ -180,12 +180,12 @@ def test_a_class_of_two_pixels_is_on_both_sides_and_one_of_one_trains() -> None:
 
 
 def test_a_random_split_refuses_what_it_cannot_do(tiny_scene: Scene) -> None:
-    with pytest.raises(InvalidInputError, match=r"train_fraction = 1.5; expected a share between 0 and 1"):
+    with pytest.raises(InvalidInputError, match=r"train_fraction = 1.5.*0.*1"):
         random_split(tiny_scene, train_fraction=1.5, patch_size=3, seed=0)
-    with pytest.raises(InvalidInputError, match="no labelled pixel of snow"):
+    with pytest.raises(InvalidInputError, match="snow"):
         random_split(replace(tiny_scene, class_names=("a", "b", "c", "snow")), train_fraction=0.5, patch_size=3, seed=0)
     single = scene_of(np.array([[1, 2], [0, 0]]), ("soil", "tree"))
-    with pytest.raises(InvalidInputError, match="every class has a single labelled pixel"):
+    with pytest.raises(InvalidInputError, match="single"):
         random_split(single, train_fraction=0.5, patch_size=1, seed=0)
 
 
@@ -197,11 +197,11 @@ def test_a_split_by_masks_holds_the_pixels_it_was_given() -> None:
     assert (split.train.tolist(), split.validation.tolist()) == ([0, 2, 9], [5, 30])
     assert split.scored_classes == (0, 2)  # what trains; pixel 30 has no label here, and none is needed
     assert (split.kind, split.guard, split.seed) == ("masks", 0, 4)
-    with pytest.raises(InvalidInputError, match="1 pixels of the training mask have no label"):
+    with pytest.raises(InvalidInputError, match="1 pixels"):
         mask_split(scene, train=np.array([0, 35]), validation=np.array([5]), patch_size=3, seed=0)
-    with pytest.raises(InvalidInputError, match="1 validation pixels lie within 0 of a training pixel"):
+    with pytest.raises(InvalidInputError, match=r"1 validation.*0"):
         mask_split(scene, train=np.array([0, 5]), validation=np.array([5]), patch_size=3, seed=0)
-    with pytest.raises(InvalidInputError, match="training pixels must be distinct"):
+    with pytest.raises(InvalidInputError, match="distinct"):
         mask_split(scene, train=np.array([0, 0]), validation=np.array([5]), patch_size=3, seed=0)
 
 

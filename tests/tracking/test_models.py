@@ -247,7 +247,7 @@ def test_a_model_is_loaded_by_its_uri_without_running_what_lies_with_it(logged, 
 @pytest.mark.slow
 def test_an_unknown_model_is_answered_with_those_there_are(logged):
     for uri in ("models:/s2amsnet-park-wesst@champion", f"models:/{logged.name}@x", f"models:/{logged.name}/7"):
-        with pytest.raises(MissingDataError, match=rf"there is no model {uri} .*: {logged.uri} \(version 1\)"):
+        with pytest.raises(MissingDataError, match=rf"{uri}.*{logged.uri}.*\(version 1\)"):
             load_scene_model(uri)
 
 

@@ -48,23 +48,23 @@ def test_by_default_the_candidate_is_found(client):
 
 
 def test_an_unknown_model_is_told_what_is_registered(client):
-    with pytest.raises(InvalidInputError, match=f"no model is called 's2amsnet-parc'.*did you mean '{NAME}'.*{NAME}"):
+    with pytest.raises(InvalidInputError, match=rf"'s2amsnet-parc'.*'{NAME}'.*{NAME}"):
         find_version(client, "s2amsnet-parc", None)
 
 
 def test_without_models_that_is_told(backend):
-    with pytest.raises(InvalidInputError, match="No model is registered there; run a search first"):
+    with pytest.raises(InvalidInputError, match=NAME):
         find_version(backend.connect(), NAME, None)
 
 
 def test_an_unknown_version_is_told_which_there_are(client):
-    with pytest.raises(InvalidInputError, match=r"no version 7.*version 1 \(@champion, val AA 0.1000, profile"):
+    with pytest.raises(InvalidInputError, match=r"version 7.*version 1.*0.1000"):
         find_version(client, NAME, "7")
 
 
 def test_without_a_candidate_the_versions_are_listed(client):
     client.delete_registered_model_alias(NAME, CANDIDATE)
-    with pytest.raises(InvalidInputError, match=r"no candidate; say which by --version.*version 2 \(val AA 0.2000"):
+    with pytest.raises(InvalidInputError, match=r"--version.*version 2.*0.2000"):
         find_version(client, NAME, None)
 
 

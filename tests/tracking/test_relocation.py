@@ -124,7 +124,7 @@ def test_a_copy_that_can_t_be_written_is_read_as_it_is(
     assert text_of(client, run_id, "one") == "one"
     assert client.get_run(run_id).info.artifact_uri.startswith(str(after))
     assert files_of(after) == kept
-    with pytest.raises(StorageError, match=r"can't be written; copy the whole folder .* by --storage-path"):
+    with pytest.raises(StorageError, match="--storage-path"):
         backend_of(after).connect()
 
 

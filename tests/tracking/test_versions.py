@@ -75,7 +75,7 @@ def server():
 
 
 def test_a_server_of_another_major_version_is_refused_with_both(server):
-    with pytest.raises(StudyError, match=r"is version 2\.9\.2, this program speaks to 3\."):
+    with pytest.raises(StudyError, match=r"version 2\.9\.2.*3"):
         refuse_other_server(server("2.9.2"))
 
 

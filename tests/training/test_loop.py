@@ -68,11 +68,11 @@ def assert_equal(first: list[Tensor], second: list[Tensor]) -> None:
 
 class TestPlan:
     def test_it_trains_for_at_least_one_epoch(self) -> None:
-        with pytest.raises(InvalidInputError, match="epochs = 0; expected at least 1"):
+        with pytest.raises(InvalidInputError, match=r"epochs = 0.*1"):
             plan_of(epochs=0)
 
     def test_its_interval_between_evaluations_is_not_negative(self) -> None:
-        with pytest.raises(InvalidInputError, match="evaluate_every = -1; expected 0 or more epochs"):
+        with pytest.raises(InvalidInputError, match=r"evaluate_every = -1.*0"):
             replace(plan_of(), evaluate_every=-1)
 
     @pytest.mark.parametrize(
@@ -84,13 +84,11 @@ class TestPlan:
         assert [epoch for epoch in range(1, 8) if plan.evaluates(epoch)] == evaluated
 
     def test_its_method_is_known(self) -> None:
-        with pytest.raises(
-            InvalidInputError, match=r"no method is called 'crossentropy'.*did you mean 'cross_entropy'"
-        ):
+        with pytest.raises(InvalidInputError, match=r"'crossentropy'.*'cross_entropy'"):
             TrainingPlan(method="crossentropy", config=CONFIG, epochs=1, seed=0)
 
     def test_its_configuration_is_the_method_s(self) -> None:
-        with pytest.raises(InvalidInputError, match="'s2amsnet' takes a S2AMSnetConfig, got CrossEntropyConfig"):
+        with pytest.raises(InvalidInputError, match=r"'s2amsnet'.*S2AMSnetConfig.*CrossEntropyConfig"):
             TrainingPlan(method="s2amsnet", config=CONFIG, epochs=1, seed=0)
 
 
@@ -631,19 +629,19 @@ class TestNormalization:
 class TestWhatCannotBeTrained:
     def test_no_source_or_one_pair_twice_is_refused(self, tiny_source: SourceDomain) -> None:
         for sources in ([], [tiny_source, tiny_source]):
-            with pytest.raises(InvalidInputError, match="expected at least one, each once"):
+            with pytest.raises(InvalidInputError, match="at least one"):
                 reports_of(plan_of(), sources)
 
     def test_checkpoints_of_a_longer_training_are_refused(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
         reports_of(plan_of(epochs=2), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
-        with pytest.raises(StudyError, match=r"is of epoch 2 .* this training has 1 epochs"):
+        with pytest.raises(StudyError, match=r"epoch 2.*1 epochs"):
             reports_of(plan_of(epochs=1), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
 
     def test_checkpoints_of_other_pairs_are_refused(
         self, make_source: Callable[..., SourceDomain], tmp_path: Path
     ) -> None:
         reports_of(plan_of(epochs=1), [make_source("one")], checkpoints=CheckpointFolder(str(tmp_path)))
-        with pytest.raises(StudyError, match=r"of pairs \['one'\].*Give it another location"):
+        with pytest.raises(StudyError, match=r"\['one'\]"):
             reports_of(plan_of(epochs=2), [make_source("other")], checkpoints=CheckpointFolder(str(tmp_path)))
 
     def test_divergence_crosses_a_process(self) -> None:
@@ -652,5 +650,5 @@ class TestWhatCannotBeTrained:
 
     def test_a_patch_larger_than_the_splits_is_refused(self, tiny_source: SourceDomain) -> None:
         assert tiny_source.split.patch_size == 5
-        with pytest.raises(InvalidInputError, match=r"patch_size = 7 with a split .* made for patches up to 5"):
+        with pytest.raises(InvalidInputError, match=r"patch_size = 7.*up to 5"):
             PairRun(plan_of(patch_size=7), [tiny_source], CPU)

@@ -186,7 +186,7 @@ def test_a_method_that_takes_sources_apart_is_given_them_apart_and_learns(
     assert worst[-1] < worst[0]
     of_one = PairRun(plan_of("worst_domain"), sources[:1], CPU)
     assert np.isfinite(of_one.train_epoch(1)["worst"])
-    with pytest.raises(InvalidInputError, match="a batch of each source"):
+    with pytest.raises(InvalidInputError, match="'worst_domain'"):
         plan_of("worst_domain").check_workers(2)
 
 

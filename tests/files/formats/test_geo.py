@@ -266,9 +266,9 @@ def test_a_reference_system_nobody_knows_and_names_envi_cannot_hold_are_told(tmp
         class_names=("soil, bare", "tree"),
         georeference=Georeference(transform=(1, 0, 0, 0, -1, 4), crs="EPSG:99999999"),
     )
-    with pytest.raises(InvalidInputError, match="coordinate reference system 'EPSG:99999999' is unknown"):
+    with pytest.raises(InvalidInputError, match="'EPSG:99999999'"):
         export_scene(scene, tmp_path / "s.tif", "geotiff")
-    with pytest.raises(InvalidInputError, match=r"class names \['soil, bare'\]: an ENVI header can't hold commas"):
+    with pytest.raises(InvalidInputError, match=r"\['soil, bare'\].*ENVI"):
         export_scene(scene, tmp_path / "s.hdr", "envi")
     assert list(tmp_path.iterdir()) == []
 
