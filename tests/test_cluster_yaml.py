@@ -122,7 +122,7 @@ def test_every_node_may_write_to_the_bucket(config):
         assert node["node_config"]["IamInstanceProfile"]["Name"]
 
 
-def test_what_a_user_changes_stands_in_one_block(config):
+def test_what_a_user_changes_is_in_one_block(config):
     text = CLUSTER_YAML.read_text(encoding="utf-8")
     assert text.index("CHANGE THIS BLOCK") < text.index("\ncluster_name:") < text.index("END OF THE BLOCK")
     below = text.split("END OF THE BLOCK")[1]
@@ -289,7 +289,7 @@ def test_environment_of_every_node(node):
     assert env["PATH"].split(":")[0] == f"{node.home}/venv/bin"
 
 
-def test_only_programs_on_the_head_are_told_the_addresses(node):
+def test_only_programs_on_the_head_are_reported_the_addresses(node):
     env = node.env()
     found = {name: env.get(name) for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")}
     if node.kind == "head":

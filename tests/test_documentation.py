@@ -69,7 +69,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-#: Scripts beside those of experiments/ and benchmarks/ that people are told to start.
+#: Scripts that the documentation starts, in addition to those of experiments/ and benchmarks/.
 OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/files/fuzzing.py"]
 
 #: What a command begins with, where it stands in a text.
@@ -200,14 +200,14 @@ def registry(tmp_path: Path) -> Path:
 def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if "import mlflow" in block.text:
         checks = "\ngot = model.predict(cube)\nprint(*cube.shape[:2], *got.shape, got.min(), got.max())\n"
-        told = run_python(block.text + checks, request.getfixturevalue("registry")).split()
-        height, width, rows, columns, least, most = map(int, told)
+        shown = run_python(block.text + checks, request.getfixturevalue("registry")).split()
+        height, width, rows, columns, least, most = map(int, shown)
         assert (rows, columns) == (height, width)
         assert 1 <= least <= most <= 5
     elif "sceneshift.engine" in block.text:
         (tmp_path / "search_spaces").symlink_to(ROOT / "search_spaces")
-        told = run_python(block.text, tmp_path)
-        assert "models:/" in told
+        shown = run_python(block.text, tmp_path)
+        assert "models:/" in shown
     else:
         checks = "\nimport sys\nprint(sorted({'ray', 'mlflow', 'optuna'} & sys.modules.keys()))\n"
         assert run_python(block.text + checks, tmp_path).splitlines()[-1] == "[]"

@@ -39,7 +39,7 @@ def test_a_storage_s_database_is_opened_on_loopback(make_ui, tmp_path):
     assert done.stderr.strip() == f"python -m sceneshift.commands.relocate {tmp_path}/mlflow.db"
 
 
-def test_the_tracking_uri_comes_first_and_host_and_port_can_be_told(make_ui, tmp_path):
+def test_the_tracking_uri_comes_first_and_host_and_port_can_be_set(make_ui, tmp_path):
     store = f"sqlite:///{tmp_path}/mine.db"
     (tmp_path / "mine.db").touch()
     done = make_ui("STORAGE=elsewhere", "UI_HOST=0.0.0.0", "UI_PORT=6000", uri=store)

@@ -100,7 +100,7 @@ def test_a_scene_is_read_from_its_files(tmp_path: Path, write: Write, name: str,
 
 
 @pytest.mark.parametrize("name", [name for name in PAIRS if PAIRS[name].source in WITH_LABEL_MAPS])
-def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
+def test_a_pair_is_read_and_its_target_s_labels_are_behind_the_door(
     tmp_path: Path, write: Write, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = [write_scene(tmp_path, scene, write, seed=seed) for seed, scene in enumerate(PAIRS[name].scenes)]
@@ -119,7 +119,7 @@ def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
     assert source.class_names == target.class_names
 
 
-def test_shanghai_and_hangzhou_may_lie_in_one_file(tmp_path: Path, write: Write) -> None:
+def test_shanghai_and_hangzhou_may_be_in_one_file(tmp_path: Path, write: Write) -> None:
     (cube, labels), (other_cube, other_labels) = (
         write_scene(tmp_path / name, name, write, form=1, seed=seed)
         for seed, name in enumerate(["shanghai", "hangzhou"])
@@ -209,7 +209,7 @@ def told_files(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [message for message in caplog.messages if "SHA-256" in message]
 
 
-def test_a_file_of_another_hash_is_told_once_and_read(
+def test_a_file_of_another_hash_is_reported_once_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cube, *_ = write_materials(tmp_path, "jasper_ridge", scipy.io.savemat)
@@ -241,7 +241,7 @@ def test_a_scene_without_abundances_has_no_reference(tmp_path: Path) -> None:
         load_reference("dioni", str(tmp_path))
 
 
-def test_another_release_is_told_with_both_figures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_release_is_reported_with_both_figures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, labels = write_scene(tmp_path, "houston18", scipy.io.savemat)
     with caplog.at_level(logging.WARNING):
         load_scene("houston18", str(tmp_path))
@@ -294,7 +294,7 @@ def test_only_what_is_missing_is_named(tmp_path: Path) -> None:
         load_scene("loukia", str(tmp_path))
 
 
-def test_no_folder_and_a_folder_that_is_not_there_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_and_a_folder_that_is_not_there_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCENESHIFT_DATA", raising=False)
     with pytest.raises(MissingDataError, match="'dioni'"):
         load_pair(NamedPair(name="dioni-loukia"))

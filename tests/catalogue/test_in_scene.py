@@ -138,7 +138,7 @@ def test_nothing_of_the_test_mask_s_labels_reaches_the_source(
     assert (open_target(recipe).ground_truth() != door).any()  # the scrambling is one
 
 
-def test_both_masks_may_lie_in_one_file_under_their_usual_names(
+def test_both_masks_may_be_in_one_file_under_their_usual_names(
     masks: tuple[np.ndarray, np.ndarray, InScene], tmp_path: Path
 ) -> None:
     train, test, recipe = masks

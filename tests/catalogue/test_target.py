@@ -31,7 +31,7 @@ def test_scores_are_scikit_learns_over_the_labelled_pixels(tiny_scene: Scene) ->
     assert 0.5 < scores.oa < 0.9
 
 
-def test_what_is_said_of_unlabelled_pixels_does_not_count(tiny_scene: Scene) -> None:
+def test_what_is_reported_of_unlabelled_pixels_does_not_count(tiny_scene: Scene) -> None:
     class_map = random_map(tiny_scene)
     other = np.where(tiny_scene.labels > 0, class_map, 1)
     assert (other != class_map).any()

@@ -89,8 +89,8 @@ def test_what_it_came_to_is_on_disk_in_mlflow_and_registered(close, tmp_path):
     assert closed.summary["scores"][-1]["role"] == "majority class"
     assert closed.summary["units"] == {"one-two": "counts"}
     assert closed.summary["test"]["oa"] == closed.metrics["target/oa"]
-    told = {key: value for key, value in run.final_metrics("target/").items() if not key.startswith("target/class/")}
-    assert told == {f"target/{name}": value for name, value in closed.summary["test"].items()}
+    values = {key: value for key, value in run.final_metrics("target/").items() if not key.startswith("target/class/")}
+    assert values == {f"target/{name}": value for name, value in closed.summary["test"].items()}
     class_map = np.load(tmp_path / "report" / "map_one-two.npy")
     assert (class_map.shape, class_map.dtype) == ((40, 30), np.uint8)
     with (tmp_path / "report" / "per_class.csv").open() as file:

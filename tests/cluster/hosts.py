@@ -52,7 +52,7 @@ class Network:
         names: Of the hosts beside `user`.
         ssh_user: Who can log in, by :attr:`key`.
         shared: Directories that all hosts see, besides the root directory; they see nothing else below /tmp.
-        furnish: Puts into a new host's home directory what it comes with; told the host's name.
+        furnish: Puts into a new host's home directory what it comes with; called with the host's name.
 
     Use as a context manager; :meth:`close` ends every host.
     """
@@ -159,7 +159,7 @@ class Host:
         self._process.wait()
 
     def cut(self) -> None:
-        """Take its network link down. Nobody is told: what is sent is lost."""
+        """Take its network link down. Nothing reports this: what is sent is lost."""
         self._on_bridge("set", "dev", self.name, "down")
 
     def mend(self) -> None:

@@ -137,7 +137,7 @@ def test_a_search_runs_on_the_workers(unharmed):
     assert max(unharmed[0].epochs) == EPOCHS
 
 
-def test_a_trial_whose_host_is_killed_goes_on_from_its_checkpoint_on_another(cluster, begin, ends_whole):
+def test_a_trial_whose_host_is_killed_continues_from_its_checkpoint_on_another(cluster, begin, ends_whole):
     search = begin("killed")
     assert search.wait_for_epochs(4)
     (victim,) = hosts_at_work(cluster)

@@ -152,7 +152,7 @@ def test_a_store_that_can_t_be_written_leaves_nothing(tune, storage, monkeypatch
     assert (status, (storage / "s").exists()) == (2, False)
 
 
-def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_resume(tune, storage, monkeypatch) -> None:
+def test_a_search_with_a_trial_keeps_its_name_and_shows_how_to_resume(tune, storage, monkeypatch) -> None:
     def begin_and_fail(search, store: TrialStore, *_, **__):
         store.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
         raise StorageError("full")

@@ -85,9 +85,9 @@ def change(folder: Path, old: str, new: str) -> None:
 
 
 def test_the_list_has_them_and_says_where_they_are_described(campus: Path) -> None:
-    told = list_scenes(None, open_catalogue(str(campus / "scenes.toml"), None))
-    assert told[0] == f"catalogue            {campus}/scenes.toml (--catalogue)"
-    lines = {line.split()[0]: line for line in told if line.startswith("  ")}
+    listed = list_scenes(None, open_catalogue(str(campus / "scenes.toml"), None))
+    assert listed[0] == f"catalogue            {campus}/scenes.toml (--catalogue)"
+    lines = {line.split()[0]: line for line in listed if line.startswith("  ")}
     assert lines["campus"].split(maxsplit=1)[1].split("  ")[0] == ("your own, 3 classes, reflectance (numbers / 10000)")
     assert lines["campus"].endswith("here")
     assert lines["harbour"].endswith("here")
@@ -99,8 +99,8 @@ def test_the_list_has_them_and_says_where_they_are_described(campus: Path) -> No
 
 
 def test_what_is_missing_is_listed_with_who_offers_it(campus: Path) -> None:
-    told = list_scenes(str(campus))
-    after = told[told.index("where files that are missing are offered") :]
+    lines = list_scenes(str(campus))
+    after = lines[lines.index("where files that are missing are offered") :]
     assert any("https://github.com/YuxiangZhang-BIT/Data-CSHSI" in line and "houston13" in line for line in after)
     assert not any("indian_pines" in line for line in after)
 
@@ -132,10 +132,10 @@ def test_a_training_is_prepared_from_the_documented_pair(campus: Path, caplog: p
     assert pair.class_names == ("meadow", "tree", "roof")
     assert pair.source.num_bands == pair.target.num_bands == 8
     assert "class lawn of harbour is taken as meadow of campus" in pair.notes
-    told = "\n".join(announce_training(prepared))
-    assert f"catalogue            {campus}/scenes.toml (--catalogue)" in told
-    assert "harbour's 40 resampled" in told
-    assert "unit: reflectance" in told
+    text = "\n".join(announce_training(prepared))
+    assert f"catalogue            {campus}/scenes.toml (--catalogue)" in text
+    assert "harbour's 40 resampled" in text
+    assert "unit: reflectance" in text
     assert prepared.tags()["units.campus-harbour"] == "reflectance"
     assert source.scene.cube.max() < 2
     assert prepared.settings()["definition.hash.campus-harbour"] == prepared.data.recipes[0].definition_hash
@@ -183,7 +183,7 @@ def test_a_name_that_is_nobody_s_is_answered_with_the_nearest_of_all(campus: Pat
         prepared_from(training(campus, catalogue=None))
 
 
-def test_a_missing_file_is_told_with_table_key_and_folders_before_the_source_is_read(campus: Path) -> None:
+def test_a_missing_file_is_reported_with_table_key_and_folders_before_the_source_is_read(campus: Path) -> None:
     (campus / "harbour.arrow").unlink()
     (campus / "campus" / "spring.mat").write_bytes(b"not read")
     with pytest.raises(MissingDataError) as error:
@@ -262,8 +262,8 @@ def test_a_file_is_described_by_flags_as_by_a_catalogue(tmp_path: Path, bare: di
     assert find_scene(str(tmp_path / "again.npz"), None).content_hash == replace(stored, name="bare").content_hash
     fewer = replace(stored, name="other", wavelengths_nm=None)
     write_scene(fewer, tmp_path / "fewer.arrow")
-    told = find_scene(str(tmp_path / "fewer.arrow"), None, described={"wavelengths_nm": bare["wavelengths_nm"]})
-    assert told.wavelengths_nm.tolist() == stored.wavelengths_nm.tolist()
+    found = find_scene(str(tmp_path / "fewer.arrow"), None, described={"wavelengths_nm": bare["wavelengths_nm"]})
+    assert found.wavelengths_nm.tolist() == stored.wavelengths_nm.tolist()
 
 
 def test_a_scene_of_a_catalogue_is_imported_by_name(campus: Path) -> None:

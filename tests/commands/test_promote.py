@@ -194,7 +194,7 @@ def test_of_a_model_trained_on_every_field_the_network_that_was_chosen_is_compar
     assert f"{'version 4 (champion)':<24}{line(expected)}" in printed
 
 
-def test_target_labels_are_read_only_when_told_loudly_counted_and_written_down(storage, pair, capsys):
+def test_target_labels_are_read_only_with_a_warning_counted_and_written_down(storage, pair, capsys):
     assert promote(storage, on="target") == 0
     printed = capsys.readouterr().out
     assert "READING THE TARGET LABELS OF west-east, use no. 1 for choosing" in printed
@@ -243,9 +243,9 @@ def test_data_that_has_changed_is_refused(storage, monkeypatch, capsys):
 
 def test_own_scenes_that_were_moved_are_found_by_their_catalogue(unit_catalogue, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    told, storage, name = Path(unit_catalogue()), tmp_path / "results", "cross_entropy-one"
+    found, storage, name = Path(unit_catalogue()), tmp_path / "results", "cross_entropy-one"
     storage.mkdir()
-    recipe = NamedPair(name="one-two", catalogue=read_catalogue(told))
+    recipe = NamedPair(name="one-two", catalogue=read_catalogue(found))
     backend = TrackingBackend(uri=f"sqlite:///{storage / 'mlflow.db'}", artifact_root=storage / "artifacts")
     splits = []
     for number, alias in enumerate(["champion", "candidate"]):
@@ -264,24 +264,24 @@ def test_own_scenes_that_were_moved_are_found_by_their_catalogue(unit_catalogue,
         mirror.close("FINISHED")
     moved = tmp_path / "moved"
     moved.mkdir()
-    for file in (told, tmp_path / "one.arrow", tmp_path / "two.arrow"):
+    for file in (found, tmp_path / "one.arrow", tmp_path / "two.arrow"):
         file.rename(moved / file.name)
     assert promote(storage, model=name) == 2
-    assert str(told) in capsys.readouterr().err  # the file that the run names
+    assert str(found) in capsys.readouterr().err  # the file that the run names
     (tmp_path / "other.toml").write_text(f'[scenes.other]\nstored = "{moved / "one.arrow"}"\n')
     assert promote(storage, model=name, catalogue=str(tmp_path / "other.toml")) == 2
     assert "no scene pair is called 'one-two'" in capsys.readouterr().err
     assert aliases(storage, name) == {"champion": "1", "candidate": "2"}
     for number, flags in enumerate(({}, {"on": "target"})):
         version = str(2 - number)
-        assert promote(storage, model=name, catalogue=str(moved / told.name), version=version, **flags) == 0
+        assert promote(storage, model=name, catalogue=str(moved / found.name), version=version, **flags) == 0
         printed = capsys.readouterr().out
-        assert f"{moved / told.name} (--catalogue)" in printed
+        assert f"{moved / found.name} (--catalogue)" in printed
         assert (f"{len(splits[0].validation)} validation pixels of one" in printed) == (not flags)
         assert aliases(storage, name)["champion"] == version
 
 
-def test_a_place_without_studies_is_told_and_nothing_is_made_there(storage, tmp_path, capsys):
+def test_a_place_without_studies_is_reported_and_nothing_is_made_there(storage, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert promote(empty) == 2
@@ -289,7 +289,7 @@ def test_a_place_without_studies_is_told_and_nothing_is_made_there(storage, tmp_
     assert list(empty.iterdir()) == []
 
 
-def test_the_script_tells_an_unknown_model_what_is_registered(storage):
+def test_the_script_names_for_an_unknown_model_what_is_registered(storage):
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "experiments/promote.py", "--model", "nobody", "--storage-path", str(storage)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

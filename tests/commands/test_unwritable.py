@@ -65,7 +65,7 @@ def test_the_home_of_a_user_nobody_knows_is_named(writer: str, scene_file: str) 
         WRITERS[writer](scene_file, Path("~no-such-user/folder/below"))
 
 
-def test_a_closed_folder_holds_no_study_that_could_be_told(folder: Path, as_nobody) -> None:
+def test_a_closed_folder_holds_no_study_that_could_be_shown(folder: Path, as_nobody) -> None:
     with as_nobody(), pytest.raises(SceneshiftError, match="no study"):
         find_study("study", storage_path=folder)
 

@@ -136,7 +136,7 @@ class TestComparing:
         assert run().compare(EPOCHS, {"sw-se": "cc"}, target={"target/oa": 0.5})[0]
 
     @pytest.mark.parametrize(
-        ("epochs", "weights", "target", "told"),
+        ("epochs", "weights", "target", "expected"),
         [
             ({**EPOCHS, 2: {"val/aa": 0.2000000001}}, "cc", 0.5, "val/aa of epoch 2: was 0.2, is 0.2000000001"),
             ({1: {"val/aa": 0.1}}, "cc", 0.5, "val/aa of epoch 2: was 0.2, is None"),
@@ -144,10 +144,10 @@ class TestComparing:
             (EPOCHS, "cc", 0.6, "target/oa: was 0.5, is 0.6"),
         ],
     )
-    def test_what_is_not_equal_is_named(self, epochs, weights, target, told):
+    def test_what_is_not_equal_is_named(self, epochs, weights, target, expected):
         equal, words = run().compare(epochs, {"sw-se": weights}, target={"target/oa": target})
         assert not equal
-        assert told in words
+        assert expected in words
         assert "of 4 figures of trial-0003 1 are not equal" in words
 
 
@@ -168,7 +168,7 @@ class TestRepeating:
                 made = {
                     "name": options.name,
                     "directory": tmp_path,
-                    "epochs": {n: {**told, "time/epoch_s": 9.0} for n, told in EPOCHS.items()},
+                    "epochs": {n: {**text, "time/epoch_s": 9.0} for n, text in EPOCHS.items()},
                     "weights": {"sw-se": "cc"},
                     "closed": None if not arguments["closes"] else SimpleNamespace(metrics={"target/oa": 0.5, "x": 1}),
                     "is_interrupted": False,

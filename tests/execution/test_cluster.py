@@ -95,7 +95,7 @@ def test_the_ray_client_is_refused(monkeypatch):
         pass
 
 
-def test_the_address_is_told(monkeypatch):
+def test_the_address_is_reported(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert resolved_ray_address() == "10.0.0.1:6379"
     monkeypatch.delenv("RAY_ADDRESS")
@@ -110,13 +110,13 @@ def test_a_password_in_the_address_is_refused_unseen(monkeypatch, given):
     assert "hunter2" not in str(error.value) + resolved_ray_address()
 
 
-def test_a_cluster_that_does_not_answer_is_told(monkeypatch):
+def test_a_cluster_that_does_not_answer_is_reported(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ResourceError, match=r"RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
         pass
 
 
-def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_told_where_it_does_not_start(monkeypatch, tmp_path):
+def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_reported_where_it_does_not_start(monkeypatch, tmp_path):
     import ray
 
     asked = {}

@@ -86,7 +86,7 @@ def test_a_request_is_heard_only_while_an_executor_runs():
 
 def test_fixed_jobs_run_to_their_last_epoch_or_an_earlier_one(make_job):
     heard = []
-    jobs = FixedJobs([make_job(0)], StopRequest(), on_epoch=lambda number, told: heard.append((number, told.epoch)))
+    jobs = FixedJobs([make_job(0)], StopRequest(), on_epoch=lambda number, found: heard.append((number, found.epoch)))
     assert jobs.next().number == 0
     assert jobs.next() is None
     assert [jobs.epoch(0, report(n)) for n in (1, 2)] == [Verdict.CONTINUE, Verdict.STOP]

@@ -70,8 +70,8 @@ def test_a_folder_that_was_named_and_does_not_do_is_refused(tmp_path, monkeypatc
     (tmp_path / "f").touch()
     place = tmp_path / ("x" * 90) if given == "long" else Path("/dev/null")
     monkeypatch.setenv("RAY_TMPDIR", str(place))
-    told = "too long a path for a socket" if given == "long" else "can't be written"
-    with pytest.raises(ResourceError, match=rf"RAY_TMPDIR={place}:.*{told}"):
+    reason = "too long a path for a socket" if given == "long" else "can't be written"
+    with pytest.raises(ResourceError, match=rf"RAY_TMPDIR={place}:.*{reason}"):
         session_folder()
 
 

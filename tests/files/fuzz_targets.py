@@ -32,8 +32,8 @@ class Target:
 class FailureError(Exception):
     """What no reader raised, and must not happen."""
 
-    def __init__(self, failure: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, failure: str, message: str) -> None:
+        super().__init__(message)
         self.failure = failure
 
 

@@ -100,11 +100,11 @@ def test_floats_with_whole_numbers_are_a_label_map_and_others_are_not(
     path = tmp_path / f"gt{suffix}"
     write(path, {"map": LABELS.astype(np.float64)})
     np.testing.assert_array_equal(read_label_map(path), LABELS)
-    for wrong, told in ((0.5, "0.5"), (2.0**60, "1.15"), (-0.25, "-0.25")):
+    for wrong, expected in ((0.5, "0.5"), (2.0**60, "1.15"), (-0.25, "-0.25")):
         values = LABELS.astype(np.float64)
         values[2, 1] = wrong
         write(path, {"map": values})
-        with pytest.raises(InvalidInputError, match=rf"1 values.*{told}"):
+        with pytest.raises(InvalidInputError, match=rf"1 values.*{expected}"):
             read_label_map(path)
     write(path, {"map": LABELS.astype(np.int16) - 1})
     with pytest.raises(InvalidInputError, match="down to -1"):

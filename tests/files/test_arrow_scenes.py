@@ -63,7 +63,7 @@ def test_a_scene_comes_back_as_it_was(scene: Scene, tmp_path: Path, order: str) 
     assert [file.name for file in tmp_path.iterdir()] == ["a.arrow"]
 
 
-def test_a_scene_that_tells_little_comes_back_too(make_scene: Callable[..., Scene], tmp_path: Path) -> None:
+def test_a_scene_with_little_description_comes_back_too(make_scene: Callable[..., Scene], tmp_path: Path) -> None:
     write_scene(make_scene(), str(tmp_path / "a.arrow"))
     assert same(make_scene(), open_scene(str(tmp_path / "a.arrow")))
 
@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_the_old_scene(scene: Scene, path: Path, monkeypat
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_who_has_a_scene_open_keeps_it_when_it_is_written_anew(scene: Scene, path: Path) -> None:
+def test_who_has_a_scene_open_keeps_it_when_it_is_written_again(scene: Scene, path: Path) -> None:
     old = open_scene(path)
     write_scene(replace(scene, cube=scene.cube + 1), path)
     assert same(scene, old)
@@ -153,14 +153,14 @@ def test_a_damaged_number_is_found_only_when_the_checksum_is_asked_for(scene: Sc
 
 
 @pytest.mark.parametrize("left", [0.0, 0.01, 0.3, 0.5, 0.9, 0.999])
-def test_a_truncated_file_is_told(path: Path, left: float) -> None:
+def test_a_truncated_file_is_reported(path: Path, left: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(left * len(whole))])
     with pytest.raises(InvalidInputError, match=r"scene\.arrow"):
         open_scene(path)
 
 
-def test_foreign_files_are_told(tmp_path: Path, path: Path) -> None:
+def test_foreign_files_are_reported(tmp_path: Path, path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"gone\.arrow"):
         open_scene(tmp_path / "gone.arrow")
     (tmp_path / "scene.mat").touch()
@@ -182,26 +182,26 @@ def test_foreign_files_are_told(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": "3"}, "is of format version 3; this package reads version 2. Write the scene again, or install"),
-        ({"version": "1"}, "is of format version 1; this package reads version 2"),
+        ({"version": "3"}, r"version 3.*version 2"),
+        ({"version": "1"}, r"version 1.*version 2"),
         ({"shape": "40 31 8"}, "1200 pixels of 40 x 31"),
         ({"shape": "40 30 9"}, r"columns \['spectrum', 'label'\]"),
-        ({"shape": "a b c"}, "could not be read"),
-        ({"description": '{"name": "s"}'}, "its description was damaged"),
+        ({"shape": "a b c"}, "read"),
+        ({"description": '{"name": "s"}'}, "damaged"),
         ({"sha256": None}, "sha256 missing"),
     ],
 )
-def test_metadata_that_does_not_fit_is_told(path: Path, changes: dict[str, str | None], message: str) -> None:
+def test_metadata_that_does_not_fit_is_reported(path: Path, changes: dict[str, str | None], message: str) -> None:
     table = pa.ipc.open_file(str(path)).read_all()
-    told = table.schema.metadata | {f"sceneshift.{key}".encode(): value for key, value in changes.items()}
-    table = table.replace_schema_metadata({key: value for key, value in told.items() if value is not None})
+    found = table.schema.metadata | {f"sceneshift.{key}".encode(): value for key, value in changes.items()}
+    table = table.replace_schema_metadata({key: value for key, value in found.items() if value is not None})
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     with pytest.raises(InvalidInputError, match=message):
         open_scene(path)
 
 
-def test_where_nothing_can_be_written_is_told(scene: Scene, tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_is_reported(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"a\.arrow"):
         write_scene(scene, tmp_path / "nowhere" / "a.arrow")
     with pytest.raises(InvalidInputError, match=r"\.arrow"):
@@ -261,7 +261,7 @@ def test_a_scene_whose_file_cannot_be_reached_is_sent_whole(scene: Scene, path: 
     assert same(scene, pickle.loads(content))
 
 
-def test_a_path_that_leads_nowhere_or_to_another_scene_is_told(scene: Scene, path: Path) -> None:
+def test_a_path_that_leads_nowhere_or_to_another_scene_is_reported(scene: Scene, path: Path) -> None:
     content = pickle.dumps(open_scene(path))
     write_scene(replace(scene, cube=scene.cube + 1), path)
     with pytest.raises(InvalidInputError, match="checksum"):

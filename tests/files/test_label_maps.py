@@ -59,9 +59,9 @@ def test_the_missing_data_of_a_map_is_unlabelled(
     np.save(tmp_path / "cube.npy", np.random.default_rng(0).random((H, W, 5)))
     scene = read_scene(tmp_path / "cube.npy", labels=path, class_names=CLASSES)
     np.testing.assert_array_equal(scene.labels, HOLE)
-    told = "\n".join(check_file(path))
-    assert "label map 8 x 6, 36 labelled, 12 unlabelled pixels" in told
-    assert "12 pixels are missing data" in told
+    text = "\n".join(check_file(path))
+    assert "label map 8 x 6, 36 labelled, 12 unlabelled pixels" in text
+    assert "12 pixels are missing data" in text
 
 
 def test_nan_is_unlabelled_in_files_that_declare_nothing(tmp_path: Path) -> None:

@@ -215,8 +215,8 @@ def test_a_bad_band_list_that_is_no_numbers_is_passed_over(tmp_path: Path) -> No
     ("header", "message"),
     [
         ("bbl = {1, 1, 0}\n", "of 3 entries for 8 bands"),
-        ("bbl = {0, 0, 0, 0, 0, 0, 0, 0}\n", "none of 8 bands is left, 0 hold no value and 8 are marked as bad"),
-        ("data ignore value = 5\n", "none of 8 bands is left, 8 hold no value"),
+        ("bbl = {0, 0, 0, 0, 0, 0, 0, 0}\n", r"8 bands.*0 hold.*8"),
+        ("data ignore value = 5\n", r"8 bands.*8 hold"),
     ],
 )
 def test_a_file_without_a_band_is_refused_and_checked(header: str, message: str, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_an_imported_scene_says_what_it_lacks(tmp_path: Path) -> None:
     cube[..., 3] = -32768
     path = write_envi(tmp_path, cube, "data ignore value = -32768\nbbl = {1, 0, 1, 1, 1, 1, 1, 1}\n")
     np.save(tmp_path / "labels.npy", labels_of())
-    told = import_scene(
+    found = import_scene(
         Import(
             file=str(path),
             out=str(tmp_path / "scene.arrow"),
@@ -245,7 +245,7 @@ def test_an_imported_scene_says_what_it_lacks(tmp_path: Path) -> None:
         "  scene: 1 of 8 bands left out, marked as bad in the file: 1",
         "  scene: 25 of 120 pixels are unmeasured, and are 0 in maps; 25 of them had a label, which is not used",
     ]
-    assert told.splitlines()[1:] == lines
+    assert found.splitlines()[1:] == lines
     stored = open_scene(tmp_path / "scene.arrow")
     assert stored.left_out == LeftOut(bands_in_file=8, empty=(3,), bad=(1,), labels=25)
     np.testing.assert_array_equal(stored.measured, ~HOLES)

@@ -102,7 +102,7 @@ def test_a_structure_s_name_is_enough_where_one_part_fits(path: Path) -> None:
         read_unlabelled_scene(f"{path}:pair")
 
 
-def test_a_name_that_is_not_there_is_told_with_those_that_are(path: Path) -> None:
+def test_a_name_that_is_not_there_is_reported_with_those_that_are(path: Path) -> None:
     for name in ("scene.cub", "nothing", "scene.cube.x", "maps{9}"):
         with pytest.raises(InvalidInputError, match="5 x 4 x 7"):
             read_array(f"{path}:{name}")
@@ -113,13 +113,13 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(path: Path) -> Non
 
 
 def test_check_shows_the_parts(path: Path) -> None:
-    told = "\n".join(check_file(path))
-    assert "(structure)" in told
-    assert "scene.cube: 5 x 4 pixels, 7 bands, int16" in told
-    assert "scene.truth.gt: label map 5 x 4" in told
-    told = "\n".join(check_file(Path(f"{path}:scene.truth")))
-    assert "scene.truth.gt: label map" in told
-    assert "scene.cube" not in told
+    text = "\n".join(check_file(path))
+    assert "(structure)" in text
+    assert "scene.cube: 5 x 4 pixels, 7 bands, int16" in text
+    assert "scene.truth.gt: label map 5 x 4" in text
+    text = "\n".join(check_file(Path(f"{path}:scene.truth")))
+    assert "scene.truth.gt: label map" in text
+    assert "scene.cube" not in text
 
 
 def test_masks_are_named_alike(path: Path) -> None:
@@ -151,9 +151,7 @@ def test_a_colon_in_a_file_s_own_name_is_no_part(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_array(path), CUBE)
 
 
-def test_axes_of_a_file_that_matlab_did_not_write_lie_as_they_do(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_axes_of_a_file_that_matlab_did_not_write_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # losonczylab/sima#181: h5py's axes came out reversed.
     with h5py.File(tmp_path / "a.mat", "w") as file:
         file["cube"] = CUBE
@@ -161,7 +159,7 @@ def test_axes_of_a_file_that_matlab_did_not_write_lie_as_they_do(
     assert "not written by MATLAB" in caplog.text
 
 
-def test_matlab_v4_is_told_as_such(tmp_path: Path) -> None:
+def test_matlab_v4_is_reported_as_such(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {"gt": LABELS.astype(float)}, format="4")
     with pytest.raises(InvalidInputError, match="MATLAB v4") as error:
         read_label_map(tmp_path / "a.mat")

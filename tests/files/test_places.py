@@ -89,15 +89,17 @@ def test_whole_pixels_apart_is_refused_with_both_places_and_cut_on_demand(
     one, other = raster(transform, what="cube a"), raster(moved(transform, columns=columns, rows=rows), what="map b")
     with pytest.raises(InvalidInputError, match=rf"{rows}.*{columns}") as error:
         shared_pixels(one, other, cut_to_overlap=False)
-    told = str(error.value)
+    message = str(error.value)
     turned = {NORTH_UP: "north up", SOUTH_UP: "south up", ROTATED: "rotated by 36.8699°"}[transform]
     for lie in (one.georeference, other.georeference):
         assert lie is not None
-        assert f"origin ({lie.transform[2]:.12g}, {lie.transform[5]:.12g}), pixel size 30 x 30, {turned}, {UTM}" in told
-    assert "cube a" in told
-    assert "map b" in told
+        assert (
+            f"origin ({lie.transform[2]:.12g}, {lie.transform[5]:.12g}), pixel size 30 x 30, {turned}, {UTM}" in message
+        )
+    assert "cube a" in message
+    assert "map b" in message
     shared = " x ".join(str(part.stop - part.start) for part in of_first)
-    assert f"keep the {shared} pixels that both cover by --cut-to-overlap" in told
+    assert f"keep the {shared} pixels that both cover by --cut-to-overlap" in message
     assert shared_pixels(one, other, cut_to_overlap=True) == (of_first, of_second)
 
 
@@ -130,7 +132,7 @@ def test_a_pixel_size_may_be_rounded_until_the_far_corner_is_off(beyond: float, 
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "told"),
+    ("one", "other", "expected"),
     [
         (NORTH_UP, SOUTH_UP, ("north up", "south up")),
         (NORTH_UP, (30.0, 0.0, X, 0.0, 30.0, Y - 30 * H), ("north up", "south up")),
@@ -139,11 +141,11 @@ def test_a_pixel_size_may_be_rounded_until_the_far_corner_is_off(beyond: float, 
         (NORTH_UP, (-30.0, 0.0, X, 0.0, -30.0, Y), ("north up", "rotated by 180°, mirrored")),
     ],
 )
-def test_other_pixels_are_refused_cut_or_not(one: Transform, other: Transform, told: tuple[str, str]) -> None:
+def test_other_pixels_are_refused_cut_or_not(one: Transform, other: Transform, expected: tuple[str, str]) -> None:
     for cut in (False, True):
         with pytest.raises(InvalidInputError, match="gdalwarp -r near") as error:
             shared_pixels(raster(one), raster(other), cut_to_overlap=cut)
-        assert all(words in str(error.value) for words in told)
+        assert all(words in str(error.value) for words in expected)
 
 
 def test_pixels_without_a_size_to_speak_of_are_refused() -> None:
@@ -202,8 +204,8 @@ def test_a_missing_reference_system_is_taken_as_the_other_s_and_reported(
 def test_one_file_without_a_place_is_allowed_and_reported(
     first_is_told: bool, package_log: pytest.LogCaptureFixture
 ) -> None:
-    told, silent = raster(NORTH_UP, what="cube a"), raster(None, what="map b")
-    both = (told, silent) if first_is_told else (silent, told)
+    placed, silent = raster(NORTH_UP, what="cube a"), raster(None, what="map b")
+    both = (placed, silent) if first_is_told else (silent, placed)
     assert shared_pixels(*both, cut_to_overlap=False) == (WHOLE, WHOLE)
     (message,) = package_log.messages
     assert message.startswith("map b doesn't say where it lies, cube a does (origin (380952.37, 5820372.35), ")
@@ -291,7 +293,7 @@ def test_the_package_s_own_files_keep_their_place(tmp_path: Path, tiny_scene: Sc
         assert read(tmp_path / name, tmp_path / "gt4.tif", cut_to_overlap=True).shape == (40, 26)
 
 
-def test_a_world_file_beside_a_picture_is_a_place(tmp_path: Path, package_log: pytest.LogCaptureFixture) -> None:
+def test_a_world_file_next_to_a_picture_is_a_place(tmp_path: Path, package_log: pytest.LogCaptureFixture) -> None:
     cube = write_tif(tmp_path / "cube.tif", CUBE, NORTH_UP)
     Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / "gt.png")
     assert georeference_of(tmp_path / "gt.png") is None
@@ -317,11 +319,11 @@ def test_a_label_map_is_brought_to_the_pixels_of_a_scene_that_stays_whole() -> N
     expected[:, 15:] = labels[4:28, :5]
     np.testing.assert_array_equal(placed, expected)
     assert place_labels(LABELS, scene.georeference, what="m", on=scene, cut_to_overlap=False) is LABELS
-    assert place_labels(labels, None, what="m", on=scene, cut_to_overlap=True) is labels  # its shape is told elsewhere
+    assert place_labels(labels, None, what="m", on=scene, cut_to_overlap=True) is labels  # the reader checks its shape
 
 
 @pytest.mark.parametrize("transform", [NORTH_UP, SOUTH_UP, ROTATED])
-def test_a_part_lies_where_it_is_cut_from(transform: Transform) -> None:
+def test_a_part_is_where_it_is_cut_from(transform: Transform) -> None:
     part = cut_georeference(Georeference(transform=transform, crs=UTM), (slice(3, 9), slice(7, 8)))
     assert part == Georeference(transform=moved(transform, columns=7, rows=3), crs=UTM)
     assert cut_georeference(None, WHOLE) is None
@@ -337,7 +339,7 @@ def test_a_part_of_a_masked_scene_keeps_its_part_of_the_mask() -> None:
     assert cut_footprint(whole, (slice(0, 6), slice(0, 5))) == whole
 
 
-def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
+def test_what_is_no_picture_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(InvalidInputError, match=r"a\.png"):
         georeference_of(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""Situations that users of this field's tools reported in public, as small made inputs: each is right, or is told.
+"""Situations that users of this field's tools reported in public, as small made inputs: read correctly, or reported.
 
 Those about ENVI headers are in tests/files/formats/test_envi.py, beside the report's name: spectralpython/spectral#121
 (bytes behind the numbers), #36 and #73 (which of two files to name), EnMAP-Box/enmap-box#622 (a header alone),
@@ -84,7 +84,7 @@ def test_wavelengths_in_gdal_s_imagery_domain_and_in_envi_s_are_read(tmp_path: P
     assert scene.left_out == LeftOut(bands_in_file=4, bad=(1,))
 
 
-def test_odd_wavelengths_of_a_geotiff_are_told_and_passed_over(
+def test_odd_wavelengths_of_a_geotiff_are_reported_and_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_tif(tmp_path / "a.tif", [{"wavelength": text} for text in ("400", "n/a", "500", "600")])
@@ -113,7 +113,7 @@ def test_overviews_and_masks_are_no_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [-9999, -32768, -999, 32767])
-def test_missing_data_that_the_file_does_not_declare_is_told(
+def test_missing_data_that_the_file_does_not_declare_is_reported(
     tmp_path: Path, value: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     # EnSpec/hytools#18: no value for missing data in the header, and it was guessed from the corners.

@@ -105,7 +105,7 @@ def test_the_centre_of_a_larger_patch_is_all_that_is_looked_at(name: str, tiny_s
 
 
 @every_floor
-def test_a_training_comes_to_what_a_closing_fits_beside_it(name: str, pair: ScenePair, source: SourceDomain) -> None:
+def test_a_training_comes_to_what_a_closing_fits_next_to_it(name: str, pair: ScenePair, source: SourceDomain) -> None:
     floor = fit_floor(name, [source], seed=0)
     run, _ = trained(plan_of(name, normalization=floor.normalization, **floor.settings), source)
     spectra = pair.target.cube.reshape(-1, pair.target.num_bands)

@@ -74,7 +74,7 @@ def test_a_map_says_which_classes_are_the_same_and_alone_decides() -> None:
 
 
 @pytest.mark.parametrize("named", [("soil", "tree"), ("tree", "water")])
-def test_a_class_of_both_sides_that_a_map_leaves_out_is_not_said_to_be_in_one_alone(named: tuple[str, str]) -> None:
+def test_a_class_of_both_sides_that_a_map_leaves_out_is_not_reported_to_be_in_one_alone(named: tuple[str, str]) -> None:
     aligned = align(build("a", FINE), build("b", FINE, seed=1), class_matches={name: name for name in named})
     (left_out,) = {"soil", "tree", "water"} - set(named)
     assert aligned.notes[:2] == tuple(f"left out, of {scene}, not matched to a class: {left_out}" for scene in "ab")
@@ -123,13 +123,13 @@ def test_a_swap_of_names_is_carried_out() -> None:
 @pytest.mark.parametrize(
     ("class_matches", "message"),
     [
-        ({"soil": "soil"}, "share 1 of their classes; expected at least two shared classes. Match names"),
-        ({}, "share 0 of their classes"),
-        ({"soils": "soil"}, r"the target has no class 'soils'.*did you mean 'soil'\?"),
-        ({"soil": "trees"}, r"the source has no class 'trees'.*did you mean 'tree'\?"),
+        ({"soil": "soil"}, "share 1"),
+        ({}, "share 0"),
+        ({"soils": "soil"}, r"'soils'.*'soil'"),
+        ({"soil": "trees"}, r"'trees'.*'tree'"),
     ],
 )
-def test_a_map_of_no_use_is_told(class_matches: dict[str, str], message: str) -> None:
+def test_a_map_of_no_use_is_reported(class_matches: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         align(build("a", FINE), build("b", FINE), class_matches=class_matches)
 
@@ -209,7 +209,7 @@ def test_the_same_centres_and_unknown_ones_are_taken_as_they_are() -> None:
     assert aligned.notes == ("the wavelengths of a are unknown: 6 bands, as they are",)
 
 
-def test_what_cannot_be_aligned_is_told() -> None:
+def test_what_cannot_be_aligned_is_reported() -> None:
     with pytest.raises(InvalidInputError, match=r"'a'.*6 bands.*'b'.*5"):
         align(build("a", None), build("b", None, bands=5))
     with pytest.raises(InvalidInputError, match=r"'a'.*400.*1000 nm.*'b'.*2000.*2100 nm"):

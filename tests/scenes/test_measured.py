@@ -67,8 +67,8 @@ def test_what_is_missing_is_described(make_scene: Callable[..., Scene]) -> None:
     assert describe_missing(make_scene()) == []
     cube = with_hole(make_scene()).cube
     left_out = LeftOut(bands_in_file=12, empty=(3, 4, 5), bad=(9,))
-    told = describe_missing(replace(make_scene(), cube=cube, left_out=left_out))
-    assert told == [
+    found = describe_missing(replace(make_scene(), cube=cube, left_out=left_out))
+    assert found == [
         "tiny: 3 of 12 bands left out, empty: 3-5",
         "tiny: 1 of 12 bands left out, marked as bad in the file: 9",
         "tiny: 270 of 1200 pixels are unmeasured, and are 0 in maps; 192 of them had a label, which is not used",

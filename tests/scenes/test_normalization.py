@@ -82,7 +82,7 @@ def test_what_is_fitted_is_the_sources() -> None:
         assert (bare.name, bare.offset, bare.scale) == (name, None, None)
 
 
-def test_the_source_lies_in_0_to_1_exactly_and_a_target_may_go_beyond() -> None:
+def test_the_source_is_in_0_to_1_exactly_and_a_target_may_go_beyond() -> None:
     source = cube_of(bands=50)
     normalization = Normalization.fit(MINMAX, source)
     normalized = normalization.apply(source)
@@ -216,14 +216,14 @@ def test_nothing_is_fitted_on_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["l2-per-pixel"], r"\['l2-per-pixel'\] is no normalization; expected a mapping of name, offset, scale"),
-        ({"name": "none"}, "expected a mapping of name, offset, scale"),
-        ({"name": "none", "offset": [1.0], "scale": None}, "'none' takes neither offset nor scale"),
-        ({"name": MINMAX, "offset": None, "scale": None}, "one finite offset and one finite scale >= 0 for each band"),
-        ({"name": MINMAX, "offset": [1.0, 2.0], "scale": [1.0]}, r"offset of shape \(2,\) and scale of shape \(1,\)"),
-        ({"name": MINMAX, "offset": [1.0], "scale": [-1.0]}, "one finite scale >= 0"),
-        ({"name": MINMAX, "offset": [np.nan], "scale": [1.0]}, "one finite offset"),
-        ({"name": MINMAX, "offset": [], "scale": []}, "for each band"),
+        (["l2-per-pixel"], r"\['l2-per-pixel'\]"),
+        ({"name": "none"}, "name, offset, scale"),
+        ({"name": "none", "offset": [1.0], "scale": None}, "'none'"),
+        ({"name": MINMAX, "offset": None, "scale": None}, "offset .*scale >= 0"),
+        ({"name": MINMAX, "offset": [1.0, 2.0], "scale": [1.0]}, r"\(2,\).*\(1,\)"),
+        ({"name": MINMAX, "offset": [1.0], "scale": [-1.0]}, "scale >= 0"),
+        ({"name": MINMAX, "offset": [np.nan], "scale": [1.0]}, "offset"),
+        ({"name": MINMAX, "offset": [], "scale": []}, "band"),
     ],
 )
 def test_what_is_no_step_is_refused(values: object, message: str) -> None:

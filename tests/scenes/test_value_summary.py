@@ -34,17 +34,17 @@ def refuse(cube: np.ndarray, normalization: str, source: ValueSummary = SOURCE) 
 
 def test_figures_by_hand() -> None:
     cube = np.array([[[3, -4], [0, 0], [6, 8]]], dtype=np.int16)
-    told = ValueSummary.of(cube)
-    assert (told.num_spectra, told.low, told.high, told.negative) == (2, -4, 8, 0.25)
-    assert told.median == pytest.approx((5 + 10) / 2 / 2**0.5)
-    assert not told.unit_norm
-    assert told.magnitude == pytest.approx(np.quantile([3, 4, 6, 8], 0.99))
+    found = ValueSummary.of(cube)
+    assert (found.num_spectra, found.low, found.high, found.negative) == (2, -4, 8, 0.25)
+    assert found.median == pytest.approx((5 + 10) / 2 / 2**0.5)
+    assert not found.unit_norm
+    assert found.magnitude == pytest.approx(np.quantile([3, 4, 6, 8], 0.99))
     floors = (-4 + 0.05 * 7) / (3 + 0.95 * 1), (6 + 0.05 * 2) / (6 + 0.95 * 2)
-    assert told.floor == pytest.approx(np.quantile(floors, 0.25))
-    assert ValueSummary.from_dict(told.as_dict()) == told
+    assert found.floor == pytest.approx(np.quantile(floors, 0.25))
+    assert ValueSummary.from_dict(found.as_dict()) == found
 
 
-def test_a_summary_does_not_depend_on_how_the_pixels_lie() -> None:
+def test_a_summary_does_not_depend_on_how_the_pixels_are() -> None:
     cube = counts()
     as_list, transposed = ValueSummary.of(cube.reshape(-1, 8)), ValueSummary.of(cube.transpose(1, 0, 2))
     assert as_list == ValueSummary.of(cube)
@@ -102,9 +102,9 @@ def test_another_unit_is_refused_where_it_matters(normalization: str, factor: fl
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ("l2-per-pixel", "every spectrum has L2 norm 1"),
-        ("minmax-per-band", "every band runs exactly from 0 to 1"),
-        ("standardize-per-band", "every band has mean 0 and standard deviation 1"),
+        ("l2-per-pixel", "L2 norm 1"),
+        ("minmax-per-band", "band .*0 to 1"),
+        ("standardize-per-band", "band .*mean 0"),
     ],
 )
 def test_what_went_through_a_step_already_is_refused(normalization: str, step: str, words: str) -> None:
@@ -228,9 +228,9 @@ def test_other_bands_are_summarized_as_they_will_be_used() -> None:
     cube = counts()
     wide = np.concatenate([cube, np.full((20, 15, 30), 1.0, dtype=np.float32)], axis=2)
     assert compare_values(SOURCE, ValueSummary.of(wide)).offset
-    told = ValueSummary.of(wide, prepare=lambda block: block[..., :8])
-    assert told == SOURCE
-    assert compare_values(SOURCE, told) == ValueDifference()
+    found = ValueSummary.of(wide, prepare=lambda block: block[..., :8])
+    assert found == SOURCE
+    assert compare_values(SOURCE, found) == ValueDifference()
 
 
 def test_summaries_of_earlier_versions_are_compared_by_what_they_have() -> None:
@@ -245,7 +245,7 @@ def test_summaries_of_earlier_versions_are_compared_by_what_they_have() -> None:
     assert compare_values(old, ValueSummary.of(own)).offset  # its lowest number tells
 
 
-def test_the_source_s_unit_is_told_where_it_is_known() -> None:
+def test_the_source_s_unit_is_reported_where_it_is_known() -> None:
     with pytest.raises(InvalidInputError, match="reflectance"):
         refuse_other_values(SOURCE, ValueSummary.of(counts() * 100), normalization="none", unit="reflectance")
 
@@ -269,9 +269,9 @@ def test_many_negative_numbers_are_refused_where_the_source_had_none() -> None:
 @pytest.mark.parametrize(
     ("cube", "message"),
     [
-        (np.zeros((3, 4, 5)), "every number of the input is zero"),
-        (np.zeros((0, 4, 5)), r"shape \(0, 4, 5\) holds no number"),
-        (np.array([[[1.0, np.nan]]]), r"NaN or infinity in the input \(band 1"),
+        (np.zeros((3, 4, 5)), "zero"),
+        (np.zeros((0, 4, 5)), r"\(0, 4, 5\)"),
+        (np.array([[[1.0, np.nan]]]), r"NaN.*band 1"),
     ],
 )
 def test_what_has_no_summary(cube: np.ndarray, message: str) -> None:

@@ -287,7 +287,7 @@ def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
     assert study.settings()["storage"] != prepared().settings()["storage"]
 
 
-def test_a_storage_uri_that_cannot_be_used_is_told(prepared, tmp_path):
+def test_a_storage_uri_that_cannot_be_used_is_reported(prepared, tmp_path):
     with pytest.raises(InvalidInputError, match="foo://bucket"):
         prepared(storage_path="foo://bucket")
     (tmp_path / "file").touch()
@@ -392,12 +392,12 @@ def test_masks_divide_a_scene_and_validation_is_drawn_from_the_training_mask(pre
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": "fixed"}, "--split fixed needs --train-mask and --test-mask: indian_pines was published without"),
-        ({"split": "fixed", "train_mask": "m.npy"}, "--test-mask is missing"),
-        ({"train_mask": "m.npy"}, "--split blocks takes no --train-mask"),
-        ({"split": "random", "test_mask": "m.npy"}, "--split random takes no --test-mask"),
-        ({"scene": "indian_pine"}, "no scene is called 'indian_pine'.*did you mean 'indian_pines'"),
-        ({"pairs": ("west-eest",)}, "no scene pair is called 'west-eest'.*did you mean 'west-east'"),
+        ({"split": "fixed"}, r"--split fixed.*--train-mask.*--test-mask.*indian_pines"),
+        ({"split": "fixed", "train_mask": "m.npy"}, "--test-mask"),
+        ({"train_mask": "m.npy"}, r"--split blocks.*--train-mask"),
+        ({"split": "random", "test_mask": "m.npy"}, r"--split random.*--test-mask"),
+        ({"scene": "indian_pine"}, r"'indian_pine'.*'indian_pines'"),
+        ({"pairs": ("west-eest",)}, r"'west-eest'.*'west-east'"),
     ],
 )
 def test_what_a_scene_does_not_have_is_refused(prepared_s2vnet, changes, message):
@@ -477,10 +477,10 @@ class TestUnits:
         asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         drawn = {study.spec.space.config(asked.ask(), study.profile)["normalization"] for _ in range(40)}
         assert drawn == set(UNITLESS)
-        told = "\n".join(study.narrowing)
+        text = "\n".join(study.narrowing)
         for step in ("minmax-per-band", "standardize-per-band", "derivative", *UNITLESS):
-            assert step in told
-        assert ("becomes l2-per-pixel" in told) == (method == "s2vnet")  # whose default is minmax-per-band
+            assert step in text
+        assert ("becomes l2-per-pixel" in text) == (method == "s2vnet")  # whose default is minmax-per-band
 
     def test_one_such_pair_narrows_the_search_over_all(self, search):
         assert "normalization" in search(pairs=("west-east", "one-two")).profile.choices

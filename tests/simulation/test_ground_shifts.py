@@ -84,12 +84,12 @@ def test_illumination_s_slopes_have_the_steepness_asked_for() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Season(strength=1.2), r"shift season: strength = 1.2; expected a number from 0 to 1"),
-        (lambda: Season(strength=True), "strength = True; expected a number"),
-        (lambda: Season(strength=1, share=0.6), "share = 0.6; expected a number from 0 to 0.5"),
-        (lambda: ClassBalance(strength=1, ratio=0.5), "class balance: ratio = 0.5; expected a number from 1 to 1e"),
-        (lambda: Illumination(strength=1, slope_deg=80), "slope_deg = 80; expected a number from 0 to 60"),
-        (lambda: Illumination(strength=1, zenith_deg=70), "added_zenith_deg = 20.0; expected a number from 0 to 15"),
+        (lambda: Season(strength=1.2), r"strength = 1.2.*0.*1"),
+        (lambda: Season(strength=True), "strength = True"),
+        (lambda: Season(strength=1, share=0.6), r"share = 0.6.*0.*0.5"),
+        (lambda: ClassBalance(strength=1, ratio=0.5), r"ratio = 0.5.*1.*1"),
+        (lambda: Illumination(strength=1, slope_deg=80), r"slope_deg = 80.*0.*60"),
+        (lambda: Illumination(strength=1, zenith_deg=70), r"added_zenith_deg = 20.0.*0.*15"),
     ],
 )
 def test_wrong_settings_are_refused(make, message: str) -> None:

@@ -68,20 +68,20 @@ def test_an_npz_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 lines; expected a header line and one line per band"),
+        ("", "0 lines"),
         (
             CSV.replace("wavelength_nm", "lambda"),
-            r"expected one wavelength column \(wavelength_nm, .*\), found none among",
+            "wavelength_nm",
         ),
-        (CSV.replace("leaf", "wavelength"), "found wavelength_nm, wavelength among wavelength_nm, soil, wavelength"),
-        (CSV.replace("leaf", "soil"), "expected distinct ones, none empty"),
-        (CSV.replace("0.04", "x"), "leaf of band 3 is 'x'; expected a number, and commas between columns"),
+        (CSV.replace("leaf", "wavelength"), r"wavelength_nm.*wavelength_nm"),
+        (CSV.replace("leaf", "soil"), "distinct"),
+        (CSV.replace("0.04", "x"), r"band 3.*'x'"),
         (CSV.replace(",0.04", ""), "band 3 has 2 values; expected 3"),
-        (CSV.replace("0.04", "nan"), r"library.csv: endmember library: NaN, infinity or nothing in spectra"),
-        (CSV.replace("650", "500"), "expected 3 increasing values in nanometres"),
-        (CSV.replace("450", "0.45"), r"means 0.45 to 650 nm; expected 100 to 20000. Is it in micrometres\?"),
-        ("wavelength_nm,soil\n450,0.1\n", r"expected at least two distinct materials, got \('soil',\)"),
-        ("wavelength_nm\n450\n", r"expected at least two distinct materials, got \(\)"),
+        (CSV.replace("0.04", "nan"), r"library.csv.*NaN"),
+        (CSV.replace("650", "500"), "3 increasing"),
+        (CSV.replace("450", "0.45"), r"0.45.*650 nm.*100.*20000"),
+        ("wavelength_nm,soil\n450,0.1\n", r"\('soil',\)"),
+        ("wavelength_nm\n450\n", r"got \(\)"),
     ],
 )
 def test_a_wrong_csv_file_says_what_is_wrong(tmp_path, text: str, message: str) -> None:
@@ -118,12 +118,12 @@ def test_where_no_library_is(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ("a", "a")}, r"expected at least two distinct materials, got \('a', 'a'\)"),
-        ({"spectra": np.ones((3, 4))}, r"spectra of shape \(3, 4\); expected 2 x any"),
-        ({"spectra": np.eye(2, 4) * [[1], [0]]}, "the spectrum of b is zero throughout"),
-        ({"variations": np.ones((2, 1, 3))}, r"variations of shape \(2, 1, 3\); expected 2 x any x 4"),
-        ({"wavelengths_nm": [1, 2, 3]}, r"wavelengths of shape \(3,\); expected 4 increasing"),
-        ({"white": 0}, "white = 0; expected a number > 0"),
+        ({"names": ("a", "a")}, r"'a'.*'a'"),
+        ({"spectra": np.ones((3, 4))}, r"\(3, 4\).*2 x"),
+        ({"spectra": np.eye(2, 4) * [[1], [0]]}, " b is zero"),
+        ({"variations": np.ones((2, 1, 3))}, r"\(2, 1, 3\).*2 x.*4"),
+        ({"wavelengths_nm": [1, 2, 3]}, r"\(3,\).*4 increasing"),
+        ({"white": 0}, r"white = 0.*0"),
     ],
 )
 def test_a_wrong_library_is_refused(changes, message: str) -> None:

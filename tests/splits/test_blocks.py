@@ -135,7 +135,7 @@ def halves(size: int, width: int) -> Scene:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             {"patch_size": 19, "validation_fraction": 0.5, "min_pixels": 20, "rare_to_training": True},
@@ -146,12 +146,12 @@ def halves(size: int, width: int) -> Scene:
     ],
 )
 def test_an_impossible_split_names_the_setting_that_caused_it_and_a_remedy(
-    arguments: dict[str, float], told: str
+    arguments: dict[str, float], expected: str
 ) -> None:
     scene = halves(20, 10)
-    with pytest.raises(NoLayoutError, match=told) as error:
+    with pytest.raises(NoLayoutError, match=expected) as error:
         block_split(scene, seed=0, **arguments)
-    remedy = re.search(told, str(error.value))[1]
+    remedy = re.search(expected, str(error.value))[1]
     changed = {"patch_size": int(remedy)} if "." not in remedy else {"validation_fraction": 1 - float(remedy)}
     block_split(scene, seed=0, **arguments | changed)
 
@@ -159,10 +159,10 @@ def test_an_impossible_split_names_the_setting_that_caused_it_and_a_remedy(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"patch_size": 4}, "patch_size = 4; expected an odd number"),
-        ({"patch_size": -1}, "patch_size = -1; expected an odd number"),
-        ({"patch_size": 5, "validation_fraction": 0.0}, "validation_fraction = 0.0; expected a share between 0 and 1"),
-        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0; expected a share"),
+        ({"patch_size": 4}, "patch_size = 4"),
+        ({"patch_size": -1}, "patch_size = -1"),
+        ({"patch_size": 5, "validation_fraction": 0.0}, r"validation_fraction = 0.0.*0.*1"),
+        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0"),
     ],
 )
 def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[str, float], message: str) -> None:
@@ -173,9 +173,9 @@ def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[s
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"guard": -1}, "guard = -1; expected at least 0"),
-        ({"min_pixels": 0}, "min_pixels = 0; expected at least 1"),
-        ({"num_candidates": 0}, "num_candidates = 0; expected at least 1"),
+        ({"guard": -1}, r"guard = -1.*0"),
+        ({"min_pixels": 0}, r"min_pixels = 0.*1"),
+        ({"num_candidates": 0}, r"num_candidates = 0.*1"),
     ],
 )
 def test_counts_out_of_range_are_refused(tiny_scene: Scene, changes: dict[str, int], message: str) -> None:

@@ -153,7 +153,7 @@ def test_the_spectra_have_no_say_in_the_split(tiny_scene: Scene) -> None:
     assert len(hashes) == 1
 
 
-def test_what_cannot_be_split_is_told() -> None:
+def test_what_cannot_be_split_is_reported() -> None:
     labels = np.ones((40, 40), dtype=int)
     labels[:, 20:] = 2
     scene = scene_of(labels, ("soil", "tree"))
@@ -166,11 +166,11 @@ def test_what_cannot_be_split_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"patch_size": 4}, "patch_size = 4; expected an odd number"),
-        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0; expected a share"),
-        ({"patch_size": 5, "guard": -1}, "guard = -1; expected at least 0"),
-        ({"patch_size": 5, "min_pixels": 0}, "min_pixels = 0; expected at least 1"),
-        ({"patch_size": 5, "num_candidates": 0}, "num_candidates = 0; expected at least 1"),
+        ({"patch_size": 4}, "patch_size = 4"),
+        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0"),
+        ({"patch_size": 5, "guard": -1}, r"guard = -1.*0"),
+        ({"patch_size": 5, "min_pixels": 0}, r"min_pixels = 0.*1"),
+        ({"patch_size": 5, "num_candidates": 0}, r"num_candidates = 0.*1"),
     ],
 )
 def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[str, float], message: str) -> None:

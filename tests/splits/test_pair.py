@@ -77,7 +77,7 @@ def test_pairs_that_look_the_same_way_go_together(names: tuple[str, ...]) -> Non
     assert refuse_shared_pixels([load_pair(NamedPair(name=name)) for name in names]) is None
 
 
-def test_the_offending_pair_is_found_wherever_it_stands() -> None:
+def test_the_offending_pair_is_found_wherever_it_is() -> None:
     pairs = [load_pair(NamedPair(name=name)) for name in ("nw-ne", "sw-se", "west-east", "se-sw")]
     with pytest.raises(InvalidInputError, match="'se-sw'"):
         refuse_shared_pixels(pairs)

@@ -9,7 +9,7 @@ from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.tracking.backend import TrackingBackend
 
 
-def test_without_the_variable_a_database_beside_the_studies(monkeypatch, tmp_path):
+def test_without_the_variable_a_database_next_to_the_studies(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     backend = TrackingBackend.resolve(tmp_path)
     assert backend.uri == f"sqlite:///{tmp_path}/mlflow.db"
@@ -52,7 +52,7 @@ def test_a_directory_is_refused_with_words(monkeypatch, tmp_path, uri):
         TrackingBackend.resolve(tmp_path)
 
 
-def test_a_server_that_is_away_is_told(monkeypatch):
+def test_a_server_that_is_away_is_reported(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     backend = TrackingBackend(uri="http://127.0.0.1:9", artifact_root=None)
@@ -61,7 +61,7 @@ def test_a_server_that_is_away_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////proc/nope/mlflow.db", "nosuchdb://host/base"])
-def test_a_database_that_cannot_be_opened_is_told(uri, tmp_path):
+def test_a_database_that_cannot_be_opened_is_reported(uri, tmp_path):
     with pytest.raises(StudyError, match=f"{uri}"):
         TrackingBackend(uri=uri, artifact_root=tmp_path if uri.startswith("sqlite") else None).connect()
 
@@ -102,8 +102,8 @@ class TestPasswords:
         assert backend.study_link("3", "abc").startswith("http://127.0.0.1:5000/#/")
         with pytest.raises(StudyError) as error:
             backend.connect()
-        for told in (str(error.value), repr(backend), backend.ui_command(), backend.trials_link("3")):
-            assert "hunter2" not in told
+        for text in (str(error.value), repr(backend), backend.ui_command(), backend.trials_link("3")):
+            assert "hunter2" not in text
 
 
 def test_a_proxy_before_a_server_that_is_away_is_named(monkeypatch):

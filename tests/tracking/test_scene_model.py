@@ -175,9 +175,9 @@ def test_a_model_of_a_version_that_knew_one_source_still_loads(folder, described
     values = {key: value for key, value in described.as_dict().items() if key not in lacks}
     (folder / DESCRIPTION_FILE).write_text(json.dumps(values | {"format": version}))
     model = SceneModel.load(folder)
-    told = model.description
-    assert (told.format, told.other_footprints, told.held_back) == (version, (), described.held_back)
-    assert told.source_scenes == ("tiny",)
+    read = model.description
+    assert (read.format, read.other_footprints, read.held_back) == (version, (), described.held_back)
+    assert read.source_scenes == ("tiny",)
     np.testing.assert_array_equal(model.map_scene(source.cube), expected)
 
 
@@ -213,13 +213,13 @@ def test_a_model_remembers_what_its_source_s_values_are(folder, source, normaliz
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, r"of format 99; this version reads 1 to \d+\. Install a newer one"),
-        ({"format": "x"}, "of format 'x'"),
+        ({"format": 99}, r"of format 99"),
+        ({"format": "x"}, "'x'"),
         ({"shoe_size": 44}, "holds shoe_size"),
-        ({"method": "s2amsnett"}, "no method is called 's2amsnett'.*did you mean 's2amsnet'"),
-        ({"normalization": ["l2-per-pixel"]}, "is no normalization; expected a mapping"),
-        ({"source_footprint": {"parent": "x"}}, "description is broken"),
-        ({"class_names": ["soil", "tree"]}, "does not hold the weights its description tells of"),
+        ({"method": "s2amsnett"}, r"'s2amsnett'.*'s2amsnet'"),
+        ({"normalization": ["l2-per-pixel"]}, "normalization"),
+        ({"source_footprint": {"parent": "x"}}, "broken"),
+        ({"class_names": ["soil", "tree"]}, "weights"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
@@ -243,13 +243,13 @@ def test_damaged_and_missing_files_are_named(folder):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.ones((4, 4, 7)), r"\(4, 4, 7\), 7 bands; expected \(rows, columns, 8\).*Are the bands last\?"),
-        (np.ones((8, 5, 5)), r"A single patch is \(1, 8, 5, 5\)"),
-        (np.ones((4, 8)), r"shape \(4, 8\); expected a cube"),
-        (np.full((4, 4, 8), np.nan), "NaN or infinity in the input"),
-        (np.full((4, 4, 8), "x"), "expected real numbers"),
-        (np.full((4, 4, 8), 0.5), "median spectrum of the input has a brightness"),
-        (np.zeros((4, 4, 8)), "every number of the input is zero"),
+        (np.ones((4, 4, 7)), r"\(4, 4, 7\).*7 bands.*\(rows, columns, 8\)"),
+        (np.ones((8, 5, 5)), r"\(1, 8, 5, 5\)"),
+        (np.ones((4, 8)), r"\(4, 8\)"),
+        (np.full((4, 4, 8), np.nan), "NaN"),
+        (np.full((4, 4, 8), "x"), "real"),
+        (np.full((4, 4, 8), 0.5), "brightness"),
+        (np.zeros((4, 4, 8)), "zero"),
     ],
 )
 def test_a_cube_of_another_kind_is_refused(model, array, message):
@@ -264,10 +264,10 @@ def test_numbers_that_are_right_all_the_same_can_be_forced(model):
 @pytest.mark.parametrize(
     ("patches", "message"),
     [
-        (np.ones((2, 7, 5, 5)), r"\(2, 7, 5, 5\); this model takes \(B, 8, 5, 5\): 8 bands, 5 x 5"),
-        (np.ones((2, 8, 7, 7)), r"this model takes \(B, 8, 5, 5\)"),
-        (np.full((2, 8, 5, 5), np.inf), "NaN or infinity"),
-        (np.full((2, 8, 5, 5), 0.5), "median spectrum of the input has a brightness"),
+        (np.ones((2, 7, 5, 5)), r"\(2, 7, 5, 5\).*\(B, 8, 5, 5\).*8 bands.*5 x 5"),
+        (np.ones((2, 8, 7, 7)), r"\(B, 8, 5, 5\)"),
+        (np.full((2, 8, 5, 5), np.inf), "NaN"),
+        (np.full((2, 8, 5, 5), 0.5), "brightness"),
     ],
 )
 def test_patches_of_another_kind_are_refused(model, patches, message):
@@ -275,7 +275,7 @@ def test_patches_of_another_kind_are_refused(model, patches, message):
         model.patch_logits(patches)
 
 
-def test_a_finer_sensor_is_resampled_and_it_is_said(model, source, expected, caplog):
+def test_a_finer_sensor_is_resampled_and_it_is_reported(model, source, expected, caplog):
     centres = np.linspace(390, 1110, 145)  # every 5 nm, the model's 100 nm steps among them
     fine = np.stack([np.interp(centres, CENTRES, spectrum) for spectrum in source.cube.reshape(-1, 8)])
     scene = another(source, cube=fine.reshape(40, 30, 145).astype(np.float32), wavelengths_nm=centres, name="fine")
@@ -294,10 +294,10 @@ def test_bands_in_another_order_are_put_in_the_model_s(model, source, expected):
 @pytest.mark.parametrize(
     ("centres", "message"),
     [
-        (np.linspace(400, 1000, 20), r"wants 8 bands from 400 to 1100 nm; .* 1 of the model's lie beyond"),
-        (np.linspace(0.4, 1.1, 8), "lie beyond those. Are all in nanometres"),
-        (np.linspace(400, 1100, 5), "too coarse for this model"),
-        (np.concatenate([np.linspace(400, 620, 40), np.linspace(900, 1100, 40)]), "with a gap at 2 of the model's"),
+        (np.linspace(400, 1000, 20), r"8 bands.*400.*1100 nm.*1"),
+        (np.linspace(0.4, 1.1, 8), "nanometres"),
+        (np.linspace(400, 1100, 5), "too coarse"),
+        (np.concatenate([np.linspace(400, 620, 40), np.linspace(900, 1100, 40)]), "gap at 2"),
     ],
 )
 def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, centres, message):
@@ -306,7 +306,7 @@ def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, ce
         model.map_scene(UnlabelledScene(name="x", cube=cube, wavelengths_nm=centres))
 
 
-def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_said(model, source, expected, caplog):
+def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_reported(model, source, expected, caplog):
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(model.map_scene(another(source, wavelengths_nm=None)), expected)
     assert "scene 'tiny' tells no wavelengths: its 8 bands are taken as they are" in caplog.text
@@ -320,7 +320,7 @@ def test_a_scene_whose_file_was_normalized_is_refused(model, source):
         model.map_scene(another(source, normalization=("l2-per-pixel",)))
 
 
-def test_what_lies_in_the_source_is_known(described, source):
+def test_what_is_in_the_source_is_known(described, source):
     assert described.shares_pixels_with(source)
     apart = Footprint(parent="tiny", rows=(100, 140), columns=(0, 30))
     assert not described.shares_pixels_with(another(source, footprint=apart))

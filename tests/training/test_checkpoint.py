@@ -131,7 +131,7 @@ def test_no_truncation_and_no_flipped_bit_passes(tmp_path: Path) -> None:
     assert folder.load_latest()[0] == 5
 
 
-def test_a_disk_that_can_only_be_read_is_told_and_what_is_there_stays(tmp_path: Path) -> None:
+def test_a_disk_that_can_only_be_read_is_reported_and_what_is_there_stays(tmp_path: Path) -> None:
     from pyarrow import fs
 
     folder = folder_with(tmp_path, 1)
@@ -247,13 +247,13 @@ def test_the_hash_knows_which_weight_is_whose() -> None:
     assert weights_hash(one) != weights_hash(other)
 
 
-def test_a_location_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_location_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="/file"):
         CheckpointFolder(str(tmp_path / "file")).load_latest()
 
 
-def test_the_latest_epoch_is_told_without_reading_it(tmp_path: Path) -> None:
+def test_the_latest_epoch_is_reported_without_reading_it(tmp_path: Path) -> None:
     assert CheckpointFolder(str(tmp_path / "none")).latest_epoch() == 0
     folder = folder_with(tmp_path, 1, 2, 3)
     assert folder.latest_epoch() == 3

@@ -273,9 +273,9 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"target_access": "labels"}, "target_access = 'labels'.*expected one of none, unlabelled"),
+            ({"target_access": "labels"}, "target_access = 'labels'"),
             ({"record": False, "target_access": "unlabelled"}, "isn't recorded; add record = True"),
-            ({"compile": True}, "record = True and compile = True"),
+            ({"compile": True}, r"record = True.*compile = True"),
         ],
     )
     def test_what_does_not_go_together_is_refused(self, changes, message):

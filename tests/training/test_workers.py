@@ -178,7 +178,7 @@ class TestTraining:
         for (_, got, _), (_, expected, _) in zip(two[0]["trained"], alone, strict=True):
             assert got["train/tiny-pair/ce"] == pytest.approx(expected["train/tiny-pair/ce"], rel=1e-3)
 
-    def test_a_run_goes_on_with_another_number_of_workers(
+    def test_a_run_continues_with_another_number_of_workers(
         self, two: list[dict[str, Any]], tiny_source: SourceDomain, tmp_path: Path
     ) -> None:
         alone = reports_of(SEVERAL, tiny_source, str(tmp_path))
@@ -187,7 +187,7 @@ class TestTraining:
         assert reports[0] == alone[0]
         assert reports[-1][1]["train/tiny-pair/ce"] == pytest.approx(alone[-1][1]["train/tiny-pair/ce"], rel=1e-3)
 
-    def test_cut_and_gone_on_with_it_ends_bit_for_bit_the_same(self, two: list[dict[str, Any]]) -> None:
+    def test_cut_and_resumed_it_ends_bit_for_bit_the_same(self, two: list[dict[str, Any]]) -> None:
         for worker in two:
             assert worker["cut"] + worker["not cut"][1:] == worker["trained"]
 

@@ -91,7 +91,7 @@ def test_a_scene_comes_back_as_it_was(
     assert (bare.georeference, bare.unit) == (scene.georeference, None if kind == "envi" else scene.unit)
 
 
-def test_a_scene_that_tells_little_comes_back_too(kind: str, tmp_path: Path, make_scene: Callable[..., Scene]) -> None:
+def test_a_sparse_scene_comes_back_too(kind: str, tmp_path: Path, make_scene: Callable[..., Scene]) -> None:
     scene = make_scene()
     path, labels = write_both(scene, tmp_path, kind)
     back = read_scene(path, labels=labels)
@@ -108,7 +108,7 @@ def test_a_label_map_comes_back_as_it_was(kind: str, tmp_path: Path, highest: in
     np.testing.assert_array_equal(read_label_map(path), labels)
 
 
-def test_an_existing_file_is_replaced_and_nothing_is_left_beside_it(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_and_nothing_is_left_next_to_it(kind: str, scene: Scene, tmp_path: Path) -> None:
     path, labels = write_both(replace(scene, cube=np.zeros_like(scene.cube)), tmp_path, kind)
     before = {file.name for file in tmp_path.iterdir()}
     write_both(scene, tmp_path, kind)
@@ -137,7 +137,7 @@ def test_a_failed_write_leaves_the_old_file(
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_variable_is_chosen_by_name_then_by_shape_and_a_guess_is_said_aloud(
+def test_a_variable_is_chosen_by_name_then_by_shape_and_a_guess_is_reported_with_a_warning(
     name: str, scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, _ = write_both(scene, tmp_path, name)
@@ -164,7 +164,7 @@ def test_the_only_image_of_a_file_needs_no_name_and_no_warning(
     assert caplog.text == ""
 
 
-def test_a_wrong_dimension_is_told(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_a_wrong_dimension_is_reported(kind: str, scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / f"map{SUFFIX[kind]}"
     export_labels(scene.labels, path, kind, class_names=scene.class_names)
     with pytest.raises(InvalidInputError, match=r"\(expected a 3-D array\).*9 x 7"):
@@ -175,13 +175,13 @@ def test_a_wrong_dimension_is_told(kind: str, scene: Scene, tmp_path: Path) -> N
             read_label_map(path)
 
 
-def test_a_missing_variable_is_told_with_what_is_there(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_a_missing_variable_is_reported_with_what_is_there(kind: str, scene: Scene, tmp_path: Path) -> None:
     path, _ = write_both(scene, tmp_path, kind)
     with pytest.raises(InvalidInputError, match="9 x 7 x 5"):
         read_array(path, "spectra", ndim=4)
 
 
-def test_no_file_and_a_folder_in_its_place_are_told(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_no_file_and_a_folder_in_its_place_are_reported(kind: str, scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / f"gone{SUFFIX[kind]}"
     with pytest.raises(MissingDataError, match="gone"):
         read_scene(path)
@@ -197,7 +197,7 @@ def test_no_file_and_a_folder_in_its_place_are_told(kind: str, scene: Scene, tmp
 
 
 @pytest.mark.parametrize("content", [b"", b"not what it says", bytes(range(256)) * 40], ids=["empty", "text", "bytes"])
-def test_what_is_no_such_file_is_told(kind: str, tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_such_file_is_reported(kind: str, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / f"broken{SUFFIX[kind]}"
     path.write_bytes(content)
     with pytest.raises(InvalidInputError, match="broken"):
@@ -207,7 +207,7 @@ def test_what_is_no_such_file_is_told(kind: str, tmp_path: Path, content: bytes)
 
 
 @pytest.mark.parametrize("left", [0.02, 0.3, 0.5, 0.9, 0.99])
-def test_a_truncated_file_is_told(kind: str, tmp_path: Path, left: float) -> None:
+def test_a_truncated_file_is_reported(kind: str, tmp_path: Path, left: float) -> None:
     rng = np.random.default_rng(0)
     scene = Scene(
         name="s",
@@ -234,7 +234,7 @@ def test_the_numbers_of_an_envi_image_may_be_missing(scene: Scene, tmp_path: Pat
         read_scene(path, labels=labels)
 
 
-def test_no_permission_is_told(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_no_permission_is_reported(kind: str, scene: Scene, tmp_path: Path) -> None:
     (tmp_path / "probe").touch(mode=0)
     if os.access(tmp_path / "probe", os.R_OK):
         pytest.skip("root may read and write everything")
@@ -279,22 +279,22 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path, caplog: pytest.LogCap
     assert not mark.exists()
 
 
-def test_a_description_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_description_that_is_none_is_reported(tmp_path: Path) -> None:
     cube, labels = np.ones((3, 3, 3), dtype=np.float32), np.ones((3, 3), dtype=np.uint8)
-    for text, told in (
-        ("{", "is no JSON"),
+    for text, expected in (
+        ("{", "JSON"),
         ("[1]", "holds list"),
         ('{"colour": 1}', r"holds \['colour'\]"),
-        ('{"class_names": "ab"}', "is broken .*no list of texts"),
+        ('{"class_names": "ab"}', "list of texts"),
         ('{"georeference": {"transform": [1, 0, 0]}}', "is broken"),
-        ('{"unit": 3}', "is broken .*3 is no text"),
+        ('{"unit": 3}', "3 is no text"),
     ):
         np.savez(tmp_path / "a.npz", cube=cube, labels=labels, sceneshift=np.array(text))
-        with pytest.raises(InvalidInputError, match=told):
+        with pytest.raises(InvalidInputError, match=expected):
             read_scene(tmp_path / "a.npz")
 
 
-def test_names_that_nothing_tells_are_asked_for(tmp_path: Path) -> None:
+def test_names_that_nothing_gives_are_asked_for(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((3, 3, 4)), y=np.eye(3, dtype=int))
     with pytest.raises(InvalidInputError, match=r"class_names.*1"):
         read_scene(tmp_path / "a.npz")
@@ -302,7 +302,7 @@ def test_names_that_nothing_tells_are_asked_for(tmp_path: Path) -> None:
     assert (scene.name, scene.class_counts.tolist()) == ("a", [3, 0])
 
 
-def test_cube_and_labels_of_other_sizes_are_told(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_cube_and_labels_of_other_sizes_are_reported(kind: str, scene: Scene, tmp_path: Path) -> None:
     path, _ = write_both(scene, tmp_path, kind)
     other = tmp_path / f"other{SUFFIX[kind]}"
     export_labels(scene.labels[:5], other, kind, class_names=scene.class_names)
@@ -310,7 +310,7 @@ def test_cube_and_labels_of_other_sizes_are_told(kind: str, scene: Scene, tmp_pa
         read_scene(path, labels=other)
 
 
-def test_no_class_numbers_and_an_unknown_format_are_told(tmp_path: Path, scene: Scene) -> None:
+def test_no_class_numbers_and_an_unknown_format_are_reported(tmp_path: Path, scene: Scene) -> None:
     for labels in (np.ones((3, 3)), np.full((3, 3), -1), np.ones(3, dtype=int)):
         with pytest.raises(InvalidInputError, match="whole numbers"):
             export_labels(labels, tmp_path / "a.npz", "npz")
@@ -321,7 +321,7 @@ def test_no_class_numbers_and_an_unknown_format_are_told(tmp_path: Path, scene: 
 
 
 @pytest.mark.parametrize("name", sorted(GEO))
-def test_a_missing_package_is_told_with_the_command(
+def test_a_missing_package_is_reported_with_the_command(
     name: str, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package in ("rasterio", "rasterio.crs"):

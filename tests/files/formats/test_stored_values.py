@@ -1,4 +1,4 @@
-"""Scales that files declare: read once, whatever else declares them, and told where they can't be used."""
+"""Scales that files declare: read once, whatever else declares them, and reported where they can't be used."""
 
 import logging
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_reflectance_scale_factor_divides(tmp_path: Path, key: str, text: str)
 
 
 @pytest.mark.parametrize("text", ["", "None", "0", "-1", "nan", "inf", "{10000, 10000}"])
-def test_a_factor_that_is_none_is_told_and_passed_over(
+def test_a_factor_that_is_none_is_reported_and_passed_over(
     tmp_path: Path, text: str, package_log: pytest.LogCaptureFixture
 ) -> None:
     scene = read_unlabelled_scene(write_envi(tmp_path, f"reflectance scale factor = {text}\n"))
@@ -115,8 +115,8 @@ def test_factor_and_gains_together_are_applied_once(
     more = f"reflectance scale factor = 10000\ndata gain values = {{{', '.join([gain] * C)}}}\n"
     scene = read_unlabelled_scene(write_envi(tmp_path, more))
     np.testing.assert_allclose(scene.cube, STORED / 10000, rtol=1e-6)
-    told = [message for message in package_log.messages if message.endswith("the factor is taken")]
-    assert len(told) == len(set(told)) == warnings
+    lines = [message for message in package_log.messages if message.endswith("the factor is taken")]
+    assert len(lines) == len(set(lines)) == warnings
 
 
 @pytest.mark.parametrize("kind", ["envi", "geotiff"])
@@ -161,7 +161,7 @@ def test_a_scale_that_makes_no_numbers_is_refused(tmp_path: Path, scale: float, 
         read_unlabelled_scene(path)
 
 
-def test_a_conversion_is_told_in_a_few_words() -> None:
+def test_a_conversion_is_reported_in_a_few_words() -> None:
     assert str(StoredValues.by_factor(10000, 3)) == "numbers / 10000 = reflectance"
     assert str(StoredValues.by_bands([0.02, 0.02], [1.0, 1.0])) == "numbers x 0.02 + 1"
     assert str(StoredValues.by_bands([0.1, 0.2], [0.0, 1.0])) == "numbers x 0.1 to 0.2 + 0 to 1, by band"
