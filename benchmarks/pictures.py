@@ -46,7 +46,7 @@ def draw_ratios(path: Path, rows: Sequence[Row], *, title: str) -> None:
         ax.set_title(name, loc="left", fontsize=9.5)
         ax.spines[["top", "right"]].set_visible(False)
         _plain_ticks(ax)
-    axes[-1].set_xlabel("times as fast as the plain PyTorch network in float32 (1 = as fast), log scale")
+    axes[-1].set_xlabel("speedup over the plain PyTorch network in float32, log scale")
     present = [p for p in _COLOURS if any(row.precision == p for row in rows)]
     figure.legend(
         handles=[Patch(facecolor=_COLOURS[p], label=_LABELS[p]) for p in present],

@@ -46,7 +46,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the baseline."""
+        """Speedup over the baseline."""
         return median(self.baseline_runs_s) / median(self.ours_runs_s)
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def table(rows: Sequence[Row]) -> str:
     """Rows of one shape and allocator in markdown, and below it what was found about their agreement."""
     lines = [
         f"**{rows[0].shape}; allocator: {rows[0].allocator}**\n",
-        "| work | ours, ms | baseline, ms | times as fast | equal | patches/s, ours / baseline "
+        "| work | ours, ms | baseline, ms | speedup | equal | patches/s, ours / baseline "
         "| peak MiB, ours / baseline (growth) |",
         "|---|---|---|---|---|---|---|",
     ]

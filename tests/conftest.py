@@ -221,7 +221,7 @@ def unit_catalogue(make_scene: Callable[..., Scene], tmp_path: Path) -> Callable
 
 @pytest.fixture(scope="session")
 def make_source(make_scene: Callable[..., Scene]) -> Callable[..., SourceDomain]:
-    """Build the source domain of a named pair: a tiny scene with 30 training pixels a class, patches up to 5."""
+    """Build the source domain of a named pair: a tiny scene with 30 training pixels per class, patches up to 5."""
 
     def make(pair_name: str = "tiny-pair", seed: int = 0) -> SourceDomain:
         scene = make_scene(seed)

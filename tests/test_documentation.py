@@ -217,7 +217,7 @@ def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Pat
 
 
 def logical_lines(text: str) -> list[str]:
-    """Commands one a line: continuations joined, here-documents left out."""
+    """Commands, one per line: continuations joined, here-documents left out."""
     text = re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 

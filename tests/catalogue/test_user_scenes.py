@@ -30,7 +30,7 @@ def warnings_are_told_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def described(tmp_path: Path, tiny_scene: Scene, make_scene: Callable[..., Scene]) -> Callable[[str], OwnCatalogue]:
-    """Describe scenes beside files of the tiny one: a cube (also in data/) and labels, ``all.npz``, ``all.arrow``."""
+    """Describe scenes next to files of the tiny one: a cube (also in data/) and labels, ``all.npz``, ``all.arrow``."""
     (tmp_path / "data" / "MINE").mkdir(parents=True)
     np.save(tmp_path / "cube.npy", tiny_scene.cube)
     np.save(tmp_path / "labels.npy", tiny_scene.labels)
@@ -319,10 +319,10 @@ def test_cube_and_labels_that_are_apart_are_refused_or_cut_as_the_table_says(
     described: Callable[[str], OwnCatalogue], tiny_scene: Scene, tmp_path: Path, cut: bool
 ) -> None:
     pytest.importorskip("rasterio")
-    lie = Georeference(transform=(30, 0, 1000, 0, -30, 2000), crs="EPSG:32633")
+    place = Georeference(transform=(30, 0, 1000, 0, -30, 2000), crs="EPSG:32633")
     apart = Georeference(transform=(30, 0, 1030, 0, -30, 2060), crs="EPSG:32633")
     cube = np.random.default_rng(5).random(tiny_scene.cube.shape, dtype=np.float32)
-    export_scene(replace(tiny_scene, cube=cube, georeference=lie), tmp_path / "place.tif", "geotiff")
+    export_scene(replace(tiny_scene, cube=cube, georeference=place), tmp_path / "place.tif", "geotiff")
     export_labels(tiny_scene.labels, tmp_path / "apart.tif", "geotiff", georeference=apart)
     text = '[scenes.mine]\ncube = "place.tif"\nlabels = "apart.tif"\n' + NAMES
     other = '[scenes.other]\ncube = "data/elsewhere.npy"\nlabels = "labels.npy"\n' + NAMES
@@ -386,7 +386,7 @@ def test_a_scale_of_file_and_table_divides_once(
     for more in ("", f'scale = {scale}\nunit = "reflectance"\n'):
         if more and expected:
             with pytest.raises(
-                InvalidInputError, match=rf"\[scenes\.mine\]: .*counts\.hdr: got scale = 100, and {expected}"
+                InvalidInputError, match=rf"\[scenes\.mine\]: .*counts\.hdr: got scale = 100.*{expected}"
             ):
                 load_scene("mine", catalogue=described(text + more))
             continue

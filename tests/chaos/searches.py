@@ -22,7 +22,7 @@ class Search:
         name: The study's.
         space: Its space file.
         log: Where its processes print.
-        environment: Variables beside this process's own.
+        environment: Variables next to this process's own.
         flags: More of the command line.
     """
 

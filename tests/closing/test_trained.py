@@ -32,7 +32,7 @@ SPEC = TrainSpec(
 
 @pytest.fixture
 def trained(tiny_source, tmp_path):
-    """Train on a source; returns the run of the plain loop, its last report, and where its checkpoints lie."""
+    """Train on a source; returns the run of the plain loop, its last report, and where its checkpoints are."""
 
     def build(spec=SPEC, source=tiny_source):
         location = str(tmp_path / "checkpoints")

@@ -194,7 +194,7 @@ class Cluster:
 
 
 class ClusterSearch(Search):
-    """Chaos' search, begun by `ray exec` as docs/cluster.md tells it; its trial store lies on the head."""
+    """Chaos' search, begun by `ray exec` as docs/cluster.md tells it; its trial store is on the head."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster

@@ -210,7 +210,7 @@ def test_a_stored_scene_is_trained_on_by_its_file(campus: Path, name: str) -> No
     assert pair.class_names == ("grass", "lawn", "tree", "roof")
     assert prepared.settings()["trained_on"] == "harbour"
     assert not any("definition" in key for key in prepared.settings())
-    # The pixels that are drawn hang on the scene's name, wherever its file lies.
+    # The pixels that are drawn hang on the scene's name, wherever its file is.
     assert prepared.data.recipes[0].seed == derive_seed(0, "split", "harbour")
 
 

@@ -178,7 +178,7 @@ def test_scores_on_the_source_itself_say_so(run, scenes, tmp_path):
         ({"model": "models:/s2amsnet-sauce@champion"}, "'s2amsnet-source'"),
         ({"storage_path": "/nowhere"}, "mlflow.db"),
         ({"scene": "none.npy"}, r"none\.npy"),
-        ({"scene": "indian_pins"}, "indian_pins .*indian_pines"),
+        ({"scene": "indian_pins"}, "indian_pins: .*indian_pines"),
         ({"scene": "wide.npy"}, r"9 bands.*8"),
         ({"scene": "indian_pines"}, r"200 bands.*8"),
         ({"labels": "/none.png"}, r"--labels.*none.png"),

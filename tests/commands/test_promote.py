@@ -104,7 +104,7 @@ def made(tmp_path_factory, pair):
 
 @pytest.fixture
 def storage(made, tmp_path, monkeypatch):
-    """A copy of the registry's database; the models lie where they lay."""
+    """A copy of the registry's database; the models are where they lay."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copy(made[0] / "mlflow.db", tmp_path / "mlflow.db")
     return tmp_path

@@ -26,7 +26,7 @@ MOST_OWN = 32 * 2**20
 
 
 def make_probe():
-    """A trial function that reads all of its sources and tells where their memory lies."""
+    """A trial function that reads all of its sources and tells where their memory is."""
 
     # Within a function, so that it travels to the workers by value.
     def probe(config, sources):
@@ -41,7 +41,7 @@ def make_probe():
             return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
         def mapped_from(address):
-            """The file of the mapping an address lies in, and how much of the mapping is this process' own."""
+            """The file of the mapping an address is in, and how much of the mapping is this process' own."""
             name, found, own = "", False, 0
             for line in Path("/proc/self/smaps").read_text().splitlines():
                 if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):

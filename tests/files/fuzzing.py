@@ -36,7 +36,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: What a reading may take beside what the process had before it.
+#: What a reading may take next to what the process had before it.
 MEMORY_BYTES = 512 * 2**20
 
 
@@ -253,7 +253,7 @@ def _status(key: str) -> int:
 
 
 def table(outcomes: list[Outcome]) -> list[str]:
-    """Counts of each target's outcomes, a line a target."""
+    """Counts of each target's outcomes, one line per target."""
     names = list(dict.fromkeys(outcome.target for outcome in outcomes))
     lines = [f"{'':<24}{'scene':>8}{'error':>8}{'other':>8}{'peak MB':>9}"]
     for name in [*names, "all"]:

@@ -21,7 +21,7 @@ def write_v5(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def write_v73(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """HDF5 behind MATLAB's header of 512 bytes, axes reversed, each array's class beside it."""
+    """HDF5 behind MATLAB's header of 512 bytes, axes reversed, each array's class next to it."""
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, array in arrays.items():
             dataset = file.create_dataset(name, data=np.asarray(array).T)

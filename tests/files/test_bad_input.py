@@ -448,9 +448,11 @@ def _(folder: Path) -> str:
 
 def place_of(scene: Scene, folder: Path, *, columns: float | None) -> Scene:
     """A scene read from a cube, and a label map that begins so many columns further, or doesn't say where."""
-    lies = [Georeference(transform=(30, 0, 1000 + 30 * by, 0, -30, 2000), crs="EPSG:32633") for by in (0, columns or 0)]
-    export_scene(replace(scene, georeference=lies[0]), folder / "field.tif", "geotiff")
-    elsewhere = None if columns is None else lies[1]
+    places = [
+        Georeference(transform=(30, 0, 1000 + 30 * by, 0, -30, 2000), crs="EPSG:32633") for by in (0, columns or 0)
+    ]
+    export_scene(replace(scene, georeference=places[0]), folder / "field.tif", "geotiff")
+    elsewhere = None if columns is None else places[1]
     export_labels(scene.labels, folder / "labels.tif", "geotiff", class_names=scene.class_names, georeference=elsewhere)
     return read_scene(folder / "field.tif", labels=folder / "labels.tif", class_names=scene.class_names)
 
@@ -460,12 +462,12 @@ def _(folder: Path) -> str:
     return place_of(scene_of(), folder, columns=2).name
 
 
-@case("a label map that lies fractions of a pixel beside its cube", "reading a scene", REFUSED)
+@case("a label map that is fractions of a pixel apart from its cube", "reading a scene", REFUSED)
 def _(folder: Path) -> str:
     return place_of(scene_of(), folder, columns=0.5).name
 
 
-@case("a label map that doesn't say where it lies", "reading a scene", TOLD)
+@case("a label map that doesn't say where it is", "reading a scene", TOLD)
 def _(folder: Path) -> str:
     with heard() as warnings:
         place_of(scene_of(), folder, columns=None)

@@ -109,7 +109,7 @@ WAYS: dict[str, Callable[[Path], Path]] = {
     "NaN, said": envi_ignoring("nan", np.nan, "float32"),
     "NaN, not said": npy_with(np.nan),
     "infinity": npy_with(-np.inf),
-    "NaN beside another value": envi_ignoring("-9999", np.nan, "float64"),
+    "NaN next to another value": envi_ignoring("-9999", np.nan, "float64"),
     "a TIFF's value": lambda folder: write_tif(folder, hole(cube_of(), -32768), nodata=-32768),
     "a TIFF's NaN": lambda folder: write_tif(folder, hole(cube_of("float32"), np.nan), nodata=np.nan),
     "a mask within": lambda folder: tif_with_mask(folder, inside=True),
@@ -215,8 +215,8 @@ def test_a_bad_band_list_that_is_no_numbers_is_passed_over(tmp_path: Path) -> No
     ("header", "message"),
     [
         ("bbl = {1, 1, 0}\n", "of 3 entries for 8 bands"),
-        ("bbl = {0, 0, 0, 0, 0, 0, 0, 0}\n", r"8 bands.*0 hold.*8"),
-        ("data ignore value = 5\n", r"8 bands.*8 hold"),
+        ("bbl = {0, 0, 0, 0, 0, 0, 0, 0}\n", "none of 8 bands"),
+        ("data ignore value = 5\n", "8 hold"),
     ],
 )
 def test_a_file_without_a_band_is_refused_and_checked(header: str, message: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What lies in structures and cells of MATLAB files, by the name that MATLAB gives it."""
+"""What is in structures and cells of MATLAB files, by the name that MATLAB gives it."""
 
 from collections.abc import Callable
 from pathlib import Path

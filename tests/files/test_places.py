@@ -1,4 +1,4 @@
-"""Whether two files lie at one place: agreement, refusals with both places, and cuts to what both cover."""
+"""Whether two files are at one place: agreement, refusals with both places, and cuts to what both cover."""
 
 import sys
 from pathlib import Path
@@ -50,8 +50,8 @@ def moved(transform: Transform, *, columns: float, rows: float) -> Transform:
 def raster(
     transform: Transform | None, *, crs: str | None = UTM, shape: tuple[int, int] = (H, W), what: str = "b"
 ) -> Raster:
-    lie = None if transform is None else Georeference(transform=transform, crs=crs)
-    return Raster(what=what, shape=shape, georeference=lie)
+    place = None if transform is None else Georeference(transform=transform, crs=crs)
+    return Raster(what=what, shape=shape, georeference=place)
 
 
 def write_tif(path: Path, array: np.ndarray, transform: Transform | None, crs: str | None = UTM) -> Path:
@@ -91,10 +91,11 @@ def test_whole_pixels_apart_is_refused_with_both_places_and_cut_on_demand(
         shared_pixels(one, other, cut_to_overlap=False)
     message = str(error.value)
     turned = {NORTH_UP: "north up", SOUTH_UP: "south up", ROTATED: "rotated by 36.8699°"}[transform]
-    for lie in (one.georeference, other.georeference):
-        assert lie is not None
+    for place in (one.georeference, other.georeference):
+        assert place is not None
         assert (
-            f"origin ({lie.transform[2]:.12g}, {lie.transform[5]:.12g}), pixel size 30 x 30, {turned}, {UTM}" in message
+            f"origin ({place.transform[2]:.12g}, {place.transform[5]:.12g}), pixel size 30 x 30, {turned}, {UTM}"
+            in message
         )
     assert "cube a" in message
     assert "map b" in message
@@ -208,7 +209,7 @@ def test_one_file_without_a_place_is_allowed_and_reported(
     both = (placed, silent) if first_is_told else (silent, placed)
     assert shared_pixels(*both, cut_to_overlap=False) == (WHOLE, WHOLE)
     (message,) = package_log.messages
-    assert message.startswith("map b doesn't say where it lies, cube a does (origin (380952.37, 5820372.35), ")
+    assert message.startswith("map b doesn't say where it is, cube a does (origin (380952.37, 5820372.35), ")
 
 
 def test_two_files_without_a_place_are_nothing_to_report(package_log: pytest.LogCaptureFixture) -> None:
@@ -274,13 +275,13 @@ def test_envi_s_arbitrary_pixels_are_no_place(tmp_path: Path, package_log: pytes
     labels = envi(tmp_path / "gt.hdr", LABELS.astype(np.uint8), "map info = {Arbitrary, 1, 1, 0, 0, 1, 1, 0, North}")
     assert georeference_of(labels) is None
     read(write_tif(tmp_path / "cube.tif", CUBE, NORTH_UP), labels)
-    assert "gt.hdr doesn't say where it lies" in package_log.text
+    assert "gt.hdr doesn't say where it is" in package_log.text
 
 
 def test_the_package_s_own_files_keep_their_place(tmp_path: Path, tiny_scene: Scene) -> None:
-    lie = Georeference(transform=ROTATED, crs=UTM)
+    place = Georeference(transform=ROTATED, crs=UTM)
     scene = Scene(
-        name="s", cube=tiny_scene.cube, labels=tiny_scene.labels, class_names=("a", "b", "c"), georeference=lie
+        name="s", cube=tiny_scene.cube, labels=tiny_scene.labels, class_names=("a", "b", "c"), georeference=place
     )
     for format, name in (("npz", "s.npz"), ("mat", "s.mat"), ("geotiff", "s.tif")):
         export_scene(scene, tmp_path / name, format)
@@ -298,7 +299,7 @@ def test_a_world_file_next_to_a_picture_is_a_place(tmp_path: Path, package_log: 
     Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / "gt.png")
     assert georeference_of(tmp_path / "gt.png") is None
     read(cube, tmp_path / "gt.png")
-    assert "gt.png doesn't say where it lies" in package_log.text
+    assert "gt.png doesn't say where it is" in package_log.text
     # A world file has the centre of the first pixel, and no reference system.
     (tmp_path / "gt.pgw").write_text(f"30\n0\n0\n-30\n{X + 15 + 150}\n{Y - 15}\n")
     assert georeference_of(tmp_path / "gt.png") == Georeference(transform=moved(NORTH_UP, columns=5, rows=0))
@@ -310,11 +311,11 @@ def test_a_label_map_is_brought_to_the_pixels_of_a_scene_that_stays_whole() -> N
     scene = UnlabelledScene(
         name="s", cube=CUBE.astype(np.float32), georeference=Georeference(transform=NORTH_UP, crs=UTM)
     )
-    lie = Georeference(transform=moved(NORTH_UP, columns=15, rows=-4), crs=UTM)
+    place = Georeference(transform=moved(NORTH_UP, columns=15, rows=-4), crs=UTM)
     labels = np.arange(1, 31 * 11 + 1).reshape(31, 11)
     with pytest.raises(InvalidInputError, match=r"m\.tif.*24 x 5 pixels"):
-        place_labels(labels, lie, what="mask m.tif", on=scene, cut_to_overlap=False)
-    placed = place_labels(labels, lie, what="mask m.tif", on=scene, cut_to_overlap=True)
+        place_labels(labels, place, what="mask m.tif", on=scene, cut_to_overlap=False)
+    placed = place_labels(labels, place, what="mask m.tif", on=scene, cut_to_overlap=True)
     expected = np.zeros((H, W), dtype=int)
     expected[:, 15:] = labels[4:28, :5]
     np.testing.assert_array_equal(placed, expected)

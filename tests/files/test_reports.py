@@ -1,6 +1,6 @@
 """Situations that users of this field's tools reported in public, as small made inputs: read correctly, or reported.
 
-Those about ENVI headers are in tests/files/formats/test_envi.py, beside the report's name: spectralpython/spectral#121
+Those about ENVI headers are in tests/files/formats/test_envi.py, next to the report's name: spectralpython/spectral#121
 (bytes behind the numbers), #36 and #73 (which of two files to name), EnMAP-Box/enmap-box#622 (a header alone),
 opera-adt/COMPASS#206 (numbers that begin like a JPEG), OSGeo/gdal#4317 (two headers), danforthcenter/plantcv#956
 (headers of other programs), asfadmin/ASF_MapReady#421 (lists on the next line); losonczylab/sima#181 (axes of HDF5) is

@@ -1,4 +1,4 @@
-"""A small made study: a trial store of eight trials, and what a closing writes beside it."""
+"""A small made study: a trial store of eight trials, and what a closing writes next to it."""
 
 import json
 from collections.abc import Callable

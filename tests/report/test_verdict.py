@@ -25,7 +25,7 @@ def map_of(recall, classes=CLASSES):
     [
         (0.9, Outcome.BETTER, "is better than the best spectral floor (SVM)"),
         (0.3, Outcome.WORSE, "is worse than the best spectral floor (SVM)"),
-        (0.6, Outcome.SAME, "cannot be told from the best spectral floor (SVM)"),
+        (0.6, Outcome.SAME, "cannot be distinguished from the best spectral floor (SVM)"),
     ],
 )
 def test_the_best_floor_is_what_is_compared_with(network, outcome, words):

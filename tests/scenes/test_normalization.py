@@ -256,7 +256,7 @@ def test_what_was_fitted_is_undone_band_by_band(name: str) -> None:
         back = normalization.undo(normalization.apply(cube))
         assert back.dtype == np.float64
         assert back.shape == cube.shape
-        # float32 lies between; a band's own scale is what its rounding is measured by.
+        # float32 is between; a band's own scale is what its rounding is measured by.
         np.testing.assert_allclose(back / normalization.scale, cube / normalization.scale, atol=1e-6)
     np.testing.assert_allclose(normalization.undo(np.zeros(8)), normalization.offset)
     np.testing.assert_allclose(normalization.undo(np.ones(8)) - normalization.offset, normalization.scale)

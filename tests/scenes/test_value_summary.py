@@ -128,7 +128,7 @@ def test_a_factor_is_judged_at_its_threshold(within: float, way: int) -> None:
 
 
 def shifted(share: float) -> np.ndarray:
-    """Counts whose floor lies higher by a share: (dark + o) / (bright + o) = floor + share."""
+    """Counts whose floor is higher by a share: (dark + o) / (bright + o) = floor + share."""
     assert SOURCE.floor is not None
     cube = counts().astype(np.float64)
     low, high = 0.0, 1e5

@@ -42,7 +42,7 @@ def test_without_a_shift_doc_is_the_source_accuracy(source):
 
 @pytest.mark.parametrize("confidence", CONFIDENCES)
 def test_atc_counts_target_pixels_above_the_source_s_threshold(confidence):
-    # One of four is wrong: the threshold lies at the least confident pixel, 0.6.
+    # One of four is wrong: the threshold is at the least confident pixel, 0.6.
     logits = two_classes([0.6, 0.7, 0.8, 0.9])
     labels = np.array([0, 0, 1, 0])
     target = two_classes([0.55, 0.58, 0.65, 0.75, 0.95])

@@ -107,7 +107,7 @@ def test_a_class_that_cannot_be_on_both_sides_trains_and_leaves_the_score() -> N
 def test_the_few_validation_pixels_of_a_class_that_is_not_scored_are_left_out() -> None:
     labels = np.ones((40, 40), dtype=int)
     labels[:, 20:] = 2
-    labels[4::8, 4::7] = 3  # 30 single pixels all over: some lie in every choice of blocks, ten in none
+    labels[4::8, 4::7] = 3  # 30 single pixels all over: some are in every choice of blocks, ten in none
     scene = scene_of(labels, ("soil", "tree", "pond"))
     for seed in range(5):
         split = block_split(scene, patch_size=5, seed=seed, min_pixels=14)

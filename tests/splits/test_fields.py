@@ -81,7 +81,7 @@ def test_no_field_is_on_both_sides_and_the_guard_is_kept(tiny_scene: Scene, patc
         assert no_field_on_both_sides(tiny_scene, split)
         assert chebyshev(split).min() > patch_size // 2
         assert split.separation().num_inside_training_patch == 0
-        # Four fields of 64 pixels a class: a quarter is one whole field.
+        # Four fields of 64 pixels per class: a quarter is one whole field.
         assert class_counts(tiny_scene, split.validation).tolist() == [64, 64, 64]
         SourceDomain(pair_name="p", scene=tiny_scene, split=split)
 

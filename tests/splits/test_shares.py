@@ -1,4 +1,4 @@
-"""What a split gave each class, beside what was asked for."""
+"""What a split gave each class, next to what was asked for."""
 
 import numpy as np
 import pytest

@@ -77,7 +77,7 @@ def test_the_example_split_is_right_and_read_only() -> None:
 
 
 def test_a_split_does_not_reach_round_the_edge_of_the_scene() -> None:
-    # Pixels 9 and 10 follow each other in memory and lie nine columns apart.
+    # Pixels 9 and 10 follow each other in memory and are nine columns apart.
     assert split_of(train=np.array([9]), validation=np.array([10])).separation().num_overlapping_patches == 0
 
 

@@ -1,4 +1,4 @@
-"""A results folder that was moved or copied: what MLflow has of it is what lies beside its database."""
+"""A results folder that was moved or copied: what MLflow has of it is what is next to its database."""
 
 import os
 import shutil

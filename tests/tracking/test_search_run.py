@@ -100,10 +100,8 @@ def test_a_fault_of_mlflow_is_reported_once_and_made_good_at_the_end(backend, ma
         for epochs in (1, 2, 3):
             mirror.changed(make_record(0, epochs=epochs))
             mirror._write_waiting()
-    assert [r.message for r in caplog.records if "server went away" in r.message] == [
-        f"MLflow at {backend.uri} failed (server went away); the search goes on and tells MLflow the rest "
-        "when it is back, at the latest when the study is resumed."
-    ]
+    (warning,) = [r.message for r in caplog.records if "server went away" in r.message]
+    assert backend.uri in warning
     monkeypatch.setattr(mirror.client, "log_batch", real)
     mirror.catch_up([make_record(0, epochs=3, state="complete")])
     assert history(mirror, 0, "val/aa") == [(1, 0.1), (2, 0.2), (3, 0.3)]
@@ -295,7 +293,7 @@ def test_a_server_killed_and_brought_back_is_reported_everything_before_the_sear
         wait_for(lambda: "the search goes on" in caplog.text)
         mirror.changed(make_record(0, epochs=3))
         server.start()
-        # The background thread tells the rest by itself: the search has not ended.
+        # The background thread records the rest by itself: the search has not ended.
         wait_for(lambda: len(history(mirror, 0, "val/aa")) == 3 and len(history(mirror, 1, "val/aa")) == 1)
         mirror.catch_up([make_record(0, epochs=3, state="complete"), make_record(1, epochs=1, state="complete")])
         mirror.close("FINISHED")

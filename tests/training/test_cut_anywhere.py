@@ -18,7 +18,7 @@ from sceneshift.training.plan import TrainingPlan
 EPOCHS = 3
 SMALL = {"patch_size": 5, "batch_size": 40, "width": 8, "heads": 2, "generator_channels": 6, "lr": 0.01}
 
-#: Every method as it is, and as its authors released it: what piles up or draws beside the rest must be kept as well.
+#: Every method as it is, and as its authors released it: what piles up or draws next to the rest must be kept as well.
 #: One that is fitted in a single epoch has nowhere to be cut.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name, method in METHODS.items() if not method.fitted_at_once},

@@ -257,7 +257,7 @@ class TestCutAndResumed:
         plan = replace(FADING_PLAN, epochs=6, evaluate_every=0)
         reports_of(plan, [tiny_source])
         whole, rates = rates, []
-        # Three batches an epoch; of ten tenths, floor(10 / 6 of the epochs that are done) are over.
+        # Three batches per epoch; of ten tenths, floor(10 / 6 of the epochs that are done) are over.
         falls = [0, 1, 3, 5, 6, 8]
         assert whole == pytest.approx([0.01 * 0.9**n for n in falls for _ in range(3)], rel=1e-12)
         folder = CheckpointFolder(str(tmp_path))
@@ -318,7 +318,7 @@ class TestDivergence:
 
         def step(*_: object) -> dict[str, Tensor]:
             nonlocal steps
-            steps += 1  # three batches an epoch; one of the second epoch's goes wrong
+            steps += 1  # three batches per epoch; one of the second epoch's goes wrong
             return {"ce": torch.tensor(value if steps == 5 else 1.0), "kl": torch.tensor(0.5)}
 
         monkeypatch.setattr(CrossEntropy, "training_step", step)

@@ -36,7 +36,7 @@ PAIR = "a+b-c"
 
 @pytest.fixture(scope="module")
 def sources(make_scene: Callable[..., Scene]) -> list[SourceDomain]:
-    """Two sources of different sizes: 30 and 20 training pixels a class."""
+    """Two sources of different sizes: 30 and 20 training pixels per class."""
     whole = make_scene(0, name="a")
     part = make_scene(0, name="b")
     part = replace(part, cube=part.cube[:, :21] + np.float32(0.1), labels=part.labels[:, :21], footprint=None)

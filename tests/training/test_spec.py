@@ -157,7 +157,7 @@ class TestOnEveryField:
         assert len(whole.split.train) == (whole.scene.labels > 0).sum()
         assert np.bincount(thinned.labels_of(thinned.split.train)).tolist() == [20, 20, 20]
         assert len(thinned.split.validation) == len(whole.split.validation) == 0
-        # Four fields a class; some of them hold validation pixels of the trials.
+        # Four fields per class; some of them hold validation pixels of the trials.
         fields, _ = number_fields(thinned.scene.labels)
         assert len(np.unique(fields.ravel()[thinned.split.train])) == fields.max()
         assert source(20).split.content_hash == thinned.split.content_hash

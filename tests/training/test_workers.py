@@ -100,7 +100,7 @@ def work(source: SourceDomain, folder: str) -> dict[str, Any]:
         "full disk": fault_of(
             lambda: train(plan, [source], report=lambda _: None, checkpoints=_FullDisk(f"{folder}/full"))
         ),
-        "two a batch": fault_of(lambda: reports_of(scattered, source, f"{folder}/scattered")[-1][0]),
+        "two per batch": fault_of(lambda: reports_of(scattered, source, f"{folder}/scattered")[-1][0]),
         "too small": fault_of(lambda: workers.share_of(1)),
         "shares": [workers.share_of(n).sizes for n in (2, 3, 8, 9)],
     }
@@ -135,7 +135,7 @@ def test_a_batch_of_fewer_rows_than_workers_is_refused(two: list[dict[str, Any]]
     for worker in two:
         assert type(worker["too small"]) is InvalidInputError
         assert str(worker["too small"]).startswith("a batch of 1 patches for 2 workers; expected at least one for each")
-        assert worker["two a batch"] == 3  # one for each is enough
+        assert worker["two per batch"] == 3  # one for each is enough
 
 
 @pytest.mark.parametrize("name", PLANS)

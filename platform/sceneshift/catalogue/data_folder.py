@@ -1,4 +1,4 @@
-"""Where the files of published scenes lie: a folder the user names, with a folder a scene in it or without."""
+"""Where the files of published scenes are: a folder the user names, with or without one subfolder per scene."""
 
 import os
 import shlex
@@ -27,7 +27,7 @@ def find_form(
         with_masks: Whether the masks the scene was published with are needed too.
 
     Returns:
-        The form, and where each of its needed files lies.
+        The form, and where each of its needed files is.
 
     Raises:
         MissingDataError: Naming every missing file, the folders looked in and what to do.

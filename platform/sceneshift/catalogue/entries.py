@@ -24,7 +24,7 @@ class Files:
     Args:
         cube: (H, W, C), or (C, H * W) with the pixels column by column (``bands_by_pixels``).
         labels: (H, W) class numbers; None if the scene has no label map.
-        bands_by_pixels: How the cube lies in its file.
+        bands_by_pixels: How the cube is stored in its file.
         train_mask: (H, W) class numbers of the training pixels the scene was published with.
         test_mask: (H, W) class numbers of its test pixels.
         abundances: (H, W, R), or (R, H * W) with the pixels column by column.

@@ -20,7 +20,7 @@ class NamedPair:
 
     Args:
         name: The pair's name; of several sources, those of the scenes (:mod:`sceneshift.catalogue.sides`).
-        data_dir: The folder its files lie in; by default what SCENESHIFT_DATA says. Embedded pairs need none.
+        data_dir: The folder its files are in; by default what SCENESHIFT_DATA says. Embedded pairs need none.
         catalogue: The user's own scenes and pairs.
 
     Raises:
@@ -60,9 +60,9 @@ class InScene:
         train_mask: Label map of the training pixels, for "fixed"; its class numbers have an order of their own. A
             scene that was published with masks uses those where none are given.
         test_mask: Label map of the test pixels, numbered like ``train_mask``.
-        cut_to_overlap: Whether masks that lie whole pixels apart from the scene are cut to it; the scene's pixels
+        cut_to_overlap: Whether masks that are whole pixels apart from the scene are cut to it; the scene's pixels
             beyond a mask are in neither side.
-        data_dir: The folder the scene's files lie in; by default what SCENESHIFT_DATA says.
+        data_dir: The folder the scene's files are in; by default what SCENESHIFT_DATA says.
         catalogue: The user's own scenes and pairs.
 
     Raises:

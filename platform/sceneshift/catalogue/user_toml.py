@@ -32,7 +32,7 @@ CATALOGUE_NAME = "scenes.toml"
 
 _ENDINGS = (".toml",)
 
-#: Keys that say where a cube and its labels lie in files, which a stored scene has settled.
+#: Keys that say where a cube and its labels are in files, which a stored scene has settled.
 _FILE_KEYS = (
     *("cube", "cube_variable", "labels", "labels_variable", "label_values", "unlabelled_values"),
     "cut_to_overlap",

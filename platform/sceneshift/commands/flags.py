@@ -86,9 +86,10 @@ class RecordFlags:
     """What evaluated epochs leave for a choice made afterwards."""
 
     record: bool = False
-    """Record, beside the checkpoints, what every evaluated epoch answers on source pixels, as they are and under fixed
+    """Record, next to the checkpoints, the outputs of every evaluated epoch on source pixels, unchanged and under fixed
     physical shifts, so that an epoch or a trial can be chosen later without training. Results don't change; an epoch of
-    S2AMSnet takes about a fifth longer, one of a cheaper method may take twice as long: --evaluate-every thins it."""
+    S2AMSnet takes about a fifth longer, one of a cheaper method may take twice as long; a larger --evaluate-every
+    records fewer."""
 
     target_access: Literal["none", "unlabelled"] = "none"
     """What a training may see of its target: none; or 1,000 pixels without labels, which --record records as well and

@@ -1,4 +1,4 @@
-"""Let MLflow's file in a folder that was moved or copied have its runs' files beside it, for ``make ui``.
+"""Let MLflow's file in a folder that was moved or copied have its runs' files next to it, for ``make ui``.
 
 The other commands do so by themselves.
 """

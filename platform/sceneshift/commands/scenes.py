@@ -127,7 +127,7 @@ def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) ->
     return [
         *lines,
         *_who_offers(name for name in SCENES if missing[name]),
-        "Name the folder the files lie in by --data-dir or SCENESHIFT_DATA." + catalogue.advice(),
+        "Name the folder the files are in by --data-dir or SCENESHIFT_DATA." + catalogue.advice(),
     ]
 
 
@@ -222,7 +222,7 @@ def find_scene(
 
     Args:
         name: The scene's name, or its file.
-        data_dir: The folder its files lie in; None takes what SCENESHIFT_DATA says.
+        data_dir: The folder its files are in; None takes what SCENESHIFT_DATA says.
         catalogue: The user's own scenes.
         described: What the file doesn't say about its scene, by the keys of a scene in a catalogue.
 

@@ -1,7 +1,7 @@
 """Arrays and label maps from files: MATLAB (v5 and v7.3), NumPy, ENVI, GeoTIFF, and PNG for label maps.
 
 A file that can't be read, or holds something else than it should, is an error of this package that says which file
-and what lies in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
+and what is in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
 was chosen by shape is reported if there were alternatives.
 
 Shape letters: H rows, W columns.

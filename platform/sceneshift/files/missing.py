@@ -1,6 +1,6 @@
 """Values that a file says are missing: whole bands are left out of the cube, and pixels become unmeasured.
 
-A number is missing where it is the file's value for missing data, is NaN or infinite, or lies where the file's own
+A number is missing where it is the file's value for missing data, is NaN or infinite, or is where the file's own
 mask (an alpha band, an internal mask or a ``.msk`` file) says so.
 
 - A band without a single value, or with no value but zeros, is empty and left out; so is one that the file marks as bad

@@ -71,7 +71,7 @@ def read_scene(
 ) -> Scene:
     """Read a scene with its label map.
 
-    Where cube and label map are two georeferenced files, they must lie on the same pixels
+    Where cube and label map are two georeferenced files, they must be on the same pixels
     (:mod:`sceneshift.files.places`).
 
     Empty bands and those the file marks as bad are left out; pixels that lack a value in another band are unmeasured,
@@ -93,13 +93,13 @@ def read_scene(
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
         scale: What the file's numbers are divided by; not more than once if the file declares the same scale.
         unit: What they are then; by default what the file says.
-        cut_to_overlap: If the two files lie whole pixels apart or differ in size, keep the pixels that both cover.
+        cut_to_overlap: If the two files are whole pixels apart or differ in size, keep the pixels that both cover.
 
     Raises:
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
-            wavelengths don't fit each other, cube and labels lie at different places, a file that states its unit is
+            wavelengths don't fit each other, cube and labels are at different places, a file that states its unit is
             to be scaled, or no band or no pixel has values.
     """
     read, described = _read_cube(path, cube_variable)
@@ -128,10 +128,10 @@ def read_scene(
     kept, labelled = whole, whole
     if labels is not None:
         height, width = label_map.shape
-        lie = georeference_of(labels_path, read_labels.described)
+        place = georeference_of(labels_path, read_labels.described)
         kept, labelled = shared_pixels(
             Raster(what=f"cube {path}", shape=(cube.shape[0], cube.shape[1]), georeference=described.georeference),
-            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=lie),
+            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=place),
             cut_to_overlap=cut_to_overlap,
         )
         if kept != whole or labelled != (slice(0, height), slice(0, width)):
@@ -237,7 +237,7 @@ def export_scene(scene: UnlabelledScene, path: str | Path, format: str) -> None:
         arrays[LABELS] = _small(scene.labels)
     elif not writer.holds_several and scene.num_bands == 1:
         raise InvalidInputError(
-            f"scene {scene.name!r} has one band, which {format} doesn't tell from a label map; write npz or mat."
+            f"scene {scene.name!r} has one band, which {format} doesn't distinguish from a label map; write npz or mat."
         )
     _write(writer, path, arrays, Description.of(scene))
 

@@ -86,10 +86,10 @@ class RandomConvolution:
 
     The paper gives every output channel a kernel over all input channels, which makes new colours of three and keeps
     shapes larger than the kernel. Of a spectrum that would keep nothing: each new band would be a random sum of all
-    bands, and what a class looks like lies in their order. So bands are treated as the paper treats space, as an axis
-    with texture and shape: one kernel slides over rows, columns and bands and is the same everywhere. It keeps shapes
-    larger than itself, of a field as of a spectrum (its plateaus, edges and broad absorptions, up to gain and sign),
-    and changes what is smaller.
+    bands, and the shape of a class's spectrum depends on their order. So bands are treated as the paper treats space,
+    as an axis with texture and shape: one kernel slides over rows, columns and bands and is the same everywhere. It
+    keeps shapes larger than itself, of a field as of a spectrum (its plateaus, edges and broad absorptions, up to gain
+    and sign), and changes what is smaller.
 
     From the paper: each batch draws a new kernel; its side, odd, is uniform up to a largest one; its n weights are
     independent, from N(0, 1 / n); no bias; and with some probability the whole batch stays as it is. Here space and
@@ -118,7 +118,7 @@ class RandomConvolution:
         return torch.where(kept < self.unchanged, patches, convolved)
 
     def kernel(self, device: torch.device, generator: torch.Generator | None) -> Tensor:
-        """Draw a kernel (pixels, pixels, bands); a smaller one lies in its middle, among zeros.
+        """Draw a kernel (pixels, pixels, bands); a smaller one is in its middle, among zeros.
 
         So its shape needs no number that the host would wait for.
         """

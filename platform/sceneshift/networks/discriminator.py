@@ -71,7 +71,7 @@ class SpectralSpatialFeatures(nn.Module):
         """(B, C, P, P) to (B, d, P // 2, P // 2)."""
         weights = self.blend.softmax(0)
         first, *others = self.blocks
-        # What distinguishes spectra is often below bfloat16's 0.4 %: the block that reads them stays float32.
+        # Spectra often differ by less than bfloat16's 0.4 %: the block that reads them stays float32.
         with torch.autocast(x.device.type, enabled=False):
             h = first(computed_in(x), weights)
         h = computed_in(h)
@@ -84,7 +84,7 @@ class Discriminator(nn.Module):
     """Patch classifier: spectral-spatial features, then `flatten -> Linear -> ReLU -> Linear`.
 
     `features` maps (B, C, P, P) to (B, d, P // 2, P // 2), `head` maps that to the logits (B, K). In eval
-    mode a patch's logits depend on that patch alone. Chen et al., TGRS 2024.
+    mode a patch's logits depend only on that patch. Chen et al., TGRS 2024.
     """
 
     def __init__(self, bands: int, classes: int, *, patch_size: int, width: int = 128) -> None:
@@ -128,7 +128,7 @@ class Discriminator(nn.Module):
             x: (B, C, P, P).
 
         Returns:
-            Logits, (B, K), at least float32: under autocast too, for the losses' sake.
+            Logits, (B, K), at least float32, under autocast too, as the losses need it.
 
         Raises:
             InvalidInputError: x has another shape.

@@ -79,7 +79,7 @@ class Verdict:
         """The verdict as a sentence; accuracies in per cent, differences in points."""
         words = {
             Outcome.BETTER: f"is better than the best spectral floor ({self.floor})",
-            Outcome.SAME: f"cannot be told from the best spectral floor ({self.floor})",
+            Outcome.SAME: f"cannot be distinguished from the best spectral floor ({self.floor})",
             Outcome.WORSE: f"is worse than the best spectral floor ({self.floor})",
         }[self.outcome]
         figures = f"AA {100 * self.network_aa:.1f} against {100 * self.floor_aa:.1f}"

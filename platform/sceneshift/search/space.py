@@ -62,7 +62,7 @@ class ClippedTrial:
             within = [choice for choice in choices if low <= choice <= high]
             if not within:
                 raise InvalidInputError(
-                    f"{name}: no choice of {list(choices)} lies within the profile's {low} to {high}."
+                    f"{name}: no choice of {list(choices)} is within the profile's {low} to {high}."
                 )
             choices = within
         if name in self._choices:
@@ -259,7 +259,7 @@ def load_space(path: str | Path) -> SearchSpace:
     """
     path = Path(path).resolve()
     if not path.is_file():
-        raise MissingDataError(f"no search space at {path}; the shipped ones lie in search_spaces/.")
+        raise MissingDataError(f"no search space at {path}; the shipped ones are in search_spaces/.")
     text = path.read_bytes()
     spec = importlib.util.spec_from_file_location(f"search_space_{path.stem}", path)
     assert spec is not None

@@ -39,7 +39,7 @@ def pooled_trial(
         configuration: A name of its configuration, shared by its seeds.
         is_complete: Whether it ran all its epochs.
         epochs: Metrics by epoch.
-        location: The folder of its checkpoints, beside which its record lies.
+        location: The folder of its checkpoints, next to which its record is.
         labels: (H, W) class ids 1..K of the target by pair, 0 where unlabelled; for the oracle alone.
         elsewhere: Scores on other pairs.
 

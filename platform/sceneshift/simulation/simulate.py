@@ -4,7 +4,7 @@ Everything between the ground and the noise is linear in the spectra: light and 
 coefficients, atmosphere and band response on the basis. A block of rows is then one matrix product, and nothing but
 the cubes has the size of a cube.
 
-Shape letters: H rows, W columns, N pixels, C bands, R materials, Q variations a material, B spectra of the basis.
+Shape letters: H rows, W columns, N pixels, C bands, R materials, Q variations per material, B spectra of the basis.
 """
 
 import math

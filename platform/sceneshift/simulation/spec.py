@@ -34,9 +34,9 @@ SHIFTS: tuple[type[Shift], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """How the materials lie in a scene.
+    """How the materials are distributed in a scene.
 
-    One Gaussian random field a material; softmax of the fields gives the abundances
+    One Gaussian random field per material; softmax of the fields gives the abundances
     (:func:`sceneshift.simulation.fields.abundances_from_fields`).
 
     Args:
@@ -83,7 +83,7 @@ class Simulation:
         name: The pair's name; the scenes are ``NAME/source`` and ``NAME/target``.
         mixing: How materials mix in a pixel.
         variability: How materials differ from pixel to pixel.
-        ground: How materials lie in the scenes.
+        ground: How materials are distributed in the scenes.
         noise: Of both scenes.
         same_ground: The target shows the source's ground, material by material and with the same variability, rather
             than another draw: for comparing pixel by pixel, not for testing what a network has learnt. Its noise

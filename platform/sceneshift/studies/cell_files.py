@@ -1,6 +1,6 @@
 """What a study's training leaves in the work folder, outside the repository.
 
-``record/`` is the record of any training with ``--record``. Beside it lies what only a study has: ``looks/``, one file
+``record/`` is the record of any training with ``--record``. Next to it is what only a study has: ``looks/``, one file
 per evaluated epoch, with what :mod:`sceneshift.studies.target_scores` saw; they become ``looks.npz``. ``scores.json``
 has the scores of strategies that look at one training alone. ``done.json`` is written last: without it, the training is
 continued or done again.

@@ -1,6 +1,6 @@
 """The design of the selection study: what is trained, decided once, before anything is.
 
-It is stored beside the study's results, so that trainings of another design are refused, not mixed in.
+It is stored next to the study's results, so that trainings of another design are rejected, not mixed in.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from sceneshift.training.spec import TrainSpec, flat
 #: The version of design files and published rows.
 FORMAT = 1
 
-#: The file of a design, beside the results.
+#: The file of a design, next to the results.
 DESIGN_FILE = "design.json"
 
 #: Groups of scenes that share no flight, by pair. Only these are independent of each other.
@@ -283,12 +283,12 @@ class Cell:
         return f"c{self.configuration:03d}-s{self.seed}"
 
     def folder(self, work: Path) -> Path:
-        """Where its files lie."""
+        """Where its files are."""
         return work / ("refits" if self.is_refit else "cells") / self.pair / self.method / self.name
 
 
 def open_design(folder: Path, drawn: StudyDesign) -> StudyDesign:
-    """Store a design beside its results; where there is one already, it must be the same.
+    """Store a design next to its results; where there is one already, it must be the same.
 
     Args:
         folder: The results.

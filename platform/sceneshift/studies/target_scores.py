@@ -35,7 +35,7 @@ SCORED_PIXELS = 2000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyPixels:
-    """The pixels that a study looks at beside those of the record.
+    """The pixels that a study looks at in addition to those of the record.
 
     Args:
         pair: The pair's name.

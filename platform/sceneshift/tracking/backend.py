@@ -128,7 +128,7 @@ class TrackingBackend:
     def connect(self, *, reads_only: bool = False) -> "MlflowClient":
         """Open the backend; a new SQLite file is created here, by one process, before anyone else touches it.
 
-        The files of a SQLite file that was moved or copied are those beside it, wherever it was made. If it can't be
+        The files of a SQLite file that was moved or copied are those next to it, wherever it was made. If it can't be
         written, a reader gets a copy of it, which is removed when the process ends.
 
         Args:

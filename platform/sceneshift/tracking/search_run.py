@@ -293,8 +293,8 @@ class SearchRun:
     def _warn(self, error: Exception) -> None:
         if not self._broken:
             _LOG.warning(
-                "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it is back, at the latest "
-                "when the study is resumed.",
+                "MLflow at %s failed (%s); the search continues and records the rest in MLflow when it is back, "
+                "at the latest when the study is resumed.",
                 self.backend.shown,
                 first_line(error),
             )

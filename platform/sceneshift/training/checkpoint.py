@@ -21,7 +21,7 @@ _PROBE_BYTES = 1 << 16
 #: From the metrics of all epochs so far, by epoch, to the epochs whose weights may still be chosen.
 Keep = Callable[[Mapping[int, Mapping[str, float]]], Collection[int]]
 
-#: What stands in a packed state for a tensor.
+#: Replaces a tensor in a packed state.
 _TENSOR = "<tensor>"
 
 

@@ -150,7 +150,7 @@ class TrialOutputs:
 
 
 class RecordFolder:
-    """The records of one training, beside its checkpoints.
+    """The records of one training, next to its checkpoints.
 
     Args:
         location: The location of the checkpoints: a directory, or a URI pyarrow understands (``s3://bucket/path``).

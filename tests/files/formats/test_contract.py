@@ -54,7 +54,7 @@ def scene() -> Scene:
 
 
 def write_both(scene: Scene, folder: Path, kind: str) -> tuple[Path, Path]:
-    """Cube and labels, in one file where the format holds both; returns where each lies."""
+    """Cube and labels, in one file where the format holds both; returns where each is."""
     path = folder / f"scene{SUFFIX[kind]}"
     export_scene(scene, path, kind)
     if kind in WHOLE:
@@ -65,7 +65,7 @@ def write_both(scene: Scene, folder: Path, kind: str) -> tuple[Path, Path]:
 
 
 def data_file(path: Path, kind: str) -> Path:
-    """Where the numbers lie."""
+    """Where the numbers are."""
     return path.with_suffix(".img") if kind == "envi" else path
 
 

@@ -32,7 +32,7 @@ class Description:
         good_bands: (C,) which bands are good, where the file says that some are bad.
         normalization: Names of the steps the numbers have been through.
         footprint: Which pixels of which acquisition.
-        georeference: Where it lies on the ground.
+        georeference: Where it is on the ground.
         unit: Unit of the values.
         stored_as: How stored numbers become values; None where they are the values. Never written.
         left_out: What of an earlier file is not in the cube.

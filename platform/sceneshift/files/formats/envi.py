@@ -1,9 +1,9 @@
 """ENVI images: a text header ``.hdr`` next to a file of raw numbers, read by GDAL (rasterio).
 
-GDAL is handed the numbers with a header made of what was read and checked here
-(:mod:`sceneshift.files.formats.envi_header`): it sees no other header, and nothing it would pass over in silence.
-Numbers come as they lie in the file; a "reflectance scale factor" or gains are part of the description. Headers are
-written here: GDAL's rounds where the image lies to 15 digits, has no class names, and invents names of bands.
+GDAL is given the numbers with a header made of what was read and checked here
+(:mod:`sceneshift.files.formats.envi_header`): it sees no other header, and nothing that it would ignore silently.
+Numbers are those in the file; a "reflectance scale factor" or gains are part of the description. Headers are written
+here: GDAL's round the image's location to 15 digits, have no class names, and invent names of bands.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -170,10 +170,10 @@ def refuse_numbers(location: Path) -> None:
         InvalidInputError: There is a header next to it, or its ending is one that the numbers of an ENVI image have.
     """
     looked_for = list(dict.fromkeys((location.with_suffix(".hdr"), location.with_name(f"{location.name}.hdr"))))
-    if beside := headers_beside(location):
+    if other := headers_next_to(location):
         raise InvalidInputError(
             f"{location} holds the numbers of an ENVI image; expected its header, which describes their layout. Name "
-            f"{beside[0]}."
+            f"{other[0]}."
         )
     if location.suffix.lower() in (*_DATA_SUFFIXES[1:], *(f".{name}" for name in INTERLEAVES)):
         raise InvalidInputError(
@@ -183,7 +183,7 @@ def refuse_numbers(location: Path) -> None:
         )
 
 
-def headers_beside(location: Path) -> list[Path]:
+def headers_next_to(location: Path) -> list[Path]:
     """ENVI headers that may be meant by a file's name: ``a.hdr`` and ``a.img.hdr`` for ``a.img`` or ``a.hdr``."""
     try:
         others = sorted(location.parent.iterdir())
@@ -225,8 +225,8 @@ def _open(header: EnviHeader) -> Iterator[Any]:
         image.with_suffix(".hdr").write_text(header.for_gdal(), encoding="utf-8")
         image.symlink_to(data.absolute())
         for ending in _BESIDE:
-            if (beside := data.with_name(data.name + ending)).is_file():
-                image.with_name(image.name + ending).symlink_to(beside.absolute())
+            if (other := data.with_name(data.name + ending)).is_file():
+                image.with_name(image.name + ending).symlink_to(other.absolute())
         with open_image(image, "ENVI") as file:
             yield file
 

@@ -1,4 +1,4 @@
-"""What ENVI and GeoTIFF share: images opened by GDAL (rasterio), their numbers, and where they lie on the ground.
+"""What ENVI and GeoTIFF share: images opened by GDAL (rasterio), their numbers, and where they are on the ground.
 
 Shape letters: H rows, W columns, C bands.
 """

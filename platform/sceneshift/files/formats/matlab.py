@@ -1,6 +1,6 @@
 """MATLAB's files: v5 by SciPy, v7.3, which is HDF5 with the axes reversed, by h5py.
 
-What lies in structures and cells has the name that MATLAB gives it: ``scene.cube``, ``scenes(2).cube``, ``maps{1}``.
+What is in structures and cells has the name that MATLAB gives it: ``scene.cube``, ``scenes(2).cube``, ``maps{1}``.
 """
 
 import io

@@ -2,7 +2,7 @@
 
 SciPy takes the sizes and types in such a file at their word: a damaged type ends the whole process, a damaged size
 asks for gigabytes. So the elements' heads are read here first, without the numbers, by MathWorks' "MAT-File Format"
-(chapter 1, level 5), and inconsistent files are rejected. Structures and cells are walked through: what lies in them
+(chapter 1, level 5), and inconsistent files are rejected. Structures and cells are walked through: what is in them
 has the names that MATLAB gives it, ``scene.cube``, ``scenes(2).cube`` and ``maps{1}``.
 """
 
@@ -260,12 +260,12 @@ class _Head:
         return self._end - self._stream.at
 
     def part(self) -> tuple[int, int, bytes | None]:
-        """Type and bytes of the next part, and its content if that lies in the tag; it is read up to its content."""
+        """Type and bytes of the next part, and its content if that is in the tag; it is read up to its content."""
         if self.left < 8:
             raise _damaged(self._path, f"a part of an element with {self.left} bytes left")
         tag = self._stream.read(8)
         (word, num_bytes) = struct.unpack(f"{self.order}II", tag)
-        if word >> 16:  # up to four bytes lie in the tag itself
+        if word >> 16:  # up to four bytes are in the tag itself
             kind, num_bytes = word & 0xFFFF, word >> 16
             if num_bytes > 4:
                 raise _damaged(self._path, f"a part of {num_bytes} bytes in 4")
@@ -351,7 +351,7 @@ def _walk(
 
 
 def _parts_of(path: Path, head: _Head, name: str) -> Iterator[str]:
-    """The names of a structure's or a cell's parts, in the order they lie in."""
+    """The names of a structure's or a cell's parts, in their order."""
     number = math.prod(head.shape)
     if number > _MOST_PARTS:
         raise InvalidInputError(
