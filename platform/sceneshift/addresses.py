@@ -13,7 +13,7 @@ HIDDEN = "***"
 #: belongs to it: the last before the path counts.
 _USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s'\"<>]*@")
 
-#: The same where a password has a slash or the like, which should have been escaped.
+#: The same where a password has a slash or a similar character that should have been escaped.
 _ODD_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^:/?#\s'\"<>@]*:(?!\d+(?:/|\b))[^\s'\"<>@]*@")
 
 #: ``?password=…`` and its kin.

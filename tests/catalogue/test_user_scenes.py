@@ -95,7 +95,7 @@ def test_what_is_in_the_file_is_taken_where_the_table_says_nothing(
 ) -> None:
     scene = load_scene("mine", catalogue=described('[scenes.mine]\ncube = "all.npz"'))
     assert (scene.name, scene.class_names) == ("mine", tiny_scene.class_names)
-    assert scene.footprint == replace(tiny_scene.footprint, parent="mine")  # a name in a file is no acquisition
+    assert scene.footprint == replace(tiny_scene.footprint, parent="mine")  # a name in a file is not an acquisition
     with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\].*cube\.npy"):
         load_scene("mine", catalogue=described(MINE.replace(NAMES, "")))
 

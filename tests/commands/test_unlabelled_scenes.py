@@ -64,7 +64,7 @@ def test_it_is_shown_and_exported(imported: Path, ending: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("vectors", [{}, {"wavelength": np.arange(C)[None], "gain": np.ones((C, 1))}])
 def test_who_wants_labels_and_names_no_map_is_reported_how(vectors: dict[str, np.ndarray], tmp_path: Path) -> None:
-    """A MATLAB vector has two dimensions and is no map."""
+    """A MATLAB vector has two dimensions and is not a map."""
     scipy.io.savemat(tmp_path / "a.mat", {"flight": CUBE, **vectors})
     with pytest.raises(InvalidInputError, match=r"a\.mat.*--labels"):
         run_command(Import(file=str(tmp_path / "a.mat"), out=str(tmp_path / "a.arrow"), class_names=("a", "b")))

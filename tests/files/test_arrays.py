@@ -66,7 +66,7 @@ def test_a_variable_is_found_by_name_and_else_by_its_dimension(tmp_path: Path, w
     write(path, {"input": CUBE, "TR": LABELS, "bands": np.arange(5.0)[None], "size": np.array([[4.0]])})
     np.testing.assert_array_equal(read_array(path, "input"), CUBE)
     np.testing.assert_array_equal(read_array(path, "another name", ndim=3), CUBE)
-    np.testing.assert_array_equal(read_label_map(path), LABELS)  # vector and scalar are no maps
+    np.testing.assert_array_equal(read_label_map(path), LABELS)  # vector and scalar are not maps
     assert array_shapes(path) == {"input": (4, 3, 5), "TR": (4, 3), "bands": (1, 5), "size": (1, 1)}
     with pytest.raises(InvalidInputError, match=r"'another'.*2 arrays") as error:
         read_array(path, "another")

@@ -95,7 +95,7 @@ def test_a_stored_cube_is_neither_copied_nor_looked_through(path: Path, monkeypa
             cube.setflags(write=True)
     with pytest.raises(AssertionError, match="looked through"):
         replace(scene, cube=scene.cube * 2)
-    with pytest.raises(AssertionError, match="looked through"):  # labels' bytes are no checked spectra
+    with pytest.raises(AssertionError, match="looked through"):  # labels' bytes are not checked spectra
         replace(scene, cube=scene.labels.view(np.float32).reshape(40, 30, 2), wavelengths_nm=None)
 
 

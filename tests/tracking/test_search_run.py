@@ -243,7 +243,7 @@ def test_the_table_of_trials_is_sorted_by_what_selects(backend):
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`val/aa`", False)
     assert view["selectedColumns"] == ["metrics.`val/aa`", "params.`lr`"]
     found = mirror.client.search_runs([mirror.experiment_id], view["searchFilter"], order_by=["metrics.`val/aa` DESC"])
-    assert found == []  # the filter is one MLflow understands; the study's own run is no trial
+    assert found == []  # the filter is one MLflow understands; the study's own run is not a trial
 
 
 class Server:

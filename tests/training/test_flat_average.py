@@ -26,7 +26,7 @@ def averaged(*accuracies: float) -> FlatAverage:
     ("accuracies", "weights"),
     [
         ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), None),  # it still rises
-        ((0.5, 0.4, 0.5, 0.5), None),  # begun with the weights of the fourth, which are no average yet
+        ((0.5, 0.4, 0.5, 0.5), None),  # begun with the weights of the fourth, which are not an average yet
         ((0.5, 0.4, 0.5, 0.5, 0.1), (4 + 5) / 2),
         ((0.5, 0.4, 0.6, 0.5, 0.6, 0.6, 0.9, 0.2), (6 + 7 + 8) / 3),
     ],

@@ -22,7 +22,7 @@ def find_form(
 
     Args:
         scene: The scene's name.
-        forms: The forms its files are handed on in.
+        forms: The forms in which its files are distributed.
         data_dir: The folder; None takes what :data:`DATA_VARIABLE` says.
         with_masks: Whether the masks the scene was published with are needed too.
 

@@ -102,7 +102,7 @@ def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
 def load_both_labelled(recipe: Recipe) -> tuple[tuple[Scene, ...], Scene]:
     """Load sources and target with labels: for :mod:`sceneshift.catalogue.target`.
 
-    ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
+    ``tests/test_layout.py`` lists who may name this function; what trains is given what :func:`load_pair` makes.
 
     Within one scene, the source has the training side's labels only, the target the test side's only.
 

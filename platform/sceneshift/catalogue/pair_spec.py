@@ -57,7 +57,7 @@ class InScene:
         patch_size: The largest patch that will be cut; odd.
         seed: Draws the blocks, the fields or the pixels.
         train_fraction: The share of each class's pixels that train; not for "fixed".
-        train_mask: Label map of the training pixels, for "fixed"; its class numbers have an order of their own. A
+        train_mask: Label map of the training pixels, for "fixed"; its class numbers may be in another order. A
             scene that was published with masks uses those where none are given.
         test_mask: Label map of the test pixels, numbered like ``train_mask``.
         cut_to_overlap: Whether masks that are whole pixels apart from the scene are cut to it; the scene's pixels

@@ -135,8 +135,8 @@ def compare_on_target(
     times = count_target_opening(client, version.name, pair.name)
     _LOG.info(
         f"READING THE TARGET LABELS OF {pair.name}, use no. {times} for choosing a version of {version.name}.\n"
-        "Whoever decides by these figures selects on target labels: they no longer show how the model does on a scene "
-        "nobody has labelled. The version will say so.",
+        "A decision by these figures selects on target labels: they no longer show how the model does on an unlabelled "
+        "scene. The version will say so.",
     )
     door = open_target(_recipe(trained_on, data_dir=data_dir))
     return Comparison(

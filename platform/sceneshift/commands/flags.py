@@ -135,7 +135,7 @@ def check_scale(scale: float) -> None:
     """Reject a scale that nothing can be divided by.
 
     Raises:
-        InvalidInputError: It is no positive number that float32 can hold.
+        InvalidInputError: It is not a positive number that float32 can hold.
     """
     if not 1e-30 <= scale <= 1e30:
         raise InvalidInputError(
@@ -168,7 +168,7 @@ def named_split(split: str, *, by_field: bool) -> str:
 
 
 def check_wavelengths(wavelengths_nm: Sequence[float] | None) -> None:
-    """Reject band centres that are no nanometres.
+    """Reject band centres that are not nanometres.
 
     Raises:
         InvalidInputError: One is not positive, or they look like micrometres.

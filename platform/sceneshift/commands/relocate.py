@@ -19,7 +19,7 @@ def main() -> int:
     try:
         relocate(database, database.parent / "mlartifacts")
     except sqlite3.Error as error:
-        print(f"error: {database} is no MLflow database ({first_line(error)}).", file=sys.stderr)
+        print(f"error: {database} is not an MLflow database ({first_line(error)}).", file=sys.stderr)
         return 2
     return 0
 

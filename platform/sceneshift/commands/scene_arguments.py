@@ -101,7 +101,7 @@ class Export(FileFlags):
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     def __post_init__(self) -> None:
-        """Reject band centres that are no nanometres."""
+        """Reject band centres that are not nanometres."""
         check_wavelengths(self.wavelengths_nm)
 
 
@@ -122,7 +122,7 @@ class Show(FileFlags):
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     def __post_init__(self) -> None:
-        """Reject band centres that are no nanometres."""
+        """Reject band centres that are not nanometres."""
         check_wavelengths(self.wavelengths_nm)
 
 

@@ -46,7 +46,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
 
     scene: str | None = None
     """A scene, by name or as a file, divided by --split into training and test pixels; alternatively give --pair. What
-    the file doesn't say is said by --labels, --class-names, --label-values and --wavelengths-nm."""
+    the file doesn't say is given by --labels, --class-names, --label-values and --wavelengths-nm."""
 
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target. Several sources
@@ -223,7 +223,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             if not equals or not name or not text:
                 raise InvalidInputError(f"--set {entry!r}: expected name=value, such as lambda_sad=0.5.")
             if name in own:
-                raise InvalidInputError(f"--set {entry}: {name} has a flag of its own, --{name.replace('_', '-')}.")
+                raise InvalidInputError(f"--set {entry}: {name} has its own flag, --{name.replace('_', '-')}.")
             if name in given:
                 raise InvalidInputError(f"--set {entry}: {name} is given twice.")
             try:

@@ -145,7 +145,7 @@ def read_label_map(
         variable: As for :func:`read_array`; a picture has none.
         label_values: (K,) the numbers of the classes in the file, 0 or above: they become 1..K. With 0 among them, 0 is
             a class. None takes the numbers as they are.
-        unlabelled_values: Numbers in the file that mean unlabelled, in addition to 0 if that is no class.
+        unlabelled_values: Numbers in the file that mean unlabelled, in addition to 0 if that is not a class.
 
     Returns:
         (H, W) whole numbers >= 0.
@@ -153,7 +153,7 @@ def read_label_map(
     Raises:
         MissingDataError: There is no such file.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read, or its values are no class numbers.
+        InvalidInputError: The file can't be read, or its values are not class numbers.
     """
     return read_classes(path, variable, label_values=label_values, unlabelled_values=unlabelled_values).numbers
 
@@ -299,7 +299,7 @@ def _class_numbers(
 
 
 def _whole_numbers(location: Path, values: NDArray[Any]) -> NDArray[np.int64]:
-    """(N,) numbers of a label map that are no missing data."""
+    """(N,) numbers of a label map that are not missing data."""
     if values.dtype.kind in "biu":
         return values.astype(np.int64)
     # Above 2**53 a float can't distinguish integers any more, and no class has such a number.

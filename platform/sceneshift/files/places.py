@@ -260,7 +260,7 @@ def _same_crs(first: Raster, second: Raster) -> bool:
 def _off_grid(first: Raster, second: Raster, corners: NDArray[np.float64]) -> InvalidInputError:
     if np.abs(corners - _corners(second.shape) - corners[0]).max() <= TOLERANCE:
         column, row = (round(float(value), 6) + 0.0 for value in corners[0])  # -0.0 becomes 0.0
-        why = f"the second begins {row:.6g} rows and {column:.6g} columns from the first, which is no whole number"
+        why = f"the second begins {row:.6g} rows and {column:.6g} columns from the first, which is not a whole number"
     else:
         why = "their pixels differ in size or direction"
     return _elsewhere(

@@ -218,7 +218,7 @@ def export_scene(scene: UnlabelledScene, path: str | Path, format: str) -> None:
     """Write a scene so that :func:`read_scene` gives it back.
 
     ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold everything in one file. ``envi`` and ``geotiff`` hold the cube, its
-    wavelengths and georeference; the labels go to a file of their own, by :func:`export_labels`. ENVI doesn't keep
+    wavelengths and georeference; the labels go to a separate file, by :func:`export_labels`. ENVI doesn't keep
     name, normalization, footprint and unit. Nothing half-written is ever at ``path``.
 
     Args:
@@ -264,7 +264,7 @@ def export_labels(
     Raises:
         MissingDataError: The folder isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: These are no class numbers, the format is unknown, or the file can't be written.
+        InvalidInputError: These are not class numbers, the format is unknown, or the file can't be written.
     """
     if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InvalidInputError(

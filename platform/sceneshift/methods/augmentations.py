@@ -1,6 +1,6 @@
 """Random changes to training patches.
 
-Each is a frozen dataclass that is called with patches and draws; a method's configuration lists those it wants
+Each is a frozen dataclass that is called with patches and draws; a method's configuration lists those it uses
 (:meth:`sceneshift.methods.method.MethodConfig.augmentations`), and they are made one after the other.
 
 Shape letters: B patches of the whole batch, b those that are changed here, C bands, P patch size.
@@ -93,7 +93,7 @@ class RandomConvolution:
 
     From the paper: each batch draws a new kernel; its side, odd, is uniform up to a largest one; its n weights are
     independent, from N(0, 1 / n); no bias; and with some probability the whole batch stays as it is. Here space and
-    bands each draw a side, and values at the edges are repeated outwards, since a zero is no value of a scene.
+    bands each draw a side, and values at the edges are repeated outwards, since a zero is not a value of a scene.
 
     Args:
         pixels: Largest side of the kernel in rows and columns; odd.

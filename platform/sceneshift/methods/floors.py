@@ -26,7 +26,7 @@ from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 
-#: What is tried. All of them leave bands of about one spread, which a kernel and a penalty want; to a classifier that
+#: What is tried. All of them leave bands of about one spread, which a kernel and a penalty need; to a classifier that
 #: scales bands itself, or not at all, the others add nothing to these.
 FLOOR_NORMALIZATIONS = ("standardize-per-band", "l2-then-standardize", "derivative")
 

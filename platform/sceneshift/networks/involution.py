@@ -290,7 +290,7 @@ class Involution(nn.Module):
     """3x3 involution, stride 1, zero padding 1, with G = max(1, C // 3) groups.
 
     The kernel generator is `Conv1x1(C -> C // 5, no bias) -> BN -> ReLU -> Conv1x1(-> 9 * G) -> ReLU`.
-    Channel c uses group min(c // (C // G), G - 1): where C is no multiple of 3, the last group also serves
+    Channel c uses group min(c // (C // G), G - 1): where C is not a multiple of 3, the last group also serves
     the remaining channels. Weights start Kaiming-normal (fan-out), the bias 0.
     Li et al., "Involution: Inverting the Inherence of Convolution", CVPR 2021.
     """

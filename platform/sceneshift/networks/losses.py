@@ -43,7 +43,7 @@ def kl_divergence(p_logits: Tensor, q_logits: Tensor) -> Tensor:
 def released_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
     """The release's form: mean over elements of `q * (log q - p)`, with probabilities in the place of log p.
 
-    It is negative for equal inputs, so it is no divergence; kept to measure what it costs.
+    It is negative for equal inputs, so it is not a divergence; kept to measure what it costs.
 
     Args:
         p_logits: (B, K), of the generated patches.

@@ -71,7 +71,7 @@ class DiscriminatorOverScene:
             has it; by rounding, about one pixel in a thousand, where two classes nearly tie, gets the other class.
 
     Raises:
-        InvalidInputError: The patches are too small for this, or the dtype is no floating-point type.
+        InvalidInputError: The patches are too small for this, or the dtype is not a floating-point type.
     """
 
     def __init__(self, discriminator: Discriminator, *, dtype: torch.dtype | None = None) -> None:

@@ -51,7 +51,7 @@ def scores_section(record: StudyRecord) -> Section:
         parts.append(
             Paragraph(
                 text="'majority class' always answers the source's largest class: what a figure has to beat. Always "
-                f"answering the target's own largest class, which nobody can know, would reach OA {largest}."
+                f"answering the target's own largest class, which is unknown beforehand, would reach OA {largest}."
             )
         )
         for pair in record.pairs:

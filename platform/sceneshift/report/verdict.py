@@ -1,7 +1,7 @@
 """Whether a network is worth its cost: the registered network compared with the best spectral floor, in one sentence.
 
 The figure is average accuracy (AA) on the target, by which trials are chosen on the source. The best floor is the one
-with the highest AA on the target itself, which nobody could have known beforehand: this favours the floors. The
+with the highest AA on the target itself, which is unknown beforehand: this favours the floors. The
 interval is a bootstrap over the target's fields on the same draws for both (:mod:`sceneshift.report.uncertainty`).
 """
 

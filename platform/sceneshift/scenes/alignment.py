@@ -170,7 +170,7 @@ def resample_to(centres_nm: NDArray[np.float64], scene: str, wavelengths_nm: NDA
     Raises:
         InvalidInputError: The scene's bands are coarser, don't reach as far, or have a gap where the model has bands.
     """
-    wanted = f"the model wants {len(centres_nm)} bands from {centres_nm.min():g} to {centres_nm.max():g} nm"
+    wanted = f"the model needs {len(centres_nm)} bands from {centres_nm.min():g} to {centres_nm.max():g} nm"
     has = f"scene {scene!r} has {len(wavelengths_nm)} from {wavelengths_nm.min():g} to {wavelengths_nm.max():g} nm"
     ascending = np.unique(wavelengths_nm)
     if len(ascending) < 2 or not (np.isfinite(ascending).all() and ascending[0] > 0):

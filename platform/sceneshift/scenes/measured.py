@@ -2,7 +2,7 @@
 
 **An unmeasured pixel is zero in every band of a scene's cube, and has no label.** Readers make it so
 (:mod:`sceneshift.files.missing`), and everything else can see it in the cube alone, however the scene was stored,
-resampled or divided by a scale: a pixel of zeros in every band is no spectrum.
+resampled or divided by a scale: a pixel of zeros in every band is not a spectrum.
 
 Shape letters: H rows, W columns, C bands, D bands of the file.
 """

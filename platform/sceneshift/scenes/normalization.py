@@ -1,7 +1,7 @@
 """Normalization of cubes before a network sees them: one named step, fitted on the source scene alone.
 
 Of several sources the step is fitted once, on the measured pixels of all of them together, and applied to each of them
-and to the target. A target that nobody has labelled has no step of its own to be given, so the sources can't each have
+and to the target. An unlabelled target can't be given its own step, so the sources can't each have
 theirs: one transform for all domains, as image benchmarks of domain generalization have it (DomainBed: Gulrajani and
 Lopez-Paz, ICLR 2021; from memory). Steps fitted scene by scene would need the target's statistics.
 
@@ -17,7 +17,7 @@ of a scene is mapped. So patches at the edge of the measured area look alike in 
 - ``l2-then-standardize``: ``l2-per-pixel``, and ``standardize-per-band`` of what comes out, mean and deviation with it.
 - ``derivative``: the first difference along bands, d_b = (x_(b+1) - x_(b-1)) / 2 and one-sided at both ends
   (``numpy.gradient``), and ``standardize-per-band`` of that. Differences are per band, not per nanometre: how far
-  bands are apart goes out with the deviation. What is added to a whole spectrum, such as haze, goes out as well.
+  bands are apart cancels with the deviation. What is added to a whole spectrum, such as haze, cancels as well.
 - ``none``: y = x.
 
 A band that is constant over the source carries no information, and becomes 0 in every scene. The first three are
@@ -218,7 +218,7 @@ class Normalization:
         known = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or set(values) != known:
             raise InvalidInputError(
-                f"{values!r} is no normalization; expected a mapping of {', '.join(sorted(known))}."
+                f"{values!r} is not a normalization; expected a mapping of {', '.join(sorted(known))}."
             )
         return cls(**values)
 

@@ -182,7 +182,7 @@ class UnlabelledScene:
         kept = None if self.left_out is None else self.left_out.kept
         if kept is not None and len(kept) != cube.shape[2]:
             raise InvalidInputError(
-                f"scene {self.name!r}: {len(kept)} bands of the file are said to be kept, and the cube has "
+                f"scene {self.name!r}: {len(kept)} bands of the file are declared as kept, and the cube has "
                 f"{cube.shape[2]}; pass the left_out that fits, or None."
             )
 
@@ -337,7 +337,7 @@ def check_unit(unit: str, *, where: str) -> None:
         where: What states it, for the message.
 
     Raises:
-        InvalidInputError: It is no text, blank, or longer than a line.
+        InvalidInputError: It is not text, blank, or longer than a line.
     """
     if not isinstance(unit, str) or not unit.strip() or not unit.isprintable():
         raise InvalidInputError(

@@ -16,7 +16,7 @@ compared independently of bands and by quantiles, so that a few dead or saturate
 - bands scaled one by one: every band runs exactly from 0 to 1, or has mean 0 and deviation 1, or a good part of the
   numbers is negative where the other scene had none.
 
-A factor goes out in the normalizations that begin with the L2 norm
+A factor cancels in the normalizations that begin with the L2 norm
 (:data:`~sceneshift.scenes.normalization.UNITLESS`), an offset in ``derivative``, and bands scaled one by one in none.
 Fewer than :data:`LEAST_SPECTRA` spectra may all be water or shadow: of them only a factor is judged, by whether their
 median is ten times darker than the other's darkest spectra, or ten times brighter than its brightest.
@@ -101,8 +101,8 @@ class ValueSummary:
         median: The median brightness.
         bright: Brightness that one spectrum in a thousand is above.
         unit_norm: Every spectrum has L2 norm 1.
-        unit_range: Every band runs from 0 to 1, but for constant ones.
-        standardized: Every band has mean 0 and standard deviation 1, but for constant ones.
+        unit_range: Every band runs from 0 to 1, except constant ones.
+        standardized: Every band has mean 0 and standard deviation 1, except constant ones.
         magnitude: The magnitude that one number in a hundred is above, from spectra drawn at random where there are
             many; None in summaries of earlier versions.
         floor: Share of its brightest bands that a spectrum's darkest have, at the spectrum a quarter is below; None
@@ -209,7 +209,7 @@ class ValueSummary:
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or set(values) | {"magnitude", "floor"} != known:
-            raise InvalidInputError(f"{values!r} is no summary of a scene's numbers; the description was damaged.")
+            raise InvalidInputError(f"{values!r} is not a summary of a scene's numbers; the description was damaged.")
         return cls(**values)
 
 

@@ -1,4 +1,4 @@
-"""From records on disk to what a strategy is handed, and not more: views of its regime, of the arrays that it names.
+"""From records on disk to what a strategy is given, and no more: views of its regime, with the arrays that it names.
 
 Shape letters: H rows, W columns.
 """
@@ -101,7 +101,7 @@ def views_of(
 
 
 def epoch_scorer(strategy: Strategy[Any]) -> ScoreEpoch | None:
-    """What a worker computes after every recorded epoch; None for a strategy without a score per epoch of its own."""
+    """What a worker computes after every recorded epoch; None for a strategy without its own score per epoch."""
     if not isinstance(strategy, EpochStrategy) or not strategy.needs_record:
         return None
 

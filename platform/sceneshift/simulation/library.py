@@ -31,7 +31,7 @@ class EndmemberLibrary:
 
     Args:
         names: The R materials' names, distinct; the classes of the scenes made from them.
-        spectra: (R, C) mean spectra in units of their own.
+        spectra: (R, C) mean spectra in any unit.
         variations: (R, Q, C) in the same units, or None where nothing is known of them.
         wavelengths_nm: (C,) increasing band centres in nanometres, or None.
         white: The value of a reflectance of 1; by default 1, or the largest mean where that is larger.
@@ -137,8 +137,9 @@ class EndmemberLibrary:
         """Read a library file.
 
         Args:
-            path: A ``.csv`` with one header line, a wavelength column and one column per material; or an ``.npz`` with a
-                wavelength array and one array a material, all (C,). The wavelengths are called ``wavelength_nm`` (or
+            path: A ``.csv`` with one header line, a wavelength column and one column per material; or an ``.npz`` with
+                a wavelength array and one array per material, all (C,). The wavelengths are called ``wavelength_nm``
+                (or
                 ``wavelength``), in nanometres, or ``wavelength_um``, in micrometres.
             white: As for the class.
 
@@ -148,7 +149,7 @@ class EndmemberLibrary:
         Raises:
             MissingDataError: There is no such file.
             InvalidInputError: It can't be read, has no wavelength column or fewer than two materials, or columns
-                that are no numbers or of different length.
+                that are not numbers or of different length.
         """
         location = expanded(path)
         if not os.path.exists(location):

@@ -76,7 +76,7 @@ class Simulation:
 
     Args:
         library: The materials; they are the classes.
-        shape: (H, W) of the source, and of the target where :class:`Resolution` is no shift.
+        shape: (H, W) of the source, and of the target where :class:`Resolution` is not a shift.
         seed: Every draw's seed is derived from it and from the draw's name, so that a shift more or less moves no other
             draw.
         shifts: What the target differs by, each kind at most once; their order does not matter.
@@ -131,7 +131,7 @@ class Simulation:
         known = ", ".join(shift.__name__ for shift in SHIFTS)
         for shift in self.shifts:
             if not isinstance(shift, SHIFTS):
-                raise InvalidInputError(f"{owner}: {shift!r} is no shift; expected some of {known}.")
+                raise InvalidInputError(f"{owner}: {shift!r} is not a shift; expected some of {known}.")
             if shift.needs_wavelengths and self.library.wavelengths_nm is None:
                 raise InvalidInputError(
                     f"{owner}: the shift {shift.name} needs wavelengths, which the library does not have; give them "

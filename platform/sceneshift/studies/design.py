@@ -55,7 +55,7 @@ class StudyDesign:
         pixels_per_class: Training pixels per class, at most.
         num_seeds: Trainings of each configuration.
         num_refit_seeds: Trainings of each chosen configuration on all fields.
-        evaluate_every: Epochs between two evaluations, each of which is recorded.
+        evaluate_every: Epochs between two evaluations; each is recorded.
         patch_size: The largest patch of the configurations; splits are made for it.
         pairs: The study's pairs.
         confirmation_pairs: Pairs that are refused unless they are asked for explicitly.

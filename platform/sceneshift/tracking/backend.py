@@ -172,7 +172,7 @@ class TrackingBackend:
         except Exception as error:  # a database driver, a server, a path: each raises its own errors
             if "error code 401" in str(error):
                 raise StudyError(
-                    f"MLflow at {self.shown} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
+                    f"MLflow at {self.shown} requires a name and a password: set MLFLOW_TRACKING_USERNAME and "
                     "MLFLOW_TRACKING_PASSWORD."
                 ) from error
             if explanation := schema_in_words(self.shown, error):

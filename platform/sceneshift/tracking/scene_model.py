@@ -81,7 +81,7 @@ class SceneModel:
         try:
             values = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InvalidInputError(f"{folder / DESCRIPTION_FILE} is no JSON ({first_line(error)}).") from error
+            raise InvalidInputError(f"{folder / DESCRIPTION_FILE} is not JSON ({first_line(error)}).") from error
         description = ModelDescription.from_dict(values)
         classifier = find_method(description.method).build_classifier(
             description.method_config, bands=description.bands, classes=len(description.class_names)

@@ -64,7 +64,7 @@ def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
         found.lifecycle_stage == "deleted" or client.search_runs([found.experiment_id], max_results=1)
     ):
         raise StudyError(
-            f"MLflow at {client.tracking_uri} knows an experiment {name!r}, of which there is no study in this "
+            f"MLflow at {client.tracking_uri} has an experiment {name!r}, and there is no study of that name in this "
             "--storage-path. Give the storage path it was made with and --resume, or another --experiment-name."
         )
 

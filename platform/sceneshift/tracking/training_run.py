@@ -134,7 +134,7 @@ class TrainingRun:
             self._warn(error)
 
     def forget(self) -> None:
-        """Delete the run, of which nothing was trained, so that its name is free."""
+        """Delete the run, in which nothing was trained, so that its name is free."""
         with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being reported
             self.client.delete_run(self.run_id)
 

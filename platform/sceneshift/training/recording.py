@@ -293,7 +293,7 @@ def targets_by_pair(
     if set(found) != expected:
         raise InvalidInputError(
             f"target_access = {plan.target_access!r}, and target pixels of {', '.join(sorted(found)) or 'no pair'} "
-            f"were handed over; expected those of {', '.join(sorted(expected)) or 'none'}."
+            f"were given; expected those of {', '.join(sorted(expected)) or 'none'}."
         )
     return found
 

@@ -26,7 +26,7 @@ from sceneshift.training.precision import computing_in
 #: Patches classified at once on a CPU. Larger batches are slower there, since the patches leave the cache.
 PREDICTION_BATCH = 64
 
-# A GPU takes so many times as many: with few patches it waits for the host more than it computes.
+# A GPU takes this many times as many: with few patches it waits for the host more than it computes.
 _GPU_BATCHES = 16
 
 # Of a GPU's memory a tile takes this share, and this much at most, for the same reason.

@@ -287,7 +287,7 @@ def test_a_description_that_is_none_is_reported(tmp_path: Path) -> None:
         ('{"colour": 1}', r"holds \['colour'\]"),
         ('{"class_names": "ab"}', "list of texts"),
         ('{"georeference": {"transform": [1, 0, 0]}}', "is broken"),
-        ('{"unit": 3}', "3 is no text"),
+        ('{"unit": 3}', "3 is not text"),
     ):
         np.savez(tmp_path / "a.npz", cube=cube, labels=labels, sceneshift=np.array(text))
         with pytest.raises(InvalidInputError, match=expected):

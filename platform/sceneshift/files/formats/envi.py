@@ -48,14 +48,15 @@ _DATA_SUFFIX = ".img"
 #: the same in upper case.
 _DATA_SUFFIXES = ("", _DATA_SUFFIX, ".dat", ".sli", ".hyspex", ".raw", ".bin")
 
-#: Endings of files next to a header that are no numbers of an ENVI image, and those of them that are images themselves.
+#: Endings of files next to a header that are not numbers of an ENVI image, and those of them that are images
+#: themselves.
 _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mat", ".npy", ".npz", ".arrow")
 _NO_NUMBERS = (".hdr", ".xml", ".txt", ".csv", ".json", ".enp", ".sta", ".ovr", ".msk", ".prj", ".log", ".md", ".zip")
 
-#: What GDAL reads in addition to an image: masks, and metadata of its own.
+#: What GDAL reads in addition to an image: masks, and its own metadata.
 _BESIDE = (".msk", ".aux.xml")
 
-#: First names of a list of classes that are no class, in lower case.
+#: First names in a list of classes that are not a class, in lower case.
 _UNCLASSIFIED = (
     *("unclassified", "unlabelled", "unlabeled", "undefined", "unknown", "background", "none", "nothing", "ignore"),
     *("no data", "nodata", "no label", "not classified", "masked", "masked pixels", "void", "fill", "0", ""),
@@ -288,7 +289,7 @@ def _is_tiff(path: Path) -> bool:
 def _class_names(texts: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str | None]:
     """The names of the numbers from 1 on, and the name of 0 where that may be a class's.
 
-    ENVI names 0 first, which is no class: "Unclassified", or drawn in black. Other programs begin with class 1.
+    ENVI names 0 first, which is not a class: "Unclassified", or drawn in black. Other programs begin with class 1.
     """
     names = listed(texts.get("class names"))
     if names in ((), ("",)):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: What MATLAB calls its numeric classes; cells, structures, texts and sparse matrices are no arrays here.
+#: What MATLAB calls its numeric classes; cells, structures, texts and sparse matrices are not arrays here.
 _MATLAB_NUMBERS = {"double", "single", "logical"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
@@ -72,7 +72,7 @@ class Matlab(FileFormat):
                 if len(items) > _MOST_ITEMS:
                     raise InvalidInputError(
                         f"{path} holds more than {_MOST_ITEMS} arrays; expected a file with a scene. Save cube and "
-                        "labels in a file of their own."
+                        "labels in a separate file."
                     )
                 return {name: _hdf5_variable(item, path) for name, item in items}
         return {
@@ -101,7 +101,7 @@ class Matlab(FileFormat):
                 return values
         import scipy.io
 
-        # SciPy is handed sound files alone.
+        # SciPy is given valid files only.
         matrix = next(matrix for matrix in list_matrices(path) if matrix.name == name)
         if matrix.within is not None:
             return np.asarray(scipy.io.loadmat(io.BytesIO(element_alone(path, matrix)))[ALONE])

@@ -1,4 +1,4 @@
-"""What a MATLAB v5 file holds, and whether it is sound enough to be handed to SciPy.
+"""What a MATLAB v5 file holds, and whether it is valid enough for SciPy.
 
 SciPy takes the sizes and types in such a file at their word: a damaged type ends the whole process, a damaged size
 asks for gigabytes. So the elements' heads are read here first, without the numbers, by MathWorks' "MAT-File Format"
@@ -45,7 +45,7 @@ _MOST_HEAD_BYTES = 2**16
 #: Bytes decompressed at once while skipping.
 _BLOCK = 2**16
 
-#: The name that an array is given where it is handed to SciPy alone.
+#: The name of an array that is passed to SciPy alone.
 ALONE = "x"
 
 
@@ -107,7 +107,7 @@ def element_alone(path: Path, matrix: Matrix) -> bytes:
     head.read()
     # A part's name is empty, which takes eight bytes, as a name of one letter does.
     if content[head.name_at : head.name_at + 8] != struct.pack(f"{order}II", _INT8, 0):
-        raise _damaged(path, f"{matrix.name} without a name of its own")
+        raise _damaged(path, f"{matrix.name} without its own name")
     content[head.name_at : head.name_at + 8] = struct.pack(f"{order}I", 1 << 16 | _INT8) + ALONE.encode().ljust(
         4, b"\0"
     )
@@ -225,7 +225,7 @@ def _matrices(path: Path, file: BinaryIO, order: str, size: int) -> Iterator[Mat
             if parts > _MOST_PARTS:
                 raise InvalidInputError(
                     f"{path} holds more than {_MOST_PARTS} arrays; expected a file with a scene. Save cube and labels "
-                    "in a file of their own."
+                    "in a separate file."
                 )
             yield replace(matrix, place=place)
         place += 8 + length
