@@ -173,4 +173,4 @@ def test_hyrank_s_label_maps_have_the_published_counts(
     scene = load_scene(name, str(tmp_path))
     assert tuple(scene.class_counts) == SCENES[name].counts
     (message,) = caplog.messages  # of the stand-in cube's two bands
-    assert f"the cube has shape ({height}, {width}, 2)" in message
+    assert f"shape ({height}, {width}, 2)" in message

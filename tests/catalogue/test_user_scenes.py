@@ -131,7 +131,7 @@ def test_other_counts_than_expected_are_another_release(
         assert caplog.messages == []
         load_scene("mine", catalogue=described(f"[scenes.mine]\n{files}pixels_per_class = [256, 255, 256]"))
     (message,) = caplog.messages
-    assert "labelled pixels per class (256, 256, 256) (768 together), those of" in message
+    assert "(256, 256, 256) (768 together)" in message
     assert "[scenes.mine], pixels_per_class are (256, 255, 256) (767): another release" in message
 
 

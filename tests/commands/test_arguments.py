@@ -179,7 +179,7 @@ def test_a_bad_value_on_the_command_line_is_reported_without_a_traceback(request
         check=False,
     )
     assert done.returncode != 0
-    assert "--num-samples 0: expected at least 1." in done.stderr
+    assert "--num-samples 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

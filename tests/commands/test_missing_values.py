@@ -66,7 +66,7 @@ def test_a_picture_says_what_its_scene_lacks(
 def test_the_first_lines_of_a_run_say_what_is_missing(catalogue: str) -> None:
     data = DataSpec(pairs=("one-two",), catalogue=catalogue, patch_size=5).load()
     lines = [line.strip() for line in describe_pair(data.pairs[0], [data.sources[0].split])]
-    assert [line for line in lines if "left out, empty" in line or "unmeasured" in line] == SOURCE + UNLABELLED_TARGET
+    assert [line for line in lines if "empty" in line or "unmeasured" in line] == SOURCE + UNLABELLED_TARGET
 
 
 def test_a_scene_s_unmeasured_pixels_are_on_no_side(catalogue: str) -> None:
@@ -130,9 +130,9 @@ def test_a_training_s_and_a_prediction_s_map_are_zero_where_nothing_was_measured
     where = ["--scene", str(tmp_path / "two.npz"), *labels]
     model = ["--model", "models:/s2vnet-one@trained", "--device", "cpu", "--format", "npy", "--probabilities"]
     shown = run("predict", *model, *where, "--out", str(tmp_path / "maps"))
-    assert "6 of 8 bands are used, those the model was trained on" in shown
+    assert "6 of 8 bands" in shown
     assert TARGET[0].partition(";")[0] in shown
-    assert "labels: 192 pixels are unmeasured, and not scored" in shown
+    assert "192 pixels" in shown
     predicted = np.load(tmp_path / "maps" / "class_map.npy")
     np.testing.assert_array_equal(predicted, class_map)
     np.testing.assert_array_equal(np.load(tmp_path / "maps" / "probabilities.npy").any(axis=2), measured)

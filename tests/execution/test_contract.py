@@ -64,7 +64,7 @@ def test_jobs_run_are_stopped_diverge_and_break_as_the_queue_is_reported(
     assert [report.weights for report in whole] == [report.weights for report in expected]
     assert [report.epoch for report in queue.of("epoch", 1)] == [1]
     (message,) = queue.of("diverged", 2)
-    assert "diverged in epoch" in message
+    assert "diverged" in message
     (failure,) = queue.of("failed", 3)
     assert failure.kind is FailureKind.ERROR
     assert "patch_size = 9" in failure.message

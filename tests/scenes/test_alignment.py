@@ -150,7 +150,7 @@ def test_the_finer_sensor_is_resampled_to_the_coarser_s_centres(fwhm: float | np
     brightness = fine.cube[..., :1] / spectrum(FINE)[0]
     distance = new_fine.cube / (brightness * spectrum(centres)) - 1
     assert np.abs(distance).max() < (1e-6 if fwhm is None else 2e-3)
-    assert "fine's 121 resampled to them by" in aligned.notes[0]
+    assert "121 resampled" in aligned.notes[0]
     assert f"of coarse's 26, {centres[0]:.0f} to {centres[-1]:.0f} nm" in aligned.notes[0]
 
 
@@ -182,7 +182,7 @@ def test_centres_in_a_gap_of_the_finer_sensor_are_left_out() -> None:
         assert not ((centres > 701) & (centres < 799)).any()
         assert (centres < 700).any()
         assert (centres > 800).any()
-        assert "left out where fine has none" in aligned.notes[0]
+        assert "fine has none" in aligned.notes[0]
 
 
 @pytest.mark.parametrize("order", ["backwards", "overlapping"])

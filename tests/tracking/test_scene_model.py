@@ -151,8 +151,8 @@ def test_a_model_of_an_older_version_still_loads(folder, described, source, expe
     assert model.description.class_colours == described.class_colours
     np.testing.assert_array_equal(model.map_scene(source.cube), expected)
     note = model.ready(source).notes[-1]
-    assert "remembers nothing of its source's values" in note
-    assert f"they run from {source.cube.min():g} to {source.cube.max():g} here" in note
+    assert "its source's" in note
+    assert f"{source.cube.min():g} to {source.cube.max():g} here" in note
 
 
 def test_a_model_of_the_version_before_magnitudes_says_what_it_can_not_see(folder, described, source, expected):
@@ -205,8 +205,8 @@ def test_a_model_remembers_what_its_source_s_values_are(folder, source, normaliz
             continue
         with pytest.raises(InvalidInputError) as error:
             model.ready(other)
-        assert f"the input runs from {other.min():g} to {other.max():g}: " in str(error.value)
-        assert f"source's file has them, {cube.min():g} to {cube.max():g}. " in str(error.value)
+        assert f"{other.min():g} to {other.max():g}: " in str(error.value)
+        assert f"{cube.min():g} to {cube.max():g}. " in str(error.value)
         assert model.ready(other, check_values=False).notes == ()
 
 
@@ -281,7 +281,7 @@ def test_a_finer_sensor_is_resampled_and_it_is_reported(model, source, expected,
     scene = another(source, cube=fine.reshape(40, 30, 145).astype(np.float32), wavelengths_nm=centres, name="fine")
     with caplog.at_level(logging.WARNING):
         class_map = model.map_scene(scene)
-    assert "scene 'fine' has 145 from 390 to 1110 nm, resampled to the model's 8 by linear interpolation" in caplog.text
+    assert "145 from 390 to 1110 nm, resampled" in caplog.text
     assert np.mean(class_map == expected) > 0.99
     np.testing.assert_array_equal(model.map_scene(scene, tile_shape=(3, 7)), class_map)
 
@@ -309,7 +309,7 @@ def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, ce
 def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_reported(model, source, expected, caplog):
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(model.map_scene(another(source, wavelengths_nm=None)), expected)
-    assert "scene 'tiny' tells no wavelengths: its 8 bands are taken as they are" in caplog.text
+    assert "scene 'tiny' has no wavelengths: its 8 bands are taken as they are" in caplog.text
     fewer = another(source, cube=np.ascontiguousarray(source.cube[..., :7]), wavelengths_nm=None)
     with pytest.raises(InvalidInputError, match=r"7 bands.*8"):
         model.map_scene(fewer)

@@ -290,7 +290,7 @@ def test_a_server_killed_and_brought_back_is_reported_everything_before_the_sear
         server.kill()
         mirror.changed(make_record(0, epochs=2))
         mirror.changed(make_record(1, epochs=1))
-        wait_for(lambda: "the search goes on" in caplog.text)
+        wait_for(lambda: "the search continues" in caplog.text)
         mirror.changed(make_record(0, epochs=3))
         server.start()
         # The background thread records the rest by itself: the search has not ended.
@@ -299,7 +299,7 @@ def test_a_server_killed_and_brought_back_is_reported_everything_before_the_sear
         mirror.close("FINISHED")
         assert history(mirror, 0, "val/aa") == [(1, 0.1), (2, 0.2), (3, 0.3)]
         assert {run.info.status for run in runs(mirror).values()} == {"FINISHED"}
-        assert caplog.text.count("the search goes on") == 1
+        assert caplog.text.count("the search continues") == 1
         assert capsys.readouterr().out == ""  # MLflow would print two lines for every run that ends
     finally:
         server.kill()
