@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.formats.description import Description
-from sceneshift.files.formats.envi import Envi, headers_beside, refuse_numbers
+from sceneshift.files.formats.envi import Envi, headers_next_to, refuse_numbers
 from sceneshift.files.formats.file_format import FileFormat, Variable
 from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
@@ -255,7 +255,7 @@ def _located(path: str | Path, suffixes: tuple[str, ...]) -> tuple[Path, str | N
     try:
         return existing(location, suffixes), inside
     except MissingDataError as error:
-        if location.suffix.lower() == ".hdr" and (others := headers_beside(location)):
+        if location.suffix.lower() == ".hdr" and (others := headers_next_to(location)):
             raise MissingDataError(f"{error} Beside it there is {others[0]}: is that meant?") from error
         raise
 
