@@ -32,7 +32,7 @@ BY_NAME = ("cluster", "chaos")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what runs by name alone, where nobody has named it."""
+    """Leave out tests that only run if they are selected by name."""
     for marker in BY_NAME:
         if marker not in config.option.markexpr:
             left_out = [item for item in items if item.get_closest_marker(marker)]
@@ -79,7 +79,7 @@ def as_nobody(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
     return nobody
 
 
-#: Mounts of its own, in which folders are read-only, and then a user id that nobody knows.
+#: Separate mounts, in which folders are read-only, and then a user id without a name.
 _CONTAINER = """
 set -e
 mount --make-rprivate /

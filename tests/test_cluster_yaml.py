@@ -1,4 +1,4 @@
-"""cluster.yaml, checked without a cloud: Ray's own validation, and its commands run in bash against stand-ins.
+"""cluster.yaml, checked without a cloud: Ray's own validation, and its commands run in bash with replaced programs.
 
 What Ray passes on to AWS unread (`node_config`) and what only a machine can show (the image, the driver, the network)
 stays unchecked here.
@@ -212,7 +212,7 @@ def test_every_node_has_the_same_python(config, node):
 
 
 class Node:
-    """A home directory in which the file's commands run, with stand-ins for `ray`, `mlflow`, `curl` and `sleep`."""
+    """A home directory in which the file's commands run, with replacements for `ray`, `mlflow`, `curl` and `sleep`."""
 
     def __init__(self, home, config, kind):
         self.home, self.config, self.kind = home, config, kind
@@ -248,7 +248,7 @@ class Node:
                 assert done.returncode == 0, done.stderr
 
     def env(self):
-        """The environment of a program started over ssh in a shell that nobody types in."""
+        """The environment of a program started over ssh in a shell without input."""
         return self.parse(self.run(". ~/.bashrc; /usr/bin/env").stdout)
 
     def ray_env(self):

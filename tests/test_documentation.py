@@ -47,7 +47,7 @@ PRINTED = {
 #: Programs of others, whose flags are not ours to check; a shell must be able to read the line all the same.
 FOREIGN = {"aws", "cat", "curl", "export", "mlflow", "pip", "python3.11", "ray", "source"}
 
-#: Flags of others that stand in the text.
+#: Flags of other programs in the text.
 FOREIGN_FLAGS = {
     *("--tmux", "--dashboard-host"),  # ray
     *("--artifacts-destination", "--backend-store-uri"),  # mlflow
@@ -72,7 +72,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 #: Scripts that the documentation starts, in addition to those of experiments/ and benchmarks/.
 OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/files/fuzzing.py"]
 
-#: What a command begins with, where it stands in a text.
+#: How a command begins in a text.
 COMMAND = re.compile(r"([A-Z_]+=\S+ )*(python \S+\.py|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip )")
 
 
@@ -116,7 +116,7 @@ def prose_of(page: Path) -> str:
 
 
 def code_spans(page: Path) -> list[str]:
-    """What stands between single backticks, line breaks taken for spaces."""
+    """The text between single backticks, with line breaks as spaces."""
     return [re.sub(r"\s+", " ", span) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose_of(page))]
 
 
@@ -169,7 +169,7 @@ def run_python(code: str, folder: Path) -> str:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
-    """A folder whose results/ hold the champion of which README speaks, untrained."""
+    """A folder whose results/ contain the champion that the README mentions, untrained."""
     source = load_pair("west-east").source
     backend = TrackingBackend(
         uri=f"sqlite:///{tmp_path}/results/mlflow.db", artifact_root=tmp_path / "results" / "mlartifacts"
@@ -235,7 +235,7 @@ def commands_in(line: str) -> list[list[str]]:
 
 
 def check_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where a command could not be given as it stands."""
+    """Fail if a command could not be entered as it is."""
     program, *rest = words
     if program in ("python", ".venv/bin/python") and rest[:1] != ["-m"]:
         check_script(rest[0], rest[1:], monkeypatch)

@@ -1,4 +1,4 @@
-"""`make ui` opens the right store, on this machine alone. MLflow is a stand-in that tells its arguments."""
+"""`make ui` opens the right store, on this machine only. MLflow is replaced by a program that prints its arguments."""
 
 import os
 import shutil

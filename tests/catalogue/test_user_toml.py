@@ -311,7 +311,7 @@ def test_classes_of_either_side_are_merged(tmp_path: Path) -> None:
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
     assert pair.class_matches == (("soil", "land"), ("tree", "land"), ("water", "water"))
     assert pair.merged == (("soil", "land"), ("tree", "land"))
-    # The pair's own name stands for the class of a side that is not written.
+    # The pair's own name is the class of a side that is not given.
     entry = 'tree = { source = ["tree", "water"] }, soil = "soil"'
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
     assert pair.class_matches == (("tree", "tree"), ("soil", "soil"))

@@ -260,7 +260,7 @@ def why_not(kind: str) -> str:
 
 
 def _sleep_while(search: Search, seconds: float) -> bool:
-    """Sleep, and tell whether the search is still there."""
+    """Sleep, and return whether the search is still there."""
     until = time.monotonic() + seconds
     while search.running and time.monotonic() < until:
         time.sleep(0.01)

@@ -26,7 +26,7 @@ class Trial:
 
 @dataclass
 class Faults:
-    """What is not as it should be, in words, by kind."""
+    """What is not as it should be, as messages by kind."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -47,12 +47,12 @@ def rows(database: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def read_trials(optuna_db: Path, faults: Faults) -> dict[int, Trial]:
-    """All trials by number; a number that stands twice is a fault."""
+    """All trials by number; a number that appears twice is a fault."""
     trials: dict[int, Trial] = {}
     of_trial = "SELECT {} FROM trial_{} WHERE trial_id = ?"
     for trial_id, number, state in rows(optuna_db, "SELECT trial_id, number, state FROM trials ORDER BY trial_id"):
         if number in trials:
-            faults.doubled.append(f"trial {number} stands twice in Optuna")
+            faults.doubled.append(f"trial {number} is twice in Optuna")
         attributes = {
             key: json.loads(value)
             for key, value in rows(optuna_db, of_trial.format("key, value_json", "user_attributes"), trial_id)
@@ -136,7 +136,7 @@ def _check_metrics(mlflow_db: Path, run_id: str, number: int, trial: Trial) -> F
     logged = [row for row in logged if row[0].startswith(("val/", "train/"))]
     times = Counter((key, step) for key, step, _ in logged)
     faults.doubled += [
-        f"trial {number}: {key} of epoch {step} stands {n} times" for (key, step), n in times.items() if n > 1
+        f"trial {number}: {key} of epoch {step} is there {n} times" for (key, step), n in times.items() if n > 1
     ]
     values = {(key, step): value for key, step, value in logged}
     for epoch, metrics in trial.epochs.items():

@@ -92,7 +92,7 @@ def test_of_a_whole_study_nothing_is_reported(records, storage):
         ("DELETE FROM runs WHERE run_uuid = 'p'", "lost", "MLflow has 0 runs of the study itself"),
         ("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = 'a'", "lost", "trial 0 has 0 runs in MLflow"),
         ("UPDATE tags SET value = '0' WHERE key = 'sceneshift.trial'", "doubled", "trial 0 has 2 runs in MLflow"),
-        ("INSERT INTO metrics VALUES ('val/aa', 1, 0.1, 'a')", "doubled", "val/aa of epoch 1 stands 2 times"),
+        ("INSERT INTO metrics VALUES ('val/aa', 1, 0.1, 'a')", "doubled", "val/aa of epoch 1 is there 2 times"),
         ("UPDATE metrics SET value = 0.3 WHERE step = 2", "wrong", "val/aa of epoch 2 is 0.3, not 0.2"),
         ("INSERT INTO metrics VALUES ('val/aa', 3, 0.1, 'a')", "wrong", "val/aa of epoch 3 is in MLflow alone"),
         ("UPDATE runs SET status = 'FAILED' WHERE run_uuid = 'b'", "wrong", "trial 1 is PRUNED in Optuna and FAILED"),
@@ -111,7 +111,7 @@ def test_a_fault_in_mlflow_is_seen(records, storage, script, kind, expected):
     [
         ("UPDATE trials SET state = 'RUNNING' WHERE number = 1", "left_running", "trial 1 is RUNNING in Optuna"),
         ("DELETE FROM trials WHERE number = 1", "lost", "trial 1 is not in Optuna"),
-        ("UPDATE trials SET number = 0", "doubled", "trial 0 stands twice in Optuna"),
+        ("UPDATE trials SET number = 0", "doubled", "trial 0 is twice in Optuna"),
         ("DELETE FROM trial_user_attributes WHERE key = 'epoch:1' AND trial_id = 1", "lost", "epochs [1] are not"),
         ("UPDATE trial_values SET value = 0.9", "wrong", "trial 0: value [0.9] is not its last epoch's"),
     ],

@@ -39,7 +39,7 @@ def test_a_reference_is_shown_where_the_classes_are_its_materials(reference_of, 
     reference, find = reference_of
     samson = InScene(scene="samson", split="random", patch_size=5, seed=0)
     assert find(samson, tiny_scene) is reference
-    # With a class left out, columns would stand for other materials.
+    # With a class left out, columns would be other materials.
     assert find(samson, with_classes(tiny_scene, ("soil", "water"))) is None
     assert find(InScene(scene="indian_pines", split="random", patch_size=5, seed=0), tiny_scene) is None
     assert find(NamedPair(name="west-east"), tiny_scene) is None

@@ -32,7 +32,7 @@ SPACE = ROOT / "search_spaces" / "s2amsnet.py"
 
 
 def documented() -> str:
-    """The example of the page for users, as it stands there."""
+    """The example of the users' page."""
     block, _ = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scenes.md").read_text(), re.DOTALL)
     return block
 

@@ -84,11 +84,11 @@ def run(storage, scenes, tmp_path, monkeypatch):
 
 
 def test_a_scene_is_mapped_and_scored_the_same_from_every_file_and_with_every_tile(run, scenes, tmp_path, capsys):
-    said = run(labels="own", format=("png", "npy"))
+    printed = run(labels="own", format=("png", "npy"))
     summary = json.loads((tmp_path / "maps" / "prediction.json").read_text())
     assert summary["version"] == "1"
-    assert f"OA {100 * summary['scores']['oa']:.2f}" in said
-    assert str(tmp_path / "maps") in said
+    assert f"OA {100 * summary['scores']['oa']:.2f}" in printed
+    assert str(tmp_path / "maps") in printed
     assert capsys.readouterr().out.startswith(
         "model   models:/s2amsnet-source@champion (version 1): s2amsnet, trained on source, 8 bands, 3 classes\n"
     )

@@ -60,7 +60,7 @@ def summary(folder):
 
 
 def without_floors_seconds(expected):
-    """A summary without how long floors took, which are fitted anew at every closing."""
+    """A summary without the seconds of floors, which are fitted again at every closing."""
     network, *floors = expected["scores"]
     for row in (*floors, *expected["floors"]):
         del row["seconds"]
@@ -483,7 +483,7 @@ def test_no_test_label_steers_the_weights(tmp_path):
             announce_training(prepared),
             scores.confusion.tolist(),
         )
-        assert len(np.unique(class_map)) > 3  # of a constant map no score hangs on which label is where
+        assert len(np.unique(class_map)) > 3  # no score of a constant map depends on which label is where
     *steered, real = outcomes["real"]
     *steered_by_scrambled, wrong = outcomes["scrambled"]
     assert steered == steered_by_scrambled

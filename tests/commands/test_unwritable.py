@@ -21,7 +21,7 @@ from sceneshift.search.prepared import writable_root
 def scene_file(tiny_scene: Scene, tmp_path: Path) -> str:
     export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
     (tmp_path / "tiny.npz").chmod(0o644)
-    read_scene(tmp_path / "tiny.npz")  # what that imports, nobody may not be allowed to
+    read_scene(tmp_path / "tiny.npz")  # the user nobody may not be allowed to import this
     return str(tmp_path / "tiny.npz")
 
 

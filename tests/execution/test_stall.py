@@ -30,7 +30,7 @@ def ray_says(monkeypatch):
 
 
 class Asked(StopRequest):
-    """A request that tells when it was made."""
+    """A request that records when it was made."""
 
     def __init__(self):
         super().__init__()

@@ -26,7 +26,7 @@ MOST_OWN = 32 * 2**20
 
 
 def make_probe():
-    """A trial function that reads all of its sources and tells where their memory is."""
+    """A trial function that reads all of its sources and returns where their memory is."""
 
     # Within a function, so that it travels to the workers by value.
     def probe(config, sources):

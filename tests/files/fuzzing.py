@@ -1,4 +1,4 @@
-"""Damages small files of every format, reads them in child processes, and tells how each reading ended.
+"""Damages small files of every format, reads them in child processes, and reports how each reading ended.
 
     python tests/files/fuzzing.py --count 20000 --seed 7
     python tests/files/fuzzing.py --target geotiff --seed 7 --first 118 --count 1    # one mutant again
@@ -15,7 +15,7 @@ What a mutant is follows from seed, target and number alone. Every fifth of a ta
 of it on and a byte longer each; the others are cut at random, or have bits flipped near the beginning, near the end or
 anywhere. Half of the headers that are left are edited as texts: lines go, come twice or change places, numbers and keys
 change, and the encoding does. A child reads many mutants; where it dies, the mutant it was at is blamed, and another
-child goes on.
+child continues.
 """
 
 import argparse
@@ -43,7 +43,7 @@ MEMORY_BYTES = 512 * 2**20
 #: A process that waits without computing is given up after this, however busy the machine.
 WALL_S = 300
 
-#: How libraries tell that they got no memory. libtiff says so as well of a number of entries it asks no memory for.
+#: How libraries report that they got no memory. libtiff does so also for a number of entries it requests none for.
 NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|cannot allocate|(?<!TIFFReadDirectory:)out of memory|memory allocation failed",
     re.IGNORECASE,
@@ -169,8 +169,8 @@ def _one_child(
                     done.append(Outcome(**message))
         status = child.wait()
         errors.seek(0)
-        said = errors.read().decode(errors="replace").partition("Extension modules:")[0].strip()
-        last = said[max(0, said.rfind("Fatal Python error")) :][:800]
+        printed = errors.read().decode(errors="replace").partition("Extension modules:")[0].strip()
+        last = printed[max(0, printed.rfind("Fatal Python error")) :][:800]
     if not ready:
         raise RuntimeError(f"the fuzzer's child could not begin:\n{last}")
     if hung or -status == 24:  # SIGXCPU
@@ -221,7 +221,7 @@ def child(order: dict) -> None:
 def _read_one(target: str, read: Callable[[Path], None], place: Path, index: int, unpickled: list[str]) -> Outcome:
     from sceneshift.errors import SceneshiftError
 
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     kind, message = "scene", ""
     try:

@@ -40,7 +40,7 @@ REFUSED, TOLD, REPAIRED = "rejected", "reported", "repaired"
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table; ``run`` raises, or returns what was said."""
+    """A row of the table; ``run`` raises, or returns the message."""
 
     wrong: str
     where: str

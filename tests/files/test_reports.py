@@ -38,7 +38,7 @@ def write_tif(path: Path, tags: list[dict[str, str]] | None = None, **profile: o
 
 
 def test_bad_bands_in_a_geotiff_s_tags_are_left_out(tmp_path: Path) -> None:
-    # EnMAP-Box/enmap-box#1051: GDAL keeps an ENVI header's bbl as a tag of each band; it was read by nobody.
+    # EnMAP-Box/enmap-box#1051: GDAL keeps an ENVI header's bbl as a tag of each band; it was not read.
     path = write_tif(tmp_path / "a.tif", [{"bbl": text} for text in "1101"])
     scene = read_unlabelled_scene(path)
     np.testing.assert_array_equal(scene.cube, CUBE[..., [0, 1, 3]])

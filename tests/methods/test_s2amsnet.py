@@ -94,7 +94,7 @@ class TestMixing:
         x, _ = batch_of()
         first, second = synthesized(method, x), synthesized(method, x)
         assert not torch.allclose(first.a, first.b)
-        assert not torch.allclose(first.a, second.a)  # noise is drawn anew
+        assert not torch.allclose(first.a, second.a)  # noise is drawn again
         assert not torch.allclose(first.b, second.b)
 
     def test_detached_patches_are_the_same_without_a_way_back(self) -> None:
@@ -194,7 +194,7 @@ class TestMaxStep:
     def test_divergence_rises_where_it_is_all_that_counts(self) -> None:
         method = build(lambda_mi=0.0, lr=0.01, init_std=0.1)
         x, y = batch_of()
-        for _ in range(10):  # a discriminator that tells classes apart
+        for _ in range(10):  # a discriminator that distinguishes classes
             method.min_step(x, y, synthesized(method, x))
         before = weights(method.encoder)
         divergence = [method.max_step(x, synthesized(method, x))["adversarial_kl"].item() for _ in range(50)]

@@ -90,7 +90,7 @@ def test_single_precision_gives_the_same_classes(discriminator: Callable[..., Di
 
 
 def test_bfloat16_agrees_once_trained(tiny_scene: Scene) -> None:
-    """Pixels of unit length are alike, and training blows up what tells them apart: no place to round."""
+    """Pixels of unit length are similar, and training amplifies their differences: rounding would show."""
     sampler = PatchSampler(tiny_scene.cube, patch_size=7, device="cpu")
     labels = torch.from_numpy(tiny_scene.labels.flatten())
     torch.manual_seed(0)

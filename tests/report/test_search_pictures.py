@@ -1,4 +1,4 @@
-"""The pictures of a search: what stands at their axes."""
+"""The pictures of a search: the labels of their axes."""
 
 import optuna
 import pytest

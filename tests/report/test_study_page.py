@@ -151,7 +151,7 @@ def test_scores_and_intervals_are_of_the_closing(closed):
         assert float(row["target AA"]) == pytest.approx(100 * text["target"]["aa"])
         assert float(row["val OA"]) == 70
     rows = {(r["pair"], r["what"], r["figure"]): r for r in table(out, "target_intervals")}
-    assert "trained anew with the validation pixels" not in (out / "index.html").read_text()
+    assert "the chosen configuration trained once more" not in (out / "index.html").read_text()
     best, defaults = (rows["two", role, "AA, %"] for role in ("best", "defaults"))
     difference = rows["two", "best − defaults", "AA, %"]
     assert float(difference["value"]) == pytest.approx(float(best["value"]) - float(defaults["value"]))
@@ -198,9 +198,9 @@ def test_the_markdown_says_the_same_and_links_nothing(closed):
 
 def words(section):
     """All that a section says outside its tables and pictures."""
-    said = [part.text for part in section.parts if isinstance(part, Paragraph)]
-    said += [item for part in section.parts if isinstance(part, Bullets) for item in part.items]
-    return " ".join([section.intro, *said])
+    texts = [part.text for part in section.parts if isinstance(part, Paragraph)]
+    texts += [item for part in section.parts if isinstance(part, Bullets) for item in part.items]
+    return " ".join([section.intro, *texts])
 
 
 def test_a_study_that_has_hardly_begun_has_a_page_next_to_its_files(make_study):

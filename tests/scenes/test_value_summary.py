@@ -240,9 +240,9 @@ def test_summaries_of_earlier_versions_are_compared_by_what_they_have() -> None:
     for factor in (0.1, 10):
         assert compare_values(old, ValueSummary.of(counts() * factor)).factor
     assert compare_values(old, ValueSummary.of(counts(3))) == ValueDifference()
-    assert compare_values(old, ValueSummary.of(shifted(2 * OFFSET))).offset is False  # it doesn't tell
+    assert compare_values(old, ValueSummary.of(shifted(2 * OFFSET))).offset is False  # it shows nothing
     own = (counts() - counts().min()) / (counts().max() - counts().min())
-    assert compare_values(old, ValueSummary.of(own)).offset  # its lowest number tells
+    assert compare_values(old, ValueSummary.of(own)).offset  # its lowest number shows it
 
 
 def test_the_source_s_unit_is_reported_where_it_is_known() -> None:

@@ -79,7 +79,7 @@ def test_importance_weighted_accuracy(fitted):
 
 
 def test_deep_embedded_risk(fitted):
-    # skada splits the source at random; the domain classifier and the loss tell what it weighs.
+    # skada splits the source at random; the domain classifier and the loss show what it weighs.
     calls = {}
 
     class DomainClassifier(LogisticRegression):

@@ -64,11 +64,11 @@ def test_illumination_on_flat_and_sloping_ground() -> None:
     flat = np.zeros((1, 1), dtype=np.float32)
     cosine = np.cos(np.radians(60)) / np.cos(np.radians(30))
     assert light.factor_of(flat, flat)[0, 0] == pytest.approx(0.2 + 0.8 * cosine)
-    # The sun stands to the right: ground that falls to the right by 45 degrees is seen at 15 instead of 60.
+    # The sun is to the right: ground that falls to the right by 45 degrees is seen at 15 instead of 60.
     facing = 0.2 + 0.8 * np.cos(np.radians(15)) / np.cos(np.radians(30))
     assert light.factor_of(flat, flat - 1)[0, 0] == pytest.approx(facing)
     assert light.factor_of(flat, flat + 1)[0, 0] == pytest.approx(0.2)  # turned away: only the sky
-    # From up in the image, clockwise: at 0 the sun stands beyond the first row.
+    # From up in the image, clockwise: at 0 the sun is beyond the first row.
     north = replace(light, azimuth_deg=0)
     assert north.factor_of(flat + 1, flat)[0, 0] == pytest.approx(facing)
 

@@ -51,7 +51,7 @@ def describe(normalization=L2, **changes):
 def classifier(seed, patches=None):
     torch.manual_seed(seed)
     network = S2AMSnet.build_classifier(CONFIG, bands=BANDS, classes=3)
-    # Statistics of such patches and no class preferred, so that an untrained network tells them apart.
+    # Statistics of such patches and no class preferred, so that an untrained network distinguishes them.
     if patches is None:
         patches = torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)
     calibrate_batch_norm(network, [patches])

@@ -1,4 +1,4 @@
-"""A training of any method, cut after any epoch and gone on with elsewhere, ends bit for bit the same."""
+"""A training of any method, interrupted after any epoch and resumed elsewhere, ends bit for bit the same."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -40,7 +40,7 @@ def plan_of(case: str) -> TrainingPlan:
 
 
 def end_of(folder: Path) -> dict[str, Any]:
-    """All that the last checkpoint holds, in one level, without what the clock said."""
+    """All that the last checkpoint holds, in one level, without timings."""
     latest = CheckpointFolder(str(folder)).load_latest()
     assert latest is not None
     assert latest[0] == EPOCHS

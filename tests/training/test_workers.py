@@ -94,7 +94,7 @@ def work(source: SourceDomain, folder: str) -> dict[str, Any]:
             name: reports_of(replace(PLANS[name], precision="bfloat16"), source, f"{folder}/bfloat16-{name}")
             for name in PLANS
         },
-        "gone on with": reports_of(plan, source, f"{folder}/one-then-two"),
+        "resumed": reports_of(plan, source, f"{folder}/one-then-two"),
         "from the first": workers.from_first(lambda: workers.rank),
         "diverged": fault_of(lambda: reports_of(doomed, source, f"{folder}/doomed")),
         "full disk": fault_of(
@@ -113,7 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(in_workers: Callable[..., list[Any]], tiny_source: SourceDomain, folder: Path) -> list[dict[str, Any]]:
-    # An epoch by one worker, which two go on from.
+    # An epoch by one worker, from which two continue.
     reports_of(PLANS["cross_entropy"], tiny_source, str(folder / "one-then-two"))
     return in_workers(2, work, tiny_source, str(folder))
 
@@ -150,7 +150,7 @@ class TestEpoch:
             assert got["after"] is None
             for part, expected in alone["modules"].items():
                 for key, value in expected.items():
-                    # Adam makes a step of a gradient that is rounding alone, which no output hangs on.
+                    # Adam makes a step of a gradient that is rounding alone, on which no output depends.
                     torch.testing.assert_close(got["modules"][part][key], value, rtol=1e-6, atol=1e-6, msg=key)
 
     def test_its_losses_and_scores_are_those_of_one_worker(
@@ -182,7 +182,7 @@ class TestTraining:
         self, two: list[dict[str, Any]], tiny_source: SourceDomain, tmp_path: Path
     ) -> None:
         alone = reports_of(SEVERAL, tiny_source, str(tmp_path))
-        reports = two[1]["gone on with"]
+        reports = two[1]["resumed"]
         assert [epoch for epoch, _, _ in reports] == [1, 2, 3]
         assert reports[0] == alone[0]
         assert reports[-1][1]["train/tiny-pair/ce"] == pytest.approx(alone[-1][1]["train/tiny-pair/ce"], rel=1e-3)

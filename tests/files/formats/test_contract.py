@@ -1,4 +1,4 @@
-"""What every file format must do: give a scene back as it was, and answer a wrong file in words."""
+"""What every file format must do: give a scene back as it was, and reject a wrong file with a message."""
 
 import logging
 import os
