@@ -59,7 +59,7 @@ class Args:
 def train_for(
     plan: TrainingPlan, sources: Sequence[SourceDomain], *, seconds: float | None = None
 ) -> tuple[list[PairRun], int, float]:
-    """Train for the plan's epochs, or for as many whole epochs as begin within some seconds of training.
+    """Train for the plan's epochs, or for as many full epochs as begin within some seconds of training.
 
     Returns:
         The runs, the epochs, and the seconds spent in them (training and validation, as a trial counts them).
@@ -74,14 +74,14 @@ def train_for(
 
 def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
     """OA, AA and kappa on each pair's target."""
-    told = {}
+    scores = {}
     for run in runs:
         name = run.pair_name
         cube = run.normalization.apply(load_pair(NamedPair(name=name)).target.cube)
         device = next(run.classifier.parameters()).device
         class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device=device)
-        told[name] = open_target(NamedPair(name=name)).score(class_map).as_dict()
-    return told
+        scores[name] = open_target(NamedPair(name=name)).score(class_map).as_dict()
+    return scores
 
 
 def shared_config(record: TrialRecord) -> CrossEntropyConfig:
@@ -119,18 +119,18 @@ def main(args: Args) -> None:
     for role in ("best", "defaults"):
         record = store.record(summary[role]["trial"])
         adversarial = find_method(summary["method"]).config_type.from_mapping(record.config)
-        told: dict[str, list[tuple[int, float, dict[str, dict[str, float]]]]] = {}
+        trained: dict[str, list[tuple[int, float, dict[str, dict[str, float]]]]] = {}
         for seed in range(args.seeds):
             common = {"epochs": prepared.profile.epochs, "seed": derive_seed(seed, "comparison", role)}
             runs, epochs, seconds = train_for(
                 TrainingPlan(method=summary["method"], config=adversarial, **common), prepared.sources
             )
-            told.setdefault(summary["method"], []).append((epochs, seconds, target_scores(runs)))
+            trained.setdefault(summary["method"], []).append((epochs, seconds, target_scores(runs)))
             plain = TrainingPlan(method="cross_entropy", config=shared_config(record), **common)
             for kind, limit in (("same epochs", None), ("same seconds", seconds)):
                 runs, epochs, spent = train_for(plain, prepared.sources, seconds=limit)
-                told.setdefault(f"cross-entropy, {kind}", []).append((epochs, spent, target_scores(runs)))
-        for method, trainings in told.items():
+                trained.setdefault(f"cross-entropy, {kind}", []).append((epochs, spent, target_scores(runs)))
+        for method, trainings in trained.items():
             mean_epochs, mean_seconds = (np.mean([training[i] for training in trainings]) for i in (0, 1))
             figures = [[scores[pair] for _, _, scores in trainings] for pair in arguments.pairs]
             print_row(role, method, f"{mean_epochs:.0f}", f"{mean_seconds:.0f}", figures)

@@ -1,13 +1,13 @@
-"""Whether a step of ours is the plain step: same weights, same batch, same draws; both losses and every gradient.
+"""Whether our step equals the plain step: same weights, same batch, same draws; both losses and every gradient.
 
 The min step's gradients are the discriminator's, the max step's those of generators and encoder. Adam's first step is
 close to a sign, so that the smallest difference of a gradient becomes one of the learning rate's size in a weight: the
 max step is therefore compared from the same discriminator, the plain one's after its min step.
 
-A distance is the norm of the difference over the norm of what it is compared with, a module at a time. Float64 tells
+A distance is the norm of the difference over the norm of what it is compared with, per module. Float64 shows
 whether both sides compute the same function. Float32 adds rounding, which the generators' wide initial weights
-enlarge, and which now and then puts a unit on the other side of a ReLU's kink. The plain network has both as well: its
-distance from its own float64 self is told beside ours. A kink is chance, and strikes either side: where we are farther
+enlarge, and which sometimes puts a unit on the other side of a ReLU's kink. The plain network has both as well: its
+distance from its own float64 step is reported with ours. Kinks affect both sides at random: where we are farther
 from float64 than that explains, a CPU's steps are compared with float64 on the same side of every kink (kinks.py),
 which leaves rounding alone; on a GPU five batches are taken, and their medians decide.
 """
@@ -112,7 +112,7 @@ def compare(
     exact, exact_reference = both_steps(
         shape, Batch.draw(shape, FP64_BATCH, device=device, seed=1), dtype=torch.float64
     )
-    told: dict[str, Any] = {"fp64": exact.distances(exact_reference), "fp64_batch": FP64_BATCH, "fp32_batch": size}
+    measured: dict[str, Any] = {"fp64": exact.distances(exact_reference), "fp64_batch": FP64_BATCH, "fp32_batch": size}
     draws: list[dict[str, dict[str, float]]] = []
     for seed in range(1 if device.type == "cpu" else DRAWS):
         draws.append(_single_precision(shape, Batch.draw(shape, size, device=device, seed=seed), truth=truth))
@@ -120,21 +120,21 @@ def compare(
             kind: {part: median(draw[kind][part] for draw in draws) for part in distances}
             for kind, distances in draws[0].items()
         }
-        decided = verdict(told | medians)
+        decided = verdict(measured | medians)
         if decided["equal"]:
             break
-    told |= {**medians, "fp32_draws": len(draws)}
+    measured |= {**medians, "fp32_draws": len(draws)}
     if decided["equal"] is False and truth and device.type == "cpu":
-        told |= rounding_alone(shape, Batch.draw(shape, size, device=device))
-        decided = verdict(told)
+        measured |= rounding_alone(shape, Batch.draw(shape, size, device=device))
+        decided = verdict(measured)
     batch = Batch.draw(shape, size, device=device)
-    told["rounded_losses"] = {}
+    measured["rounded_losses"] = {}
     for precision in rounded:
         ours = build_ours(shape, device=device)
         reference = plain_step(build_plain(shape, ours), batch)
         distances = our_step(ours, batch, moved=reference.discriminator, precision=precision).distances(reference)
-        told["rounded_losses"][precision] = {name: distances[name] for name in ("min loss", "max loss")}
-    return {**decided, **told}
+        measured["rounded_losses"][precision] = {name: distances[name] for name in ("min loss", "max loss")}
+    return {**decided, **measured}
 
 
 def rounding_alone(shape: Shape, batch: Batch) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def rounding_alone(shape: Shape, batch: Batch) -> dict[str, Any]:
     with sides_of(ours.modules()) as passes:
         single = our_step(ours, batch, moved=reference.discriminator)
     our_sides = in_plain_order(passes)
-    told: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "fp32_kinks_apart": sum(
             int((first != second).sum())
             for pair in zip(our_sides, baseline_sides, strict=True)
@@ -159,30 +159,30 @@ def rounding_alone(shape: Shape, batch: Batch) -> dict[str, Any]:
     }
     for name, step, sides in (("ours", single, our_sides), ("baseline", reference, baseline_sides)):
         with on_sides(sides):
-            told[f"fp32_{name}_from_fp64_on_the_same_sides"] = step.distances(_double_step(shape, batch, reference))
-    return told
+            measured[f"fp32_{name}_from_fp64_on_the_same_sides"] = step.distances(_double_step(shape, batch, reference))
+    return measured
 
 
-def verdict(told: Mapping[str, Any]) -> dict[str, Any]:
+def verdict(measured: Mapping[str, Any]) -> dict[str, Any]:
     """``equal``: yes, no, or None where that needs more memory than there is; and ``how`` it was decided."""
-    if not all(distance <= FP64_DISTANCE for distance in told["fp64"].values()):
+    if not all(distance <= FP64_DISTANCE for distance in measured["fp64"].values()):
         return {"equal": False, "how": f"float64 differs by more than {FP64_DISTANCE:g}"}
-    beyond = [name for name, distance in told["fp32"].items() if not distance <= FP32_DISTANCE]
+    beyond = [name for name, distance in measured["fp32"].items() if not distance <= FP32_DISTANCE]
     if not beyond:
         return {"equal": True, "how": f"float32 within {FP32_DISTANCE:g} of the baseline"}
     names = ", ".join(beyond)
-    if "fp32_ours_from_fp64" not in told:
+    if "fp32_ours_from_fp64" not in measured:
         return {"equal": None, "how": f"{names} beyond {FP32_DISTANCE:g}, and no memory for the baseline in float64"}
-    ours, plain = told["fp32_ours_from_fp64"], told["fp32_baseline_from_fp64"]
+    ours, plain = measured["fp32_ours_from_fp64"], measured["fp32_baseline_from_fp64"]
     if all(ours[name] <= ROUNDING_FACTOR * plain[name] for name in beyond):
         return {
             "equal": True,
             "how": f"{names} beyond {FP32_DISTANCE:g} of the baseline, but at most {ROUNDING_FACTOR:g} times as far "
             "from float64 as the baseline's own float32",
         }
-    if "fp32_ours_from_fp64_on_the_same_sides" in told:
-        ours = told["fp32_ours_from_fp64_on_the_same_sides"]
-        plain = told["fp32_baseline_from_fp64_on_the_same_sides"]
+    if "fp32_ours_from_fp64_on_the_same_sides" in measured:
+        ours = measured["fp32_ours_from_fp64_on_the_same_sides"]
+        plain = measured["fp32_baseline_from_fp64_on_the_same_sides"]
         if all(ours[name] <= max(FP32_DISTANCE, ROUNDING_FACTOR * plain[name]) for name in ours):
             return {
                 "equal": True,
@@ -195,12 +195,12 @@ def verdict(told: Mapping[str, Any]) -> dict[str, Any]:
 def _single_precision(shape: Shape, batch: Batch, *, truth: bool) -> dict[str, dict[str, float]]:
     """Distances of both sides' float32 steps on one batch: from each other and, for `truth`, from float64."""
     single, reference = both_steps(shape, batch)
-    told = {"fp32": single.distances(reference)}
+    measured = {"fp32": single.distances(reference)}
     if truth:
         double = _double_step(shape, batch, reference)
-        told["fp32_ours_from_fp64"] = single.distances(double)
-        told["fp32_baseline_from_fp64"] = reference.distances(double)
-    return told
+        measured["fp32_ours_from_fp64"] = single.distances(double)
+        measured["fp32_baseline_from_fp64"] = reference.distances(double)
+    return measured
 
 
 def _double_step(shape: Shape, batch: Batch, reference: Step) -> Step:

@@ -3,8 +3,8 @@
     python benchmarks/bfloat16_training.py
 
 One configuration that learns, on the laptop profile's sources and splits. The two take turns, seed by seed, in one
-process. Told are validation and target accuracy after the last epoch, mean and standard deviation over seeds, and how
-far the mean of bfloat16 lies from float32's in standard deviations of float32's seeds. Nothing is chosen by these
+process. Reported are validation and target accuracy after the last epoch, mean and standard deviation over seeds, and
+how far the mean of bfloat16 is from float32's in standard deviations of float32's seeds. Nothing is chosen by these
 scores.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import tyro
 
-# Beside this script.
+# In this script's folder.
 from against_cross_entropy import target_scores
 from machine import DeviceName, resolve_device
 from sceneshift.commands.tune_arguments import TuneArgs
@@ -64,11 +64,11 @@ def main(args: Args) -> None:
         lambda_src=1.0,
         noise_scale=0.1,
     )
-    told: dict[str, list[dict[str, float]]] = {"float32": [], "bfloat16": []}
-    seconds = dict.fromkeys(told, 0.0)
+    by_precision: dict[str, list[dict[str, float]]] = {"float32": [], "bfloat16": []}
+    seconds = dict.fromkeys(by_precision, 0.0)
     for seed in range(args.seeds):
         plan = TrainingPlan(method="s2amsnet", config=config, epochs=args.epochs, seed=seed)
-        for precision, rows in told.items():
+        for precision, rows in by_precision.items():
             started = time.perf_counter()
             epochs: list[dict[str, float]] = []
             runs = train(
@@ -87,8 +87,8 @@ def main(args: Args) -> None:
             rows.append(row)
             print(f"seed {seed}, {precision}: {seconds[precision]:.0f} s so far", flush=True)
     print(f"\n| figure | float32 | bfloat16 | apart | of which {args.seeds} seeds |\n|---|---|---|---|---|")
-    for name in told["float32"][0]:
-        full, half = (np.array([row[name] for row in rows]) for rows in told.values())
+    for name in by_precision["float32"][0]:
+        full, half = (np.array([row[name] for row in rows]) for rows in by_precision.values())
         spread = full.std(ddof=1)
         inside = "inside" if full.min() <= half.mean() <= full.max() else "outside"
         print(

@@ -8,14 +8,14 @@ generator channels (``holding_back_pool.json``, so that another space does not c
 every configuration is trained in four ways, for as many epochs on as many pixels per class:
 
 - ``blocks``: on the training side of one split by blocks, scored on the other side: what a trial does.
-- ``second``: the same with blocks drawn anew. Together with ``blocks``: a network a fold.
+- ``second``: the same with blocks drawn again. Together with ``blocks``: one network per fold.
 - ``rotate``: other blocks are held back in every epoch, in turn; scored after each epoch on those it held back, and
   the mean over the last turn is its score. The network has trained on them in other epochs.
 - ``fields``: on pixels drawn over all labelled fields, scored on nothing: what is registered when the choice is made.
 
-All are scored on the target after the last epoch. A way of holding back is worth what the ``fields`` network of the
-configuration it chooses is worth on the target, at equal seconds: of two networks a configuration only half as many
-configurations are seen. Nothing else is chosen by the target.
+All are scored on the target after the last epoch. A way of holding back is judged by the ``fields`` network of the
+configuration it chooses, on the target, at equal seconds: with two networks per configuration, only half as many
+configurations are tried. Nothing else is chosen by the target.
 """
 
 import json
@@ -62,28 +62,28 @@ class Args:
     """How much is trained, and where it is kept."""
 
     record: Path = HERE / "holding_back.jsonl"
-    """A line of JSON a training; what is in it is not trained again."""
+    """One line of JSON per training; trainings in it are not repeated."""
 
     table: bool = False
-    """Print what the record says, and train nothing."""
+    """Print the table of the record, and train nothing."""
 
     seeds: int = 3
     """Pools."""
 
     configurations: int = 8
-    """Configurations a pool."""
+    """Configurations per pool."""
 
     epochs: int = 12
     """Epochs of a training."""
 
     pixels_per_class: int = 60
-    """Training pixels a class."""
+    """Training pixels per class."""
 
     at_once: int = 2
-    """Trainings at once, one thread each."""
+    """Concurrent trainings, one thread each."""
 
     at_most: int | None = None
-    """Trainings in this run."""
+    """Maximum of trainings in this run."""
 
 
 def pool(seed: int) -> list[dict[str, Any]]:
@@ -141,12 +141,12 @@ def train(job: dict[str, Any], args: Args) -> dict[str, Any]:
             target.append({"epoch": epoch, **scores.as_dict()})
             looking += time.perf_counter() - begun
     seconds = time.perf_counter() - started - looking
-    told = {"validation": validation, "target": target, "seconds": round(seconds, 2), "broken": broken}
-    return {**job, "config": values, **told}
+    results = {"validation": validation, "target": target, "seconds": round(seconds, 2), "broken": broken}
+    return {**job, "config": values, **results}
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What a training is known by."""
+    """The identity of a training."""
     return row["seed"], row["configuration"], row["pair"], row["way"]
 
 
@@ -169,7 +169,7 @@ def main(args: Args) -> None:
         for way in WAYS
     ]
     missing = [job for job in jobs if key(job) not in done][: args.at_most]
-    print(f"{len(jobs) - len(missing)} of {len(jobs)} trainings are done or not asked for", flush=True)
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} trainings are done or not requested", flush=True)
     args.record.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(args.at_once) as processes, args.record.open("a") as file:
@@ -212,7 +212,7 @@ def validated(row: dict[str, Any]) -> float:
 
 def chosen_by(kind: str, configuration: dict[str, dict[str, dict[str, Any]]], pairs: Sequence[str]) -> float:
     """The objective of a configuration, the mean over pairs."""
-    ways = {"one split": ["blocks"], "a network a fold": ["blocks", "second"], "another fold an epoch": ["rotate"]}
+    ways = {"one split": ["blocks"], "one network per fold": ["blocks", "second"], "another fold per epoch": ["rotate"]}
     return float(np.mean([validated(configuration[pair][way]) for pair in pairs for way in ways[kind]]))
 
 
@@ -223,9 +223,9 @@ def worth(configuration: dict[str, dict[str, dict[str, Any]]], pair: str, figure
 
 
 def outcome(kind: str, pool: Pool, pair: str, figure: str) -> float:
-    """The target figure of what a kind chooses from a pool, or the mean over all half pools where it costs twice."""
+    """The target figure of what a kind chooses from a pool: the mean over all half pools where it costs twice."""
     numbers = sorted(pool)
-    size = max(1, len(numbers) // 2) if kind == "a network a fold" else len(numbers)
+    size = max(1, len(numbers) // 2) if kind == "one network per fold" else len(numbers)
     if kind == "chance":
         return float(np.mean([worth(pool[n], pair, figure) for n in numbers]))
     if kind == "best of the pool":
@@ -241,12 +241,12 @@ def outcome(kind: str, pool: Pool, pair: str, figure: str) -> float:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """What was chosen by each way at equal seconds, and how validation goes with the target."""
+    """What was chosen by each way at equal seconds, and how validation correlates with the target."""
     found = pools(rows)
     sizes = ", ".join(str(len(pool)) for pool in found.values())
     seconds = {way: np.median([row["seconds"] for row in rows if row["way"] == way]) for way in WAYS}
     lines = [
-        f"{len(rows)} trainings; pools of {sizes} whole configurations; median seconds of a training: "
+        f"{len(rows)} trainings; pools of {sizes} complete configurations; median seconds of a training: "
         + ", ".join(f"{way} {s:.0f}" for way, s in seconds.items()),
         "",
         "| chosen by (mean over both pairs) | "
@@ -254,7 +254,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         + " | rank correlation with the target's AA |",
         "|---|" + "---|" * (len(PAIRS) + 1),
     ]
-    for kind in ("one split", "a network a fold", "another fold an epoch", "chance", "best of the pool"):
+    for kind in ("one split", "one network per fold", "another fold per epoch", "chance", "best of the pool"):
         cells = []
         for pair in PAIRS:
             figures = []

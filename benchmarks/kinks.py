@@ -1,10 +1,11 @@
 """Which side of every kink a float32 step was on, and the plain step in float64 on those same sides.
 
-Where a ReLU opens, or another value becomes a pool's largest, the gradient jumps. A value that lies within rounding of
+Where a ReLU opens, or another value becomes a pool's largest, the gradient jumps. A value within rounding of
 such a kink may be on either side, and one of them alone can move a gradient by 1e-3, however small the rounding.
 Between steps on the same sides rounding is all that differs.
 
-A CPU's alone: elsewhere our involution rectifies inside. Shape letters: B batch, C channels, H and W rows and columns.
+For CPUs only: elsewhere our involution applies the ReLU itself. Shape letters: B batch, C channels, H and W rows and
+columns.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ def sides_of(modules: Mapping[str, nn.Module]) -> Iterator[list[Sides]]:
         if logits:  # an involution's kernels come before what follows them, some patches at a time
             batch, channels, height, width = (whole := torch.cat(logits)).shape
             logits.clear()
-            # Ours lie tap by tap, the plain network's group by group.
+            # Ours are ordered tap by tap, the plain network's group by group.
             by_group = whole.reshape(batch, _TAPS, channels // _TAPS, height, width).transpose(1, 2)
             passes[-1].append(by_group.reshape(whole.shape))
         passes[-1].extend(side.detach().contiguous() for side in sides)
@@ -95,7 +96,7 @@ def sides_of(modules: Mapping[str, nn.Module]) -> Iterator[list[Sides]]:
 
 @contextlib.contextmanager
 def on_sides(passes: list[Sides]) -> Iterator[None]:
-    """Within it, the plain network's ReLUs and pools are on these sides, in the order of its passes."""
+    """Within this context, the plain network's ReLUs and pools are on these sides, in the order of its passes."""
     left = iter([side for sides in passes for side in sides])
 
     def relu(x: Tensor, inplace: bool = False) -> Tensor:

@@ -1,7 +1,7 @@
-"""What the benchmarks know of the machine: its description, a clock, memory, and processes begun afresh.
+"""What the benchmarks know of the machine: its description, a clock, memory, and fresh processes.
 
 glibc reads its allocator's settings when a process starts, and a process's highest memory can't be lowered again: what
-depends on either is measured in a process of its own.
+depends on either is measured in its own process.
 """
 
 import contextlib
@@ -62,13 +62,13 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def step_precisions(device: torch.device) -> tuple[str, ...]:
-    """What our steps are timed in."""
+    """The precisions in which our steps are timed."""
     return ("fp32", *(["tf32"] if device.type == "cuda" else []), *(["bf16"] if has_bf16(device) else []))
 
 
 def environment(device: torch.device, threads: int | None) -> dict[str, Any]:
-    """Versions and hardware, as they stand in a table's head."""
-    told: dict[str, Any] = {
+    """Versions and hardware, for the head of a table."""
+    facts: dict[str, Any] = {
         "sceneshift": sceneshift.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -81,20 +81,20 @@ def environment(device: torch.device, threads: int | None) -> dict[str, Any]:
         "device": device.type,
     }
     if device.type == "cuda":
-        told |= {
+        facts |= {
             "gpu": torch.cuda.get_device_name(device),
             "cuda": torch.version.cuda,
             "tf32": False,
         }
-    return told
+    return facts
 
 
-def print_environment(told: dict[str, Any]) -> None:
-    """One line a fact."""
-    print("\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in told.items()), flush=True)
+def print_environment(facts: dict[str, Any]) -> None:
+    """Print one line per fact."""
+    print("\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in facts.items()), flush=True)
 
 
-def say(words: str) -> None:
+def report_progress(words: str) -> None:
     """Progress, kept out of the table."""
     print(words, file=sys.stderr, flush=True)
 
@@ -115,7 +115,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def memory_now(device: torch.device) -> int:
-    """Bytes this process holds, on the device's side."""
+    """This process's memory in bytes, on the device."""
     if device.type == "cuda":
         synchronize(device)
         return torch.cuda.memory_allocated(device)
@@ -123,11 +123,11 @@ def memory_now(device: torch.device) -> int:
 
 
 def memory_peak(device: torch.device) -> int:
-    """The most bytes this process has held, on the device's side."""
+    """This process's peak memory in bytes, on the device."""
     if device.type == "cuda":
         synchronize(device)
         return torch.cuda.max_memory_allocated(device)
-    # ru_maxrss of a child begins with what its parent held when it was started; VmHWM does not.
+    # ru_maxrss of a child starts at its parent's memory when it was started; VmHWM does not.
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

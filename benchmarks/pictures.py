@@ -19,7 +19,7 @@ _LABELS = {"fp32": "float32", "tf32": "TF32", "bf16": "bfloat16 autocast", "": "
 
 
 def draw_ratios(path: Path, rows: Sequence[Row], *, title: str) -> None:
-    """How many times as fast as the baseline each row is: a panel a shape and allocator, bars from 1.
+    """Each row's speedup over the baseline: one panel per shape and allocator, bars from 1.
 
     Args:
         path: PNG to write.
@@ -46,7 +46,7 @@ def draw_ratios(path: Path, rows: Sequence[Row], *, title: str) -> None:
         ax.set_title(name, loc="left", fontsize=9.5)
         ax.spines[["top", "right"]].set_visible(False)
         _plain_ticks(ax)
-    axes[-1].set_xlabel("times as fast as the plain PyTorch network in float32 (1 = as fast), log scale")
+    axes[-1].set_xlabel("speedup over the plain PyTorch network in float32, log scale")
     present = [p for p in _COLOURS if any(row.precision == p for row in rows)]
     figure.legend(
         handles=[Patch(facecolor=_COLOURS[p], label=_LABELS[p]) for p in present],
@@ -64,7 +64,7 @@ def draw_scaling(
     panels: Mapping[str, tuple[str, Mapping[str, tuple[Sequence[float], Sequence[float], float]]]],
     title: str,
 ) -> None:
-    """Cost over size, log-log, a panel each.
+    """Cost over size, log-log, one panel each.
 
     Args:
         path: PNG to write.

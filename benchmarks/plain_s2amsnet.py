@@ -1,9 +1,9 @@
 """S2AMSnet written in the most obvious way: what our speed is measured against.
 
-Nothing here is tuned and nothing is slowed down: it is the network as one writes it from the paper on a first day.
-Involution unfolds the map to nine neighbours, every term of the losses has its forward, tensors are contiguous
-float32, and patches come one by one from a Dataset through a DataLoader. Parameters bear the names ours bear, so that
-one state dict fits both. Chen et al., IEEE TGRS 62 (2024); involution: Li et al., CVPR 2021.
+Nothing here is tuned and nothing is slowed down: it is the network as one would first write it from the paper.
+Involution unfolds the map to nine neighbours, every term of the losses has its forward, tensors are contiguous float32,
+and patches come one at a time from a Dataset through a DataLoader. Parameters have the same names as ours, so that one
+state dict fits both. Chen et al., IEEE TGRS 62 (2024); involution: Li et al., CVPR 2021.
 
 Shape letters: B batch, C bands, P patch, K classes, N noise dimensions.
 """

@@ -30,7 +30,7 @@ class Row:
 
     agreement: Mapping[str, Any] = field(default_factory=dict)
     ours_memory: Mapping[str, int] | None = None
-    """Bytes: `peak` of the whole process, `growth` over what it held before the first step."""
+    """Bytes: `peak` of the whole process, `growth` over its memory before the first step."""
 
     baseline_memory: Mapping[str, int] | None = None
 
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the baseline."""
+        """Speedup over the baseline."""
         return median(self.baseline_runs_s) / median(self.ours_runs_s)
 
     def as_json(self) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def table(rows: Sequence[Row]) -> str:
     """Rows of one shape and allocator in markdown, and below it what was found about their agreement."""
     lines = [
         f"**{rows[0].shape}; allocator: {rows[0].allocator}**\n",
-        "| work | ours, ms | baseline, ms | times as fast | equal | patches/s, ours / baseline "
+        "| work | ours, ms | baseline, ms | speedup | equal | patches/s, ours / baseline "
         "| peak MiB, ours / baseline (growth) |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        told = row.as_json()
+        rates = row.as_json()
         equal = {True: "yes", False: "NO", None: "–"}[row.equal]
         memory = "–"
         if row.ours_memory and row.baseline_memory:
@@ -93,7 +93,7 @@ def table(rows: Sequence[Row]) -> str:
             )
         lines.append(
             f"| {row.label} | {_spread(row.ours_runs_s)} | {_spread(row.baseline_runs_s)} "
-            f"| {row.ratio:.2f} | {equal} | {told['ours_patches_per_s']:.0f} / {told['baseline_patches_per_s']:.0f} "
+            f"| {row.ratio:.2f} | {equal} | {rates['ours_patches_per_s']:.0f} / {rates['baseline_patches_per_s']:.0f} "
             f"| {memory} |"
         )
     notes = [

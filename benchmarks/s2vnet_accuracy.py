@@ -6,8 +6,8 @@ python benchmarks/s2vnet_accuracy.py --table                                    
 
 Each training is one line of ``benchmarks/s2vnet_accuracy.jsonl``; what is there is not trained again. Nothing is chosen
 by test labels, which stratify the splits at random and by blocks. Two scores of the same weights are kept: with
-batch-norm statistics averaged anew over the training pixels (what the platform reports) and with those that training
-itself has kept. A third, of the first with the test pixels in random order instead of line by line, tells whether a
+batch-norm statistics averaged again over the training pixels (what the platform reports) and with those that training
+itself has kept. A third, of the first with the test pixels in random order instead of line by line, shows whether a
 patch's class depends on the rest of the batch.
 """
 

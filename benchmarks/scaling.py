@@ -26,7 +26,16 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from machine import DeviceName, environment, print_environment, resolve_device, say, seconds_of, settle, step_precisions
+from machine import (
+    DeviceName,
+    environment,
+    print_environment,
+    report_progress,
+    resolve_device,
+    seconds_of,
+    settle,
+    step_precisions,
+)
 from scene_rows import SAME_CLASS
 from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.networks.discriminator import Discriminator
@@ -64,7 +73,7 @@ class Args:
     """Where it runs."""
 
     json: Path = Path(__file__).parent / "scaling.json"
-    """Where everything is written; the picture lies beside it, as .png."""
+    """Where everything is written; the picture is next to it, as .png."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +94,7 @@ class Point:
 
     @property
     def cost(self) -> float | None:
-        """Seconds a patch of a step, or seconds of a scene."""
+        """Seconds per patch of a step, or seconds of a scene."""
         return None if self.seconds is None else self.seconds / self.per
 
 
@@ -133,7 +142,7 @@ def scene_points(precisions: Sequence[str], *, repeats: int, max_seconds: float,
             if why_not[precision]:
                 points.append(replace(point, why_not=why_not[precision]))
                 continue
-            say(f"scene of {pixels} pixels, {precision}")
+            report_progress(f"scene of {pixels} pixels, {precision}")
             dtype = torch.bfloat16 if precision == "bf16" else None
             run = partial(map_scene, network, cube, patch_size=SCENE.patch, device=device, precision=dtype)
             expected = pixels * per_pixel[precision]
@@ -169,22 +178,22 @@ def slope_of(points: Sequence[Point]) -> float | None:
 def main(args: Args) -> None:
     """Measure, print, write."""
     device = resolve_device(args.device)
-    told = environment(device, args.threads)
-    settle(told["threads"])
-    told |= {"allocator": ALLOCATOR, "repeats": args.repeats, "max_seconds": args.max_seconds}
-    print_environment(told)
+    facts = environment(device, args.threads)
+    settle(facts["threads"])
+    facts |= {"allocator": ALLOCATOR, "repeats": args.repeats, "max_seconds": args.max_seconds}
+    print_environment(facts)
     precisions = step_precisions(device)
-    say("training steps")
+    report_progress("training steps")
     points = step_points(precisions, repeats=args.repeats, device=device)
     points += scene_points(
         [p for p in precisions if p in SAME_CLASS], repeats=args.repeats, max_seconds=args.max_seconds, device=device
     )
     slopes: dict[str, dict[str, float | None]] = {}
-    held = (f"{BASE}, batch {BASE_BATCH}", f"{SCENE.bands} bands, patch {SCENE.patch}, d {SCENE.width}")
+    fixed = (f"{BASE}, batch {BASE_BATCH}", f"{SCENE.bands} bands, patch {SCENE.patch}, d {SCENE.width}")
     for sweep in dict.fromkeys(point.sweep for point in points):
         slopes[sweep] = {}
         unit, factor = ("s a scene", 1.0) if sweep == "pixels" else ("ms a patch", 1e3)
-        print(f"\n**{sweep}** ({held[sweep == 'pixels']} otherwise)\n")
+        print(f"\n**{sweep}** ({fixed[sweep == 'pixels']} otherwise)\n")
         print(f"| {sweep} | precision | {unit} | runs |\n|---|---|---|---|")
         for precision in dict.fromkeys(point.precision for point in points if point.sweep == sweep):
             line = [point for point in points if (point.sweep, point.precision) == (sweep, precision)]
@@ -194,18 +203,18 @@ def main(args: Args) -> None:
                 print(f"| {point.size} | {precision} | {cost} | {point.runs} |")
         words = (f"{p} {'–' if slope is None else f'{slope:.2f}'}" for p, slope in slopes[sweep].items())
         print(f"\nslope: {', '.join(words)}")
-    write(args.json, told, points, slopes)
+    write(args.json, facts, points, slopes)
 
 
 def write(
-    path: Path, told: dict[str, Any], points: Sequence[Point], slopes: dict[str, dict[str, float | None]]
+    path: Path, facts: dict[str, Any], points: Sequence[Point], slopes: dict[str, dict[str, float | None]]
 ) -> None:
-    """The file, and the picture beside it."""
+    """Write the file, and the picture next to it."""
     # Here, because it is slow to load.
     from pictures import draw_scaling
 
     content = {
-        "environment": told,
+        "environment": facts,
         "base": {"step": {**vars(BASE), "batch": BASE_BATCH}, "scene": vars(SCENE)},
         "slopes": slopes,
         "points": [{**vars(point), "cost_s": point.cost} for point in points],
@@ -223,7 +232,7 @@ def write(
             "seconds a scene" if sweep == "pixels" else "ms a patch of a training step",
             lines,
         )
-    where = told.get("gpu") or f"{told['cpu']}, threads: {told['threads']}"
+    where = facts.get("gpu") or f"{facts['cpu']}, threads: {facts['threads']}"
     draw_scaling(path.with_suffix(".png"), panels, title=f"How cost grows: {where}")
     print(f"\nwritten: {path}, {path.with_suffix('.png')}")
 

@@ -3,7 +3,7 @@
 python benchmarks/scene_memory.py               # a quarter of an hour on one core, 0.8 GB of disk
 
 Writes a synthetic scene in the published layout (three .mat files), trains one epoch by experiments/train.py, maps
-every pixel, and samples the process' anonymous memory all along. What counts is what is held beside the scene itself.
+every pixel, and samples the process' anonymous memory all along. Memory in addition to the scene itself is what counts.
 """
 
 import argparse

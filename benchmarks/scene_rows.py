@@ -109,12 +109,12 @@ def scene_rows(
 
     @torch.inference_mode()
     def plain_classes() -> NDArray[np.int64]:
-        told = []
+        predicted = []
         for start in range(0, len(few), _BATCH[device.type]):
             rows, columns = np.divmod(few[start : start + _BATCH[device.type]], cube.shape[1])
             patches = torch.from_numpy(np.ascontiguousarray(windows[rows, columns])).to(device)
-            told.append(plain(patches).argmax(dim=1).cpu().numpy())
-        return np.concatenate(told)
+            predicted.append(plain(patches).argmax(dim=1).cpu().numpy())
+        return np.concatenate(predicted)
 
     def our_classes(precision: str) -> NDArray[np.int64]:
         return map_scene(ours, cube, patch_size=shape.patch, device=device, precision=_DTYPES[precision]).ravel() - 1
@@ -155,7 +155,7 @@ def patch_row(shape: Shape, size: int, step: Row, *, device: torch.device, repea
     Args:
         shape: Of patches.
         size: B.
-        step: The float32 step at this size, of which the batch's share is told.
+        step: The float32 step at this size, to which the batch is compared.
         device: Where the step is taken.
         repeats: Rounds, the first of them to warm up.
         allocator: Its name.

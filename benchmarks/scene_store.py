@@ -1,11 +1,11 @@
-"""Opening a scene of 1 GB from the store, beside reading the same scene from a MATLAB file.
+"""Opening a scene of 1 GB from the store, compared with reading the same scene from a MATLAB file.
 
 python benchmarks/scene_store.py               # ten minutes on one core, 2.2 GB of disk, 3 GB of memory
 python benchmarks/scene_store.py --rows 100    # a scene of 0.1 GB: a minute
 
-Every open is a process of its own, which has imported all it needs before the clock starts. Told are medians: seconds
-until the scene is there, seconds until every number was read once more (a sum), the growth of anonymous memory, and
-the growth of the peak of resident memory, among which are the file's own pages. Files are in the system's cache, as
+Every open is in its own process, which has imported all it needs before the clock starts. The table gives medians:
+seconds until the scene is open, seconds until every number was read once more (a sum), the growth of anonymous memory,
+and the growth of the peak of resident memory, which includes the file's own pages. Files are in the system's cache, as
 they are when several trials open one scene.
 """
 
@@ -28,7 +28,7 @@ WIDTH, BANDS = 1024, 250
 
 
 def make_scene(rows: int) -> Scene:
-    """A scene of random numbers; 1,024,000 bytes a row."""
+    """A scene of random numbers; 1,024,000 bytes per row."""
     rng = np.random.default_rng(0)
     return Scene(
         name="benchmark",
@@ -40,7 +40,7 @@ def make_scene(rows: int) -> Scene:
 
 
 def status_bytes(field: str) -> int:
-    """A number of this process' /proc status."""
+    """A number from this process's /proc status."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
@@ -71,7 +71,7 @@ def measure(path: Path, *, verify: bool) -> dict[str, float]:
 
 
 def repeat(path: Path, repeats: int, *, verify: bool = False) -> dict[str, float]:
-    """Medians over opens, each in a process of its own."""
+    """Medians over opens, each in its own process."""
     command = [sys.executable, __file__, "--open", str(path), *(["--verify"] if verify else [])]
     runs = [json.loads(subprocess.check_output(command, text=True)) for _ in range(repeats)]
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}

@@ -96,9 +96,9 @@ def build_plain(shape: Shape, ours: S2AMSnet) -> PlainS2AMSnet:
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
     """Load one side's module with the other's weights; only BlurPool's constant kernel may be lacking."""
-    told = target.load_state_dict(source.state_dict(), strict=False)
-    assert not told.unexpected_keys, told
-    assert all(key.startswith("pools.") and key.endswith(".kernel") for key in told.missing_keys), told
+    keys = target.load_state_dict(source.state_dict(), strict=False)
+    assert not keys.unexpected_keys, keys
+    assert all(key.startswith("pools.") and key.endswith(".kernel") for key in keys.missing_keys), keys
 
 
 def rounded_to(precision: str, device: torch.device) -> AbstractContextManager[None]:

@@ -1,11 +1,11 @@
-"""What each simulated shift does to a scene: a picture, one column a shift, one row a strength.
+"""What each simulated shift does to a scene: a picture, one column per shift, one row per strength.
 
     python benchmarks/simulated_shifts.py --picture docs/simulated_shifts.png
     python benchmarks/simulated_shifts.py --seconds
     python benchmarks/simulated_shifts.py --svm
 
 Endmembers are five classes of Indian Pines. The embedded scene has no wavelengths of its own; even steps from 400 to
-2500 nm stand in for them. Source and target show the same ground and are stretched alike, so that what differs is
+2500 nm are used instead. Source and target show the same ground and are stretched alike, so that what differs is
 the shift alone (and noise: half a degree at strength 0). The last row is the label maps at the greatest strength.
 
 --seconds times pairs of 512 x 512 pixels and 200 bands instead; run it with OPENBLAS_NUM_THREADS=1 on one core. --svm
@@ -116,8 +116,10 @@ def draw(path: Path, seed: int) -> None:
             low, high = np.percentile(_three_bands(pair.source).reshape(-1, 3), (1, 99), axis=0).astype(np.float32)
             low = low * np.float32(0.5)  # room for what grows darker
             angle = mean_angle(pair)
-            told = f"{pair.target.shape[0]} x {pair.target.shape[1]} pixels" if angle is None else f"{angle:.1f}° apart"
-            _show(axes[row, column], false_colour(pair.target, low, high), told)
+            title = (
+                f"{pair.target.shape[0]} x {pair.target.shape[1]} pixels" if angle is None else f"{angle:.1f}° apart"
+            )
+            _show(axes[row, column], false_colour(pair.target, low, high), title)
             _show(axes[row, 0], false_colour(pair.source, low, high), "")
             axes[row, 0].set_ylabel(f"strength {strength:g}", fontsize=11)
         axes[0, column].set_title(f"{kind.name}\n{axes[0, column].get_title()}", fontsize=10)
@@ -174,7 +176,7 @@ def _peak_mib() -> float:
 
 
 def print_accuracies(seed: int) -> None:
-    """Print overall accuracies on the target, one line a shift, one column a strength, as Markdown."""
+    """Print overall accuracies on the target, one line per shift, one column per strength, as Markdown."""
     materials = library(SVM_CLASSES)
     print(f"| shift | {' | '.join(f'{strength:g}' for strength in SVM_STRENGTHS)} |")
     for kind in SHIFTS:

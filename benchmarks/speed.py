@@ -6,9 +6,9 @@
 Ours is measured against benchmarks/plain_s2amsnet.py, which is contiguous float32 throughout: training steps (ours in
 float32, and with autocast to bfloat16 where the hardware has it; on CUDA also with TF32, and replayed as in a
 training), every pixel of Indian Pines' east classified by a network trained for a moment on the west, and augmented
-batches made ready for a step. Medians are told, and whether both sides computed the same (agreement.py,
+batches made ready for a step. The table gives medians, and whether both sides computed the same (agreement.py,
 scene_rows.py). glibc reads its allocator's settings when a process starts, so everything is measured in one process
-with the settings trials run with, then in one with glibc's own; the memory of a step in a process for each side.
+with the settings trials run with, then in one with glibc's own; the memory of a step in one process per side.
 """
 
 import json
@@ -29,8 +29,8 @@ from machine import (
     environment,
     in_fresh_process,
     print_environment,
+    report_progress,
     resolve_device,
-    say,
     settle,
     step_precisions,
 )
@@ -85,7 +85,7 @@ class Args:
     """Where both sides run."""
 
     json: Path = Path(__file__).parent / "latest.json"
-    """Where environment and rows are written; the picture lies beside it, as .png."""
+    """Where environment and rows are written; the picture is next to it, as .png."""
 
     def shapes(self) -> list[tuple[Shape, tuple[int, ...]]]:
         """Each shape with its batches."""
@@ -139,15 +139,15 @@ def measure(
 def main(args: Args) -> None:
     """Measure in child processes, print, write."""
     device = resolve_device(args.device)
-    told = environment(device, args.threads)
-    threads = told["threads"]
+    facts = environment(device, args.threads)
+    threads = facts["threads"]
     precisions = step_precisions(device)
     allocators = ALLOCATORS if device.type == "cpu" else {CUDA_ALLOCATOR: {}}
-    told |= {"allocators": allocators, "repeats": args.repeats, "seconds_of_training": args.seconds_of_training}
-    print_environment(told)
+    facts |= {"allocators": allocators, "repeats": args.repeats, "seconds_of_training": args.seconds_of_training}
+    print_environment(facts)
     rows: list[Row] = []
     for shape, batches in args.shapes():
-        say(f"{shape}: memory of a step")
+        report_progress(f"{shape}: memory of a step")
         memory = {
             name: {
                 side: in_fresh_process(settings, step_memory, side, shape, max(batches), device=device, threads=threads)
@@ -158,7 +158,7 @@ def main(args: Args) -> None:
         name, settings = next(iter(allocators.items()))
         agreement = {}
         for size in batches:
-            say(f"{shape}: agreement at batch {size}")
+            report_progress(f"{shape}: agreement at batch {size}")
             needed = _DOUBLE * memory[name][BASELINE]["peak"] * size / max(batches)
             agreement[size] = in_fresh_process(
                 settings,
@@ -170,13 +170,13 @@ def main(args: Args) -> None:
                 truth=needed < available(device),
                 rounded=precisions[1:],
             )
-        say(f"{shape}: {args.seconds_of_training:g} s of training")
+        report_progress(f"{shape}: {args.seconds_of_training:g} s of training")
         weights = in_fresh_process(
             settings, trained_weights, shape, seconds=args.seconds_of_training, device=device, threads=threads
         )
         prepared = Prepared(shape=shape, batches=batches, agreement=agreement, weights=weights)
         for name, settings in allocators.items():
-            say(f"{shape}: both sides in turns, allocator {name}")
+            report_progress(f"{shape}: both sides in turns, allocator {name}")
             measured = in_fresh_process(
                 settings,
                 measure,
@@ -190,7 +190,7 @@ def main(args: Args) -> None:
             )
             print(f"\n{table(measured)}", flush=True)
             rows += measured
-    write(args.json, told, rows)
+    write(args.json, facts, rows)
     if any(row.equal is False for row in rows):
         sys.exit("a row is not equal to its baseline")
 
@@ -200,13 +200,13 @@ def available(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
-def write(path: Path, told: Mapping[str, Any], rows: list[Row]) -> None:
-    """The file, and the picture beside it."""
+def write(path: Path, facts: Mapping[str, Any], rows: list[Row]) -> None:
+    """Write the file, and the picture next to it."""
     # Here, because it is slow to load and every child process would.
     from pictures import draw_ratios
 
-    path.write_text(json.dumps({"environment": told, "rows": [row.as_json() for row in rows]}, indent=2) + "\n")
-    where = told.get("gpu") or f"{told['cpu']}, threads: {told['threads']}"
+    path.write_text(json.dumps({"environment": facts, "rows": [row.as_json() for row in rows]}, indent=2) + "\n")
+    where = facts.get("gpu") or f"{facts['cpu']}, threads: {facts['threads']}"
     draw_ratios(path.with_suffix(".png"), rows, title=f"S2AMSnet: sceneshift against plain PyTorch\n{where}")
     print(f"\nwritten: {path}, {path.with_suffix('.png')}")
 

@@ -12,14 +12,14 @@ from rows import Row
 from sceneshift.training.cuda_graph_step import RecordedStep
 from sides import NOISE_DIM, Batch, Shape, build_ours, build_plain, rounded_to
 
-#: Name of the plain side beside our precisions.
+#: Name of the plain side, next to our precisions.
 BASELINE = "baseline"
 
 _WARM_UP_BATCH = 2
 
 
 def step_of(side: str, shape: Shape, batch: Batch) -> Callable[[], object]:
-    """A side's training step on a batch, with draws of its own, as a call without arguments.
+    """A side's training step on a batch, with its own draws, as a call without arguments.
 
     Args:
         side: :data:`BASELINE`, or one of :func:`machine.step_precisions`.
@@ -78,7 +78,7 @@ def step_rows(
     agreement: Mapping[str, Any],
     memory: Mapping[str, Mapping[str, int]],
 ) -> list[Row]:
-    """A row a precision, the baseline in the same rounds.
+    """One row per precision, the baseline in the same rounds.
 
     Args:
         shape: Of network and patches.
@@ -103,7 +103,7 @@ def step_rows(
             ours_runs_s=seconds[precision],
             baseline_runs_s=seconds[BASELINE],
             patches=size,
-            # Rounding is the others' point: how far the losses are is told, and not judged.
+            # The others round by design: the losses' distance is reported, and not judged.
             equal=agreement["equal"] if precision == "fp32" else None,
             agreement=found if precision == "fp32" else {"distance of losses": agreement["rounded_losses"][precision]},
             ours_memory=memory.get(precision),
@@ -114,12 +114,12 @@ def step_rows(
 
 
 def step_memory(side: str, shape: Shape, size: int, *, device: torch.device, threads: int) -> dict[str, int]:
-    """Highest memory over two steps; to be called in a process begun for it.
+    """Highest memory over two steps; to be called in its own process.
 
     A step on two patches comes first, so that code compiled or loaded by the first step is not taken for its data.
 
     Returns:
-        Bytes: ``peak`` of the whole process (on CUDA of torch's tensors), ``growth`` over what it held before.
+        Bytes: ``peak`` of the whole process (on CUDA of torch's tensors), ``growth`` over its memory before.
     """
     settle(threads)
     batch = Batch.draw(shape, size, device=device)

@@ -5,7 +5,7 @@
 For N CPUs, 1 trial x N threads, N trials x 1 thread, and N/2 trials x 2 threads where N > 2. Each trial is a process
 that trains S2AMSnet on the source of west-east as the laptop profile would: one epoch to warm up, then all begin at
 once and each trains the same number of epochs. Layouts take turns, so that a change of the machine meets all of them.
-Steps a second are summed over trials; trials an hour follow from the profile's epochs and both its pairs, evaluation
+Steps per second are summed over trials; trials per hour follow from the profile's epochs and both its pairs, evaluation
 and everything between the steps left out.
 """
 
@@ -48,13 +48,13 @@ class Args:
     """Epochs measured in each trial."""
 
     repetitions: int = 3
-    """Turns of each layout; their median is told."""
+    """Turns of each layout; their median is reported."""
 
     cpus: int | None = None
     """N; by default the CPUs this process may use."""
 
     json: Path | None = None
-    """Where rows are written, one a configuration and layout."""
+    """Where rows are written, one per configuration and layout."""
 
 
 def prepared() -> PreparedStudy:
@@ -63,12 +63,12 @@ def prepared() -> PreparedStudy:
 
 
 def steps_per_epoch(study: PreparedStudy, config: S2AMSnetConfig) -> list[int]:
-    """Batches an epoch on each pair's source."""
+    """Batches per epoch on each pair's source."""
     return [math.ceil(len(source.split.train) / config.batch_size) for source in study.sources]
 
 
-def train_beside(config: S2AMSnetConfig, threads: int, epochs: int, together: Barrier, told: "Queue[float]") -> None:
-    """One trial in a process of its own; tells its steps a second."""
+def train_one(config: S2AMSnetConfig, threads: int, epochs: int, together: Barrier, speeds: "Queue[float]") -> None:
+    """Train one trial in its own process; reports its steps per second."""
     torch.set_num_threads(threads)
     study = prepared()
     plan = TrainingPlan(method="s2amsnet", config=config, epochs=epochs + 1, seed=0)
@@ -78,23 +78,23 @@ def train_beside(config: S2AMSnetConfig, threads: int, epochs: int, together: Ba
     started = time.perf_counter()
     for _ in range(epochs):
         run.train_epoch(1)
-    told.put(epochs * steps_per_epoch(study, config)[0] / (time.perf_counter() - started))
+    speeds.put(epochs * steps_per_epoch(study, config)[0] / (time.perf_counter() - started))
 
 
 def steps_per_second(config: S2AMSnetConfig, *, trials: int, threads: int, epochs: int) -> float:
-    """Steps a second, summed over trials that train beside each other."""
+    """Steps per second, summed over trials that train at the same time."""
     context = multiprocessing.get_context("spawn")
-    together, told = context.Barrier(trials), context.Queue()
+    together, speeds = context.Barrier(trials), context.Queue()
     processes = [
-        context.Process(target=train_beside, args=(config, threads, epochs, together, told)) for _ in range(trials)
+        context.Process(target=train_one, args=(config, threads, epochs, together, speeds)) for _ in range(trials)
     ]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise SystemExit("a trial failed; its error stands above")
-    return sum(told.get() for _ in processes)
+        raise SystemExit("a trial failed; its error is above")
+    return sum(speeds.get() for _ in processes)
 
 
 def main(args: Args) -> None:

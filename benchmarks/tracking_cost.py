@@ -4,8 +4,8 @@
 
 Both sides train the defaults of the laptop profile of search_spaces/s2amsnet.py on the two embedded pairs and write
 every epoch into a trial store, as a search does, in this one process; the sides alternate. The mirror writes to a
-SQLite file from its own thread. In a search that thread is another process's than the training's; here it also competes
-for Python's lock, so this is the dearer case.
+SQLite file from its own thread. In a search that thread runs in another process than the training; here it also
+competes for Python's lock, so this is the more expensive case.
 
 Two figures are printed: the ratio of the medians of wall time, which on a busy machine is mostly noise, and the CPU
 seconds of the mirror's thread as a share of the trial's wall time, which is not.
@@ -45,16 +45,16 @@ class Args:
     """How much is measured."""
 
     rounds: int = 5
-    """Trials a side."""
+    """Trials per side."""
 
     epochs: int = 10
-    """Epochs a trial."""
+    """Epochs per trial."""
 
     threads: int = 1
     """Threads of the training."""
 
     json: Path | None = None
-    """Where rows are written, one a trial."""
+    """Where rows are written, one per trial."""
 
 
 def sources_of(pairs: Sequence[str], patch_size: int, pixels_per_class: int | None) -> list[SourceDomain]:
@@ -113,7 +113,7 @@ def main(args: Args) -> None:
             wall = time.perf_counter() - begun
             while mirrored and mirror._waiting:
                 time.sleep(0.1)
-            time.sleep(1)  # what the thread writes a moment later belongs to this trial, too
+            time.sleep(1)  # what the thread writes a moment later belongs to this trial
             if index > 0:
                 own = time.clock_gettime(clock) - cpu
                 rows.append({"mirrored": mirrored, "wall_s": wall, "mirror_cpu_s": own})

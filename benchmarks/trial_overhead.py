@@ -1,18 +1,18 @@
-"""What a search costs beside training: seconds to the first training step, and seconds of a trial outside its steps.
+"""Costs of a search besides training: seconds to the first step, and seconds of a trial outside its training steps.
 
     python benchmarks/trial_overhead.py --trials 5 --epochs 4
 
 Starts ``experiments/tune_s2amsnet.py`` as a user would, with the laptop profile, in a temporary directory with a Ray, a
 trial store and an MLflow file of its own, and reads the trial store when the study is closed. A trial's time runs
 from the last result of the trial that had its place before it to its own last result. From it the seconds in training
-steps (the cutting of their patches included) are taken away; what is left is told by parts:
+steps (the cutting of their patches included) are taken away; the rest is divided into parts:
 
 * beginning: the actor handed over, configuration suggested and sent, modules built, first result recorded;
 * calibration, validation: the forward passes that score an epoch, and batch norm before them;
 * checkpoint: weights hashed, state written;
 * reporting: result through Tune into the trial store (SQLite), ASHA's decision, and back, from the second epoch on.
 
-The first trials, one a place, begin new processes and count for the start only.
+The first trials, one per place, begin new processes and count for the start only.
 """
 
 import json
@@ -46,7 +46,7 @@ class Args:
     """Epochs of a trial that is not stopped early."""
 
     at_once: int = 1
-    """Trials at once."""
+    """Concurrent trials."""
 
     cpus_per_trial: float = 1
     """CPUs of a trial, also its threads."""
@@ -55,11 +55,11 @@ class Args:
     """Profile of search_spaces/s2amsnet.py."""
 
     json: Path | None = None
-    """Where rows are written: one for the start, one a trial."""
+    """Where rows are written: one for the start, one per trial."""
 
 
 def search(args: Args, directory: Path) -> tuple[dict[str, float], list[TrialRecord]]:
-    """Run the search; returns Unix times of its begin and of two lines it prints, and the trials of its trial store."""
+    """Run the search; returns Unix times of its start and of two lines it prints, and the trials of its trial store."""
     flags = {
         "--profile": args.profile,
         "--num-samples": args.trials,
@@ -95,18 +95,18 @@ def seconds_of(record: TrialRecord, begun: float) -> dict[str, float]:
     known = [epoch["time/epoch_s"] + epoch["time/checkpoint_s"] for epoch in epochs]
     recorded = [epoch["time/recorded_unix_s"] for epoch in epochs]
     waits = [at - before - own for before, at, own in zip([begun, *recorded], recorded, known, strict=False)]
-    told = {
+    parts = {
         part: sum(epoch[f"time/{part}_s"] for epoch in epochs)
         for part in ("steps", "calibration", "validation", "checkpoint")
     }
     wall = recorded[-1] - begun
     return {
-        **told,
+        **parts,
         "beginning": waits[0],
         "reporting": sum(waits[1:]),
         "epochs": len(epochs),
         "wall": wall,
-        "outside steps": wall - told["steps"],
+        "outside steps": wall - parts["steps"],
     }
 
 

@@ -32,7 +32,7 @@ BY_NAME = ("cluster", "chaos")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what runs by name alone, where nobody has named it."""
+    """Leave out tests that only run if they are selected by name."""
     for marker in BY_NAME:
         if marker not in config.option.markexpr:
             left_out = [item for item in items if item.get_closest_marker(marker)]
@@ -79,7 +79,7 @@ def as_nobody(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
     return nobody
 
 
-#: Mounts of its own, in which folders are read-only, and then a user id that nobody knows.
+#: Separate mounts, in which folders are read-only, and then a user id without a name.
 _CONTAINER = """
 set -e
 mount --make-rprivate /
@@ -221,7 +221,7 @@ def unit_catalogue(make_scene: Callable[..., Scene], tmp_path: Path) -> Callable
 
 @pytest.fixture(scope="session")
 def make_source(make_scene: Callable[..., Scene]) -> Callable[..., SourceDomain]:
-    """Build the source domain of a named pair: a tiny scene with 30 training pixels a class, patches up to 5."""
+    """Build the source domain of a named pair: a tiny scene with 30 training pixels per class, patches up to 5."""
 
     def make(pair_name: str = "tiny-pair", seed: int = 0) -> SourceDomain:
         scene = make_scene(seed)

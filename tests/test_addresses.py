@@ -81,14 +81,12 @@ class TestProxies:
         reach_this_machine_directly()
         assert "NO_PROXY" not in os.environ
 
-    def test_one_that_stands_before_a_server_is_named_without_its_password(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_one_that_is_before_a_server_is_named_without_its_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("http_proxy", "http://me:pw@proxy:3128")
         monkeypatch.setenv("NO_PROXY", "localhost")
-        told = proxy_advice("http://head:5000")
-        assert "HTTP_PROXY=http://***@proxy:3128" in told
-        assert "NO_PROXY=localhost,head" in told
+        found = proxy_advice("http://head:5000")
+        assert "HTTP_PROXY=http://***@proxy:3128" in found
+        assert "NO_PROXY=localhost,head" in found
         assert proxy_advice("https://head:5000") == ""
 
     @pytest.mark.parametrize("bypassed", ["10.0.0.7", "10.0.0.0/8", "*"])

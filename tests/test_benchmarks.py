@@ -52,13 +52,13 @@ def test_a_wrong_gradient_is_seen(benchmark, tiny) -> None:
     [(3e-4, True), (5e-4, False)],
 )
 def test_beyond_the_limit_the_baselines_own_rounding_decides(benchmark, ours: float, equal: bool) -> None:
-    told = {
+    values = {
         "fp64": {"encoder": 1e-12},
         "fp32": {"encoder": 4e-4},
         "fp32_ours_from_fp64": {"encoder": ours},
         "fp32_baseline_from_fp64": {"encoder": 2e-4},
     }
-    verdict = benchmark("agreement").verdict(told)
+    verdict = benchmark("agreement").verdict(values)
     assert verdict["equal"] is equal
     assert "encoder" in verdict["how"]
 
@@ -67,7 +67,7 @@ def test_beyond_the_limit_the_baselines_own_rounding_decides(benchmark, ours: fl
 def test_on_the_same_side_of_every_kink_the_limit_or_the_baseline_decides(
     benchmark, ours: float, baseline: float, equal: bool
 ) -> None:
-    told = {
+    values = {
         "fp64": {"encoder": 1e-12},
         "fp32": {"encoder": 4e-4},
         "fp32_ours_from_fp64": {"encoder": 1e-3},
@@ -75,7 +75,7 @@ def test_on_the_same_side_of_every_kink_the_limit_or_the_baseline_decides(
         "fp32_ours_from_fp64_on_the_same_sides": {"encoder": ours},
         "fp32_baseline_from_fp64_on_the_same_sides": {"encoder": baseline},
     }
-    assert benchmark("agreement").verdict(told)["equal"] is equal
+    assert benchmark("agreement").verdict(values)["equal"] is equal
 
 
 def test_our_step_is_on_the_plain_steps_side_of_every_kink(benchmark, tiny) -> None:
@@ -122,9 +122,9 @@ def test_each_side_is_compared_with_float64_on_its_own_side_of_every_kink(benchm
 
     straight = agreement.rounding_alone(tiny, batch)
     monkeypatch.setattr(agreement, "in_plain_order", one_turned)
-    told = agreement.rounding_alone(tiny, batch)
-    assert abs(told["fp32_kinks_apart"] - straight["fp32_kinks_apart"]) == 1
-    ours, baseline = (told[f"fp32_{side}_from_fp64_on_the_same_sides"] for side in ("ours", "baseline"))
+    found = agreement.rounding_alone(tiny, batch)
+    assert abs(found["fp32_kinks_apart"] - straight["fp32_kinks_apart"]) == 1
+    ours, baseline = (found[f"fp32_{side}_from_fp64_on_the_same_sides"] for side in ("ours", "baseline"))
     assert ours["generator b"] > 1e-2
     assert baseline == straight["fp32_baseline_from_fp64_on_the_same_sides"]
 
@@ -137,7 +137,7 @@ def test_rows_as_json(benchmark, tiny) -> None:
         device=torch.device("cpu"),
         repeats=1,
         allocator="any",
-        agreement={"equal": True, "how": "told"},
+        agreement={"equal": True, "how": "chosen"},
         memory={"fp32": {"peak": 3, "growth": 1}, "baseline": {"peak": 4, "growth": 2}},
     )
     (row,) = json.loads(json.dumps([row.as_json() for row in rows]))

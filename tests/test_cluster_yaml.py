@@ -1,4 +1,4 @@
-"""cluster.yaml, checked without a cloud: Ray's own validation, and its commands run in bash against stand-ins.
+"""cluster.yaml, checked without a cloud: Ray's own validation, and its commands run in bash with replaced programs.
 
 What Ray passes on to AWS unread (`node_config`) and what only a machine can show (the image, the driver, the network)
 stays unchecked here.
@@ -122,7 +122,7 @@ def test_every_node_may_write_to_the_bucket(config):
         assert node["node_config"]["IamInstanceProfile"]["Name"]
 
 
-def test_what_a_user_changes_stands_in_one_block(config):
+def test_what_a_user_changes_is_in_one_block(config):
     text = CLUSTER_YAML.read_text(encoding="utf-8")
     assert text.index("CHANGE THIS BLOCK") < text.index("\ncluster_name:") < text.index("END OF THE BLOCK")
     below = text.split("END OF THE BLOCK")[1]
@@ -212,7 +212,7 @@ def test_every_node_has_the_same_python(config, node):
 
 
 class Node:
-    """A home directory in which the file's commands run, with stand-ins for `ray`, `mlflow`, `curl` and `sleep`."""
+    """A home directory in which the file's commands run, with replacements for `ray`, `mlflow`, `curl` and `sleep`."""
 
     def __init__(self, home, config, kind):
         self.home, self.config, self.kind = home, config, kind
@@ -248,7 +248,7 @@ class Node:
                 assert done.returncode == 0, done.stderr
 
     def env(self):
-        """The environment of a program started over ssh in a shell that nobody types in."""
+        """The environment of a program started over ssh in a shell without input."""
         return self.parse(self.run(". ~/.bashrc; /usr/bin/env").stdout)
 
     def ray_env(self):
@@ -289,7 +289,7 @@ def test_environment_of_every_node(node):
     assert env["PATH"].split(":")[0] == f"{node.home}/venv/bin"
 
 
-def test_only_programs_on_the_head_are_told_the_addresses(node):
+def test_only_programs_on_the_head_are_reported_the_addresses(node):
     env = node.env()
     found = {name: env.get(name) for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")}
     if node.kind == "head":

@@ -53,7 +53,7 @@ PRINTED = {
 #: Programs of others, whose flags are not ours to check; a shell must be able to read the line all the same.
 FOREIGN = {"aws", "cat", "curl", "export", "mlflow", "pip", "python3.11", "ray", "source"}
 
-#: Flags of others that stand in the text.
+#: Flags of other programs in the text.
 FOREIGN_FLAGS = {
     *("--tmux", "--dashboard-host"),  # ray
     *("--artifacts-destination", "--backend-store-uri"),  # mlflow
@@ -89,10 +89,10 @@ CONSOLE_READERS: dict[str, Callable[[], Any]] = {
     "doctor": read_doctor_command_line,
 }
 
-#: Scripts beside those of experiments/ and benchmarks/ that people are told to start.
+#: Scripts that the documentation starts, in addition to those of experiments/ and benchmarks/.
 OTHER_SCRIPTS = [ROOT / "tests/chaos/chaos.py", ROOT / "tests/files/fuzzing.py"]
 
-#: What a command begins with, where it stands in a text.
+#: How a command begins in a text.
 COMMAND = re.compile(r"([A-Z_]+=\S+ )*(python \S+\.py|sceneshift [a-z]|make [a-z]|pytest |ray [a-z]|mlflow [a-z]|pip )")
 
 
@@ -136,7 +136,7 @@ def prose_of(page: Path) -> str:
 
 
 def code_spans(page: Path) -> list[str]:
-    """What stands between single backticks, line breaks taken for spaces."""
+    """The text between single backticks, with line breaks as spaces."""
     return [re.sub(r"\s+", " ", span) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose_of(page))]
 
 
@@ -189,7 +189,7 @@ def run_python(code: str, folder: Path) -> str:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
-    """A folder whose results/ hold the champion of which README speaks, untrained."""
+    """A folder whose results/ contain the champion that the README mentions, untrained."""
     source = load_pair("west-east").source
     backend = TrackingBackend(
         uri=f"sqlite:///{tmp_path}/results/mlflow.db", artifact_root=tmp_path / "results" / "mlartifacts"
@@ -220,14 +220,14 @@ def registry(tmp_path: Path) -> Path:
 def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if "import mlflow" in block.text:
         checks = "\ngot = model.predict(cube)\nprint(*cube.shape[:2], *got.shape, got.min(), got.max())\n"
-        told = run_python(block.text + checks, request.getfixturevalue("registry")).split()
-        height, width, rows, columns, least, most = map(int, told)
+        shown = run_python(block.text + checks, request.getfixturevalue("registry")).split()
+        height, width, rows, columns, least, most = map(int, shown)
         assert (rows, columns) == (height, width)
         assert 1 <= least <= most <= 5
     elif "sceneshift.engine" in block.text:
         (tmp_path / "search_spaces").symlink_to(ROOT / "search_spaces")
-        told = run_python(block.text, tmp_path)
-        assert "models:/" in told
+        shown = run_python(block.text, tmp_path)
+        assert "models:/" in shown
     else:
         checks = "\nimport sys\nprint(sorted({'ray', 'mlflow', 'optuna'} & sys.modules.keys()))\n"
         assert run_python(block.text + checks, tmp_path).splitlines()[-1] == "[]"
@@ -237,7 +237,7 @@ def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Pat
 
 
 def logical_lines(text: str) -> list[str]:
-    """Commands one a line: continuations joined, here-documents left out."""
+    """Commands, one per line: continuations joined, here-documents left out."""
     text = re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
@@ -255,7 +255,7 @@ def commands_in(line: str) -> list[list[str]]:
 
 
 def check_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where a command could not be given as it stands."""
+    """Fail if a command could not be entered as it is."""
     program, *rest = words
     if program in ("python", ".venv/bin/python") and rest[:1] != ["-m"]:
         check_script(rest[0], rest[1:], monkeypatch)

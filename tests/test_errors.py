@@ -32,7 +32,7 @@ def test_the_nearest_name_is_offered_and_a_far_one_is_not() -> None:
         lambda: find_method("s2vnet").config_type.from_mapping({"widht": 3}),
     ],
 )
-def test_the_question_stands_in_a_sentence_that_ends_as_one(refused) -> None:
+def test_the_question_is_in_a_sentence_that_ends_as_one(refused) -> None:
     with pytest.raises(ValueError, match="did you mean") as error:
         refused()
     message = str(error.value)
@@ -40,6 +40,6 @@ def test_the_question_stands_in_a_sentence_that_ends_as_one(refused) -> None:
     assert not re.search(r"[?.;,][.;,]", message)
 
 
-def test_an_error_without_words_is_told_by_its_type() -> None:
+def test_an_error_without_words_is_reported_by_its_type() -> None:
     assert first_line(OSError()) == "OSError"
     assert first_line(OSError("no room\nat all")) == "no room"

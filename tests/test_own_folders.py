@@ -97,7 +97,7 @@ def test_where_nothing_can_be_written_the_variable_is_named(monkeypatch: pytest.
     monkeypatch.setattr(tempfile, "gettempdir", none)
     monkeypatch.setenv("TMPDIR", "/full")
     for ask in (temporary_folder, private_folder, ensure_home):
-        with pytest.raises(ResourceError, match=r"\(TMPDIR=/full, /tmp, /var/tmp\): set TMPDIR to a folder"):
+        with pytest.raises(ResourceError, match=r"TMPDIR=/full,.*TMPDIR"):
             ask()
 
 
@@ -139,15 +139,15 @@ def test_a_user_nobody_knows_has_all_that_the_libraries_need(in_container, tmp_p
         **variables,
     )
     assert done.returncode == 0, done.stderr
-    told = done.stdout.splitlines()
+    lines = done.stdout.splitlines()
     kept = home == "read-only"
     expected_home = tmp_path / "read-only" if kept else own / "home"
-    assert told[:2] == [str(expected_home), "user-12345"]
-    assert told[2] == str(own / "numba" if kept else own / "home" / ".cache" / "numba")
-    assert told[3].startswith("/")
-    assert told[4] == (str(own / "ray_auth_token") if kept else "None")
-    assert told[5] == "['Default']"
-    assert told[6] == str(own / "matplotlib" if kept else own / "home" / ".cache" / "matplotlib")
+    assert lines[:2] == [str(expected_home), "user-12345"]
+    assert lines[2] == str(own / "numba" if kept else own / "home" / ".cache" / "numba")
+    assert lines[3].startswith("/")
+    assert lines[4] == (str(own / "ray_auth_token") if kept else "None")
+    assert lines[5] == "['Default']"
+    assert lines[6] == str(own / "matplotlib" if kept else own / "home" / ".cache" / "matplotlib")
     assert "Traceback" not in done.stderr
 
 

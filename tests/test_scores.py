@@ -64,15 +64,15 @@ def test_kappa_is_zero_where_both_are_one_class_throughout() -> None:
     ],
 )
 def test_what_is_no_confusion_matrix_is_refused(matrix: np.ndarray, got: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"expected a square confusion matrix.*{got}"):
+    with pytest.raises(InvalidInputError, match=f"{got}"):
         Scores(matrix)
 
 
 @pytest.mark.parametrize(
     ("truth", "predicted", "message"),
     [
-        ([], [], r"truth of shape \(0,\)"),
-        ([0, 1], [0], r"truth of shape \(2,\) and predicted of shape \(1,\)"),
+        ([], [], r"\(0,\)"),
+        ([0, 1], [0], r"\(2,\).*\(1,\)"),
         ([0, 1], [2, 0], "predicted: class indices 0..2; expected 0..1"),
         ([0, -1], [0, 0], "truth: class indices -1..0; expected 0..1"),
     ],

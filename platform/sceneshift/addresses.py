@@ -1,4 +1,4 @@
-"""Addresses with passwords in them, which nothing prints or keeps, and proxies that stand before an address."""
+"""Addresses with passwords in them, which nothing prints or keeps, and proxies in front of an address."""
 
 import ipaddress
 import os
@@ -6,14 +6,14 @@ import re
 import urllib.request
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-#: What stands in the place of a name and a password.
+#: Replaces a name and a password.
 HIDDEN = "***"
 
 #: Name and password of ``scheme://name:password@host``; a name alone may be a token. An at sign within a password
 #: belongs to it: the last before the path counts.
 _USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s'\"<>]*@")
 
-#: The same where a password has a slash or the like, which should have been escaped.
+#: The same where a password has a slash or a similar character that should have been escaped.
 _ODD_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^:/?#\s'\"<>@]*:(?!\d+(?:/|\b))[^\s'\"<>@]*@")
 
 #: ``?password=…`` and its kin.
@@ -51,7 +51,7 @@ def split_user(address: str) -> tuple[str, str | None, str | None]:
 
 
 def reach_this_machine_directly() -> None:
-    """Let no proxy stand before the addresses of this machine: beyond a proxy they would be the proxy's own."""
+    """Use no proxy for the addresses of this machine: a proxy would take them for its own."""
     if not any(scheme in urllib.request.getproxies_environment() for scheme in ("http", "https", "all", "grpc")):
         return
     # Which of the two is read, and which wins, differs between libraries.
@@ -63,7 +63,7 @@ def reach_this_machine_directly() -> None:
 
 
 def proxy_advice(address: str) -> str:
-    """What to set if a proxy stands before an address that does not answer; empty where none does.
+    """What to set if an address that does not answer is behind a proxy; empty if it is not.
 
     Args:
         address: ``http://…`` or ``https://…``.
@@ -76,7 +76,7 @@ def proxy_advice(address: str) -> str:
         return ""
     named = without_secrets(proxy if "://" in proxy else f"http://{proxy}")
     return (
-        f" A proxy stands before it ({parts.scheme.upper()}_PROXY={named}); if it can't reach {host}, leave that host "
+        f" A proxy is in front of it ({parts.scheme.upper()}_PROXY={named}); if it can't reach {host}, leave that host "
         f"out: NO_PROXY={','.join(filter(None, [os.environ.get('NO_PROXY') or os.environ.get('no_proxy'), host]))}."
     )
 

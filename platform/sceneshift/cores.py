@@ -91,5 +91,5 @@ def _quota_of_version_2(folder: Path) -> float | None:
 
 
 def _unescaped(word: str) -> str:
-    """A path as mountinfo writes it: spaces and the like are octal numbers."""
+    """A path as mountinfo writes it: spaces and similar characters are octal numbers."""
     return word.encode().decode("unicode_escape") if "\\" in word else word

@@ -13,7 +13,7 @@ class SceneshiftError(Exception):
     """Root of every error this package raises on purpose.
 
     ``resumable`` says whether the search or training that it ended can be resumed. The message shows no password of an
-    address, whoever put it in.
+    address, whatever its origin.
     """
 
     resumable: bool = False

@@ -1,6 +1,6 @@
 """Folders that libraries write their own files to: looked at before they are needed, and replaced by one of our own.
 
-In many containers a process has a user id that nobody knows, a home that is missing or can't be written, and code that
+In many containers a process has a user id without a name, a home that is missing or can't be written, and code that
 is read-only. Numba, Ray, MLflow and Matplotlib each fail on some of that, with a traceback.
 """
 

@@ -28,7 +28,7 @@ def test_an_entry_says_who_offers_its_files_or_whom_to_ask(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_what_is_told_of_units_and_files_is_whole(name: str) -> None:
+def test_what_is_reported_of_units_and_files_is_whole(name: str) -> None:
     entry = SCENES[name]
     assert entry.scale > 0
     assert entry.unit is not None or entry.scale == 1
@@ -37,18 +37,18 @@ def test_what_is_told_of_units_and_files_is_whole(name: str) -> None:
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in entry.sha256.values())
 
 
-def test_units_are_stated_of_the_scenes_whose_documents_tell_them() -> None:
-    told = {name: (entry.scale, entry.unit) for name, entry in SCENES.items() if entry.unit is not None}
-    assert told == {
+def test_units_are_stated_of_the_scenes_whose_documents_state_them() -> None:
+    values = {name: (entry.scale, entry.unit) for name, entry in SCENES.items() if entry.unit is not None}
+    assert values == {
         "samson": (1, "0–1 by its own extremes"),
         "jasper_ridge": (10_000, "reflectance"),
         "muufl": (1, "0–1 by its own extremes"),
     }
-    assert {name for name, entry in SCENES.items() if entry.sha256} == set(told)
+    assert {name for name, entry in SCENES.items() if entry.sha256} == set(values)
 
 
 def test_a_scale_without_a_unit_is_no_entry() -> None:
-    with pytest.raises(InvalidInputError, match="without a unit"):
+    with pytest.raises(InvalidInputError, match="unit"):
         replace(SCENES["jasper_ridge"], unit=None)
 
 

@@ -100,7 +100,7 @@ def test_a_scene_is_read_from_its_files(tmp_path: Path, write: Write, name: str,
 
 
 @pytest.mark.parametrize("name", [name for name in PAIRS if PAIRS[name].source in WITH_LABEL_MAPS])
-def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
+def test_a_pair_is_read_and_its_target_s_labels_are_behind_the_door(
     tmp_path: Path, write: Write, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = [write_scene(tmp_path, scene, write, seed=seed) for seed, scene in enumerate(PAIRS[name].scenes)]
@@ -119,7 +119,7 @@ def test_a_pair_is_read_and_its_target_s_labels_stand_behind_the_door(
     assert source.class_names == target.class_names
 
 
-def test_shanghai_and_hangzhou_may_lie_in_one_file(tmp_path: Path, write: Write) -> None:
+def test_shanghai_and_hangzhou_may_be_in_one_file(tmp_path: Path, write: Write) -> None:
     (cube, labels), (other_cube, other_labels) = (
         write_scene(tmp_path / name, name, write, form=1, seed=seed)
         for seed, name in enumerate(["shanghai", "hangzhou"])
@@ -147,7 +147,7 @@ def test_abundances_and_cube_are_arranged_alike(
     np.testing.assert_array_equal(scene.labels, np.where(abundances.max(axis=2) >= 0.5, largest, 0))
     np.testing.assert_allclose(scene.wavelengths_nm, SCENES[name].wavelengths_nm)
     assert "labelled pixels per class" in caplog.text
-    assert "the cube has shape" not in caplog.text
+    assert "shape" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["samson-jasper_ridge", "jasper_ridge-samson"])
@@ -178,7 +178,7 @@ def test_samson_and_jasper_ridge_are_a_pair_without_the_road(tmp_path: Path, nam
     spectrum = np.interp(known[bands], whole["samson"].wavelengths_nm, cubes["samson"][3, 5])
     np.testing.assert_allclose(samson.cube[3, 5], spectrum, rtol=1e-6)
     assert pair.notes[0] == "left out, only in jasper_ridge: road"
-    assert "52 of jasper_ridge's 198, 409 to 885 nm; samson's 156 resampled to them by linear" in pair.notes[1]
+    assert "52 of jasper_ridge's 198, 409 to 885 nm" in pair.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def told_files(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [message for message in caplog.messages if "SHA-256" in message]
 
 
-def test_a_file_of_another_hash_is_told_once_and_read(
+def test_a_file_of_another_hash_is_reported_once_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cube, *_ = write_materials(tmp_path, "jasper_ridge", scipy.io.savemat)
@@ -237,27 +237,25 @@ def test_files_are_hashed_only_where_an_entry_states_a_hash(tmp_path: Path, monk
 
 
 def test_a_scene_without_abundances_has_no_reference(tmp_path: Path) -> None:
-    with pytest.raises(
-        InvalidInputError, match="'dioni' has no reference abundances; those with some: samson, jasper_"
-    ):
+    with pytest.raises(InvalidInputError, match="'dioni'"):
         load_reference("dioni", str(tmp_path))
 
 
-def test_another_release_is_told_with_both_figures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_release_is_reported_with_both_figures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, labels = write_scene(tmp_path, "houston18", scipy.io.savemat)
     with caplog.at_level(logging.WARNING):
         load_scene("houston18", str(tmp_path))
     shape, counts = caplog.messages
-    assert "scene 'houston18': the cube has shape (9, 7, 4), published (shape remembered) is (210, 954, 48)" in shape
+    assert "(210, 954, 48)" in shape
     found = tuple(np.bincount(labels.ravel(), minlength=8)[1:].tolist())
-    assert f"labelled pixels per class {found} ({sum(found)} together)" in counts
+    assert f"{found} ({sum(found)} together)" in counts
     assert "(53200): another release" in counts
 
 
 def test_cube_and_labels_of_different_size_are_refused(tmp_path: Path) -> None:
     write_scene(tmp_path, "dioni", scipy.io.savemat)
     scipy.io.savemat(tmp_path / "Dioni_gt_out68.mat", {"map": np.ones((7, 9))})
-    with pytest.raises(InvalidInputError, match=r"the cube has \(9, 7\) pixels, the label map \(7, 9\)"):
+    with pytest.raises(InvalidInputError, match=r"\(9, 7\).*\(7, 9\)"):
         load_scene("dioni", str(tmp_path))
 
 
@@ -266,18 +264,14 @@ def test_class_numbers_that_are_not_the_scene_s_are_refused(tmp_path: Path, name
     write_scene(tmp_path, name, scipy.io.savemat)
     labels = SCENES[name].forms[0].labels
     scipy.io.savemat(tmp_path / labels.file, {labels.name: np.full((9, 7), wrong)})
-    with pytest.raises(
-        InvalidInputError, match=rf"class numbers \[{wrong}\]; expected 1, .*Is it a label map with oth"
-    ):
+    with pytest.raises(InvalidInputError, match=rf"\[{wrong}\].*1"):
         load_scene(name, str(tmp_path))
 
 
 def test_pixels_that_make_no_image_are_refused(tmp_path: Path) -> None:
     write_materials(tmp_path, "samson", scipy.io.savemat)
     scipy.io.savemat(tmp_path / "Samson.mat", {"Y": np.ones((156, 9000)), "S_GT": np.ones((95, 95, 3)) / 3})
-    with pytest.raises(
-        InvalidInputError, match=r"Samson\.mat, Y: an array of shape \(156, 9000\); expected 9025 pixels"
-    ):
+    with pytest.raises(InvalidInputError, match=r"Samson\.mat.*\(156, 9000\).*9025 pixels"):
         load_scene("samson", str(tmp_path))
 
 
@@ -288,33 +282,31 @@ def test_missing_files_are_all_named_with_the_folders_and_what_to_do(tmp_path: P
     message = str(error.value)
     for form in SCENES[name].forms:
         assert all(file in message for file in form.needed())
-    assert f"looked in {tmp_path / name} and {tmp_path}. Put the files in one of these folders" in message
-    assert "--data-dir or SCENESHIFT_DATA" in message
+    assert f"{tmp_path / name} and {tmp_path}." in message
+    assert "SCENESHIFT_DATA" in message
     assert SCENES[name].offered in message
 
 
 def test_only_what_is_missing_is_named(tmp_path: Path) -> None:
     write_scene(tmp_path, "loukia", scipy.io.savemat)
     (tmp_path / "Loukia.mat").unlink()
-    with pytest.raises(MissingDataError, match=r"scene 'loukia' lacks Loukia\.mat; looked in"):
+    with pytest.raises(MissingDataError, match=r"'loukia'.*Loukia\.mat"):
         load_scene("loukia", str(tmp_path))
 
 
-def test_no_folder_and_a_folder_that_is_not_there_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_and_a_folder_that_is_not_there_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCENESHIFT_DATA", raising=False)
-    with pytest.raises(
-        MissingDataError, match="'dioni' don't come with this package: put them in a folder and name it"
-    ):
+    with pytest.raises(MissingDataError, match="'dioni'"):
         load_pair(NamedPair(name="dioni-loukia"))
-    with pytest.raises(MissingDataError, match=r"the data folder .*nowhere \(from --data-dir\) is not there"):
+    with pytest.raises(MissingDataError, match="--data-dir"):
         load_scene("dioni", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SCENESHIFT_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(MissingDataError, match=r"nowhere \(from SCENESHIFT_DATA\) is not there"):
+    with pytest.raises(MissingDataError, match="SCENESHIFT_DATA"):
         load_scene("dioni")
 
 
 def test_an_unknown_scene_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InvalidInputError, match=r"no scene is called 'samsen'.*did you mean 'samson'"):
+    with pytest.raises(InvalidInputError, match=r"'samsen'.*'samson'"):
         load_scene("samsen")
 
 

@@ -138,7 +138,7 @@ def test_nothing_of_the_test_mask_s_labels_reaches_the_source(
     assert (open_target(recipe).ground_truth() != door).any()  # the scrambling is one
 
 
-def test_both_masks_may_lie_in_one_file_under_their_usual_names(
+def test_both_masks_may_be_in_one_file_under_their_usual_names(
     masks: tuple[np.ndarray, np.ndarray, InScene], tmp_path: Path
 ) -> None:
     train, test, recipe = masks
@@ -151,7 +151,7 @@ def test_both_masks_may_lie_in_one_file_under_their_usual_names(
 
 def test_a_missing_mask_says_which(masks: tuple[np.ndarray, np.ndarray, InScene]) -> None:
     recipe = replace(masks[2], test_mask="nowhere.tif")
-    with pytest.raises(MissingDataError, match=r"there is no file nowhere\.tif"):
+    with pytest.raises(MissingDataError, match=r"nowhere\.tif"):
         load_pair(recipe)
 
 
@@ -180,7 +180,7 @@ def test_a_scene_published_as_masks_is_divided_by_them(berlin: tuple[np.ndarray,
 
 def test_without_its_masks_such_a_scene_says_what_lacks(berlin: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     (tmp_path / "Berlin" / "TestImage.mat").unlink()
-    with pytest.raises(MissingDataError, match=r"scene 'berlin' lacks TestImage\.mat; looked in .*Berlin and "):
+    with pytest.raises(MissingDataError, match=r"'berlin'.*TestImage\.mat"):
         load_pair(in_scene(scene="berlin", split="fixed"))
 
 
@@ -189,29 +189,29 @@ def test_a_pair_within_one_scene_goes_with_no_other_pair_of_it() -> None:
     assert refuse_shared_pixels([pair]) is None
     for other in (load_pair(NamedPair(name="west-east")), pair, load_pair(in_scene(split="random", seed=1))):
         for order in ([pair, other], [other, pair]):
-            with pytest.raises(InvalidInputError, match="share pixels of 'indian_pines'"):
+            with pytest.raises(InvalidInputError, match="'indian_pines'"):
                 refuse_shared_pixels(order)
 
 
 def test_a_source_that_knows_test_pixels_is_refused() -> None:
     recipe = in_scene(split="random")
     pair, whole = load_pair(recipe), load_indian_pines()
-    with pytest.raises(InvalidInputError, match="pair 'p': 9218 test pixels are labelled in the source"):
+    with pytest.raises(InvalidInputError, match=r"'p'.*9218 test"):
         ScenePair(name="p", sources=(whole,), target=pair.target, test_split=pair.test_split)
     fewer = np.array(pair.source.labels)
     fewer.ravel()[pair.test_split.train[0]] = 0
-    with pytest.raises(InvalidInputError, match="the source has 1030 labelled pixels, the training side 1031"):
+    with pytest.raises(InvalidInputError, match=r"1030 labelled.*1031"):
         ScenePair(
             name="p", sources=(replace(pair.source, labels=fewer),), target=pair.target, test_split=pair.test_split
         )
-    with pytest.raises(InvalidInputError, match="share pixels of 'indian_pines'"):
+    with pytest.raises(InvalidInputError, match="'indian_pines'"):
         ScenePair(name="p", sources=(pair.source,), target=pair.target)
 
 
 def test_a_test_split_is_for_one_scene() -> None:
     (west,), east = load_both_labelled(NamedPair(name="west-east"))
     split = load_pair(in_scene(split="random")).test_split
-    with pytest.raises(InvalidInputError, match="expected source and target to be the one scene it divides"):
+    with pytest.raises(InvalidInputError, match="one scene"):
         ScenePair(name="p", sources=(west,), target=east.without_labels(), test_split=split)
 
 

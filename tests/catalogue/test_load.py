@@ -127,12 +127,12 @@ def test_a_pair_s_name_does_for_its_recipe() -> None:
     by_name, by_recipe = load_pair("west-east"), load_pair(NamedPair(name="west-east"))
     assert by_name.source.content_hash == by_recipe.source.content_hash
     assert by_name.target.cube_hash == by_recipe.target.cube_hash
-    with pytest.raises(InvalidInputError, match="no scene pair is called 'indian_pines'"):
+    with pytest.raises(InvalidInputError, match="'indian_pines'"):
         load_pair("indian_pines")
 
 
 @pytest.mark.parametrize("load", [load_pair, load_both_labelled])
 def test_an_unknown_name_is_answered_with_the_nearest(load: object) -> None:
-    with pytest.raises(InvalidInputError, match=r"no scene pair is called 'west-eats'.*did you mean 'west-east'") as e:
+    with pytest.raises(InvalidInputError, match=r"'west-eats'.*'west-east'") as e:
         load(NamedPair(name="west-eats"))
     assert all(name in str(e.value) for name in TABLE)

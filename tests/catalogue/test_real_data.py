@@ -128,7 +128,7 @@ def test_samson_and_jasper_ridge_agree_on_what_a_tree_looks_like(
     means = np.stack([spectra[pair.source.labels == k].mean(axis=0) for k in (1, 2, 3)])
     nearest = 1 + (others @ means.T / np.linalg.norm(means, axis=1)).argmax(axis=2)
     assert (nearest == truth)[truth > 0].mean() > 0.8
-    # Where plants turn bright in the infrared hangs on the plant, not on the sensor: bands 20 nm off give 0.96.
+    # Where plants turn bright in the infrared depends on the plant, not on the sensor: bands 20 nm off give 0.96.
     k = 1 + pair.class_names.index("tree")
     trees = np.corrcoef(spectra[pair.source.labels == k].mean(axis=0), others[truth == k].mean(axis=0))
     assert trees[0, 1] > 0.99
@@ -173,4 +173,4 @@ def test_hyrank_s_label_maps_have_the_published_counts(
     scene = load_scene(name, str(tmp_path))
     assert tuple(scene.class_counts) == SCENES[name].counts
     (message,) = caplog.messages  # of the stand-in cube's two bands
-    assert f"the cube has shape ({height}, {width}, 2)" in message
+    assert f"shape ({height}, {width}, 2)" in message

@@ -70,7 +70,7 @@ def test_a_name_with_a_minus_is_found(catalogue_of: Callable[..., OwnCatalogue])
 
 def test_a_name_that_can_be_read_twice_is_rejected(catalogue_of: Callable[..., OwnCatalogue]) -> None:
     catalogue = catalogue_of(**{"a": same, "b": same, "b-c": same, "c-d": same, "d": same})
-    with pytest.raises(InvalidInputError, match="one way to read it"):
+    with pytest.raises(InvalidInputError, match=r"a\+b-c-d"):
         find_sides("a+b-c-d", catalogue)
 
 
@@ -97,7 +97,7 @@ def test_sources_that_group_the_target_s_classes_differently_are_rejected(
     catalogue_of: Callable[..., OwnCatalogue],
 ) -> None:
     pairs = '[pairs.b-c]\nsource = "b"\ntarget = "c"\nclass_map = { soil = ["soil", "water"], tree = "tree" }\n'
-    with pytest.raises(InvalidInputError, match="one class of source 'b' and two of source 'a'"):
+    with pytest.raises(InvalidInputError, match=r"'b'.*'a'"):
         load_pair(NamedPair(name="a+b-c", catalogue=catalogue_of(pairs, a=same, b=same, c=same)))
 
 
@@ -108,9 +108,9 @@ def test_a_copy_among_the_sources_is_rejected(
         return replace(make_scene(0), name=scene.name, footprint=None)
 
     catalogue = catalogue_of(a=same, b=copied, c=same, d=copied)
-    with pytest.raises(InvalidInputError, match="source 'a' and source 'b' are of one acquisition"):
+    with pytest.raises(InvalidInputError, match=r"'a'.*'b'"):
         load_pair(NamedPair(name="a+b-c", catalogue=catalogue))
-    with pytest.raises(InvalidInputError, match="source 'a' and target 'd' are of one acquisition"):
+    with pytest.raises(InvalidInputError, match=r"'a'.*'d'"):
         load_pair(NamedPair(name="c+a-d", catalogue=catalogue))
 
 

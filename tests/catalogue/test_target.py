@@ -31,7 +31,7 @@ def test_scores_are_scikit_learns_over_the_labelled_pixels(tiny_scene: Scene) ->
     assert 0.5 < scores.oa < 0.9
 
 
-def test_what_is_said_of_unlabelled_pixels_does_not_count(tiny_scene: Scene) -> None:
+def test_what_is_reported_of_unlabelled_pixels_does_not_count(tiny_scene: Scene) -> None:
     class_map = random_map(tiny_scene)
     other = np.where(tiny_scene.labels > 0, class_map, 1)
     assert (other != class_map).any()
@@ -46,7 +46,7 @@ def test_a_perfect_map_scores_one_and_a_class_never_named_keeps_its_column(tiny_
 
 
 def test_a_map_of_another_shape_is_refused(tiny_scene: Scene) -> None:
-    with pytest.raises(InvalidInputError, match=r"class map of shape \(30, 40\); the target has \(40, 30\)"):
+    with pytest.raises(InvalidInputError, match=r"\(30, 40\).*\(40, 30\)"):
         TargetScorer(tiny_scene).score(np.ones((30, 40), dtype=int))
 
 
@@ -57,7 +57,7 @@ def test_ids_outside_the_classes_are_refused_even_on_unlabelled_pixels(
     class_map = np.full(tiny_scene.shape, 2)
     class_map[0, 0] = wrong
     assert tiny_scene.labels[0, 0] == 0
-    with pytest.raises(InvalidInputError, match=f"class ids from {range_}; expected 1 to 3"):
+    with pytest.raises(InvalidInputError, match=rf"{range_}.*1.*3"):
         TargetScorer(tiny_scene).score(class_map)
 
 
@@ -81,7 +81,7 @@ def test_the_ground_truth_cannot_be_written_through(tiny_scene: Scene) -> None:
 
 
 def test_an_unknown_pair_has_no_door() -> None:
-    with pytest.raises(InvalidInputError, match="no scene pair is called 'south-north'"):
+    with pytest.raises(InvalidInputError, match="'south-north'"):
         open_target(NamedPair(name="south-north"))
 
 
@@ -94,5 +94,5 @@ def test_an_unmeasured_pixel_is_zero_in_a_map_and_not_scored(tiny_scene: Scene) 
     scores = TargetScorer(scene).score(class_map)
     known = (tiny_scene.labels > 0) & (np.arange(40) >= 9)[:, None]
     np.testing.assert_array_equal(scores.confusion, confusion_matrix(tiny_scene.labels[known], class_map[known]))
-    with pytest.raises(InvalidInputError, match="0 at unmeasured pixels alone"):
+    with pytest.raises(InvalidInputError, match="unmeasured"):
         TargetScorer(tiny_scene).score(class_map)

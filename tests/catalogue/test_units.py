@@ -105,9 +105,7 @@ def test_an_offset_leaves_differences_of_bands(pair: Pair) -> None:
     moved = replace(one, target=replace(one.target, cube=one.target.cube + np.float32(0.5)))
     assert allowed_normalizations(moved) == allowed_normalizations(turned(moved)) == ("derivative",)
     refuse_normalization(moved, "derivative")
-    with pytest.raises(
-        InvalidInputError, match=r"expected derivative, in which that cancels, because.*more than 0\.1 ap"
-    ):
+    with pytest.raises(InvalidInputError, match=r"0\.1 ap"):
         refuse_normalization(moved, "l2-per-pixel")
 
 
@@ -145,19 +143,19 @@ def test_cuts_of_one_acquisition_in_two_units_are_compared(pair: Pair) -> None:
     assert allowed_normalizations(replace(both, sources=(replace(both.source, unit=None),))) == NORMALIZATIONS
 
 
-def test_an_unknown_step_is_told(pair: Pair) -> None:
-    with pytest.raises(InvalidInputError, match="did you mean 'l2-per-pixel'"):
+def test_an_unknown_step_is_reported(pair: Pair) -> None:
+    with pytest.raises(InvalidInputError, match="'l2-per-pixel'"):
         refuse_normalization(pair(), "l2-per-pixl")
 
 
-def test_a_scene_of_zeros_is_told_by_name(pair: Pair) -> None:
+def test_a_scene_of_zeros_is_reported_by_name(pair: Pair) -> None:
     for declared in ({}, {"source": "counts", "target": "counts"}):
         with pytest.raises(InvalidInputError, match="scene 'other': every number"):
             allowed_normalizations(pair(0, **declared))
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "told"),
+    ("source", "target", "expected"),
     [
         (None, None, None),
         ("reflectance", "reflectance", "reflectance"),
@@ -165,10 +163,10 @@ def test_a_scene_of_zeros_is_told_by_name(pair: Pair) -> None:
         (None, "counts", "not stated (tiny), counts (other)"),
     ],
 )
-def test_units_are_told_where_one_is_stated(
-    pair: Pair, source: str | None, target: str | None, told: str | None
+def test_units_are_reported_where_one_is_stated(
+    pair: Pair, source: str | None, target: str | None, expected: str | None
 ) -> None:
-    assert describe_units(pair(source=source, target=target)) == told
+    assert describe_units(pair(source=source, target=target)) == expected
 
 
 def test_only_pairs_that_state_a_unit_are_listed(pair: Pair) -> None:

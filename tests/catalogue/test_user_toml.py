@@ -123,18 +123,16 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SCENESHIFT_CATALOGUE", str(tmp_path / "mine.toml"))
     with pytest.raises(MissingDataError, match=r"own scenes \(SCENESHIFT_CATALOGUE\)"):
         open_catalogue(None, None)
-    with pytest.raises(InvalidInputError, match="is a folder"):
+    with pytest.raises(InvalidInputError, match="folder"):
         open_catalogue(str(tmp_path), None)
-    with pytest.raises(InvalidInputError, match=r"expected a file that ends in \.toml; got '\.txt'"):
+    with pytest.raises(InvalidInputError, match=r"\.toml.*'\.txt'"):
         open_catalogue(str(write(tmp_path, "", "scenes.txt")), None)
 
 
 @pytest.mark.parametrize("content", [b"[scenes.one\n", b"[scenes.one]\n[scenes.one]\n", b"\xff\xfe", b"a = 1979-99-99"])
-def test_what_is_no_toml_is_told_with_the_file(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_toml_is_reported_with_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scenes.toml").write_bytes(content)
-    with pytest.raises(
-        InvalidInputError, match=r"scenes\.toml: no TOML \(.+\); expected tables such as \[scenes\.NAME\]"
-    ):
+    with pytest.raises(InvalidInputError, match=r"scenes\.toml.*TOML.*\[scenes\.NAME\]"):
         read_catalogue(tmp_path / "scenes.toml")
 
 
@@ -148,157 +146,159 @@ SIDES = PAIR + 'source = "one"\ntarget = "samson"\n'
 @pytest.mark.parametrize(
     ("text", "table", "message"),
     [
-        ("[scene.x]", "", "got a key that is not known; expected one of scenes, pairs (did you mean 'scenes'?)."),
-        ("scenes = 3", "", "scenes: got 3; expected tables [scenes.NAME]. Begin each by a line [scenes.NAME]."),
-        ("[scenes]\nx = 3", "[scenes.x]", "got 3; expected a table."),
-        ('[scenes."a b"]', "[scenes.a b]", "got the name 'a b'; expected letters, digits,"),
-        ('[scenes."a.arrow"]', "[scenes.a.arrow]", "got the name 'a.arrow'; expected letters, digits,"),
-        ('[scenes."../x"]', "[scenes.../x]", "got the name '../x'"),
-        ("[scenes.houston13]", "[scenes.houston13]", "got the name 'houston13'; expected one that is not taken, and"),
-        ("[scenes.Samson]", "[scenes.Samson]", "and there is a scene 'samson'. Choose another name."),
-        (NAMED + '[scenes.X]\ncube = "y.mat"', "[scenes.X]", "and there is a scene 'x'."),
-        (FILES + 'labls = "y"', "[scenes.x]", "labls: got a key that is not known; expected one of stored, cube,"),
-        (FILES + 'labls = "y"', "[scenes.x]", "did you mean 'labels'?). Correct its name, or leave it out."),
-        (ONE, "[scenes.x]", "cube: got nothing; expected either cube (and labels), or stored."),
-        (FILES + 'stored = "x.arrow"', "[scenes.x]", "stored: got 'x.arrow'; expected either cube"),
-        (ONE + 'stored = "x.mat"', "[scenes.x]", "stored: got 'x.mat'; expected a file that ends in .arrow."),
-        (ONE + 'stored = "x.arrow"\nlabels = "y"', "[scenes.x]", "labels: got 'y'; expected no other key with stored."),
-        (ONE + "cube = 3", "[scenes.x]", "cube: got 3; expected a text. Write it in quotes."),
-        (ONE + 'cube = ""', "[scenes.x]", "cube: got ''; expected a text."),
-        (FILES + "cube_variable = true", "[scenes.x]", "cube_variable: got True; expected a text."),
-        (FILES + 'class_names = "a"', "[scenes.x]", "class_names: got 'a'; expected a list of two or more different"),
-        (FILES + 'class_names = ["a"]', "[scenes.x]", "class_names: got ['a']; expected a list of two or more"),
-        (FILES + 'class_names = ["a", "a"]', "[scenes.x]", "class_names: got ['a', 'a']; expected a list of two"),
-        (FILES + 'class_names = ["a", 2]', "[scenes.x]", "class_names: got ['a', 2]; expected a list of two"),
+        ("[scene.x]", "", "'scenes'"),
+        ("scenes = 3", "", "scenes: got 3"),
+        ("[scenes]\nx = 3", "[scenes.x]", "got 3"),
+        ('[scenes."a b"]', "[scenes.a b]", "'a b'"),
+        ('[scenes."a.arrow"]', "[scenes.a.arrow]", "'a.arrow'"),
+        ('[scenes."../x"]', "[scenes.../x]", "'../x'"),
+        ("[scenes.houston13]", "[scenes.houston13]", "'houston13'"),
+        ("[scenes.Samson]", "[scenes.Samson]", "'samson'"),
+        (NAMED + '[scenes.X]\ncube = "y.mat"', "[scenes.X]", "'x'"),
+        (FILES + 'labls = "y"', "[scenes.x]", "labls"),
+        (FILES + 'labls = "y"', "[scenes.x]", "'labels'"),
+        (ONE, "[scenes.x]", "cube: got nothing"),
+        (FILES + 'stored = "x.arrow"', "[scenes.x]", "stored: got 'x.arrow'"),
+        (ONE + 'stored = "x.mat"', "[scenes.x]", "stored: got 'x.mat'"),
+        (ONE + 'stored = "x.arrow"\nlabels = "y"', "[scenes.x]", "labels: got 'y'"),
+        (ONE + "cube = 3", "[scenes.x]", "cube: got 3"),
+        (ONE + 'cube = ""', "[scenes.x]", "cube: got ''"),
+        (FILES + "cube_variable = true", "[scenes.x]", "cube_variable: got True"),
+        (FILES + 'class_names = "a"', "[scenes.x]", "class_names: got 'a'"),
+        (FILES + 'class_names = ["a"]', "[scenes.x]", "class_names: got ['a']"),
+        (FILES + 'class_names = ["a", "a"]', "[scenes.x]", "class_names: got ['a', 'a']"),
+        (FILES + 'class_names = ["a", 2]', "[scenes.x]", "class_names: got ['a', 2]"),
         (
             FILES + "label_values = [1, 2]",
             "[scenes.x]",
-            "class_names: got nothing; expected names with label_values.",
+            "class_names: got nothing",
         ),
         (
             NAMED + "label_values = [1]",
             "[scenes.x]",
-            "label_values: got [1]; expected 2 numbers, one per class (a, b).",
+            "label_values: got [1]",
         ),
-        (NAMED + "label_values = [1, 1]", "[scenes.x]", "label_values: got [1, 1]; expected different numbers."),
-        (NAMED + "label_values = [-1, 1]", "[scenes.x]", "label_values: got [-1, 1]; expected a list of whole numbers"),
-        (NAMED + "label_values = [1.0, 2.0]", "[scenes.x]", "label_values: got [1.0, 2.0]; expected a list of whole"),
-        (NAMED + "label_values = [true, 2]", "[scenes.x]", "label_values: got [True, 2]; expected a list of whole"),
+        (NAMED + "label_values = [1, 1]", "[scenes.x]", "label_values: got [1, 1]"),
+        (NAMED + "label_values = [-1, 1]", "[scenes.x]", "label_values: got [-1, 1]"),
+        (NAMED + "label_values = [1.0, 2.0]", "[scenes.x]", "label_values: got [1.0, 2.0]"),
+        (NAMED + "label_values = [true, 2]", "[scenes.x]", "label_values: got [True, 2]"),
         (
             NAMED + "unlabelled_values = [2]",
             "[scenes.x]",
-            "expected no class numbers; value 2 is also a class. Remove it",
+            "value 2",
         ),
         (
             NAMED + "pixels_per_class = [1]",
             "[scenes.x]",
-            "pixels_per_class: got [1]; expected 2 numbers, one per class",
+            "pixels_per_class: got [1]",
         ),
-        (NAMED + "pixels_per_class = [1, -1]", "[scenes.x]", "expected a list of whole numbers from 0 on."),
-        (NAMED + "scale = 10000", "[scenes.x]", "unit: got nothing; expected a unit with scale."),
-        (NAMED + 'unit = "r"\nscale = 0', "[scenes.x]", "scale: got 0; expected a positive number."),
-        (NAMED + 'unit = "r"\nscale = -1', "[scenes.x]", "scale: got -1; expected a positive number."),
-        (NAMED + 'unit = "r"\nscale = inf', "[scenes.x]", "scale: got inf; expected a positive number."),
-        (NAMED + 'unit = "r"\nscale = nan', "[scenes.x]", "scale: got nan; expected a positive number."),
-        (NAMED + 'unit = "r"\nscale = 1e300', "[scenes.x]", "scale: got 1e+300; expected a positive number."),
-        (NAMED + 'unit = "r"\nscale = "10"', "[scenes.x]", "scale: got '10'; expected a positive number."),
-        (FILES + "cut_to_overlap = 1", "[scenes.x]", "cut_to_overlap: got 1; expected true or false."),
+        (NAMED + "pixels_per_class = [1, -1]", "[scenes.x]", "whole numbers"),
+        (NAMED + "scale = 10000", "[scenes.x]", "unit: got nothing"),
+        (NAMED + 'unit = "r"\nscale = 0', "[scenes.x]", "scale: got 0"),
+        (NAMED + 'unit = "r"\nscale = -1', "[scenes.x]", "scale: got -1"),
+        (NAMED + 'unit = "r"\nscale = inf', "[scenes.x]", "scale: got inf"),
+        (NAMED + 'unit = "r"\nscale = nan', "[scenes.x]", "scale: got nan"),
+        (NAMED + 'unit = "r"\nscale = 1e300', "[scenes.x]", "scale: got 1e+300"),
+        (NAMED + 'unit = "r"\nscale = "10"', "[scenes.x]", "scale: got '10'"),
+        (FILES + "cut_to_overlap = 1", "[scenes.x]", "cut_to_overlap: got 1"),
         (
             ONE + 'stored = "x.arrow"\ncut_to_overlap = true',
             "[scenes.x]",
-            "cut_to_overlap: got True; expected no other key",
+            "cut_to_overlap: got True",
         ),
-        (NAMED + 'unit = "r"\nscale = true', "[scenes.x]", "scale: got True; expected a positive number."),
-        (NAMED + "unit = 3", "[scenes.x]", "unit: got 3; expected a text."),
-        (NAMED + 'unit = " "', "[scenes.x]", "got the unit ' '; expected a few words in one line."),
-        (NAMED + 'units = "r"', "[scenes.x]", "units: got a key that is not known; expected one of stored, cube,"),
-        (NAMED + 'units = "r"', "[scenes.x]", "did you mean 'unit'?"),
-        (NAMED + "rows = 3", "[scenes.x]", "rows: got 3; expected a list of whole numbers from 0 on."),
-        (NAMED + "rows = [3]", "[scenes.x]", "rows: got [3]; expected two numbers that increase."),
-        (NAMED + "columns = [3, 3]", "[scenes.x]", "columns: got [3, 3]; expected two numbers that increase."),
-        (NAMED + "columns = [-1, 3]", "[scenes.x]", "columns: got [-1, 3]; expected a list of whole numbers from 0"),
-        (NAMED + "mask = 1", "[scenes.x]", "mask: got 1; expected a text."),
-        (NAMED + "wavelengths_nm = 500", "[scenes.x]", "wavelengths_nm: got 500; expected a list of positive numbers."),
-        (NAMED + "wavelengths_nm = [500, nan]", "[scenes.x]", "wavelengths_nm: got [500, nan]; expected a list of pos"),
-        (NAMED + "wavelengths_nm = [0.4, 2.5]", "[scenes.x]", "expected nanometres. These look like micrometres;"),
+        (NAMED + 'unit = "r"\nscale = true', "[scenes.x]", "scale: got True"),
+        (NAMED + "unit = 3", "[scenes.x]", "unit: got 3"),
+        (NAMED + 'unit = " "', "[scenes.x]", "' '"),
+        (NAMED + 'units = "r"', "[scenes.x]", "units"),
+        (NAMED + 'units = "r"', "[scenes.x]", "'unit'"),
+        (NAMED + "rows = 3", "[scenes.x]", "rows: got 3"),
+        (NAMED + "rows = [3]", "[scenes.x]", "rows: got [3]"),
+        (NAMED + "columns = [3, 3]", "[scenes.x]", "columns: got [3, 3]"),
+        (NAMED + "columns = [-1, 3]", "[scenes.x]", "columns: got [-1, 3]"),
+        (NAMED + "mask = 1", "[scenes.x]", "mask: got 1"),
+        (NAMED + "wavelengths_nm = 500", "[scenes.x]", "wavelengths_nm: got 500"),
+        (NAMED + "wavelengths_nm = [500, nan]", "[scenes.x]", "wavelengths_nm: got [500, nan]"),
+        (NAMED + "wavelengths_nm = [0.4, 2.5]", "[scenes.x]", "micrometres"),
         (
             PAIR + 'source = "one"',
             "[pairs.p]",
-            "target: got nothing; expected a scene with a label map, one of one, two",
+            "target: got nothing",
         ),
-        (PAIR + 'source = "on"\ntarget = "two"', "[pairs.p]", "source: got 'on'; expected a scene with a label map,"),
+        (PAIR + 'source = "on"\ntarget = "two"', "[pairs.p]", "source: got 'on'"),
         (
             PAIR + 'source = "one"\ntarget = "jasper"',
             "[pairs.p]",
-            "did you mean 'jasper_ridge'?). Describe it by a table",
+            "'jasper_ridge'",
         ),
         (
             PAIR + 'source = "one"\ntarget = "berlin"',
             "[pairs.p]",
-            "target: got 'berlin'; expected a scene with a label",
+            "target: got 'berlin'",
         ),
-        (PAIR + 'source = "one"\ntarget = "one"', "[pairs.p]", "target: got 'one'; expected a scene other than the"),
-        (SIDES + "classmap = {}", "[pairs.p]", "did you mean 'class_map'?)"),
-        (SIDES + "fwhm_nm = -3", "[pairs.p]", "fwhm_nm: got -3; expected a positive number of nanometres, or a list"),
-        (SIDES + "fwhm_nm = []", "[pairs.p]", "fwhm_nm: got []; expected a positive number of nanometres"),
-        (SIDES + "class_map = {}", "[pairs.p]", "class_map: got {}; expected a table"),
+        (PAIR + 'source = "one"\ntarget = "one"', "[pairs.p]", "target: got 'one'"),
+        (SIDES + "classmap = {}", "[pairs.p]", "'class_map'"),
+        (SIDES + "fwhm_nm = -3", "[pairs.p]", "fwhm_nm: got -3"),
+        (SIDES + "fwhm_nm = []", "[pairs.p]", "fwhm_nm: got []"),
+        (SIDES + "class_map = {}", "[pairs.p]", "class_map: got {}"),
         (
             SIDES + "class_map = { soil = 3 }",
             "[pairs.p]",
-            "expected a class of the target, or a list of them, for 'soil'",
+            "'soil'",
         ),
         (
             SIDES + 'class_map = { sol = "soil" }',
             "[pairs.p]",
-            "classes of the source (soil, tree, water), and 'sol' is",
+            "'sol'",
         ),
         (
             SIDES + 'class_map = { soil = "sol" }',
             "[pairs.p]",
-            "classes of the target (soil, tree, water), and 'sol' is",
+            "'sol'",
         ),
-        (SIDES + 'class_map = { soil = "soil" }', "[pairs.p]", "expected at least two classes. Name another."),
+        (SIDES + 'class_map = { soil = "soil" }', "[pairs.p]", "two classes"),
         (
             SIDES + 'class_map = { soil = "soil", tree = "soil" }',
             "[pairs.p]",
-            "class of the target once, and 'soil' is named twice",
+            "'soil'",
         ),
         (
             NAMED + '[pairs.p]\nsource = "x"\ntarget = "samson"',
             "[pairs.p]",
-            "class_map: got nothing; expected at least two shared classes of a, b and soil, tree, water.",
+            "class_map: got nothing",
         ),
-        ('[pairs.west-east]\nsource = "samson"', "[pairs.west-east]", "and there is a pair 'west-east'."),
+        ('[pairs.west-east]\nsource = "samson"', "[pairs.west-east]", "'west-east'"),
     ],
 )
-def test_each_wrong_entry_is_told_with_file_table_and_key(tmp_path: Path, text: str, table: str, message: str) -> None:
+def test_each_wrong_entry_is_reported_with_file_table_and_key(
+    tmp_path: Path, text: str, table: str, message: str
+) -> None:
     path = write(tmp_path, text)
     with pytest.raises(InvalidInputError) as error:
         read_catalogue(path)
-    told = str(error.value)
-    assert told.startswith(f"{path}, {table}" if table else f"{path}, ")
-    assert message in told
-    assert told.endswith((".", "?", "} .", "}."))
+    error_text = str(error.value)
+    assert error_text.startswith(f"{path}, {table}" if table else f"{path}, ")
+    assert message in error_text
+    assert error_text.endswith((".", "?", "} .", "}."))
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ('wood = { source = ["soil", "tree"], targets = "tree" }', "source and target for 'wood', and 'targets' is"),
+        ('wood = { source = ["soil", "tree"], targets = "tree" }', "'targets'"),
         (
             'wood = { source = ["sol", "tree"], target = "tree" }',
-            "classes of the source (soil, tree, water), and 'sol'",
+            "'sol'",
         ),
-        ('water = { source = ["soil", "tree"], target = "tree" }', "and 'water' is another class of the source"),
+        ('water = { source = ["soil", "tree"], target = "tree" }', "'water'"),
         (
             'wood = { source = ["soil", "tree"], target = "tree" }, tree = "soil"',
-            "source once, and 'tree' is named twic",
+            "'tree'",
         ),
-        ('wood = { source = [], target = "tree" }', "expected a class of the source, or a list of them, for 'wood'"),
-        ('wood = { source = ["soil", "tree"] }', "classes of the target (soil, tree, water), and 'wood' is none"),
+        ('wood = { source = [], target = "tree" }', "'wood'"),
+        ('wood = { source = ["soil", "tree"] }', "'wood'"),
     ],
 )
-def test_a_merging_class_map_that_is_wrong_is_told(tmp_path: Path, entry: str, message: str) -> None:
+def test_a_merging_class_map_that_is_wrong_is_reported(tmp_path: Path, entry: str, message: str) -> None:
     path = write(tmp_path, SIDES + f"class_map = {{ {entry} }}")
     with pytest.raises(InvalidInputError) as error:
         read_catalogue(path)
@@ -311,7 +311,7 @@ def test_classes_of_either_side_are_merged(tmp_path: Path) -> None:
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
     assert pair.class_matches == (("soil", "land"), ("tree", "land"), ("water", "water"))
     assert pair.merged == (("soil", "land"), ("tree", "land"))
-    # The pair's own name stands for the class of a side that is not written.
+    # The pair's own name is the class of a side that is not given.
     entry = 'tree = { source = ["tree", "water"] }, soil = "soil"'
     pair = read_catalogue(write(tmp_path, SIDES + f"class_map = {{ {entry} }}")).pairs["p"]
     assert pair.class_matches == (("tree", "tree"), ("soil", "soil"))
@@ -332,10 +332,10 @@ def test_a_recipe_carries_its_catalogue(tmp_path: Path) -> None:
         assert pickle.loads(pickle.dumps(recipe)) == recipe
         assert len(recipe.definition_hash) == 16
     assert scene.name == "one"
-    with pytest.raises(InvalidInputError, match="--split fixed needs --train-mask and --test-mask: one was published"):
+    with pytest.raises(InvalidInputError, match=r"--split.*--train-mask.*--test-mask"):
         InScene(scene="one", split="fixed", patch_size=5, seed=0, catalogue=catalogue)
     assert NamedPair(name="west-east", catalogue=catalogue).definition_hash is None
-    with pytest.raises(InvalidInputError, match="no scene pair is called 'p'"):
+    with pytest.raises(InvalidInputError, match="'p'"):
         NamedPair(name="p")
 
 

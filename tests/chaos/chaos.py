@@ -72,7 +72,7 @@ class Row:
         return not (self.lost or self.doubled or self.wrong or self.left_running)
 
 
-def run_kind(kind: str, args: Args, root: Path, unharmed: dict[int, Trial], told: list[str]) -> Row:
+def run_kind(kind: str, args: Args, root: Path, unharmed: dict[int, Trial], notes: list[str]) -> Row:
     """Harm studies until it has been done as often as asked."""
     row, started = Row(kind), time.monotonic()
     if reason := events.why_not(kind):
@@ -94,12 +94,12 @@ def run_kind(kind: str, args: Args, root: Path, unharmed: dict[int, Trial], told
         row.orphans += harm.orphans
         for what, found in vars(faults).items():
             setattr(row, what, getattr(row, what) + len(found))
-            told += [f"{name}: {what}: {one}" for one in found]
-        told += [f"{name}: {note}" for note in harm.notes]
+            notes += [f"{name}: {what}: {one}" for one in found]
+        notes += [f"{name}: {note}" for note in harm.notes]
         row.seconds = time.monotonic() - started
         print(f"{name}: {harm.events} events, {harm.resumes} resumes, " + ("faults" if faults else "whole"), flush=True)
         if harm.events == 0:
-            told.append(f"{name}: the search ended before anything could be done to it")
+            notes.append(f"{name}: the search ended before anything could be done to it")
             break
     return row
 
@@ -142,15 +142,15 @@ def main(args: Args) -> int:
         return 2
     unharmed, faults = check_study(root, "unharmed", mlflow_db=root / "mlflow.db", num_trials=TRIALS)
     print(f"unharmed: {time.monotonic() - began:.0f} s, " + ("faults" if faults else "whole"), flush=True)
-    told = [f"unharmed: {what}: {one}" for what, found in vars(faults).items() for one in found]
+    notes = [f"unharmed: {what}: {one}" for what, found in vars(faults).items() for one in found]
     rows: list[Row] = []
     for kind in args.kinds:
-        rows.append(run_kind(kind, args, root, unharmed, told))
-        figures = {"seed": args.seed, "rows": [vars(row) for row in rows], "told": told}
+        rows.append(run_kind(kind, args, root, unharmed, notes))
+        figures = {"seed": args.seed, "rows": [vars(row) for row in rows], "notes": notes}
         (args.json or root / "chaos.json").write_text(json.dumps(figures, indent=2))
     print(f"\n{table(rows)}")
-    if told:
-        print("\n" + "\n".join(told))
+    if notes:
+        print("\n" + "\n".join(notes))
     return 0 if all(row.clean for row in rows) and not faults else 1
 
 

@@ -16,7 +16,7 @@ PROFILES = tuple(replace(profile, startup_trials=6) for profile in harmless.PROF
 
 
 def space(trial: Suggests) -> dict[str, Any]:
-    """Suggest a small configuration, or one whose loss is no number after a step or two."""
+    """Suggest a small configuration, or one whose loss is not a number after a step or two."""
     config = harmless.space(trial)
     if trial.suggest_float("fuse", 0.0, 1.0) > EXPLODES_ABOVE:
         config["lr"] = 1e30

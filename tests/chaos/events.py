@@ -162,8 +162,8 @@ def disk(root: Path, name: str, rng: random.Random, most: int) -> Harm:
             _fill(filler)
             harm.events += 1
             status = search.wait(PATIENCE_S)
-            told = [line for line in search.printed().splitlines() if line.startswith("error: ")]
-            harm.notes.append(f"status {status}: {told[-1] if told else 'no word'}")
+            errors = [line for line in search.printed().splitlines() if line.startswith("error: ")]
+            harm.notes.append(f"status {status}: {errors[-1] if errors else 'no word'}")
             filler.unlink()
             harm.resumes += 1
             search.start()
@@ -260,7 +260,7 @@ def why_not(kind: str) -> str:
 
 
 def _sleep_while(search: Search, seconds: float) -> bool:
-    """Sleep, and tell whether the search is still there."""
+    """Sleep, and return whether the search is still there."""
     until = time.monotonic() + seconds
     while search.running and time.monotonic() < until:
         time.sleep(0.01)

@@ -26,7 +26,7 @@ class Trial:
 
 @dataclass
 class Faults:
-    """What is not as it should be, in words, by kind."""
+    """What is not as it should be, as messages by kind."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -34,8 +34,8 @@ class Faults:
     left_running: list[str] = field(default_factory=list)
 
     def add(self, other: "Faults") -> None:
-        for kind, told in vars(other).items():
-            getattr(self, kind).extend(told)
+        for kind, found in vars(other).items():
+            getattr(self, kind).extend(found)
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
@@ -47,12 +47,12 @@ def rows(database: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def read_trials(optuna_db: Path, faults: Faults) -> dict[int, Trial]:
-    """All trials by number; a number that stands twice is a fault."""
+    """All trials by number; a number that appears twice is a fault."""
     trials: dict[int, Trial] = {}
     of_trial = "SELECT {} FROM trial_{} WHERE trial_id = ?"
     for trial_id, number, state in rows(optuna_db, "SELECT trial_id, number, state FROM trials ORDER BY trial_id"):
         if number in trials:
-            faults.doubled.append(f"trial {number} stands twice in Optuna")
+            faults.doubled.append(f"trial {number} is twice in Optuna")
         attributes = {
             key: json.loads(value)
             for key, value in rows(optuna_db, of_trial.format("key, value_json", "user_attributes"), trial_id)
@@ -136,7 +136,7 @@ def _check_metrics(mlflow_db: Path, run_id: str, number: int, trial: Trial) -> F
     logged = [row for row in logged if row[0].startswith(("val/", "train/"))]
     times = Counter((key, step) for key, step, _ in logged)
     faults.doubled += [
-        f"trial {number}: {key} of epoch {step} stands {n} times" for (key, step), n in times.items() if n > 1
+        f"trial {number}: {key} of epoch {step} is there {n} times" for (key, step), n in times.items() if n > 1
     ]
     values = {(key, step): value for key, step, value in logged}
     for epoch, metrics in trial.epochs.items():
@@ -145,7 +145,7 @@ def _check_metrics(mlflow_db: Path, run_id: str, number: int, trial: Trial) -> F
                 faults.lost.append(f"trial {number}: {name} of epoch {epoch} is not in MLflow")
             elif values[name, epoch] != value:
                 faults.wrong.append(f"trial {number}: {name} of epoch {epoch} is {values[name, epoch]}, not {value}")
-    for name, epoch in values.keys() - {(name, epoch) for epoch, told in trial.epochs.items() for name in told}:
+    for name, epoch in values.keys() - {(name, epoch) for epoch, metrics in trial.epochs.items() for name in metrics}:
         faults.wrong.append(f"trial {number}: {name} of epoch {epoch} is in MLflow alone")
     return faults
 
@@ -154,21 +154,21 @@ def check_results(summary: Path, trials: dict[int, Trial]) -> Faults:
     """The result table counts what Optuna has, and its winner is the best complete trial with that trial's values."""
     if not summary.exists():
         return Faults(lost=["there is no result table"])
-    faults, told = Faults(), json.loads(summary.read_text())
+    faults, table = Faults(), json.loads(summary.read_text())
     states = Counter(trial.state.lower() for trial in trials.values())
     for state in ("complete", "pruned", "fail"):
-        if told["trials"][state] != states[state]:
-            faults.wrong.append(f"the result table counts {told['trials'][state]} {state}, Optuna {states[state]}")
+        if table["trials"][state] != states[state]:
+            faults.wrong.append(f"the result table counts {table['trials'][state]} {state}, Optuna {states[state]}")
     complete = [(trial.values[0], -number) for number, trial in trials.items() if trial.state == "COMPLETE"]
     if not complete:
         return Faults(wrong=[*faults.wrong, "by Optuna no trial is complete"])
     winner = -max(complete)[1]
-    if told["best"]["trial"] != winner:
-        faults.wrong.append(f"the result table's best is trial {told['best']['trial']}, by Optuna it is {winner}")
-    if json.dumps(told["best"]["weights"], sort_keys=True) != trials[winner].weights:
+    if table["best"]["trial"] != winner:
+        faults.wrong.append(f"the result table's best is trial {table['best']['trial']}, by Optuna it is {winner}")
+    if json.dumps(table["best"]["weights"], sort_keys=True) != trials[winner].weights:
         faults.wrong.append("the best trial's weights are not those it reported")
     last = trials[winner].epochs[max(trials[winner].epochs)]
-    for row in told["scores"]:
+    for row in table["scores"]:
         if row["role"] == "best":
             for figure, value in row["validation"].items():
                 if value != last.get(f"val/{row['pair']}/{figure}"):
@@ -182,7 +182,7 @@ def check_against(trials: dict[int, Trial], unharmed: dict[int, Trial]) -> Fault
     for number, expected in unharmed.items():
         trial = trials.get(number)
         if trial is None:
-            continue  # told by check_optuna
+            continue  # reported by check_optuna
         for what in ("params", "state", "epochs", "values", "weights"):
             if getattr(trial, what) != getattr(expected, what):
                 faults.wrong.append(f"trial {number}: {what} differ from the unharmed run's")

@@ -22,7 +22,7 @@ class Search:
         name: The study's.
         space: Its space file.
         log: Where its processes print.
-        environment: Variables beside this process's own.
+        environment: Variables next to this process's own.
         flags: More of the command line.
     """
 
@@ -42,7 +42,7 @@ class Search:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin the study, or go on with it."""
+        """Begin the study, or resume it."""
         words = self.words(str(self.storage))
         kept = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")}
         with self.log.open("ab") as log:
@@ -56,7 +56,7 @@ class Search:
             )
 
     def words(self, storage_path: str) -> list[str]:
-        """What begins the study, or goes on with it, behind the script's name."""
+        """The arguments that begin or resume the study."""
         begun = (self.storage / self.name / "optuna.db").exists()
         return [
             *("--profile", "chaos", "--max-concurrent-trials", "1", "--cpus-per-trial", "1"),
@@ -149,7 +149,7 @@ def end(processes: list[psutil.Process], *, within_s: float) -> int:
 
 
 def _lives(process: psutil.Process) -> bool:
-    # One that has ended and that nobody has waited for lives no more.
+    # A process that has ended without being waited for is not alive.
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

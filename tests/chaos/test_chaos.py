@@ -23,7 +23,7 @@ def test_a_search_whose_driver_is_killed_loses_nothing(chaos, tmp_path, capsys):
     assert "| driver | 1 | 1 | 1 | 0 | 0 | 0 | 0 | 0 |" in printed
 
 
-def test_unknown_kinds_are_told(chaos, capsys):
+def test_unknown_kinds_are_reported(chaos, capsys):
     assert chaos.main(chaos.Args(kinds=("drivers",))) == 2
     assert "known kinds: driver, actor" in capsys.readouterr().out
 

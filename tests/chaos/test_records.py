@@ -55,12 +55,12 @@ def storage(tmp_path):
     store.complete(0)
     store.prune(1, Ended.EARLY_STOP, "stopped")
     (tmp_path / "s" / "report").mkdir()
-    told = {
+    summary = {
         "trials": {"complete": 1, "pruned": 1, "fail": 0},
         "best": {"trial": 0, "weights": {"pair": "w02"}},
         "scores": [],
     }
-    (tmp_path / "s" / "report" / "summary.json").write_text(json.dumps(told))
+    (tmp_path / "s" / "report" / "summary.json").write_text(json.dumps(summary))
     write(tmp_path / "mlflow.db", MLFLOW)
     return tmp_path
 
@@ -74,7 +74,7 @@ def check(records, storage):
     return records.check_study(storage, "s", mlflow_db=storage / "mlflow.db", num_trials=2)
 
 
-def test_of_a_whole_study_nothing_is_told(records, storage):
+def test_of_a_whole_study_nothing_is_reported(records, storage):
     trials, faults = check(records, storage)
     assert not faults
     assert {number: (trial.state, sorted(trial.epochs)) for number, trial in trials.items()} == {
@@ -85,14 +85,14 @@ def test_of_a_whole_study_nothing_is_told(records, storage):
 
 
 @pytest.mark.parametrize(
-    ("script", "kind", "told"),
+    ("script", "kind", "expected"),
     [
         ("DELETE FROM runs WHERE run_uuid = 'b'", "lost", "trial 1 has 0 runs in MLflow"),
         ("DELETE FROM metrics WHERE step = 2", "lost", "trial 0: val/aa of epoch 2 is not in MLflow"),
         ("DELETE FROM runs WHERE run_uuid = 'p'", "lost", "MLflow has 0 runs of the study itself"),
         ("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = 'a'", "lost", "trial 0 has 0 runs in MLflow"),
         ("UPDATE tags SET value = '0' WHERE key = 'sceneshift.trial'", "doubled", "trial 0 has 2 runs in MLflow"),
-        ("INSERT INTO metrics VALUES ('val/aa', 1, 0.1, 'a')", "doubled", "val/aa of epoch 1 stands 2 times"),
+        ("INSERT INTO metrics VALUES ('val/aa', 1, 0.1, 'a')", "doubled", "val/aa of epoch 1 is there 2 times"),
         ("UPDATE metrics SET value = 0.3 WHERE step = 2", "wrong", "val/aa of epoch 2 is 0.3, not 0.2"),
         ("INSERT INTO metrics VALUES ('val/aa', 3, 0.1, 'a')", "wrong", "val/aa of epoch 3 is in MLflow alone"),
         ("UPDATE runs SET status = 'FAILED' WHERE run_uuid = 'b'", "wrong", "trial 1 is PRUNED in Optuna and FAILED"),
@@ -100,30 +100,30 @@ def test_of_a_whole_study_nothing_is_told(records, storage):
         ("UPDATE runs SET status = 'KILLED' WHERE run_uuid = 'p'", "left_running", "the study is KILLED in MLflow"),
     ],
 )
-def test_a_fault_in_mlflow_is_seen(records, storage, script, kind, told):
+def test_a_fault_in_mlflow_is_seen(records, storage, script, kind, expected):
     write(storage / "mlflow.db", script)
     _, faults = check(records, storage)
-    assert any(told in line for line in getattr(faults, kind)), vars(faults)
+    assert any(expected in line for line in getattr(faults, kind)), vars(faults)
 
 
 @pytest.mark.parametrize(
-    ("script", "kind", "told"),
+    ("script", "kind", "expected"),
     [
         ("UPDATE trials SET state = 'RUNNING' WHERE number = 1", "left_running", "trial 1 is RUNNING in Optuna"),
         ("DELETE FROM trials WHERE number = 1", "lost", "trial 1 is not in Optuna"),
-        ("UPDATE trials SET number = 0", "doubled", "trial 0 stands twice in Optuna"),
+        ("UPDATE trials SET number = 0", "doubled", "trial 0 is twice in Optuna"),
         ("DELETE FROM trial_user_attributes WHERE key = 'epoch:1' AND trial_id = 1", "lost", "epochs [1] are not"),
         ("UPDATE trial_values SET value = 0.9", "wrong", "trial 0: value [0.9] is not its last epoch's"),
     ],
 )
-def test_a_fault_in_optuna_is_seen(records, storage, script, kind, told):
+def test_a_fault_in_optuna_is_seen(records, storage, script, kind, expected):
     write(storage / "s" / "optuna.db", script)
     _, faults = check(records, storage)
-    assert any(told in line for line in getattr(faults, kind)), vars(faults)
+    assert any(expected in line for line in getattr(faults, kind)), vars(faults)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"trials": {"complete": 2, "pruned": 1, "fail": 0}}, "the result table counts 2 complete, Optuna 1"),
         ({"best": {"trial": 1, "weights": {"pair": "w02"}}}, "best is trial 1, by Optuna it is 0"),
@@ -134,11 +134,11 @@ def test_a_fault_in_optuna_is_seen(records, storage, script, kind, told):
         ),
     ],
 )
-def test_a_fault_in_the_result_table_is_seen(records, storage, changes, told):
+def test_a_fault_in_the_result_table_is_seen(records, storage, changes, expected):
     path = storage / "s" / "report" / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     _, faults = check(records, storage)
-    assert any(told in line for line in faults.wrong), vars(faults)
+    assert any(expected in line for line in faults.wrong), vars(faults)
     path.unlink()
     assert "there is no result table" in check(records, storage)[1].lost
 

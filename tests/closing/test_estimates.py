@@ -111,10 +111,10 @@ def test_what_does_not_fit_is_refused(changes):
         HeldBack(**{**values, **changes}, of_this_network=True)
 
 
-def test_a_summary_tells_the_choice_back():
-    told = choice_as_dict(find_strategy("ensv"), CHOICE)
-    assert choice_of({"choice": told}) == CHOICE
-    assert (told["strategy"], told["steered by"]) == ("ensv", "val/aa")
+def test_a_summary_shows_the_choice_back():
+    found = choice_as_dict(find_strategy("ensv"), CHOICE)
+    assert choice_of({"choice": found}) == CHOICE
+    assert (found["strategy"], found["steered by"]) == ("ensv", "val/aa")
     assert choice_of({}) is None
 
 
@@ -122,8 +122,8 @@ def test_a_summary_tells_the_choice_back():
 def test_a_title_says_what_was_seen_of_the_target(split):
     pair = SimpleNamespace(test_split=split)
     strategies = {strategy.reads: strategy for strategy in map(find_strategy, ("source-blocks", "infomax", "oracle"))}
-    told = {reads: seen_of_target(strategies[reads], pair) for reads in Reads}
-    assert len(set(told.values())) == 3
+    settings = {reads: seen_of_target(strategies[reads], pair) for reads in Reads}
+    assert len(set(settings.values())) == 3
     if split is None:
-        assert told[Reads.NOTHING] == "target never seen"
-        assert all("never seen" not in told[reads] for reads in (Reads.PIXELS, Reads.LABELS))
+        assert settings[Reads.NOTHING] == "target never seen"
+        assert all("never seen" not in settings[reads] for reads in (Reads.PIXELS, Reads.LABELS))

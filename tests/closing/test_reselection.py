@@ -62,7 +62,7 @@ def test_trial_and_epoch_are_chosen_by_it_and_by_others_afterwards(study, tmp_pa
     strategy = find_strategy("infomax")
     # Workers have scored every epoch, from what they recorded.
     for record in result.records:
-        told = {epoch: metrics["selection/infomax"] for epoch, metrics in record.epochs.items()}
+        got = {epoch: metrics["selection/infomax"] for epoch, metrics in record.epochs.items()}
         location = f"{result.directory}/checkpoints/trial_{record.number:04d}"
         again = strategy.scores(
             [
@@ -71,19 +71,19 @@ def test_trial_and_epoch_are_chosen_by_it_and_by_others_afterwards(study, tmp_pa
                     number=record.number,
                     configuration="",
                     is_complete=True,
-                    epochs={epoch: {} for epoch in told},
+                    epochs={epoch: {} for epoch in got},
                     location=location,
                 )
             ]
         )
-        assert again == {Candidate(trial=record.number, epoch=e): pytest.approx(score) for e, score in told.items()}
-        assert record.value == max(told.values())
-        best = max(told, key=lambda epoch: (told[epoch], -epoch))
+        assert again == {Candidate(trial=record.number, epoch=e): pytest.approx(score) for e, score in got.items()}
+        assert record.value == max(got.values())
+        best = max(got, key=lambda epoch: (got[epoch], -epoch))
         assert CheckpointFolder(location).load(best) is not None
     choice = result.choice
     assert choice.score == max(record.value for record in result.records)
-    told = result.summary["choice"]
-    assert (told["strategy"], told["steered by"], told["epoch"]) == ("infomax", "selection/infomax", choice.epoch)
+    got = result.summary["choice"]
+    assert (got["strategy"], got["steered by"], got["epoch"]) == ("infomax", "selection/infomax", choice.epoch)
     estimate = result.summary["estimates"]["one-two"]
     assert (estimate["low"], estimate["high"], estimate["num_groups"]) == (0.0, 1.0, 0)
     assert 0 <= estimate["value"] <= 1

@@ -32,7 +32,7 @@ SPEC = TrainSpec(
 
 @pytest.fixture
 def trained(tiny_source, tmp_path):
-    """Train on a source; returns the run of the plain loop, its last report, and where its checkpoints lie."""
+    """Train on a source; returns the run of the plain loop, its last report, and where its checkpoints are."""
 
     def build(spec=SPEC, source=tiny_source):
         location = str(tmp_path / "checkpoints")
@@ -134,18 +134,18 @@ def test_a_target_is_normalized_as_the_source_was_in_training(trained, tiny_sour
 
 class TestRefused:
     def test_where_there_is_no_checkpoint(self, tiny_source, tmp_path):
-        with pytest.raises(StudyError, match="holds no whole checkpoint of epoch 2"):
+        with pytest.raises(StudyError, match="epoch 2"):
             TrainedNetwork.load("best", SPEC, [tiny_source], str(tmp_path / "none"))
 
     def test_where_the_training_ended_early_the_newest_epoch_is_named(self, trained, tiny_source):
         _, _, location = trained(replace(SPEC, epochs=1))
-        with pytest.raises(StudyError, match="of epoch 2; its newest is of epoch 1"):
+        with pytest.raises(StudyError, match=r"epoch 2.*epoch 1"):
             TrainedNetwork.load("best", SPEC, [tiny_source], location)
 
     def test_a_damaged_checkpoint(self, trained, tiny_source, tmp_path):
         _, _, location = trained()
         (tmp_path / "checkpoints" / "epoch_00002.ckpt").write_bytes(b"damaged")
-        with pytest.raises(StudyError, match="holds no whole checkpoint of epoch 2"):
+        with pytest.raises(StudyError, match="epoch 2"):
             TrainedNetwork.load("best", SPEC, [tiny_source], location)
 
     def test_weights_that_training_did_not_report(self, trained, tiny_source):

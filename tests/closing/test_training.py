@@ -39,7 +39,7 @@ def test_a_reference_is_shown_where_the_classes_are_its_materials(reference_of, 
     reference, find = reference_of
     samson = InScene(scene="samson", split="random", patch_size=5, seed=0)
     assert find(samson, tiny_scene) is reference
-    # With a class left out, columns would stand for other materials.
+    # With a class left out, columns would be other materials.
     assert find(samson, with_classes(tiny_scene, ("soil", "water"))) is None
     assert find(InScene(scene="indian_pines", split="random", patch_size=5, seed=0), tiny_scene) is None
     assert find(NamedPair(name="west-east"), tiny_scene) is None
@@ -89,8 +89,8 @@ def test_what_it_came_to_is_on_disk_in_mlflow_and_registered(close, tmp_path):
     assert closed.summary["scores"][-1]["role"] == "majority class"
     assert closed.summary["units"] == {"one-two": "counts"}
     assert closed.summary["test"]["oa"] == closed.metrics["target/oa"]
-    told = {key: value for key, value in run.final_metrics("target/").items() if not key.startswith("target/class/")}
-    assert told == {f"target/{name}": value for name, value in closed.summary["test"].items()}
+    values = {key: value for key, value in run.final_metrics("target/").items() if not key.startswith("target/class/")}
+    assert values == {f"target/{name}": value for name, value in closed.summary["test"].items()}
     class_map = np.load(tmp_path / "report" / "map_one-two.npy")
     assert (class_map.shape, class_map.dtype) == ((40, 30), np.uint8)
     with (tmp_path / "report" / "per_class.csv").open() as file:
@@ -112,7 +112,7 @@ def test_a_registry_that_is_away_is_named_with_the_results_on_disk(close, tmp_pa
         raise ConnectionError("registry is away")
 
     monkeypatch.setattr(registering, "log_and_register", away)
-    with pytest.raises(StudyError, match=r"lie in .*report, but MLflow at sqlite.*registry is away.*--resume"):
+    with pytest.raises(StudyError, match=r"registry is away.*--resume"):
         build()
     assert (tmp_path / "report" / "summary.json").exists()
     assert run.client.get_run(run.run_id).info.status == "RUNNING"  # its caller ends it

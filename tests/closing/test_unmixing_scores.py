@@ -84,9 +84,9 @@ def test_finding_leaves_the_spectra_alone(mixture):
 
 @pytest.mark.parametrize("number", [0, 4])
 def test_more_endmembers_than_pixels_or_bands_are_refused(number):
-    with pytest.raises(InvalidInputError, match=f"{number} endmembers out of 5 pixels, 3 bands"):
+    with pytest.raises(InvalidInputError, match=rf"{number}.*5 pixels.*3 bands"):
         find_endmembers(np.ones((5, 3)), number)
-    with pytest.raises(InvalidInputError, match=f"{number} endmembers out of 3 pixels, 5 bands"):
+    with pytest.raises(InvalidInputError, match=rf"{number}.*3 pixels.*5 bands"):
         find_endmembers(np.ones((3, 5)), number)
 
 
@@ -153,7 +153,7 @@ def test_an_endmember_of_zeros_is_no_nan(mixture):
 def test_shapes_that_do_not_fit_are_refused(mixture):
     endmembers, abundances = mixture
     for changes in ({"endmembers": endmembers[:-1]}, {"abundances": abundances[:-1]}, {"abundances": abundances.T}):
-        with pytest.raises(InvalidInputError, match=r"against a reference of \(20, 4\) and \(300, 4\)"):
+        with pytest.raises(InvalidInputError, match=r"\(20, 4\) and \(300, 4\)"):
             score(mixture, **changes)
 
 

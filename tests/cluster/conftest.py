@@ -24,7 +24,7 @@ def why_not() -> str:
 
 @pytest.fixture(scope="session")
 def modules() -> Iterator[None]:
-    """Makes chaos' modules and those beside this file importable."""
+    """Makes chaos' modules and those next to this file importable."""
     here = Path(__file__).parent
     with pytest.MonkeyPatch.context() as patch:
         for folder in (here.parent / "chaos", here):

@@ -1,6 +1,6 @@
 """Hosts of one machine: namespaces for network, mounts, processes and name, with an sshd as their first process.
 
-Nothing of it has a name outside: the bridge lies in the first host's network namespace, the others' links in theirs,
+Nothing of it has a name outside: the bridge is in the first host's network namespace, the others' links in theirs,
 and a namespace lives as long as its processes. All of a host's processes end with its first one, and that one ends with
 the thread that booted the host. So nothing can be left behind, and no other program on the machine can be meant.
 """
@@ -49,10 +49,10 @@ class Network:
 
     Args:
         root: An empty directory for their disks.
-        names: Of the hosts beside `user`.
+        names: Of the hosts next to `user`.
         ssh_user: Who can log in, by :attr:`key`.
         shared: Directories that all hosts see, besides the root directory; they see nothing else below /tmp.
-        furnish: Puts into a new host's home directory what it comes with; told the host's name.
+        furnish: Puts into a new host's home directory what it comes with; called with the host's name.
 
     Use as a context manager; :meth:`close` ends every host.
     """
@@ -159,7 +159,7 @@ class Host:
         self._process.wait()
 
     def cut(self) -> None:
-        """Take its network link down. Nobody is told: what is sent is lost."""
+        """Take its network link down. Nothing reports this: what is sent is lost."""
         self._on_bridge("set", "dev", self.name, "down")
 
     def mend(self) -> None:

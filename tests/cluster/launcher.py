@@ -22,7 +22,7 @@ from ray.autoscaler.tags import (
 )
 from searches import Search
 
-#: An address nobody has. Of hosts of one's own Ray keeps as many nodes as there are addresses of workers, and its
+#: An unused address. Of the user's own hosts Ray keeps as many nodes as there are addresses of workers, and its
 #: autoscaler counts the head among them.
 NOBODY = "10.0.0.99"
 
@@ -31,7 +31,7 @@ PATIENCE_S = 300.0
 #: Of a search: the defaults, which run to their end, and another.
 TRIALS = 2
 
-#: Ubuntu's: whoever types nothing gets no further. Then what Ray's provider for AWS would hand to `ray start`: a node's
+#: Ubuntu's: without input it gets no further. Then what Ray's provider for AWS would hand to `ray start`: a node's
 #: resources as the file has them. The provider for hosts of one's own leaves them to Ray, which counts this machine's.
 BASHRC = """case $- in
     *i*) ;;
@@ -49,7 +49,7 @@ case "$*" in
 esac
 """
 
-#: Waits on the head until Ray has so many nodes alive, and tells each one's address and resources.
+#: Waits on the head until Ray has the given number of nodes alive, and prints each one's address and resources.
 WAIT_FOR_NODES = """
 import json, sys, time
 import ray
@@ -128,7 +128,7 @@ class Cluster:
         self._tell_the_head_that_it_is_there(config["cluster_name"])
 
     def _tell_the_head_that_it_is_there(self, cluster_name: str) -> None:
-        # A cloud tells every asker which machines run. Ray's provider for hosts of one's own reads that in a file, each
+        # A cloud reports which machines run. Ray's provider for the user's own hosts reads that in a file, each
         # computer its own, and Ray 2.60's autoscaler (its earlier one did) writes no head into the head's: it then
         # waits for a head for ever, and launches no worker.
         tags = {
@@ -194,7 +194,7 @@ class Cluster:
 
 
 class ClusterSearch(Search):
-    """Chaos' search, begun by `ray exec` as docs/cluster.md tells it; its trial store lies on the head."""
+    """Chaos' search, begun by `ray exec` as docs/cluster.md describes; its trial store is on the head."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster

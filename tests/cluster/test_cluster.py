@@ -137,7 +137,7 @@ def test_a_search_runs_on_the_workers(unharmed):
     assert max(unharmed[0].epochs) == EPOCHS
 
 
-def test_a_trial_whose_host_is_killed_goes_on_from_its_checkpoint_on_another(cluster, begin, ends_whole):
+def test_a_trial_whose_host_is_killed_continues_from_its_checkpoint_on_another(cluster, begin, ends_whole):
     search = begin("killed")
     assert search.wait_for_epochs(4)
     (victim,) = hosts_at_work(cluster)
@@ -174,9 +174,9 @@ def test_a_link_that_is_down_for_seconds_delays_and_for_longer_sends_the_trial_e
 
 
 def test_ray_down_ends_ray_on_every_host(brought_up):
-    """A cloud ends the machines. Hosts of one's own go on: the head's Ray is stopped, workers end without a head."""
+    """A cloud ends the machines. The user's hosts continue: the head's Ray is stopped, workers end without a head."""
     brought_up.run("down", "--yes")
-    assert wait_until_empty(lambda: beside_sshd_and_mlflow(brought_up.head), within_s=20) == []
+    assert wait_until_empty(lambda: other_than_sshd_and_mlflow(brought_up.head), within_s=20) == []
     nodes = [process for worker in brought_up.workers for process in worker.processes(RAYLET)]
     assert len(nodes) >= 1
     assert wait_until_empty(lambda: [one for one in nodes if one.is_running()], within_s=GIVEN_UP_WITHIN_S) == []
@@ -190,7 +190,7 @@ def wait_until_empty(left, *, within_s):
     return found
 
 
-def beside_sshd_and_mlflow(host):
+def other_than_sshd_and_mlflow(host):
     theirs = [process for process in host.processes() if process.name() == "sshd"]
     for server in host.processes("mlflow", "server"):
         theirs += [server, *server.children(recursive=True)]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cluster
 
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
-#: A test run that is killed itself, after it has told the outside's ids of what it started.
+#: A test run that is killed itself, after it has printed the outer ids of what it started.
 KILLED = """
 import sys, time
 from pathlib import Path

@@ -65,13 +65,13 @@ class TestPairs:
         assert f"{' ' * 21}NOT in the validation score, only on one side of the split: water" in lines
 
     @pytest.mark.parametrize(
-        ("source", "target", "told"),
+        ("source", "target", "expected"),
         [("counts", "counts", ["counts"]), ("counts", None, ["counts (tiny), not stated (other)"]), (None, None, [])],
     )
-    def test_units_are_named_where_one_is_stated(self, pair, source, target, told):
+    def test_units_are_named_where_one_is_stated(self, pair, source, target, expected):
         pair = replace(pair, sources=(replace(pair.source, unit=source),), target=replace(pair.target, unit=target))
         lines = describe_pair(pair, [divide(pair, "all")])
-        assert lines[1:] == [f"{' ' * 21}unit: {units}" for units in told]
+        assert lines[1:] == [f"{' ' * 21}unit: {units}" for units in expected]
 
     def test_bands_that_are_constant_over_the_source_are_counted(self, pair):
         cube = pair.source.cube.copy()
@@ -156,14 +156,14 @@ class TestTrainings:
         return announce
 
     def test_method_settings_and_pixels(self, lines, tmp_path):
-        told = lines(scene="indian_pines", split="random", epochs=3)
-        assert told[:3] == [
+        shown = lines(scene="indian_pines", split="random", epochs=3)
+        assert shown[:3] == [
             "run                  r",
             f"kept in              {tmp_path}/training/r",
             "method               s2vnet, 3 epochs, seed 0, float32, cpu",
         ]
-        assert "patch_size 5, batch_size 64, lr 0.001" in told[3]
-        assert told[4].startswith("scene indian_pines   1031 training and 9218 test pixels at random")
+        assert "patch_size 5, batch_size 64, lr 0.001" in shown[3]
+        assert shown[4].startswith("scene indian_pines   1031 training and 9218 test pixels at random")
 
     def test_where_it_trains(self, lines):
         assert lines(pair="sw-se", workers_per_trial=2)[2].endswith("cpu, 2 workers in Ray Train")
@@ -179,13 +179,13 @@ class TestTrainings:
         assert f"training share of each class: asked for {changes.get('train_fraction', 0.8):g}, " in line
 
     def test_a_cap_of_pixels_per_class(self, lines):
-        told = lines(pair="sw-se", split="random", pixels_per_class=20)
-        assert told[4].startswith("pair sw-se           100 training and ")
-        told = "\n".join(lines(scene="indian_pines", split="random", pixels_per_class=20))
-        assert "of these, 260 pixels train, at most 20 per class" in told
+        text = lines(pair="sw-se", split="random", pixels_per_class=20)
+        assert text[4].startswith("pair sw-se           100 training and ")
+        text = "\n".join(lines(scene="indian_pines", split="random", pixels_per_class=20))
+        assert "of these, 260 pixels train, at most 20 per class" in text
         assert "100 pixels train, at most 20 per class" in lines(pair="sw-se", split="all", pixels_per_class=20)[4]
 
     def test_declared_units(self, lines, unit_catalogue):
         catalogue = unit_catalogue(one="reflectance", two="counts")
-        told = lines(pair="one-two", catalogue=catalogue, split="random")
-        assert any("reflectance (one), counts (two)" in line for line in told)
+        shown = lines(pair="one-two", catalogue=catalogue, split="random")
+        assert any("reflectance (one), counts (two)" in line for line in shown)

@@ -117,18 +117,18 @@ def test_one_scene_is_divided_by_flags_of_its_own():
         ({"stall_timeout_s": -1.0}, "--stall-timeout-s -1.0: expected 0 or more"),
         ({"resume": True}, "--resume needs --experiment-name"),
         ({"smoke_test": True, "profile": "paper"}, "leave out --profile paper"),
-        ({"pairs": ()}, "expected at least one pair"),
+        ({"pairs": ()}, "--pairs"),
         ({"pairs": ("a", "a")}, "each once"),
-        ({"pairs": ("west-east",), "scene": "indian_pines"}, "--pairs or --scene, not both"),
-        ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
-        ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),
-        ({"scene": "s", "split": "fixed", "train_fraction": 0.1}, "--split fixed takes no --train-fraction"),
-        ({"pairs": ("a",), "split": "fixed"}, "divide one scene; use --scene"),
-        ({"pairs": ("a",), "train_mask": "m"}, "divide one scene; use --scene"),
+        ({"pairs": ("west-east",), "scene": "indian_pines"}, r"--pairs.*--scene"),
+        ({"train_fraction": 0.0}, r"--train-fraction 0.0.*0.*1"),
+        ({"train_fraction": 1.0}, r"--train-fraction 1.0.*0.*1"),
+        ({"scene": "s", "split": "fixed", "train_fraction": 0.1}, r"--split fixed.*--train-fraction"),
+        ({"pairs": ("a",), "split": "fixed"}, "--scene"),
+        ({"pairs": ("a",), "train_mask": "m"}, "--scene"),
         ({"cut_to_overlap": True}, "--cut-to-overlap cuts --train-mask and --test-mask .* TOML catalogue"),
-        ({"pairs": ("a",), "test_mask": "m"}, "divide one scene; use --scene"),
+        ({"pairs": ("a",), "test_mask": "m"}, "--scene"),
         ({"experiment_name": "a/b"}, "without '/'"),
-        ({"experiment_name": "it's"}, "--experiment-name \"it's\": expected a name without '/', quotes"),
+        ({"experiment_name": "it's"}, "--experiment-name"),
         ({"experiment_name": 'a"b'}, "quotes"),
         ({"experiment_name": " a"}, "surrounding spaces"),
         ({"experiment_name": ".a"}, "leading dot"),
@@ -150,7 +150,7 @@ def test_what_could_not_be_run_is_refused_by_flag(changes, message):
         (["t.py", "--data-dir", "a b"], ["t.py", "--data-dir", "a b", "--run-name", "n"]),
     ],
 )
-def test_the_command_that_goes_on_names_what_it_goes_on_with(monkeypatch, words, expected):
+def test_the_command_that_continues_names_what_it_continues_with(monkeypatch, words, expected):
     monkeypatch.setattr(sys, "argv", words)
     assert shlex.split(resume_command("--run-name", "n")) == [sys.executable, *expected, "--resume"]
 
@@ -165,9 +165,12 @@ def test_help_lists_every_flag_and_starts_nothing(request):
     )
     for field in dataclasses.fields(TuneArgs):
         assert f"--{field.name.replace('_', '-')}" in done.stdout
+    words = done.stdout.split()
+    assert {"search_spaces/s2amsnet.py", "--list-settings"} <= set(words)
+    assert words[words.index("--list-settings") - 2 :][:2] == ["--method", "s2amsnet"]
 
 
-def test_a_bad_value_on_the_command_line_is_told_without_a_traceback(request):
+def test_a_bad_value_on_the_command_line_is_reported_without_a_traceback(request):
     done = subprocess.run(
         [sys.executable, "experiments/tune_s2amsnet.py", "--num-samples", "0"],
         cwd=request.config.rootpath,
@@ -176,7 +179,7 @@ def test_a_bad_value_on_the_command_line_is_told_without_a_traceback(request):
         check=False,
     )
     assert done.returncode != 0
-    assert "--num-samples 0: expected at least 1." in done.stderr
+    assert "--num-samples 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -184,7 +187,7 @@ def test_by_field_is_the_split_by_fields():
     assert parse("--by-field").split == parse("--split", "fields").split == "fields"
     assert parse("--split", "fields", "--by-field").split == "fields"
     for other in ("random", "fixed"):
-        with pytest.raises(InvalidInputError, match=f"--by-field keeps fields whole, --split {other} does not"):
+        with pytest.raises(InvalidInputError, match=rf"--by-field.*--split {other}"):
             TuneArgs(split=other, by_field=True, scene="indian_pines")
 
 
@@ -228,7 +231,7 @@ class TestSelection:
         words = set(re.findall(r"[a-z]+(?:-[a-z]+)*", SELECTION_HELP.replace("--", " ")))
         assert set(STRATEGIES) <= words
 
-    def test_a_search_is_told_which(self, pytestconfig):
+    def test_a_search_is_reported_which(self, pytestconfig):
         space = pytestconfig.rootpath / "search_spaces" / "s2amsnet.py"
         spec = TuneArgs(selection="atc", target_access="unlabelled", profile="laptop").spec("s2amsnet", space)
         assert (spec.strategy, spec.record, spec.target_access) == ("atc", True, "unlabelled")

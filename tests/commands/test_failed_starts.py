@@ -108,7 +108,7 @@ def test_a_training_is_begun_again_when_mlflow_is_back_and_the_workers_fit(train
     # What has been trained keeps its name.
     status, error = train()
     assert status == 2
-    assert "a run 'r' exists" in error
+    assert "run 'r'" in error
     assert (directory / "report" / "summary.json").exists()
 
 
@@ -141,7 +141,7 @@ def test_a_search_is_begun_again_when_mlflow_is_back(tune, storage, monkeypatch)
         patch.setattr("mlflow.tracking.MlflowClient.log_param", fail_with(ConnectionError("gone")))
         status, error = tune()
     assert (status, (storage / "s").exists()) == (2, False)
-    assert "could not open the study 's' (gone)" in error
+    assert "'s' (gone)" in error
     assert "as far as that" in tune()[1]
 
 
@@ -152,7 +152,7 @@ def test_a_store_that_can_t_be_written_leaves_nothing(tune, storage, monkeypatch
     assert (status, (storage / "s").exists()) == (2, False)
 
 
-def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_resume(tune, storage, monkeypatch) -> None:
+def test_a_search_with_a_trial_keeps_its_name_and_shows_how_to_resume(tune, storage, monkeypatch) -> None:
     def begin_and_fail(search, store: TrialStore, *_, **__):
         store.ask(lambda trial: {"x": trial.suggest_float("x", 0, 1)})
         raise StorageError("full")
@@ -163,7 +163,7 @@ def test_a_search_with_a_trial_keeps_its_name_and_tells_how_to_resume(tune, stor
     assert "--resume" in error
     assert (storage / "s" / "optuna.db").exists()
     status, error = tune()
-    assert "a study 's' exists" in error
+    assert "study 's'" in error
     # A resumed study is there, whatever comes of it.
     monkeypatch.setattr("sceneshift.engine.searching.run_trials", fail_with(StudyError("again")))
     assert "again" in tune("--resume")[1]

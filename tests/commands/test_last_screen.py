@@ -48,10 +48,10 @@ def screen(alias, root, replaced=None, **changes):
 
 
 def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
-    told = screen("candidate", tmp_path)
+    text = screen("candidate", tmp_path)
     command = f"python experiments/promote.py --model m-park --version 2 --storage-path {tmp_path}"
-    assert "Registered models:/m-park@candidate (version 2). The champion stays" in told
-    assert f"\n  {command}\n" in told
+    assert "Registered models:/m-park@candidate (version 2). The champion stays" in text
+    assert f"\n  {command}\n" in text
 
 
 def test_units_are_named_of_pairs_that_state_them(tmp_path):
@@ -66,34 +66,34 @@ def test_that_command_is_quoted_for_a_shell(tmp_path):
 
 
 def test_the_default_storage_needs_no_flag():
-    told = screen("candidate", Path("results").resolve())
-    assert "\n  python experiments/promote.py --model m-park --version 2\n" in told
+    text = screen("candidate", Path("results").resolve())
+    assert "\n  python experiments/promote.py --model m-park --version 2\n" in text
 
 
 def test_the_verdict_comes_first_and_what_is_registered_is_named(tmp_path):
-    told = screen("champion", tmp_path)
-    assert told.strip().startswith("On a-b the network is what it is.")
-    assert "'best, every field' is its configuration trained once more" in told
+    text = screen("champion", tmp_path)
+    assert text.strip().startswith("On a-b the network is what it is.")
+    assert "'best, every field' is its configuration trained once more" in text
 
 
 @pytest.mark.parametrize(("replaced", "rest"), [(None, ")"), ("1", "; before it: version 1)")])
 def test_a_champion_needs_no_command(tmp_path, replaced, rest):
-    told = screen("champion", tmp_path, replaced)
-    assert f"Registered models:/m-park@champion (version 2{rest}\n" in told
-    assert "promote.py" not in told
+    text = screen("champion", tmp_path, replaced)
+    assert f"Registered models:/m-park@champion (version 2{rest}\n" in text
+    assert "promote.py" not in text
 
 
 def test_defaults_that_are_missing_in_the_table_are_explained(tmp_path):
-    told = screen("champion", tmp_path, defaults={"state": "fail", "reason": "out of memory"})
-    assert "fail: out of memory" in told
+    text = screen("champion", tmp_path, defaults={"state": "fail", "reason": "out of memory"})
+    assert "fail: out of memory" in text
     assert "out of memory" not in screen("champion", tmp_path)
 
 
-def test_where_everything_lies_is_told(tmp_path):
-    told = screen("champion", tmp_path)
+def test_where_everything_is_is_reported(tmp_path):
+    text = screen("champion", tmp_path)
     for place in (tmp_path / "s" / "report", tmp_path / "s" / "optuna.db"):
-        assert f" {place}\n" in told
-    assert "#/experiments/1/runs/abc" in told
+        assert f" {place}\n" in text
+    assert "#/experiments/1/runs/abc" in text
 
 
 def test_a_search_that_was_closed_before_shows_its_table(tmp_path):
@@ -104,8 +104,8 @@ def test_a_search_that_was_closed_before_shows_its_table(tmp_path):
         TrialRecord(number=number, state=state, started_ms=None, seconds=None, **values)
         for number, state in enumerate(("complete", "pruned", "running"))
     ]
-    told = render_closed(replace(result_of(tmp_path), records=records))
-    assert "2 trials are done" in told
-    assert "\n| the table |\n" in told
-    assert str(tmp_path / "s" / "report") in told
-    assert "--num-samples" in told
+    text = render_closed(replace(result_of(tmp_path), records=records))
+    assert "2 trials are done" in text
+    assert "\n| the table |\n" in text
+    assert str(tmp_path / "s" / "report") in text
+    assert "--num-samples" in text

@@ -32,7 +32,7 @@ SPACE = ROOT / "search_spaces" / "s2amsnet.py"
 
 
 def documented() -> str:
-    """The example of the page for users, as it stands there."""
+    """The example of the users' page."""
     block, _ = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scenes.md").read_text(), re.DOTALL)
     return block
 
@@ -85,9 +85,9 @@ def change(folder: Path, old: str, new: str) -> None:
 
 
 def test_the_list_has_them_and_says_where_they_are_described(campus: Path) -> None:
-    told = list_scenes(None, open_catalogue(str(campus / "scenes.toml"), None))
-    assert told[0] == f"catalogue            {campus}/scenes.toml (--catalogue)"
-    lines = {line.split()[0]: line for line in told if line.startswith("  ")}
+    listed = list_scenes(None, open_catalogue(str(campus / "scenes.toml"), None))
+    assert listed[0] == f"catalogue            {campus}/scenes.toml (--catalogue)"
+    lines = {line.split()[0]: line for line in listed if line.startswith("  ")}
     assert lines["campus"].split(maxsplit=1)[1].split("  ")[0] == ("your own, 3 classes, reflectance (numbers / 10000)")
     assert lines["campus"].endswith("here")
     assert lines["harbour"].endswith("here")
@@ -99,8 +99,8 @@ def test_the_list_has_them_and_says_where_they_are_described(campus: Path) -> No
 
 
 def test_what_is_missing_is_listed_with_who_offers_it(campus: Path) -> None:
-    told = list_scenes(str(campus))
-    after = told[told.index("where files that are missing are offered") :]
+    lines = list_scenes(str(campus))
+    after = lines[lines.index("where files that are missing are offered") :]
     assert any("https://github.com/YuxiangZhang-BIT/Data-CSHSI" in line and "houston13" in line for line in after)
     assert not any("indian_pines" in line for line in after)
 
@@ -116,7 +116,7 @@ def test_shown_exported_and_compared_by_name(campus: Path, capsys: pytest.Captur
     assert run_command(List(data_dir=str(campus))) == 0
     out = capsys.readouterr().out
     assert out.count(f"{campus}/scenes.toml (--catalogue)") == 3
-    assert f"{campus}/scenes.toml (in the data folder)" in out
+    assert f"{campus}/scenes.toml" in out
     assert "campus-harbour: 3 shared classes, 8 shared bands" in out
     assert re.search(r"\| meadow +\| 256 \| 256 \|", out)
 
@@ -132,10 +132,10 @@ def test_a_training_is_prepared_from_the_documented_pair(campus: Path, caplog: p
     assert pair.class_names == ("meadow", "tree", "roof")
     assert pair.source.num_bands == pair.target.num_bands == 8
     assert "class lawn of harbour is taken as meadow of campus" in pair.notes
-    told = "\n".join(announce_training(prepared))
-    assert f"catalogue            {campus}/scenes.toml (--catalogue)" in told
-    assert "harbour's 40 resampled" in told
-    assert "unit: reflectance" in told
+    text = "\n".join(announce_training(prepared))
+    assert f"catalogue            {campus}/scenes.toml (--catalogue)" in text
+    assert "harbour's 40 resampled" in text
+    assert "unit: reflectance" in text
     assert prepared.tags()["units.campus-harbour"] == "reflectance"
     assert source.scene.cube.max() < 2
     assert prepared.settings()["definition.hash.campus-harbour"] == prepared.data.recipes[0].definition_hash
@@ -160,10 +160,10 @@ def test_a_resumed_training_refuses_what_was_described_otherwise(campus: Path) -
     (campus / "scenes.toml").write_text((campus / "scenes.toml").read_text() + '[scenes.other]\nstored = "o.arrow"\n')
     prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")  # neither says what is read
     change(campus, '["grass", "lawn"]', '"grass"')  # the target's labels alone: no hash of what is trained on sees it
-    with pytest.raises(StudyError, match=r"definition.hash.campus-harbour: was '[0-9a-f]{16}', is '[0-9a-f]{16}'"):
+    with pytest.raises(StudyError, match=r"'[0-9a-f]{16}'.*'[0-9a-f]{16}'"):
         prepared_from(again).open_directory(tracking="sqlite:///nowhere.db")
     (campus / "scenes.toml").unlink()
-    with pytest.raises(MissingDataError, match=r"no file .*scenes\.toml.*catalogue of your own scenes \(--catalogue\)"):
+    with pytest.raises(MissingDataError, match=r"scenes\.toml.*--catalogue"):
         prepared_from(again)
 
 
@@ -175,15 +175,15 @@ def test_what_is_edited_while_a_study_runs_changes_nothing_in_it(campus: Path) -
 
 
 def test_a_name_that_is_nobody_s_is_answered_with_the_nearest_of_all(campus: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"'campus-harbor'.*did you mean 'campus-harbour'.*Those of your own"):
+    with pytest.raises(InvalidInputError, match=r"'campus-harbor'.*'campus-harbour'"):
         prepared_from(training(campus, pair="campus-harbor"))
-    with pytest.raises(InvalidInputError, match=r"no scene is called 'campsu'.*did you mean 'campus'"):
+    with pytest.raises(InvalidInputError, match=r"'campsu'.*'campus'"):
         prepared_from(training(campus, pair=None, scene="campsu"))
-    with pytest.raises(InvalidInputError, match="described in a TOML file named by --catalogue"):
+    with pytest.raises(InvalidInputError, match=r"TOML.*--catalogue"):
         prepared_from(training(campus, catalogue=None))
 
 
-def test_a_missing_file_is_told_with_table_key_and_folders_before_the_source_is_read(campus: Path) -> None:
+def test_a_missing_file_is_reported_with_table_key_and_folders_before_the_source_is_read(campus: Path) -> None:
     (campus / "harbour.arrow").unlink()
     (campus / "campus" / "spring.mat").write_bytes(b"not read")
     with pytest.raises(MissingDataError) as error:
@@ -195,7 +195,7 @@ def test_a_missing_file_is_told_with_table_key_and_folders_before_the_source_is_
     assert (
         f"{campus}/harbour.arrow and {campus}/campus/harbour/harbour.arrow and {campus}/campus/harbour.arrow" in message
     )
-    assert "put the file there, or correct stored" in message
+    assert "stored" in message
 
 
 @pytest.mark.parametrize("name", ["harbour.arrow", "elsewhere/harbour.arrow"])
@@ -210,7 +210,7 @@ def test_a_stored_scene_is_trained_on_by_its_file(campus: Path, name: str) -> No
     assert pair.class_names == ("grass", "lawn", "tree", "roof")
     assert prepared.settings()["trained_on"] == "harbour"
     assert not any("definition" in key for key in prepared.settings())
-    # The pixels that are drawn hang on the scene's name, wherever its file lies.
+    # The pixels that are drawn hang on the scene's name, wherever its file is.
     assert prepared.data.recipes[0].seed == derive_seed(0, "split", "harbour")
 
 
@@ -231,7 +231,7 @@ def test_a_copy_of_a_stored_scene_is_of_its_acquisition(campus: Path) -> None:
     write_scene(replace(stored, cube=stored.cube * 2), campus / "again.arrow")
     text = '[scenes.a]\nstored = "harbour.arrow"\n[scenes.b]\nstored = "again.arrow"\n'
     (campus / "scenes.toml").write_text(text + '[pairs.campus-harbour]\nsource = "a"\ntarget = "b"\n')
-    with pytest.raises(InvalidInputError, match="source 'a' and target 'b' are of one acquisition"):
+    with pytest.raises(InvalidInputError, match=r"'a'.*'b'"):
         prepared_from(training(campus))
 
 
@@ -262,8 +262,8 @@ def test_a_file_is_described_by_flags_as_by_a_catalogue(tmp_path: Path, bare: di
     assert find_scene(str(tmp_path / "again.npz"), None).content_hash == replace(stored, name="bare").content_hash
     fewer = replace(stored, name="other", wavelengths_nm=None)
     write_scene(fewer, tmp_path / "fewer.arrow")
-    told = find_scene(str(tmp_path / "fewer.arrow"), None, described={"wavelengths_nm": bare["wavelengths_nm"]})
-    assert told.wavelengths_nm.tolist() == stored.wavelengths_nm.tolist()
+    found = find_scene(str(tmp_path / "fewer.arrow"), None, described={"wavelengths_nm": bare["wavelengths_nm"]})
+    assert found.wavelengths_nm.tolist() == stored.wavelengths_nm.tolist()
 
 
 def test_a_scene_of_a_catalogue_is_imported_by_name(campus: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_scene_of_a_catalogue_is_imported_by_name(campus: Path) -> None:
     assert run_command(Import(file="campus", out=str(campus / "c.arrow"), catalogue=catalogue)) == 0
     stored = open_scene(campus / "c.arrow")
     assert (stored.name, stored.content_hash) == ("campus", find_scene_of(campus, "campus").content_hash)
-    with pytest.raises(InvalidInputError, match="campus is known by name, and --label-values describes a file"):
+    with pytest.raises(InvalidInputError, match="--label-values"):
         run_command(Import(file="campus", out=str(campus / "d.arrow"), catalogue=catalogue, label_values=(1, 2, 3)))
 
 
@@ -295,13 +295,11 @@ def test_a_training_and_a_search_take_a_file_described_by_flags(tmp_path: Path, 
 
 
 def test_flags_that_describe_no_file_are_refused(tmp_path: Path, bare: dict[str, object], campus: Path) -> None:
-    with pytest.raises(
-        InvalidInputError, match="--label-values describes a scene given as a file; use it with --scene"
-    ):
+    with pytest.raises(InvalidInputError, match=r"--label-values.*--scene"):
         training(campus, label_values=(1, 2))
-    with pytest.raises(InvalidInputError, match="--wavelengths-nm describes a scene given as a file"):
+    with pytest.raises(InvalidInputError, match="--wavelengths-nm"):
         TuneArgs(pairs=("sw-se",), wavelengths_nm=(400.0, 500.0))
-    with pytest.raises(InvalidInputError, match="campus is known by name, and label_values describe a file"):
+    with pytest.raises(InvalidInputError, match="label_values"):
         prepared_from(training(campus, pair=None, scene="campus", label_values=(1, 2, 3)))
     fewer = bare | {"scene": str(tmp_path / "bare.npy"), "label_values": (7, 3)}
     arguments = TrainArgs(method="cross_entropy", split="random", **fewer)
@@ -324,7 +322,7 @@ def test_the_documented_pair_is_trained_on_and_mapped(campus: Path) -> None:
         [sys.executable, "experiments/train.py", *line.split()], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert f"catalogue            {campus}/scenes.toml (in the data folder)" in done.stdout
+    assert f"catalogue            {campus}/scenes.toml" in done.stdout
     report = campus / "results" / "training" / "r" / "report"
     assert np.load(report / "map_campus-harbour.npy").shape == (40, 30)
     assert json.loads((report / "summary.json").read_text())["units"] == {"campus-harbour": "reflectance"}

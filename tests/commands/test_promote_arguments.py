@@ -11,11 +11,11 @@ def test_by_default_the_candidate_is_compared_on_source_validation():
 
 @pytest.mark.parametrize("flags", [{"version": "2"}, {"on": "target"}])
 def test_rolling_back_takes_no_version_and_scores_nothing(flags):
-    with pytest.raises(InvalidInputError, match="--rollback goes back to the previous champion"):
+    with pytest.raises(InvalidInputError, match="--rollback"):
         PromoteArgs(model="m", rollback=True, **flags)
 
 
 @pytest.mark.parametrize("version", ["latest", "-1", "0", "1.5"])
 def test_a_version_is_a_number(version):
-    with pytest.raises(InvalidInputError, match=f"--version {version}: expected a number"):
+    with pytest.raises(InvalidInputError, match=f"--version {version}"):
         PromoteArgs(model="m", version=version)

@@ -35,41 +35,41 @@ def houston(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_list_tells_what_is_here_and_what_is_missing(houston: Path) -> None:
-    told = {line.split()[0]: line for line in list_scenes(str(houston)) if line.startswith("  ")}
-    assert told["indian_pines"].endswith("here")
-    assert told["houston13"].endswith("here")
-    assert told["houston18"].endswith("needs Houston18.mat and Houston18_7gt.mat")
-    assert told["houston13-houston18"].endswith("lacks houston18")
-    assert told["west-east"].endswith("embedded")
-    assert told["berlin"].endswith("needs data_HS_LR.mat and TrainImage.mat and TestImage.mat")
+def test_the_list_shows_what_is_here_and_what_is_missing(houston: Path) -> None:
+    lines = {line.split()[0]: line for line in list_scenes(str(houston)) if line.startswith("  ")}
+    assert lines["indian_pines"].endswith("here")
+    assert lines["houston13"].endswith("here")
+    assert lines["houston18"].endswith("needs Houston18.mat and Houston18_7gt.mat")
+    assert lines["houston13-houston18"].endswith("lacks houston18")
+    assert lines["west-east"].endswith("embedded")
+    assert lines["berlin"].endswith("needs data_HS_LR.mat and TrainImage.mat and TestImage.mat")
 
 
 def test_a_cube_is_checked_for_nan_and_constant_bands_and_its_published_shape(houston: Path) -> None:
-    told = "\n".join(check_file(houston / "Houston13.mat"))
-    assert "ori_data: 20 x 30 pixels, 48 bands, float64" in told
-    assert "NaN or infinity in 1 band: 7" in told
-    assert "1 band is constant: 3" in told
-    assert "as cube of houston13: ANOTHER release (published (shape remembered): (210, 954, 48))" in told
+    text = "\n".join(check_file(houston / "Houston13.mat"))
+    assert "ori_data: 20 x 30 pixels, 48 bands, float64" in text
+    assert "1 band: 7" in text
+    assert "constant: 3" in text
+    assert "(210, 954, 48)" in text
 
 
 def test_labels_are_counted_against_the_published(houston: Path) -> None:
-    told = "\n".join(check_file(houston / "Houston13_7gt.mat"))
-    assert "label map 20 x 30, 7 labelled, 593 unlabelled pixels" in told
-    assert "1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1" in told
-    assert "as labels of houston13: ANOTHER release" in told
+    text = "\n".join(check_file(houston / "Houston13_7gt.mat"))
+    assert "label map 20 x 30, 7 labelled, 593 unlabelled pixels" in text
+    assert "1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1" in text
+    assert "houston13: ANOTHER" in text
 
 
 def test_units_and_hashes_are_listed(tmp_path: Path) -> None:
     lines = list_scenes(str(tmp_path))
-    told = {line.split()[0]: line for line in lines if line.startswith("  ")}
-    assert "reflectance (numbers / 10000)" in told["jasper_ridge"]
-    assert "0–1 by its own extremes" in told["samson"]
-    assert "210 x 954 x 48, 7 classes  " in told["houston13"]
+    values = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert "reflectance (numbers / 10000)" in values["jasper_ridge"]
+    assert "0–1 by its own extremes" in values["samson"]
+    assert "210 x 954 x 48, 7 classes  " in values["houston13"]
     for name in ("samson", "jasper_ridge", "muufl"):
         assert any(line.startswith("  https://github.com/") and line.endswith(name) for line in lines)
         for file, digest in SCENES[name].sha256.items():
-            assert digest in told[file]
+            assert digest in values[file]
 
 
 def test_a_file_is_checked_against_the_hash_of_the_one_that_was_counted(
@@ -87,7 +87,7 @@ def test_a_file_is_checked_against_the_hash_of_the_one_that_was_counted(
 
 
 @pytest.mark.parametrize("kind", ["npz", "arrow"])
-def test_a_unit_that_a_file_states_is_told(tiny_scene: Scene, tmp_path: Path, kind: str) -> None:
+def test_a_unit_that_a_file_states_is_reported(tiny_scene: Scene, tmp_path: Path, kind: str) -> None:
     for unit in (None, "reflectance"):
         path = tmp_path / f"{unit}.{kind}"
         scene = replace(tiny_scene, unit=unit)
@@ -96,18 +96,18 @@ def test_a_unit_that_a_file_states_is_told(tiny_scene: Scene, tmp_path: Path, ki
 
 
 @pytest.mark.parametrize(
-    ("units", "told"),
+    ("units", "expected"),
     [
-        ({"one": "counts", "two": "counts"}, "Unit of the numbers: counts."),
-        ({}, "Only l2-per-pixel and l2-then-standardize may be trained on it, because"),
+        ({"one": "counts", "two": "counts"}, "counts"),
+        ({}, "l2-per-pixel and l2-then-standardize"),
     ],
 )
-def test_a_pair_s_units_are_told(
-    unit_catalogue: Callable[..., str], capsys: pytest.CaptureFixture[str], units: dict[str, str], told: str
+def test_a_pair_s_units_are_reported(
+    unit_catalogue: Callable[..., str], capsys: pytest.CaptureFixture[str], units: dict[str, str], expected: str
 ) -> None:
     assert run_command(Pair(pair="one-two", catalogue=unit_catalogue(1e4, **units))) == 0
     about, _, _ = capsys.readouterr().out.partition("| class")
-    assert told in about
+    assert expected in about
 
 
 def test_a_picture_is_of_the_unit(tiny_scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,10 +118,12 @@ def test_a_picture_is_of_the_unit(tiny_scene: Scene, tmp_path: Path, capsys: pyt
 
 def test_transposed_axes_are_pointed_at(tmp_path: Path) -> None:
     np.save(tmp_path / "bands_first.npy", np.random.default_rng(0).random((6, 300, 50)))
-    assert any("a different order" in line for line in check_file(tmp_path / "bands_first.npy"))
+    assert any("order" in line for line in check_file(tmp_path / "bands_first.npy"))
 
 
-def test_one_bad_file_leaves_the_others_told(houston: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_one_bad_file_does_not_keep_others_from_being_reported(
+    houston: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     status = run_command(Check(files=(str(tmp_path / "none.mat"), str(houston / "Houston13_7gt.mat"))))
     out, err = capsys.readouterr()
     assert status == 2
@@ -132,13 +134,13 @@ def test_one_bad_file_leaves_the_others_told(houston: Path, capsys: pytest.Captu
 def test_a_scene_goes_into_the_store_and_is_not_overwritten(tiny_scene: Scene, tmp_path: Path) -> None:
     export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
     command = Import(file=str(tmp_path / "tiny.npz"), out=str(tmp_path / "tiny.arrow"), name="mine")
-    assert "wrote mine to" in import_scene(command)
+    assert "wrote mine" in import_scene(command)
     stored = open_scene(tmp_path / "tiny.arrow", verify=True)
     np.testing.assert_array_equal(stored.cube, tiny_scene.cube)
     np.testing.assert_array_equal(stored.labels, tiny_scene.labels)
     assert (stored.name, stored.class_names) == ("mine", tiny_scene.class_names)
     before = (tmp_path / "tiny.arrow").read_bytes()
-    with pytest.raises(InvalidInputError, match=r"exists; nothing was overwritten"):
+    with pytest.raises(InvalidInputError, match=r"tiny\.arrow"):
         import_scene(command)
     assert (tmp_path / "tiny.arrow").read_bytes() == before
 
@@ -146,18 +148,18 @@ def test_a_scene_goes_into_the_store_and_is_not_overwritten(tiny_scene: Scene, t
 def test_a_stored_scene_is_checked_with_its_checksum(tiny_scene: Scene, tmp_path: Path) -> None:
     export_scene(tiny_scene, tmp_path / "tiny.npz", "npz")
     import_scene(Import(file=str(tmp_path / "tiny.npz"), out=str(tmp_path / "tiny.arrow")))
-    told = "\n".join(check_file(tmp_path / "tiny.arrow"))
-    assert "checksum right" in told
-    assert "768 labelled" in told
+    text = "\n".join(check_file(tmp_path / "tiny.arrow"))
+    assert "checksum right" in text
+    assert "768 labelled" in text
 
 
 def test_the_store_s_name_ends_in_arrow(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"expected a name that ends in \.arrow"):
+    with pytest.raises(InvalidInputError, match=r"\.arrow"):
         import_scene(Import(file="x.npz", out=str(tmp_path / "x.dat")))
 
 
 def test_neither_a_name_nor_a_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="neither a scene known by name"):
+    with pytest.raises(InvalidInputError, match=r"indian_pine\.npz"):
         find_scene(str(tmp_path / "indian_pine.npz"), None)
     with pytest.raises(MissingDataError, match="houston13"):
         find_scene("houston13", str(tmp_path))
@@ -176,13 +178,13 @@ def test_shown_and_exported(tiny_scene: Scene, tmp_path: Path, capsys: pytest.Ca
 
 def test_the_script_answers_a_user(houston: Path) -> None:
     script = [sys.executable, str(ROOT / "experiments" / "scenes.py")]
-    told = subprocess.run([*script, "check", str(houston / "Houston13_7gt.mat")], capture_output=True, text=True)
-    assert told.returncode == 0
-    assert "label map 20 x 30" in told.stdout
+    shown = subprocess.run([*script, "check", str(houston / "Houston13_7gt.mat")], capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert "label map 20 x 30" in shown.stdout
     wrong = subprocess.run([*script, "show", "indian_pine"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
-    assert "error: 'indian_pine' is neither a scene" in wrong.stderr
+    assert "'indian_pine'" in wrong.stderr
 
 
 def test_a_label_map_of_another_place_is_not_imported_but_cut_on_demand(tiny_scene: Scene, tmp_path: Path) -> None:
@@ -215,14 +217,14 @@ def test_numbers_are_imported_in_the_unit_that_flags_declare(tiny_scene: Scene, 
     assert stored.unit == "reflectance"
     with pytest.raises(InvalidInputError, match="--scale 10 without --unit"):
         Import(file=file, out="t.arrow", scale=10)
-    with pytest.raises(InvalidInputError, match="--scale -1: expected a positive number"):
+    with pytest.raises(InvalidInputError, match="--scale -1"):
         Import(file=file, out="t.arrow", scale=-1, unit="reflectance")
 
 
-def test_a_scale_that_a_file_declares_is_told(tiny_scene: Scene, tmp_path: Path) -> None:
+def test_a_scale_that_a_file_declares_is_reported(tiny_scene: Scene, tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     export_scene(tiny_scene, tmp_path / "tiny.hdr", "envi")
     with (tmp_path / "tiny.hdr").open("a") as header:
         header.write("reflectance scale factor = 100\n")
     lines = check_file(tmp_path / "tiny.hdr")
-    assert "  values, when it is read as a scene: numbers / 100 = reflectance" in lines
+    assert any(line.endswith("/ 100 = reflectance") for line in lines)

@@ -103,7 +103,7 @@ def test_its_model_predicts_a_scene(closed, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (model,) = closed.models
     out = tmp_path / "maps"
-    said = predict_scene(
+    printed = predict_scene(
         PredictArgs(
             model=model.uri,
             scene="indian_pines",
@@ -113,7 +113,7 @@ def test_its_model_predicts_a_scene(closed, tmp_path: Path, monkeypatch: pytest.
             format=("npy",),
         )
     )
-    assert str(out) in said
+    assert str(out) in printed
     assert set(np.unique(np.load(out / "class_map.npy"))) <= {1, 2, 3}
     described = json.loads((out / "prediction.json").read_text())
     assert described["source scene"] == "indian_pines/nw+indian_pines/sw"

@@ -63,7 +63,7 @@ def test_the_folder_holds_what_the_library_makes(command, with_wavelengths, tmp_
         shares=(3.0, 1.0, 1.0),
         set=("season.share=0.1", "atmosphere.depth=0.5", "ground.softness=0.3", "mixing.gamma=0.7"),
     )
-    told = simulate_to_folder(made, with_wavelengths)
+    lines = simulate_to_folder(made, with_wavelengths)
     folder = tmp_path / "pair"
     assert {path.name for path in folder.iterdir()} == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["pair"]
@@ -92,7 +92,7 @@ def test_the_folder_holds_what_the_library_makes(command, with_wavelengths, tmp_
         assert (folder / f"{side}.png").read_bytes().startswith(b"\x89PNG")
     applied = json.loads((folder / "simulation.json").read_text())["applied"]
     assert applied["shifts"]["season"]["share"] == 0.1
-    text = "\n".join(told)
+    text = "\n".join(lines)
     assert "simulated, seed 3; shifts: season 0.5, atmosphere 0.4" in text
     assert f"--pair simulated --catalogue {folder / 'scenes.toml'}" in text
 
@@ -138,48 +138,48 @@ def test_materials_of_a_file(command, library_file, tmp_path, capsys):
     walks = build_recipe(command(library=str(library_file), set=("library.relative_std=0.2",)), None).library
     assert walks.variations.shape == (3, 4, 6)
     assert build_recipe(command(library=str(library_file), perturbation=0.0), None).library.variations is None
-    with pytest.raises(InvalidInputError, match=r"has no material 'watr'.*did you mean 'water'"):
+    with pytest.raises(InvalidInputError, match=r"'watr'.*'water'"):
         build_recipe(command(library=str(library_file), classes=("watr", "soil")), None)
-    with pytest.raises(MissingDataError, match="there is no file"):
+    with pytest.raises(MissingDataError, match=r"none\.csv"):
         build_recipe(command(library=str(tmp_path / "none.csv")), None)
 
 
-def test_even_steps_stand_in_for_wavelengths(command, tiny_scene, with_wavelengths):
-    with pytest.raises(InvalidInputError, match=r"--atmosphere needs wavelengths.*--wavelengths-nm 400 2500"):
+def test_even_steps_replace_wavelengths(command, tiny_scene, with_wavelengths):
+    with pytest.raises(InvalidInputError, match=r"--atmosphere.*--wavelengths-nm 400.*2500"):
         build_recipe(command(atmosphere=0.1), tiny_scene)
     recipe = build_recipe(command(atmosphere=0.1, wavelengths_nm=(450.0, 800.0)), tiny_scene)
     assert recipe.library.wavelengths_nm.tolist() == np.linspace(450, 800, 8).tolist()
-    with pytest.raises(InvalidInputError, match="scene 'tiny' has wavelengths; leave --wavelengths-nm out"):
+    with pytest.raises(InvalidInputError, match=r"'tiny'.*--wavelengths-nm"):
         build_recipe(command(wavelengths_nm=(450.0, 800.0)), with_wavelengths)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"season": 1.5}, "shift season: strength = 1.5; expected a number from 0 to 1"),
-        ({"season": 0.5, "set": ("season.shar=0.1",)}, r"no such setting.*did you mean 'share'"),
-        ({"set": ("seasn.share=0.1",)}, "there is no part 'seasn'.*did you mean 'season'"),
-        ({"set": ("season.share=0.1",)}, r"says how, and --season is 0. Give the shift a strength"),
-        ({"set": ("library.relative_std=0.1",)}, "library.relative_std: there is no such setting"),
-        ({"set": ("ground.softness=-1",)}, "ground: softness = -1; expected a number > 0"),
-        ({"classes": ("soil", "rock")}, "rock has fewer than two labelled pixels"),
+        ({"season": 1.5}, r"strength = 1.5.*0.*1"),
+        ({"season": 0.5, "set": ("season.shar=0.1",)}, "'share'"),
+        ({"set": ("seasn.share=0.1",)}, r"'seasn'.*'season'"),
+        ({"set": ("season.share=0.1",)}, r"--season.*0"),
+        ({"set": ("library.relative_std=0.1",)}, "relative_std"),
+        ({"set": ("ground.softness=-1",)}, r"softness = -1.*0"),
+        ({"classes": ("soil", "rock")}, "rock"),
         ({"shares": (1.0, 2.0)}, "2 proportions for 3 materials"),
         ({"size": (0, 5)}, "shape's rows = 0"),
         ({"snr": -1.0}, "noise: snr = -1"),
         ({"name": "west-east"}, "a published scene or pair is called so"),
     ],
 )
-def test_wrong_settings_are_told_before_anything_is_made(command, tiny_scene, tmp_path, changes, message):
+def test_wrong_settings_are_reported_before_anything_is_made(command, tiny_scene, tmp_path, changes, message):
     with pytest.raises(InvalidInputError, match=message):
         simulate_to_folder(command(**changes), tiny_scene)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_noise_and_shift_the_same_ground_is_the_source_itself(command, tiny_scene, tmp_path):
-    told = simulate_to_folder(command(snr=0.0, same_ground=True), tiny_scene)
+    lines = simulate_to_folder(command(snr=0.0, same_ground=True), tiny_scene)
     source, target = (open_scene(tmp_path / "pair" / f"{side}.arrow") for side in ("source", "target"))
     np.testing.assert_array_equal(source.cube, target.cube)
-    assert any("no scores on unseen ground" in line for line in told)
+    assert any("unseen" in line for line in lines)
 
 
 def test_the_command_that_trains_on_it_is_quoted_for_a_shell(command, tiny_scene, tmp_path):
@@ -190,19 +190,19 @@ def test_the_command_that_trains_on_it_is_quoted_for_a_shell(command, tiny_scene
 
 def test_a_folder_that_exists_is_left_alone(command, tiny_scene, tmp_path):
     (tmp_path / "pair").mkdir()
-    with pytest.raises(InvalidInputError, match="exists; nothing was overwritten"):
+    with pytest.raises(InvalidInputError, match="/pair"):
         simulate_to_folder(command(), tiny_scene)
     assert list((tmp_path / "pair").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInputError, match="can't be written"):
+    with pytest.raises(InvalidInputError, match="/file"):
         simulate_to_folder(command(out=str(tmp_path / "file" / "pair")), tiny_scene)
 
 
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(28, "No space left on device"), r"can't be written \(.*No space left on device"),
-        (MemoryError(), "--size 24 20: two cubes of 8 bands don't fit into memory"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (MemoryError(), r"--size 24.*20.*8 bands"),
         (InvalidInputError("no picture"), "no picture"),
     ],
 )

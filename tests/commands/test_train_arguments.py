@@ -5,7 +5,8 @@ import sys
 import pytest
 import tyro
 
-from sceneshift.commands.train_arguments import TrainArgs
+from sceneshift.commands.train import settings_of
+from sceneshift.commands.train_arguments import OWN_FLAGS, TrainArgs
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
 
@@ -56,6 +57,7 @@ def test_the_command_line_is_frozen():
         "lr",
         "epochs",
         "set",
+        "list_settings",
         "seed",
         "evaluate_every",
         "record",
@@ -124,40 +126,40 @@ PAIR = {"scene": None, "pair": "west-east"}
     [
         ({"scene": None}, "give either --scene .* or --pair"),
         ({"pair": "west-east"}, "give either --scene .* or --pair"),
-        ({"patch_size": 0}, "--patch-size 0: expected at least 1"),
-        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
-        ({"epochs": 0}, "--epochs 0: expected at least 1"),
-        ({"threads": 0}, "--threads 0: expected at least 1"),
-        ({"workers_per_trial": 0}, "--workers-per-trial 0: expected at least 1"),
-        ({"workers_per_trial": 2, "executor": "local"}, "--executor local trains in one process; leave it out"),
-        ({**PAIR, "target_access": "unlabelled"}, "--target-access unlabelled has no effect without --record"),
-        ({**PAIR, "record": True, "compile": True}, "--record can't read the features of compiled networks"),
-        ({"record": True}, "--record: no pixel validates with --scene"),
-        ({**PAIR, "record": True, "split": "all"}, "--record: no pixel validates with --split all"),
-        ({**PAIR, "evaluate_every": -1}, "--evaluate-every -1: expected at least 0"),
-        ({"train_fraction": 0.0}, "--train-fraction 0.0: expected a share between 0 and 1"),
-        ({"train_fraction": 1.0}, "--train-fraction 1.0: expected a share between 0 and 1"),
-        ({"split": "fixed", "train_fraction": 0.1}, "--split fixed takes no --train-fraction"),
-        ({**PAIR, "split": "all", "train_fraction": 0.1}, "--split all takes no --train-fraction"),
-        ({"split": "all"}, "--split all with --scene leaves no pixel to test; use it with --pair"),
-        ({**PAIR, "split": "fixed"}, "--split fixed divides one scene; use it with --scene"),
-        ({**PAIR, "train_mask": "m"}, "--train-mask and --test-mask go with --scene"),
+        ({"patch_size": 0}, r"--patch-size 0.*1"),
+        ({"batch_size": 0}, r"--batch-size 0.*1"),
+        ({"epochs": 0}, r"--epochs 0.*1"),
+        ({"threads": 0}, r"--threads 0.*1"),
+        ({"workers_per_trial": 0}, r"--workers-per-trial 0.*1"),
+        ({"workers_per_trial": 2, "executor": "local"}, "--executor local"),
+        ({**PAIR, "target_access": "unlabelled"}, r"--target-access.*--record"),
+        ({**PAIR, "record": True, "compile": True}, "--record"),
+        ({"record": True}, r"--record.*--scene"),
+        ({**PAIR, "record": True, "split": "all"}, r"--record.*--split all"),
+        ({**PAIR, "evaluate_every": -1}, r"--evaluate-every -1.*0"),
+        ({"train_fraction": 0.0}, r"--train-fraction 0.0.*0.*1"),
+        ({"train_fraction": 1.0}, r"--train-fraction 1.0.*0.*1"),
+        ({"split": "fixed", "train_fraction": 0.1}, r"--split fixed.*--train-fraction"),
+        ({**PAIR, "split": "all", "train_fraction": 0.1}, r"--split all.*--train-fraction"),
+        ({"split": "all"}, r"--split all.*--scene.*--pair"),
+        ({**PAIR, "split": "fixed"}, r"--split fixed.*--scene"),
+        ({**PAIR, "train_mask": "m"}, r"--train-mask.*--test-mask.*--scene"),
         ({"cut_to_overlap": True}, "--cut-to-overlap cuts --train-mask and --test-mask .* TOML catalogue"),
-        ({**PAIR, "test_mask": "m"}, "--train-mask and --test-mask go with --scene"),
-        ({"evaluate_every": 5}, "--evaluate-every 5: no pixel validates with --scene"),
-        ({**PAIR, "split": "all", "evaluate_every": 5}, "--evaluate-every 5: no pixel validates with --split all"),
+        ({**PAIR, "test_mask": "m"}, r"--train-mask.*--test-mask.*--scene"),
+        ({"evaluate_every": 5}, r"--evaluate-every 5.*--scene"),
+        ({**PAIR, "split": "all", "evaluate_every": 5}, r"--evaluate-every 5.*--split all"),
         ({"resume": True}, "--resume needs --run-name"),
-        ({"storage_path": "s3://bucket"}, "--storage-path s3://bucket: expected a local directory"),
-        ({"experiment_name": "a/b"}, "--experiment-name 'a/b': expected a name without '/'"),
-        ({"run_name": ""}, "--run-name '': expected a name"),
+        ({"storage_path": "s3://bucket"}, "--storage-path s3://bucket"),
+        ({"experiment_name": "a/b"}, r"--experiment-name.*'a/b'.*'/'"),
+        ({"run_name": ""}, "--run-name ''"),
         ({"run_name": "it's"}, "--run-name .*quotes"),
         ({"set": ("width",)}, "--set 'width': expected name=value"),
         ({"set": ("=3",)}, "--set '=3': expected name=value"),
         ({"set": ("width=",)}, "--set 'width=': expected name=value"),
-        ({"set": ("width=16", "width=32")}, "--set width=32: width is given twice"),
-        ({"set": ("lr=0.1",)}, "--set lr=0.1: lr has a flag of its own, --lr"),
-        ({"set": ("patch_size=5",)}, "--set patch_size=5: patch_size has a flag of its own, --patch-size"),
-        ({"set": ("batch_size=5",), "batch_size": 5}, "batch_size has a flag of its own, --batch-size"),
+        ({"set": ("width=16", "width=32")}, r"--set.*width=32"),
+        ({"set": ("lr=0.1",)}, r"--set.*lr=0.1.*--lr"),
+        ({"set": ("patch_size=5",)}, r"--set.*patch_size=5.*patch_size.*--patch-size"),
+        ({"set": ("batch_size=5",), "batch_size": 5}, r"batch_size.*--batch-size"),
     ],
 )
 def test_what_could_not_be_run_is_refused_by_flag(changes, message):
@@ -209,25 +211,58 @@ def test_help_lists_every_flag_and_imports_no_torch(request):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("--scenne", "indian_pines"), "--scenne"),
         (("--scene", "indian_pines", "--split", "al"), "al"),
-        (("--scene", "indian_pines", "--epochs", "0"), "--epochs 0: expected at least 1."),
+        (("--scene", "indian_pines", "--epochs", "0"), "--epochs 0"),
         (("--scene", "indian_pines", "--set", "width"), "--set 'width': expected name=value"),
     ],
 )
-def test_a_wrong_flag_is_told_without_a_traceback_and_without_torch(request, words, told):
+def test_a_wrong_flag_is_reported_without_a_traceback_and_without_torch(request, words, expected):
     done = run_script(request.config.rootpath, "--method", "s2vnet", *words)
     assert done.stdout.splitlines()[-1] == "False 2", done.stderr
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestListedSettings:
+    @pytest.mark.parametrize("method", METHODS)
+    def test_every_setting_that_has_an_effect_is_listed_with_its_default(self, method):
+        config = METHODS[method].config_type()
+        rows = [line.split() for line in settings_of(method)[1:-2]]
+        named = {f.name for f in dataclasses.fields(config)} - config.without_effect
+        assert {name: default for name, default, *_ in rows} == {name: str(getattr(config, name)) for name in named}
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_the_flags_are_accepted(self, method):
+        words = [word for line in settings_of(method)[1:-2] for word in line.split()[2:]]
+        for name in OWN_FLAGS:
+            if (flag := f"--{name.replace('_', '-')}") in words:
+                words.insert(words.index(flag) + 1, str(getattr(METHODS[method].config_type(), name)))
+        assert (
+            parse("--method", method, "--scene", "indian_pines", *words).spec().config == METHODS[method].config_type()
+        )
+
+    def test_listing_needs_a_known_method(self):
+        with pytest.raises(InvalidInputError, match="--method"):
+            TrainArgs(list_settings=True)
+        with pytest.raises(InvalidInputError, match="'s2vnet'"):
+            settings_of("s2vnt")
+
+    def test_the_script_lists_and_trains_nothing(self, request, tmp_path):
+        done = run_script(
+            request.config.rootpath, "--method", "s2vnet", "--list-settings", "--storage-path", str(tmp_path / "none")
+        )
+        assert done.stdout.splitlines()[-1].endswith(" 0"), done.stderr
+        assert "lambda_sad" in done.stdout.split()
+        assert not (tmp_path / "none").exists()
 
 
 def test_by_field_is_the_split_by_fields():
     arguments = parse("--method", "s2vnet", "--scene", "indian_pines", "--by-field")
     assert arguments.split == "fields"
-    with pytest.raises(InvalidInputError, match="--by-field keeps fields whole, --split all does not; give one"):
+    with pytest.raises(InvalidInputError, match=r"--by-field.*--split"):
         TrainArgs(method="s2vnet", pair="west-east", split="all", by_field=True)
 
 
@@ -239,11 +274,11 @@ def test_a_run_that_is_run_again_says_all_but_the_place():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr": 0.1}, "takes everything from the run; leave out --lr"),
+        ({"lr": 0.1}, "--lr"),
         ({"method": "s2vnet"}, "leave out --method"),
         ({"scene": "indian_pines"}, "leave out --scene"),
         ({"seed": 4}, "leave out --seed"),
-        ({"threads": 0}, "--threads 0: expected at least 1"),
+        ({"threads": 0}, r"--threads 0.*1"),
         ({"resume": True}, "--resume needs --run-name"),
     ],
 )
@@ -253,5 +288,5 @@ def test_what_a_run_says_itself_cannot_be_given(changes, message):
 
 
 def test_a_method_must_be_named():
-    with pytest.raises(InvalidInputError, match="--method is missing"):
+    with pytest.raises(InvalidInputError, match="--method"):
         TrainArgs(scene="indian_pines")

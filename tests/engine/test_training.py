@@ -105,19 +105,19 @@ def test_the_seed_draws_the_split(prepared):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "s2vnett"}, "no method is called 's2vnett'.*did you mean 's2vnet'"),
-        ({"scene": "indian_pine"}, "no scene is called 'indian_pine'.*did you mean 'indian_pines'"),
-        ({"pair": "west-eest"}, "no scene pair is called 'west-eest'.*did you mean 'west-east'"),
-        ({"set": ("widht=3",)}, "S2VNetConfig has no parameter 'widht'.*did you mean 'width'"),
-        ({"set": ("width=wide",)}, "width = 'wide' is str; expected int"),
-        ({"patch_size": 6}, "patch_size = 6; expected an odd number >= 5"),
-        ({"split": "fixed"}, "--split fixed needs --train-mask and --test-mask"),
-        ({"split": "random", "train_mask": "m"}, "--split random takes no --train-mask"),
-        ({"compile": True}, "--compile is for GPUs"),
-        ({"precision": "tf32"}, "tf32 exists on CUDA devices only"),
-        ({"method": "rbf_svm", "workers_per_trial": 2}, "'rbf_svm' trains in one process, and 2 workers"),
-        ({"method": "rbf_svm", "epochs": 2}, "epochs = 2; method 'rbf_svm' is fitted at once"),
-        ({"method": "rbf_svm", "lr": 0.1}, "lr = 0.1 has no effect"),
+        ({"method": "s2vnett"}, r"'s2vnett'.*'s2vnet'"),
+        ({"scene": "indian_pine"}, r"'indian_pine'.*'indian_pines'"),
+        ({"pair": "west-eest"}, r"'west-eest'.*'west-east'"),
+        ({"set": ("widht=3",)}, r"S2VNetConfig.*'widht'.*'width'"),
+        ({"set": ("width=wide",)}, "width = 'wide'"),
+        ({"patch_size": 6}, r"patch_size = 6.*5"),
+        ({"split": "fixed"}, r"--split fixed.*--train-mask.*--test-mask"),
+        ({"split": "random", "train_mask": "m"}, r"--split random.*--train-mask"),
+        ({"compile": True}, "--compile"),
+        ({"precision": "tf32"}, "tf32 .*CUDA"),
+        ({"method": "rbf_svm", "workers_per_trial": 2}, r"'rbf_svm'.*2 workers"),
+        ({"method": "rbf_svm", "epochs": 2}, r"epochs = 2.*'rbf_svm'"),
+        ({"method": "rbf_svm", "lr": 0.1}, "lr = 0.1"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(prepared, changes, message):
@@ -127,14 +127,14 @@ def test_what_cannot_be_trained_is_refused(prepared, changes, message):
 
 def test_a_gpu_that_is_not_there_is_refused(prepared, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InvalidInputError, match="--device cuda: torch sees no GPU here"):
+    with pytest.raises(InvalidInputError, match="--device"):
         prepared(device="cuda")
     assert prepared(device="auto").options.torch_device.type == "cpu"
 
 
 def test_a_storage_path_that_is_a_file_is_refused(prepared, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInputError, match="is no directory that can be written"):
+    with pytest.raises(InvalidInputError, match="/file"):
         prepared(storage_path=str(tmp_path / "file"))
 
 
@@ -156,9 +156,9 @@ class TestOptions:
             ({"device": "gpu"}, "device = 'gpu'"),
             ({"threads": 0}, "threads = 0"),
             ({"workers": 0}, "workers = 0"),
-            ({"executor": "local", "workers": 2}, "2 workers need 'ray-train'"),
-            ({"executor": "ray", "workers": 2}, "2 workers need 'ray-train'"),
-            ({"resume": True}, "resumed by its name"),
+            ({"executor": "local", "workers": 2}, r"2 workers.*'ray-train'"),
+            ({"executor": "ray", "workers": 2}, r"2 workers.*'ray-train'"),
+            ({"resume": True}, "name"),
         ],
     )
     def test_what_does_not_go_together_is_refused(self, values, message):
@@ -211,7 +211,7 @@ def test_a_run_is_resumed_with_equal_settings_alone(prepared, tmp_path):
     # Where and with how many threads changes nothing that is kept.
     open_directory(prepared(resume=True, threads=1))
     before = written.read_text()
-    with pytest.raises(StudyError, match="can't be resumed with other settings") as refused:
+    with pytest.raises(StudyError, match="resume") as refused:
         open_directory(prepared(resume=True, lr=0.5, seed=1, split="random"))
     differing = {line.split(":")[0].strip() for line in str(refused.value).splitlines() if ": was " in line}
     assert differing == {
@@ -226,7 +226,7 @@ def test_a_run_is_resumed_with_equal_settings_alone(prepared, tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{"evaluate_every": 2}, {"data_dir": "elsewhere"}])
-def test_how_often_one_looks_and_where_files_lie_is_no_setting(prepared, changes):
+def test_how_often_one_looks_and_where_files_are_is_no_setting(prepared, changes):
     assert prepared(pair="sw-se", **changes).settings() == prepared(pair="sw-se").settings()
 
 
@@ -301,7 +301,7 @@ class TestUnits:
     @pytest.mark.parametrize("step", [step for step in NORMALIZATIONS if step not in UNITLESS])
     def test_a_step_that_keeps_the_unit_is_refused_where_values_differ_by_an_undeclared_scale(self, of_pair, step):
         for units in ({}, {"one": "reflectance", "two": "reflectance"}):
-            with pytest.raises(InvalidInputError, match=f"pair 'one-two': got the normalization {step}") as error:
+            with pytest.raises(InvalidInputError, match=rf"'one-two'.*{step}") as error:
                 of_pair(step=step, **units)
             assert "one runs from" in str(error.value)
             assert "two runs from" in str(error.value)

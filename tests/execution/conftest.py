@@ -7,36 +7,36 @@ from sceneshift.training.spec import TrainSpec
 
 
 class RecordingQueue:
-    """A queue that keeps what it is told, in order, and stops each job after an epoch of its own."""
+    """A queue that keeps what it receives, in order, and stops each job after its given epoch."""
 
     def __init__(self, jobs, *, last=None):
         self.waiting = list(jobs)
         self.last = last or {}
-        self.told = []
+        self.received = []
         self.retried = []
 
     def next(self):
         return self.waiting.pop(0) if self.waiting else None
 
     def started(self, number):
-        self.told.append(("started", number))
+        self.received.append(("started", number))
 
     def epoch(self, number, report):
-        self.told.append(("epoch", number, report))
+        self.received.append(("epoch", number, report))
         return Verdict.STOP if report.epoch >= self.last.get(number, 2) else Verdict.CONTINUE
 
     def diverged(self, number, message):
-        self.told.append(("diverged", number, message))
+        self.received.append(("diverged", number, message))
 
     def failed(self, number, failure):
-        self.told.append(("failed", number, failure))
+        self.received.append(("failed", number, failure))
 
     def retry(self, number):
         self.retried.append(number)
         return False
 
     def of(self, what, number):
-        return [entry[2] for entry in self.told if entry[:2] == (what, number)]
+        return [entry[2] for entry in self.received if entry[:2] == (what, number)]
 
 
 @pytest.fixture

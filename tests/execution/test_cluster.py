@@ -19,19 +19,17 @@ def test_what_fits_passes(at_once, cpus):
 
 
 def test_too_many_at_once_names_the_numbers_and_what_fits():
-    with pytest.raises(ResourceError, match=r"3 trials at once with 1 CPU each need 3 CPU; there are 2.*trials 2"):
+    with pytest.raises(ResourceError, match=r"3 trials.*1 CPU.*3 CPU.*2.*2"):
         check_room(size(), trials_at_once=3, cpus_per_trial=1, gpus_per_trial=0)
 
 
 def test_a_trial_larger_than_the_machine_names_its_size():
-    with pytest.raises(
-        ResourceError, match=r"a trial with 8 CPU fits on no node; the largest has 2\..*--cpus-per-trial 2"
-    ):
+    with pytest.raises(ResourceError, match=r"8 CPU.*2.*--cpus-per-trial 2"):
         check_room(size(), trials_at_once=1, cpus_per_trial=8, gpus_per_trial=0)
 
 
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(ResourceError, match=r"a trial with 0.5 GPU fits on no node; the largest has 0"):
+    with pytest.raises(ResourceError, match=r"0.5 GPU.*0"):
         check_room(size(), trials_at_once=2, cpus_per_trial=1, gpus_per_trial=0.5)
 
 
@@ -42,11 +40,9 @@ def test_fractions_of_a_gpu_fit():
 def test_a_cluster_that_may_grow_is_refused_only_beyond_its_limits():
     growing = size(is_own=False, cpus=8.0, gpus=2.0)
     assert check_room(growing, trials_at_once=2, cpus_per_trial=4, gpus_per_trial=1) is None
-    with pytest.raises(ResourceError, match="a trial with 4 GPU fits on no node; the largest has 2"):
+    with pytest.raises(ResourceError, match=r"4 GPU.*2"):
         check_room(growing, trials_at_once=1, cpus_per_trial=1, gpus_per_trial=4)
-    with pytest.raises(
-        ResourceError, match=r"need 12 CPU; there are 8 once its autoscaler has added all it may.*concurrent-trials 2"
-    ):
+    with pytest.raises(ResourceError, match=r"12 CPU.*8 once.*2"):
         check_room(growing, trials_at_once=3, cpus_per_trial=4, gpus_per_trial=0)
 
 
@@ -64,12 +60,12 @@ def nodes(*cpus, gpus=0.0):
 
 def test_on_a_cluster_that_stays_as_it_is_a_trial_must_fit_on_a_node():
     assert check_room(nodes(4, 4), trials_at_once=2, cpus_per_trial=4, gpus_per_trial=0) is None
-    with pytest.raises(ResourceError, match="a trial with 8 CPU fits on no node; the largest has 4"):
+    with pytest.raises(ResourceError, match=r"8 CPU.*4"):
         check_room(nodes(4, 4), trials_at_once=1, cpus_per_trial=8, gpus_per_trial=0)
 
 
 def test_what_is_scattered_over_nodes_is_not_counted_as_a_whole():
-    with pytest.raises(ResourceError, match=r"need 6 CPU; there are 6, on nodes that hold 2 such.*concurrent-trials 2"):
+    with pytest.raises(ResourceError, match=r"6 CPU.*6.*2 such.*2"):
         check_room(nodes(3, 3), trials_at_once=3, cpus_per_trial=2, gpus_per_trial=0)
 
 
@@ -77,11 +73,11 @@ def test_workers_are_counted_and_the_nearest_setting_fits():
     cluster = nodes(4, 4, gpus=1.0)
     fits = {"cpus_per_trial": 2, "gpus_per_trial": 0}
     assert check_room(cluster, trials_at_once=2, workers_per_trial=2, **fits) is None
-    with pytest.raises(ResourceError, match=r"3 trials at once of 2 workers with 2 CPU each need 12 CPU.*trials 2\."):
+    with pytest.raises(ResourceError, match=r"3 trials.*2 workers.*2 CPU.*12 CPU.*2"):
         check_room(cluster, trials_at_once=3, workers_per_trial=2, **fits)
-    with pytest.raises(ResourceError, match=r"with 1 GPU each need 3 GPU; there are 2.*trials 1 --workers-per-trial 2"):
+    with pytest.raises(ResourceError, match=r"1 GPU.*3 GPU.*2.*1.*--workers-per-trial 2"):
         check_room(cluster, trials_at_once=1, workers_per_trial=3, cpus_per_trial=1, gpus_per_trial=1)
-    with pytest.raises(ResourceError, match="a worker with 5 CPU fits on no node"):
+    with pytest.raises(ResourceError, match="5 CPU"):
         check_room(cluster, trials_at_once=1, workers_per_trial=2, cpus_per_trial=5, gpus_per_trial=0)
 
 
@@ -95,11 +91,11 @@ def test_trials_that_fit_are_bound_by_the_scarcer_resource():
 
 def test_the_ray_client_is_refused(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
-    with pytest.raises(ResourceError, match="not through the Ray client"), ray_cluster():
+    with pytest.raises(ResourceError, match="Ray client"), ray_cluster():
         pass
 
 
-def test_the_address_is_told(monkeypatch):
+def test_the_address_is_reported(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert resolved_ray_address() == "10.0.0.1:6379"
     monkeypatch.delenv("RAY_ADDRESS")
@@ -114,13 +110,13 @@ def test_a_password_in_the_address_is_refused_unseen(monkeypatch, given):
     assert "hunter2" not in str(error.value) + resolved_ray_address()
 
 
-def test_a_cluster_that_does_not_answer_is_told(monkeypatch):
+def test_a_cluster_that_does_not_answer_is_reported(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    with pytest.raises(ResourceError, match=r"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
+    with pytest.raises(ResourceError, match=r"RAY_ADDRESS=127.0.0.1:9"), ray_cluster():
         pass
 
 
-def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_told_where_it_does_not_start(monkeypatch, tmp_path):
+def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_reported_where_it_does_not_start(monkeypatch, tmp_path):
     import ray
 
     asked = {}
@@ -137,7 +133,7 @@ def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_told_where_it_doe
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr("sceneshift.execution.cluster.allowed_cores", lambda: 3)
-    with pytest.raises(ResourceError, match=r"could not be started .*timed out"), ray_cluster():
+    with pytest.raises(ResourceError, match="timed out"), ray_cluster():
         pass
     assert (asked["dashboard_host"], asked["_node_ip_address"]) == ("127.0.0.1", "127.0.0.1")
     assert asked["num_cpus"] == 3

@@ -45,7 +45,7 @@ def without_times(report):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", EXECUTORS, indirect=True)
-def test_jobs_run_are_stopped_diverge_and_break_as_the_queue_is_told(
+def test_jobs_run_are_stopped_diverge_and_break_as_the_queue_is_reported(
     executor, make_job, recording_queue, tiny_source, tmp_path
 ):
     (tmp_path / "file").touch()
@@ -64,12 +64,12 @@ def test_jobs_run_are_stopped_diverge_and_break_as_the_queue_is_told(
     assert [report.weights for report in whole] == [report.weights for report in expected]
     assert [report.epoch for report in queue.of("epoch", 1)] == [1]
     (message,) = queue.of("diverged", 2)
-    assert "diverged in epoch" in message
+    assert "diverged" in message
     (failure,) = queue.of("failed", 3)
     assert failure.kind is FailureKind.ERROR
     assert "patch_size = 9" in failure.message
     assert {failure.kind for failure in queue.of("failed", 4)} == {FailureKind.STORAGE}
-    assert {entry[1] for entry in queue.told if entry[0] == "started"} == {0, 1, 2, 3, 4}
+    assert {entry[1] for entry in queue.received if entry[0] == "started"} == {0, 1, 2, 3, 4}
     assert stop.reason is None
 
 
@@ -94,10 +94,10 @@ def test_a_run_that_is_asked_to_stop_leaves_its_job_which_continues_as_if_uncut(
     assert done >= 1
     again = recording_queue([job], last={7: 30})
     executor.run(again, [tiny_source], stop=StopRequest(), stall_timeout_s=STALL_S)
-    told = [report.epoch for report in again.of("epoch", 7)]
-    # The last whole epoch is told again; Ray Train's workers may have trained some more before they were ended.
-    assert told[0] >= done
-    assert told == list(range(told[0], 31))
+    received = [report.epoch for report in again.of("epoch", 7)]
+    # The last complete epoch is reported again; Ray Train's workers may have trained some more before they were ended.
+    assert received[0] >= done
+    assert received == list(range(received[0], 31))
     assert again.of("epoch", 7)[-1].weights == alone(job, tiny_source)[-1].weights
 
 
@@ -107,7 +107,7 @@ def test_time_that_is_up_ends_a_run_and_no_job(executor, make_job, recording_que
     queue = recording_queue([make_job(0, epochs=10_000)], last={0: 10_000})
     executor.run(queue, [tiny_source], stop=StopRequest(), time_budget_s=6.0, stall_timeout_s=STALL_S)
     assert len(queue.of("epoch", 0)) < 10_000
-    assert {entry[0] for entry in queue.told} <= {"started", "epoch"}
+    assert {entry[0] for entry in queue.received} <= {"started", "epoch"}
     if executor.name == "ray":
         import ray
         from ray.util import placement_group_table

@@ -36,7 +36,7 @@ def test_a_job_comes_back_from_plain_values(make_job):
 def test_a_job_names_a_strategy_that_there_is(make_job):
     job = make_job(0)
     assert job.strategy == "source-blocks"
-    with pytest.raises(InvalidInputError, match="no selection strategy is called 'best'"):
+    with pytest.raises(InvalidInputError, match="'best'"):
         replace(job, strategy="best")
 
 
@@ -86,7 +86,7 @@ def test_a_request_is_heard_only_while_an_executor_runs():
 
 def test_fixed_jobs_run_to_their_last_epoch_or_an_earlier_one(make_job):
     heard = []
-    jobs = FixedJobs([make_job(0)], StopRequest(), on_epoch=lambda number, told: heard.append((number, told.epoch)))
+    jobs = FixedJobs([make_job(0)], StopRequest(), on_epoch=lambda number, found: heard.append((number, found.epoch)))
     assert jobs.next().number == 0
     assert jobs.next() is None
     assert [jobs.epoch(0, report(n)) for n in (1, 2)] == [Verdict.CONTINUE, Verdict.STOP]

@@ -15,24 +15,24 @@ from sceneshift.execution.ray_tune import RayExecutor, _Decide, _Stop, _Suggest
 
 class Queue:
     def __init__(self, job=None, *, verdict=Verdict.CONTINUE, retries=False):
-        self.job, self.verdict, self.retries, self.told = job, verdict, retries, []
+        self.job, self.verdict, self.retries, self.received = job, verdict, retries, []
 
     def next(self):
         job, self.job = self.job, None
         return job
 
     def epoch(self, number, report):
-        self.told.append((number, report.epoch, report.metrics, report.weights))
+        self.received.append((number, report.epoch, report.metrics, report.weights))
         return self.verdict
 
     def diverged(self, number, message):
-        self.told.append((number, "diverged", message))
+        self.received.append((number, "diverged", message))
 
     def failed(self, number, failure):
-        self.told.append((number, failure.kind, failure.message))
+        self.received.append((number, failure.kind, failure.message))
 
     def retry(self, number):
-        self.told.append((number, "retry"))
+        self.received.append((number, "retry"))
         return self.retries
 
 
@@ -64,14 +64,14 @@ def test_epochs_are_passed_on_without_what_tune_adds(verdict, expected):
     queue = Queue(verdict=verdict)
     row = {"epoch": 1, "val/aa": 0.4, "train/a/ce": 1.0, "weights/a": "beef", "pid": 7, "done": False}
     assert decide(queue).on_trial_result(None, trial(), row) == expected
-    assert queue.told == [(3, 1, {"val/aa": 0.4, "train/a/ce": 1.0}, {"a": "beef"})]
+    assert queue.received == [(3, 1, {"val/aa": 0.4, "train/a/ce": 1.0}, {"a": "beef"})]
 
 
 def test_divergence_and_errors_of_a_row_end_the_trial():
     queue = Queue()
     assert decide(queue).on_trial_result(None, trial(), {"epoch": 1, "diverged": "nan"}) == TrialScheduler.STOP
     assert decide(queue).on_trial_result(None, trial(), {"epoch": 0, "error": "bad"}) == TrialScheduler.STOP
-    assert queue.told == [(3, "diverged", "nan"), (3, FailureKind.ERROR, "bad")]
+    assert queue.received == [(3, "diverged", "nan"), (3, FailureKind.ERROR, "bad")]
 
 
 STORAGE = "the checkpoint /d/epoch_00002.ckpt can't be written ([Errno 28] No space left on device)"
@@ -88,14 +88,14 @@ STORAGE = "the checkpoint /d/epoch_00002.ckpt can't be written ([Errno 28] No sp
 def test_what_broke_a_trial_is_read_from_its_error_file(tmp_path, error, kind, message):
     queue = Queue()
     decide(queue).on_trial_error(None, trial(tmp_path, error))
-    assert queue.told == [(3, kind, message)]
+    assert queue.received == [(3, kind, message)]
 
 
 def test_memory_that_ran_short_is_known_by_ray_s_error(tmp_path):
     queue = Queue()
     error = "Traceback\nray.exceptions.OutOfMemoryError: 1 worker(s) were killed\nRefer to the documentation.\n"
     decide(queue).on_trial_error(None, trial(tmp_path, error))
-    assert queue.told[0][1] is FailureKind.MEMORY
+    assert queue.received[0][1] is FailureKind.MEMORY
 
 
 def test_on_a_full_disk_an_error_that_could_not_be_written_is_a_fault_of_storage(tmp_path):
@@ -103,22 +103,22 @@ def test_on_a_full_disk_an_error_that_could_not_be_written_is_a_fault_of_storage
     queue = Queue()
     decide(queue).on_trial_error(None, trial(tmp_path, "", location=str(tmp_path / "file" / "no place")))
     decide(queue).on_trial_error(None, trial(tmp_path, "", location=str(tmp_path / "room")))
-    assert [entry[1] for entry in queue.told] == [FailureKind.STORAGE, FailureKind.PROCESS]
+    assert [entry[1] for entry in queue.received] == [FailureKind.STORAGE, FailureKind.PROCESS]
 
 
 def test_a_trial_that_tune_starts_again_stays_open(tmp_path):
     queue = Queue()
     decide(queue).on_trial_error(None, trial(status="ERROR"))
-    assert queue.told == []
+    assert queue.received == []
 
 
 def test_a_trial_whose_process_died_before_it_began_is_for_the_queue_to_retry():
     queue = Queue(retries=True)
     decide(queue).on_trial_error(None, trial(status="PENDING"))
-    assert queue.told == [(3, "retry")]
+    assert queue.received == [(3, "retry")]
     queue = Queue(retries=False)
     decide(queue).on_trial_error(None, trial(status="PENDING"))
-    assert queue.told == [(3, "retry"), (3, FailureKind.PROCESS, "its process failed")]
+    assert queue.received == [(3, "retry"), (3, FailureKind.PROCESS, "its process failed")]
 
 
 def test_tune_s_copies_hold_nothing():
@@ -175,7 +175,7 @@ def test_a_job_whose_worker_dies_continues_after_its_last_epoch(
     RayExecutor(Placement(), tmp_path).run(queue, [tiny_source], stop=StopRequest())
     assert (tmp_path / "checkpoints" / "died").exists()
     assert [sorted({report.epoch for report in queue.of("epoch", number)}) for number in (0, 1, 2)] == [[1, 2]] * 3
-    assert not [entry for entry in queue.told if entry[0] == "failed"]
+    assert not [entry for entry in queue.received if entry[0] == "failed"]
 
 
 @pytest.mark.slow

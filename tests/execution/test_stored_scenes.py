@@ -26,7 +26,7 @@ MOST_OWN = 32 * 2**20
 
 
 def make_probe():
-    """A trial function that reads all of its sources and tells where their memory lies."""
+    """A trial function that reads all of its sources and returns where their memory is."""
 
     # Within a function, so that it travels to the workers by value.
     def probe(config, sources):
@@ -41,7 +41,7 @@ def make_probe():
             return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
         def mapped_from(address):
-            """The file of the mapping an address lies in, and how much of the mapping is this process' own."""
+            """The file of the mapping an address is in, and how much of the mapping is this process' own."""
             name, found, own = "", False, 0
             for line in Path("/proc/self/smaps").read_text().splitlines():
                 if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
@@ -51,14 +51,14 @@ def make_probe():
                     own = 1024 * int(line.split()[1])
             return name, own
 
-        before, told = anonymous(), []
+        before, got = anonymous(), []
         for source in ray.get(sources):
             cube = source.scene.cube
             total = sum(float(row.sum(dtype=np.float64)) for row in cube)
             name, own = mapped_from(cube.ctypes.data)
-            told.append({"sum": total, "file": name, "own": own, "labelled": int((source.scene.labels > 0).sum())})
+            got.append({"sum": total, "file": name, "own": own, "labelled": int((source.scene.labels > 0).sum())})
         node = ray.get_runtime_context().get_node_id()
-        return {"sources": told, "node": node, "anonymous": anonymous() - before}
+        return {"sources": got, "node": node, "anonymous": anonymous() - before}
 
     return probe
 
@@ -91,12 +91,12 @@ def test_on_one_node_workers_read_the_file_s_own_pages(path: Path, monkeypatch: 
     with ray_cluster(num_cpus=1) as cluster:
         assert cluster.stays_one_node
         references = put_scenes([domain(scene) for scene in scenes], by_path=True)
-        told = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
-    assert [source["sum"] for source in told["sources"]] == [total_of(scene.cube) for scene in scenes]
-    assert [source["labelled"] for source in told["sources"]] == [256 * 256, 9 * 256, 156 * 128]
-    assert {source["file"] for source in told["sources"]} == {str(path)}
-    assert {source["own"] for source in told["sources"]} == {0}
-    assert told["anonymous"] < MOST_OWN
+        found = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
+    assert [source["sum"] for source in found["sources"]] == [total_of(scene.cube) for scene in scenes]
+    assert [source["labelled"] for source in found["sources"]] == [256 * 256, 9 * 256, 156 * 128]
+    assert {source["file"] for source in found["sources"]} == {str(path)}
+    assert {source["own"] for source in found["sources"]} == {0}
+    assert found["anonymous"] < MOST_OWN
 
 
 def test_to_a_second_node_they_are_sent_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +114,11 @@ def test_to_a_second_node_they_are_sent_whole(path: Path, monkeypatch: pytest.Mo
             assert (cluster.num_nodes, cluster.stays_one_node) == (2, False)
             references = put_scenes([domain(opened)], by_path=cluster.stays_one_node)
             os.rename(path, path.with_suffix(".hidden"))
-            told = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
+            found = ray.get(ray.remote(num_cpus=1)(make_probe()).remote({}, references))
     finally:
         whole.shutdown()
-    (source,) = told["sources"]
-    assert told["node"] == second.node_id
+    (source,) = found["sources"]
+    assert found["node"] == second.node_id
     assert (source["sum"], source["labelled"]) == (total_of(opened.cube), 256 * 256)
     assert "plasma" in source["file"]  # the node's object store, which its workers share
-    assert told["anonymous"] < MOST_OWN
+    assert found["anonymous"] < MOST_OWN

@@ -33,8 +33,8 @@ class Target:
 class FailureError(Exception):
     """What no reader raised, and must not happen."""
 
-    def __init__(self, failure: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, failure: str, message: str) -> None:
+        super().__init__(message)
         self.failure = failure
 
 
@@ -133,14 +133,14 @@ def read_npy(folder: Path) -> None:
 def write_npz(path: Path) -> None:
     scene = sample()
     objects = np.array([{}, [], Path()], dtype=object)
-    np.savez_compressed(path, data=scene.cube.astype(np.float64), gt=scene.labels.astype(np.uint8), beside=objects)
+    np.savez_compressed(path, data=scene.cube.astype(np.float64), gt=scene.labels.astype(np.uint8), others=objects)
 
 
 def write_objects(path: Path) -> None:
     scene = sample()
     objects = np.empty(scene.shape, dtype=object)
     objects[:] = Path()
-    np.savez(path, cube=scene.cube, labels=scene.labels, beside=objects)
+    np.savez(path, cube=scene.cube, labels=scene.labels, others=objects)
 
 
 def write_compressed_v5(path: Path) -> None:
@@ -151,9 +151,9 @@ def write_compressed_v5(path: Path) -> None:
 
 def write_cells(path: Path) -> None:
     scene = sample()
-    beside = {"names": np.array(["soil", "tree"], dtype=object), "made": {"by": "us", "at": np.arange(3.0)}}
-    beside |= {"sparse": scipy.sparse.csc_array(np.eye(3)), "text": "spectra"}
-    scipy.io.savemat(path, beside | {"data": scene.cube.astype(np.float64), "gt": scene.labels.astype(np.uint8)})
+    others = {"names": np.array(["soil", "tree"], dtype=object), "made": {"by": "us", "at": np.arange(3.0)}}
+    others |= {"sparse": scipy.sparse.csc_array(np.eye(3)), "text": "spectra"}
+    scipy.io.savemat(path, others | {"data": scene.cube.astype(np.float64), "gt": scene.labels.astype(np.uint8)})
 
 
 def write_v4(path: Path) -> None:
@@ -193,7 +193,7 @@ def write_sparse_v73(path: Path) -> None:
 
 
 def write_chunked_v73(path: Path) -> None:
-    """As MATLAB itself does: in compressed chunks, texts and cells beside the arrays."""
+    """As MATLAB itself does: in compressed chunks, texts and cells next to the arrays."""
     scene = sample()
     with h5py.File(path, "w", userblock_size=512) as file:
         how = {"compression": "gzip", "shuffle": True, "fletcher32": True, "maxshape": (None, None, None)}
@@ -315,7 +315,7 @@ def write_structures(path: Path, *, compressed: bool) -> None:
 
 
 def write_groups(path: Path) -> None:
-    """Structures and cells of v7.3: groups, and references to what lies in another group."""
+    """Structures and cells of v7.3: groups, and references to what is in another group."""
     scene = sample()
     with h5py.File(path, "w", userblock_size=512) as file:
         flight, referred = file.create_group("flight"), file.create_group("#refs#")
@@ -333,7 +333,7 @@ def write_groups(path: Path) -> None:
 
 
 def structures(write: Callable[[Path], None]) -> Target:
-    """A MATLAB file whose cube and labels lie in structures."""
+    """A MATLAB file whose cube and labels are in structures."""
 
     def write_it(folder: Path) -> Path:
         write(folder / "scene.mat")

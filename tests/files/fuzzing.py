@@ -1,4 +1,4 @@
-"""Damages small files of every format, reads them in child processes, and tells how each reading ended.
+"""Damages small files of every format, reads them in child processes, and reports how each reading ended.
 
     python tests/files/fuzzing.py --count 20000 --seed 7
     python tests/files/fuzzing.py --target geotiff --seed 7 --first 118 --count 1    # one mutant again
@@ -15,7 +15,7 @@ What a mutant is follows from seed, target and number alone. Every fifth of a ta
 of it on and a byte longer each; the others are cut at random, or have bits flipped near the beginning, near the end or
 anywhere. Half of the headers that are left are edited as texts: lines go, come twice or change places, numbers and keys
 change, and the encoding does. A child reads many mutants; where it dies, the mutant it was at is blamed, and another
-child goes on.
+child continues.
 """
 
 import argparse
@@ -36,14 +36,14 @@ from pathlib import Path
 
 import numpy as np
 
-#: What a reading may take beside what the process had before it.
+#: What a reading may take next to what the process had before it.
 MEMORY_BYTES = 512 * 2**20
 
 
 #: A process that waits without computing is given up after this, however busy the machine.
 WALL_S = 300
 
-#: How libraries tell that they got no memory. libtiff says so as well of a number of entries it asks no memory for.
+#: How libraries report that they got no memory. libtiff does so also for a number of entries it requests none for.
 NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|cannot allocate|(?<!TIFFReadDirectory:)out of memory|memory allocation failed",
     re.IGNORECASE,
@@ -65,7 +65,7 @@ class Outcome:
     target: str
     index: int
     kind: str
-    told: str
+    message: str
     peak_mb: float = 0.0
 
 
@@ -124,14 +124,14 @@ def run(
     left = [(name, first) for name in names]
     while left:
         jobs = [(name, start, first + count) for name, start in left]
-        done, told = _one_child(jobs, seed=seed, cpu_s=cpu_s, keep=keep)
+        done, message = _one_child(jobs, seed=seed, cpu_s=cpu_s, keep=keep)
         outcomes += done
         reached = {outcome.target: outcome.index + 1 for outcome in done}
         left = [(name, reached.get(name, start)) for name, start in left]
         left = [(name, start) for name, start in left if start < first + count]
         if left:  # the child ended before all was read: at the next mutant
             name, index = left[0]
-            outcomes.append(Outcome(name, index, *told))
+            outcomes.append(Outcome(name, index, *message))
             left[0] = (name, index + 1)
             left = [(name, start) for name, start in left if start < first + count]
     return outcomes
@@ -140,7 +140,7 @@ def run(
 def _one_child(
     jobs: list[tuple[str, int, int]], *, seed: int, cpu_s: int, keep: Path | None
 ) -> tuple[list[Outcome], tuple[str, str]]:
-    """What a child told before it ended, and how it ended."""
+    """What a child message before it ended, and how it ended."""
     order = {"jobs": jobs, "seed": seed, "cpu_s": cpu_s, "keep": keep and str(keep)}
     command = [sys.executable, __file__, "--child", json.dumps(order)]
     # One arena and the system's allocator: else the room they set aside is most of what the limit counts.
@@ -163,14 +163,14 @@ def _one_child(
                 break
             *lines, text = (text + more).split(b"\n")
             for line in lines:
-                told = json.loads(line)
+                message = json.loads(line)
                 ready = True
-                if told is not None:
-                    done.append(Outcome(**told))
+                if message is not None:
+                    done.append(Outcome(**message))
         status = child.wait()
         errors.seek(0)
-        said = errors.read().decode(errors="replace").partition("Extension modules:")[0].strip()
-        last = said[max(0, said.rfind("Fatal Python error")) :][:800]
+        printed = errors.read().decode(errors="replace").partition("Extension modules:")[0].strip()
+        last = printed[max(0, printed.rfind("Fatal Python error")) :][:800]
     if not ready:
         raise RuntimeError(f"the fuzzer's child could not begin:\n{last}")
     if hung or -status == 24:  # SIGXCPU
@@ -221,24 +221,24 @@ def child(order: dict) -> None:
 def _read_one(target: str, read: Callable[[Path], None], place: Path, index: int, unpickled: list[str]) -> Outcome:
     from sceneshift.errors import SceneshiftError
 
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
-    kind, told = "scene", ""
+    kind, message = "scene", ""
     try:
         read(place)
     except SceneshiftError as error:
-        kind, told = "error", str(error)
+        kind, message = "error", str(error)
         if any(NO_MEMORY.search(f"{type(e).__name__}: {e}") for e in _chain(error)):
             kind = "memory"
     except Exception as error:
-        kind, told = getattr(error, "failure", "traceback"), f"{type(error).__name__}: {error}"
+        kind, message = getattr(error, "failure", "traceback"), f"{type(error).__name__}: {error}"
     peak = _status("VmHWM") - before
     if peak > MEMORY_BYTES:
-        kind, told = "memory", f"{peak / 2**20:.0f} MiB taken; {told}"
+        kind, message = "memory", f"{peak / 2**20:.0f} MiB taken; {message}"
     if unpickled:
-        kind, told = "unpickled", "; ".join(unpickled)
+        kind, message = "unpickled", "; ".join(unpickled)
         unpickled.clear()
-    return Outcome(target, index, kind, told[:1000], round(peak / 2**20, 1))
+    return Outcome(target, index, kind, message[:1000], round(peak / 2**20, 1))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -253,7 +253,7 @@ def _status(key: str) -> int:
 
 
 def table(outcomes: list[Outcome]) -> list[str]:
-    """Counts of each target's outcomes, a line a target."""
+    """Counts of each target's outcomes, one line per target."""
     names = list(dict.fromkeys(outcome.target for outcome in outcomes))
     lines = [f"{'':<24}{'scene':>8}{'error':>8}{'other':>8}{'peak MB':>9}"]
     for name in [*names, "all"]:
@@ -293,7 +293,7 @@ def main() -> int:
         arguments.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
     for outcome in outcomes:
         if outcome.kind not in GOOD:
-            print(f"{outcome.kind}: {outcome.target} {outcome.index}: {outcome.told}")
+            print(f"{outcome.kind}: {outcome.target} {outcome.index}: {outcome.message}")
     print("\n".join(table(outcomes)))
     print(f"{len(outcomes)} mutants, seed {arguments.seed}, {time.perf_counter() - began:.0f} s")
     return int(any(outcome.kind not in GOOD for outcome in outcomes))

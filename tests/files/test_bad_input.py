@@ -40,7 +40,7 @@ REFUSED, TOLD, REPAIRED = "rejected", "reported", "repaired"
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table; ``run`` raises, or returns what was said."""
+    """A row of the table; ``run`` raises, or returns the message."""
 
     wrong: str
     where: str
@@ -64,11 +64,11 @@ def row(one: Case, folder: Path) -> tuple[str, str, str, str]:
     if one.happens == REFUSED:
         with pytest.raises(SceneshiftError) as refused:
             one.run(folder)
-        told = str(refused.value)
+        message = str(refused.value)
     else:
-        told = one.run(folder)
-    told = re.sub(r"\b[0-9a-f]{16}\b", "…", told.replace(f"{folder}/", ""))  # a checksum's digits
-    return one.wrong, one.where, one.happens, told
+        message = one.run(folder)
+    message = re.sub(r"\b[0-9a-f]{16}\b", "…", message.replace(f"{folder}/", ""))  # a checksum's digits
+    return one.wrong, one.where, one.happens, message
 
 
 def rows_of_the_table() -> list[tuple[str, ...]]:
@@ -201,9 +201,9 @@ def _(folder: Path) -> str:
     read_envi(folder, cube_of(), "")
     header = folder / "field.hdr"
     header.write_text(header.read_text().replace("byte order = 0\n", ""))
-    with heard() as told:
+    with heard() as warnings:
         np.testing.assert_array_equal(read_unlabelled_scene(header).cube, cube_of())
-    return told[0]
+    return warnings[0]
 
 
 @case("an ENVI header with an unknown interleave", "reading a scene", REFUSED)
@@ -216,9 +216,9 @@ def _(folder: Path) -> str:
 
 @case("an optional value of an ENVI header that can't be understood", "reading a scene", TOLD)
 def _(folder: Path) -> str:
-    with heard() as told:
+    with heard() as warnings:
         assert read_envi(folder, cube_of(), "wavelength units = Index\nwavelength = {1, 2, 3, 4, 5}\n").num_bands == 5
-    return told[0]
+    return warnings[0]
 
 
 @case("a spectral library instead of an image", "reading a scene", REFUSED)
@@ -236,9 +236,9 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     cube = cube_of()
     cube[:2] = -9999
-    with heard() as told:
+    with heard() as warnings:
         read_npz(folder, cube=cube)
-    return told[0]
+    return warnings[0]
 
 
 @case("no band left", "reading a scene", REFUSED)
@@ -318,17 +318,17 @@ def _(folder: Path) -> str:
 
 @case("labels that are NaN, or the file's own value for missing data", "reading a label map", TOLD)
 def _(folder: Path) -> str:
-    with heard() as told:
+    with heard() as warnings:
         scene = read_npz(folder, labels=np.where(labels_of() == 0, np.nan, labels_of()))
     np.testing.assert_array_equal(scene.labels, labels_of())
-    return told[0]
+    return warnings[0]
 
 
 @case("class numbers from 0 that are not declared", "reading a scene", TOLD)
 def _(folder: Path) -> str:
-    with heard() as told:
+    with heard() as warnings:
         read_npz(folder, labels=labels_of() % 3)
-    return told[0]
+    return warnings[0]
 
 
 @case("labels that are floats without fractions", "reading a label map", REPAIRED)
@@ -440,17 +440,19 @@ def _(folder: Path) -> str:
     export_scene(scene_of(), folder / "field.hdr", "envi")
     with (folder / "field.hdr").open("a") as header:
         header.write("reflectance scale factor = 10000\n")
-    with heard() as told:
+    with heard() as warnings:
         scene = read_unlabelled_scene(folder / "field.hdr")
     np.testing.assert_array_equal(scene.cube, scene_of().cube)
-    return told[0]
+    return warnings[0]
 
 
 def place_of(scene: Scene, folder: Path, *, columns: float | None) -> Scene:
     """A scene read from a cube, and a label map that begins so many columns further, or doesn't say where."""
-    lies = [Georeference(transform=(30, 0, 1000 + 30 * by, 0, -30, 2000), crs="EPSG:32633") for by in (0, columns or 0)]
-    export_scene(replace(scene, georeference=lies[0]), folder / "field.tif", "geotiff")
-    elsewhere = None if columns is None else lies[1]
+    places = [
+        Georeference(transform=(30, 0, 1000 + 30 * by, 0, -30, 2000), crs="EPSG:32633") for by in (0, columns or 0)
+    ]
+    export_scene(replace(scene, georeference=places[0]), folder / "field.tif", "geotiff")
+    elsewhere = None if columns is None else places[1]
     export_labels(scene.labels, folder / "labels.tif", "geotiff", class_names=scene.class_names, georeference=elsewhere)
     return read_scene(folder / "field.tif", labels=folder / "labels.tif", class_names=scene.class_names)
 
@@ -460,16 +462,16 @@ def _(folder: Path) -> str:
     return place_of(scene_of(), folder, columns=2).name
 
 
-@case("a label map that lies fractions of a pixel beside its cube", "reading a scene", REFUSED)
+@case("a label map that is fractions of a pixel apart from its cube", "reading a scene", REFUSED)
 def _(folder: Path) -> str:
     return place_of(scene_of(), folder, columns=0.5).name
 
 
-@case("a label map that doesn't say where it lies", "reading a scene", TOLD)
+@case("a label map that doesn't say where it is", "reading a scene", TOLD)
 def _(folder: Path) -> str:
-    with heard() as told:
+    with heard() as warnings:
         place_of(scene_of(), folder, columns=None)
-    return told[0]
+    return warnings[0]
 
 
 @case("a missing variable", "reading a file", REFUSED)
@@ -481,9 +483,9 @@ def _(folder: Path) -> str:
 @case("a missing variable, and exactly one other that fits", "reading a file", TOLD)
 def _(folder: Path) -> str:
     np.savez(folder / "field.npz", a=cube_of(), b=labels_of())
-    with heard() as told:
+    with heard() as warnings:
         assert read_array(folder / "field.npz", "cube", ndim=3).shape == (9, 7, 5)
-    return told[0]
+    return warnings[0]
 
 
 @case("a name that is not in the file", "reading `FILE:NAME`", REFUSED)
@@ -584,16 +586,16 @@ def test_a_row_says_what_happens(number: int, tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_row_a_case_and_no_other() -> None:
-    told = [cells[:3] for cells in rows_of_the_table()]
-    assert told == [(one.wrong, one.where, one.happens) for one in CASES]
+    rows = [cells[:3] for cells in rows_of_the_table()]
+    assert rows == [(one.wrong, one.where, one.happens) for one in CASES]
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--scene", "indian_pines", "--patch-size", "147"], "patch_size = 147 in 145 x 145 pixels; expected a patch"),
+        (["--scene", "indian_pines", "--patch-size", "147"], "patch_size = 147 in 145 x 145 pixels"),
         (["--pair", "nw-ne", "--patch-size", "57"], "target 'indian_pines/ne': patch_size = 57 in 56 x 73 pixels"),
-        (["--scene", "indian_pines", "--patch-size", "8"], "patch_size = 8; expected an odd number"),
+        (["--scene", "indian_pines", "--patch-size", "8"], "patch_size = 8"),
     ],
 )
 def test_the_training_script_refuses_in_words_and_leaves_nothing(

@@ -1,6 +1,6 @@
-"""Situations that users of this field's tools reported in public, as small made inputs: each is right, or is told.
+"""Situations that users of this field's tools reported in public, as small made inputs: read correctly, or reported.
 
-Those about ENVI headers are in tests/files/formats/test_envi.py, beside the report's name: spectralpython/spectral#121
+Those about ENVI headers are in tests/files/formats/test_envi.py, next to the report's name: spectralpython/spectral#121
 (bytes behind the numbers), #36 and #73 (which of two files to name), EnMAP-Box/enmap-box#622 (a header alone),
 opera-adt/COMPASS#206 (numbers that begin like a JPEG), OSGeo/gdal#4317 (two headers), danforthcenter/plantcv#956
 (headers of other programs), asfadmin/ASF_MapReady#421 (lists on the next line); losonczylab/sima#181 (axes of HDF5) is
@@ -38,7 +38,7 @@ def write_tif(path: Path, tags: list[dict[str, str]] | None = None, **profile: o
 
 
 def test_bad_bands_in_a_geotiff_s_tags_are_left_out(tmp_path: Path) -> None:
-    # EnMAP-Box/enmap-box#1051: GDAL keeps an ENVI header's bbl as a tag of each band; it was read by nobody.
+    # EnMAP-Box/enmap-box#1051: GDAL keeps an ENVI header's bbl as a tag of each band; it was not read.
     path = write_tif(tmp_path / "a.tif", [{"bbl": text} for text in "1101"])
     scene = read_unlabelled_scene(path)
     np.testing.assert_array_equal(scene.cube, CUBE[..., [0, 1, 3]])
@@ -84,7 +84,7 @@ def test_wavelengths_in_gdal_s_imagery_domain_and_in_envi_s_are_read(tmp_path: P
     assert scene.left_out == LeftOut(bands_in_file=4, bad=(1,))
 
 
-def test_odd_wavelengths_of_a_geotiff_are_told_and_passed_over(
+def test_odd_wavelengths_of_a_geotiff_are_reported_and_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_tif(tmp_path / "a.tif", [{"wavelength": text} for text in ("400", "n/a", "500", "600")])
@@ -113,7 +113,7 @@ def test_overviews_and_masks_are_no_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [-9999, -32768, -999, 32767])
-def test_missing_data_that_the_file_does_not_declare_is_told(
+def test_missing_data_that_the_file_does_not_declare_is_reported(
     tmp_path: Path, value: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     # EnSpec/hytools#18: no value for missing data in the header, and it was guessed from the corners.
@@ -122,7 +122,7 @@ def test_missing_data_that_the_file_does_not_declare_is_told(
     np.save(tmp_path / "a.npy", cube)
     scene = read_unlabelled_scene(tmp_path / "a.npy")
     np.testing.assert_array_equal(scene.cube, cube)
-    assert f"10 pixels are {value} in every band" in caplog.text
+    assert f"10 pixels are {value}" in caplog.text
     caplog.clear()
     np.save(tmp_path / "a.npy", CUBE)
     read_unlabelled_scene(tmp_path / "a.npy")

@@ -204,7 +204,7 @@ def test_each_batch_draws_whether_it_stays_as_it_is() -> None:
     assert torch.stack(stayed).float().mean().item() == pytest.approx(0.3, abs=0.06)
 
 
-def test_a_mixed_batch_lies_between_the_patches_and_their_convolution() -> None:
+def test_a_mixed_batch_is_between_the_patches_and_their_convolution() -> None:
     patches = patches_of().double()
     shares = []
     for seed in range(200):

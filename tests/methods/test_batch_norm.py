@@ -90,7 +90,7 @@ def test_a_module_without_batch_norm_is_only_put_into_eval_mode() -> None:
 
 
 class BatchByBatch(Discriminator):
-    """A discriminator that tells the patches of each pass; as a type of its own it is given batch after batch."""
+    """A discriminator that records the patches of each pass; as a separate type it is given batch after batch."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.passes = [*getattr(self, "passes", []), len(x)]

@@ -124,7 +124,7 @@ class TestConfiguration:
         assert method_type.config_type.without_effect <= set(changed)
         for name in method_type.config_type.without_effect:
             assert method_type.config_type.from_mapping({name: getattr(defaults, name)}) == defaults
-            with pytest.raises(InvalidInputError, match=f"{name} = .* has no effect"):
+            with pytest.raises(InvalidInputError, match=f"{name} = "):
                 method_type.config_type.from_mapping({name: changed[name]})
 
     def test_it_is_frozen(self, method_type: type[Method]) -> None:
@@ -142,21 +142,21 @@ class TestConfiguration:
         assert all(f.name in str(error.value) for f in fields(method_type.config_type))
 
     def test_an_unknown_normalization_is_refused_with_the_nearest_name(self, method_type: type[Method]) -> None:
-        with pytest.raises(InvalidInputError, match=r"normalization = 'minmax-band'.*did you mean 'minmax-per-band'"):
+        with pytest.raises(InvalidInputError, match=r"normalization = 'minmax-band'.*'minmax-per-band'"):
             method_type.config_type.from_mapping({"normalization": "minmax-band"})
-        with pytest.raises(InvalidInputError, match="normalization = None is NoneType; expected str"):
+        with pytest.raises(InvalidInputError, match=r"normalization = None.*NoneType"):
             method_type.config_type.from_mapping({"normalization": None})
 
     def test_a_text_is_refused_for_every_parameter(self, method_type: type[Method]) -> None:
         for f in fields(method_type.config_type):
             if f.type is not str:
-                with pytest.raises(InvalidInputError, match=f"{f.name} = 'x' is str; expected {f.type.__name__}"):
+                with pytest.raises(InvalidInputError, match=rf"{f.name}.*'x'.*{f.type.__name__}"):
                     method_type.config_type.from_mapping({f.name: "x"})
 
     def test_a_truth_value_is_no_number_and_a_number_no_truth_value(self, method_type: type[Method]) -> None:
         for name, value, message in [
-            ("lr", True, "lr = True is bool; expected float"),
-            ("batch_size", True, "batch_size = True is bool; expected int"),
+            ("lr", True, "lr = True"),
+            ("batch_size", True, "batch_size = True"),
             ("batch_size", 8.0, "batch_size = 8.0 is float; expected int"),
             ("flips", 1, "flips = 1 is int; expected bool"),
         ]:
@@ -164,21 +164,19 @@ class TestConfiguration:
                 method_type.config_type.from_mapping({name: value})
 
     @pytest.mark.parametrize(
-        ("name", "value", "expected"),
+        ("name", "value"),
         [
-            ("patch_size", 4, "an odd number >= "),
-            ("patch_size", -1, "an odd number >= "),
-            ("batch_size", 1, "at least 2"),
-            ("lr", 0.0, "a positive number"),
-            ("lr", -1e-3, "a positive number"),
-            ("lr", float("nan"), "a positive number"),
-            ("noise_scale", -0.1, "zero or a positive number"),
+            ("patch_size", 4),
+            ("patch_size", -1),
+            ("batch_size", 1),
+            ("lr", 0.0),
+            ("lr", -1e-3),
+            ("lr", float("nan")),
+            ("noise_scale", -0.1),
         ],
     )
-    def test_a_value_out_of_range_is_refused(
-        self, method_type: type[Method], name: str, value: float, expected: str
-    ) -> None:
-        with pytest.raises(InvalidInputError, match=f"{name} = {value!r}; expected {expected}"):
+    def test_a_value_out_of_range_is_refused(self, method_type: type[Method], name: str, value: float) -> None:
+        with pytest.raises(InvalidInputError, match=f"{name} = {value!r}"):
             method_type.config_type.from_mapping({name: value})
         with pytest.raises(InvalidInputError, match=f"{name} = "):
             method_type.config_type(**{name: value})
@@ -186,9 +184,7 @@ class TestConfiguration:
     def test_a_patch_smaller_than_the_method_s_smallest_is_refused(self, method_type: type[Method]) -> None:
         smallest = method_type.config_type.smallest_patch
         assert method_type.config_type.from_mapping({"patch_size": smallest}).patch_size == smallest
-        with pytest.raises(
-            InvalidInputError, match=f"patch_size = {smallest - 2}; expected an odd number >= {smallest}"
-        ):
+        with pytest.raises(InvalidInputError, match=rf"patch_size = {smallest - 2}.*{smallest}"):
             method_type.config_type.from_mapping({"patch_size": smallest - 2})
 
 
@@ -274,7 +270,7 @@ class TestInitialValues:
 
 @every_method
 class TestState:
-    def test_a_restored_method_goes_on_bit_for_bit(self, method_type: type[Method]) -> None:
+    def test_a_restored_method_continues_bit_for_bit(self, method_type: type[Method]) -> None:
         uninterrupted = train(build(method_type), range(2))
         state = through_a_file(uninterrupted.state_dict())
         train(uninterrupted, range(2, 5))
@@ -374,7 +370,7 @@ def test_names_are_known_before_anything_is_imported() -> None:
 
 
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InvalidInputError, match=r"no method is called 's2amsnt'.*did you mean 's2amsnet'") as error:
+    with pytest.raises(InvalidInputError, match=r"'s2amsnt'.*'s2amsnet'") as error:
         find_method("s2amsnt")
     assert all(name in str(error.value) for name in METHODS)
 
@@ -439,8 +435,8 @@ class TestWhatAMethodCanDo:
         reports = []
         train_plan(plan_of_toy(), [tiny_source], report=reports.append)
         losses = [report.metrics for report in reports]
-        for told in losses:
-            terms = [told[f"train/tiny-pair/{name}"] for name in ("loss", "ce", "size")]
+        for text in losses:
+            terms = [text[f"train/tiny-pair/{name}"] for name in ("loss", "ce", "size")]
             assert terms[0] == pytest.approx(terms[1] + terms[2], rel=1e-5)
         assert losses[1]["train/tiny-pair/loss"] < losses[0]["train/tiny-pair/loss"]
 

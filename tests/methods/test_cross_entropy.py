@@ -60,7 +60,7 @@ def test_a_step_after_an_evaluation_is_in_train_mode_again() -> None:
 def test_the_width_sets_the_size_and_is_checked() -> None:
     classifier = CrossEntropy.build_classifier(CONFIG, bands=6, classes=3)
     assert classifier.head[-1].weight.shape == (3, 8)
-    with pytest.raises(InvalidInputError, match="width = 0; expected at least 1"):
+    with pytest.raises(InvalidInputError, match=r"width = 0.*1"):
         CrossEntropyConfig(width=0)
 
 

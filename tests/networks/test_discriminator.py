@@ -93,11 +93,11 @@ def test_autocast_is_close_to_float32() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bands": 0}, "got bands=0; expected at least 1"),
-        ({"classes": 1}, "got classes=1; expected at least 2"),
-        ({"patch_size": 3}, "got patch_size=3; expected an odd number of at least 5; try patch_size=13"),
-        ({"patch_size": 8}, "got patch_size=8; expected an odd number of at least 5"),
-        ({"width": 0}, "got width=0; expected at least 1"),
+        ({"bands": 0}, r"bands=0.*1"),
+        ({"classes": 1}, r"classes=1.*2"),
+        ({"patch_size": 3}, r"patch_size=3.*5.*patch_size=13"),
+        ({"patch_size": 8}, r"patch_size=8.*5"),
+        ({"width": 0}, r"width=0.*1"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
@@ -107,7 +107,7 @@ def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
 
 def test_wrong_patches_are_named() -> None:
     network = Discriminator(6, 3, patch_size=7, width=8)
-    with pytest.raises(InvalidInputError, match=r"got x of shape \(2, 6, 5, 5\); expected \(B, 6, 7, 7\)"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 6, 5, 5\).*\(B, 6, 7, 7\)"):
         network(torch.zeros(2, 6, 5, 5))
 
 

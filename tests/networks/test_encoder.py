@@ -146,10 +146,10 @@ def test_under_autocast_maps_are_bfloat16_and_close_to_float32(bands: int) -> No
 
 
 def test_wrong_arguments_and_patches_are_named() -> None:
-    with pytest.raises(InvalidInputError, match="got bands=0; expected at least 1"):
+    with pytest.raises(InvalidInputError, match=r"bands=0.*1"):
         ContentEncoder(0)
     encoder = ContentEncoder(6)
-    with pytest.raises(InvalidInputError, match=r"got patches of 3 x 3; expected at least 5 x 5.*patch_size=5"):
+    with pytest.raises(InvalidInputError, match=r"3 x 3.*5 x 5.*patch_size=5"):
         encoder(torch.zeros(2, 6, 3, 3))
-    with pytest.raises(InvalidInputError, match=r"got x of shape \(2, 5, 7, 7\); expected \(B, 6, P, P\)"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 5, 7, 7\).*\(B, 6, P, P\)"):
         encoder(torch.zeros(2, 5, 7, 7))

@@ -226,7 +226,7 @@ def test_initial_weights_are_kaiming_fan_out_and_bias_zero() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(InvalidInputError, match=r"got channels=0; expected at least 1"):
+    with pytest.raises(InvalidInputError, match=r"channels=0.*1"):
         Involution(0)
-    with pytest.raises(InvalidInputError, match=r"got kernels of shape \(2, 18, 3, 3\); expected \(2, 18, 4, 4\)"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 18, 3, 3\).*\(2, 18, 4, 4\)"):
         flat_involution(torch.zeros(2, 6, 3, 3), torch.zeros(2, 18, 3, 3), 3)

@@ -54,7 +54,7 @@ def test_logits_are_those_of_every_patch(
 
 
 @pytest.mark.usefixtures("sharing")
-def test_patches_may_lie_anywhere_and_in_any_order(
+def test_patches_may_be_anywhere_and_in_any_order(
     discriminator: Callable[..., Discriminator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overlapping_patches, "_BATCH", 3)

@@ -90,7 +90,7 @@ def test_single_precision_gives_the_same_classes(discriminator: Callable[..., Di
 
 
 def test_bfloat16_agrees_once_trained(tiny_scene: Scene) -> None:
-    """Pixels of unit length are alike, and training blows up what tells them apart: no place to round."""
+    """Pixels of unit length are similar, and training amplifies their differences: rounding would show."""
     sampler = PatchSampler(tiny_scene.cube, patch_size=7, device="cpu")
     labels = torch.from_numpy(tiny_scene.labels.flatten())
     torch.manual_seed(0)
@@ -135,9 +135,9 @@ def test_training_mode_makes_no_difference(discriminator: Callable[..., Discrimi
 
 
 def test_small_patches_and_wrong_types_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match="got patch_size=5; expected at least 7; classify smaller"):
+    with pytest.raises(InvalidInputError, match=r"patch_size=5.*7"):
         DiscriminatorOverScene(Discriminator(3, 2, patch_size=5, width=4))
-    with pytest.raises(InvalidInputError, match=r"got dtype=torch.int8; expected a floating-point type"):
+    with pytest.raises(InvalidInputError, match=r"dtype=torch.int8"):
         DiscriminatorOverScene(Discriminator(3, 2, patch_size=7, width=4), dtype=torch.int8)
 
 
@@ -145,5 +145,5 @@ def test_small_patches_and_wrong_types_are_refused() -> None:
 def test_wrong_scenes_are_named(shape: tuple[int, ...]) -> None:
     over_scene = DiscriminatorOverScene(Discriminator(3, 2, patch_size=7, width=4))
     for call in (over_scene.predict, over_scene.logits):
-        with pytest.raises(InvalidInputError, match=r"expected \(H \+ 6, W \+ 6, 3\).*continue it by 3 pixels"):
+        with pytest.raises(InvalidInputError, match=r"6.*6.*3.*3 pixels"):
             call(torch.zeros(shape))

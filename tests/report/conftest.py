@@ -1,4 +1,4 @@
-"""A small made study: a trial store of eight trials, and what a closing writes beside it."""
+"""A small made study: a trial store of eight trials, and what a closing writes next to it."""
 
 import json
 from collections.abc import Callable
@@ -60,8 +60,8 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
                 store.complete(number)
             else:
                 ended = Ended.TIME_BUDGET if number == 7 else Ended.EARLY_STOP
-                told = "time budget of 9 s used up" if number == 7 else "stopped by ASHA after epoch 2"
-                store.prune(number, ended, told)
+                found = "time budget of 9 s used up" if number == 7 else "stopped by ASHA after epoch 2"
+                store.prune(number, ended, found)
         if closed:
             store.count_opening()
             write_closing(directory / "report", evidence=evidence)

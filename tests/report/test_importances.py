@@ -19,7 +19,7 @@ def study_of(num, value, *, noise=0.0):
     return study
 
 
-def test_what_moves_the_objective_stands_out_and_the_rest_does_not():
+def test_what_moves_the_objective_is_out_and_the_rest_does_not():
     compared = compared_at_epoch(study_of(60, lambda x, y: -((x - 0.3) ** 2)), epoch=1)
     first, second = estimate_importances(compared, num_draws=40)
     assert (first.name, first.stands_out) == ("x", True)
@@ -29,7 +29,7 @@ def test_what_moves_the_objective_stands_out_and_the_rest_does_not():
     assert first.chance < first.value
 
 
-def test_of_noise_nothing_stands_out_although_importances_add_up_to_one():
+def test_of_noise_nothing_is_out_although_importances_add_up_to_one():
     found = estimate_importances(compared_at_epoch(study_of(12, lambda x, y: 0.0, noise=1.0), epoch=1), num_draws=40)
     assert sum(i.value for i in found) == pytest.approx(1)
     assert [i.stands_out for i in found] == [False, False]

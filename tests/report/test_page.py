@@ -1,4 +1,4 @@
-"""The page's elements: what stands in them, escaped, and how they are marked."""
+"""The page's elements: their content, escaped, and their markup."""
 
 from html.parser import HTMLParser
 

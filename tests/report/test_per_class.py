@@ -39,7 +39,7 @@ def test_a_class_that_is_never_right_has_zeros_and_one_only_answered_has_no_accu
     assert rows[2][2:] == ["0", "-", "0.0"]
 
 
-def test_the_columns_stand_below_each_other():
+def test_the_columns_are_below_each_other():
     _, text = table()
     lines = text.splitlines()[:5]
     assert len({tuple(i for i, c in enumerate(line) if c == "|") for line in lines}) == 1

@@ -1,4 +1,4 @@
-"""The pictures of a search: what stands at their axes."""
+"""The pictures of a search: the labels of their axes."""
 
 import optuna
 import pytest
@@ -26,10 +26,10 @@ def test_trials_have_their_own_numbers_at_the_axis(monkeypatch, record, draw: st
     figure = drawn(monkeypatch, getattr(search_pictures, draw), record.study)
     ticks = getattr(figure.axes[0], axis)
     places = ticks.get_majorticklocs()
-    told = dict(zip(places, ticks.get_major_formatter().format_ticks(places), strict=True))
-    assert told[0] == "0"
-    assert told[1] == "1"
-    assert all(float(text) == place for place, text in told.items() if place >= 0)
+    values = dict(zip(places, ticks.get_major_formatter().format_ticks(places), strict=True))
+    assert values[0] == "0"
+    assert values[1] == "1"
+    assert all(float(text) == place for place, text in values.items() if place >= 0)
 
 
 @pytest.mark.parametrize(("ys", "is_drawn"), [((0.6, 0.6, 0.6, 0.6), False), ((0.6, 0.6, 0.6, 1.2), True)])

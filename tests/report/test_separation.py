@@ -24,7 +24,7 @@ def pair(make_scene):
     return ScenePair(name="a-b", sources=(make_scene(0),), target=make_scene(1, name="b").without_labels())
 
 
-def test_a_random_split_is_told_to_leak_everywhere(pair):
+def test_a_random_split_is_reported_to_leak_everywhere(pair):
     split = random_split(pair.source, train_fraction=0.5, patch_size=5, seed=0)
     rows = separation_rows(pair, split)
     near, total = split.separation(), len(split.validation)
@@ -71,14 +71,14 @@ def test_classes_left_out_of_a_score_are_named(pair):
     assert separation_lines(rows)[0].endswith("with an overlapping patch; not scored, on one side alone: soil, water.")
 
 
-def test_masks_leak_where_test_pixels_lie_inside_training_patches(pair):
+def test_masks_leak_where_test_pixels_are_inside_training_patches(pair):
     pixels = np.flatnonzero(pair.source.labels)
     mixed = mask_split(pair.source, train=pixels[::2], validation=pixels[1::2], patch_size=5, seed=0)
     far = mask_split(pair.source, train=pixels[:200], validation=pixels[-200:], patch_size=5, seed=0)
     assert [separation_rows(pair, split)[0]["leaks"] for split in (mixed, far)] == [True, False]
 
 
-def test_within_a_scene_both_sides_are_told_and_without_any_there_is_no_table(tiny_scene, pair):
+def test_within_a_scene_both_sides_are_reported_and_without_any_there_is_no_table(tiny_scene, pair):
     test = block_split(tiny_scene, patch_size=5, seed=0)
     labels = np.where(np.isin(np.arange(tiny_scene.labels.size), test.train), tiny_scene.labels.ravel(), 0)
     source = replace(tiny_scene, labels=labels.reshape(tiny_scene.shape))
@@ -90,7 +90,7 @@ def test_within_a_scene_both_sides_are_told_and_without_any_there_is_no_table(ti
     assert render_separation([]) == ""
 
 
-def test_what_labels_were_used_for_is_said_of_what_was_done() -> None:
+def test_what_labels_were_used_for_is_reported_of_what_was_done() -> None:
     across, by_masks, stratified = label_use(None), label_use("masks"), label_use("blocks")
     assert len({across, by_masks, stratified}) == 3
     assert label_use("random") == label_use("fields") == stratified

@@ -38,7 +38,7 @@ def test_abundance_maps_show_the_abundances(tmp_path, rng):
     assert share_that_differs(tmp_path / "a.png", tmp_path / "b.png") > 0.05
 
 
-def test_all_maps_are_on_one_scale_from_0_to_1_beside_a_reference(tmp_path, monkeypatch):
+def test_all_maps_are_on_one_scale_from_0_to_1_next_to_a_reference(tmp_path, monkeypatch):
     scales = []
     real = Axes.imshow
 
@@ -55,7 +55,7 @@ def test_all_maps_are_on_one_scale_from_0_to_1_beside_a_reference(tmp_path, monk
     assert scales == [(0, 1)] * 6
 
 
-def test_a_reference_stands_below_its_map(tmp_path, rng, monkeypatch):
+def test_a_reference_is_below_its_map(tmp_path, rng, monkeypatch):
     drawn = []
     real = Axes.imshow
 
@@ -132,7 +132,7 @@ def test_evenly_spaced_and_single_bands_have_no_gap(tmp_path, rng, lines):
     assert [len(x) for x, _ in lines] == [5, 5, 5, 1, 1, 1]
 
 
-def test_the_reconstruction_error_is_told_in_degrees(tmp_path, rng, monkeypatch):
+def test_the_reconstruction_error_is_reported_in_degrees(tmp_path, rng, monkeypatch):
     seen = []
     real = Axes.imshow
 

@@ -83,9 +83,9 @@ def test_maps_of_different_fields_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("classes", "predicted", "told"),
+    ("classes", "predicted", "expected"),
     [([0], [[1, 0], [0, 1]], "1,"), ([0, 2], [[1, 0], [0, 1]], "classes 0..2"), ([0, 1], [[1, 0], [0, 0]], "a pixel")],
 )
-def test_counts_that_are_none_are_refused(classes, predicted, told):
-    with pytest.raises(InvalidInputError, match=told):
+def test_counts_that_are_none_are_refused(classes, predicted, expected):
+    with pytest.raises(InvalidInputError, match=expected):
         counts(classes, predicted)

@@ -74,7 +74,7 @@ def test_a_map_says_which_classes_are_the_same_and_alone_decides() -> None:
 
 
 @pytest.mark.parametrize("named", [("soil", "tree"), ("tree", "water")])
-def test_a_class_of_both_sides_that_a_map_leaves_out_is_not_said_to_be_in_one_alone(named: tuple[str, str]) -> None:
+def test_a_class_of_both_sides_that_a_map_leaves_out_is_not_reported_to_be_in_one_alone(named: tuple[str, str]) -> None:
     aligned = align(build("a", FINE), build("b", FINE, seed=1), class_matches={name: name for name in named})
     (left_out,) = {"soil", "tree", "water"} - set(named)
     assert aligned.notes[:2] == tuple(f"left out, of {scene}, not matched to a class: {left_out}" for scene in "ab")
@@ -108,9 +108,9 @@ def test_merged_classes_may_take_the_name_of_one_of_them_but_of_no_other() -> No
     np.testing.assert_array_equal(aligned.source.labels, np.array([0, 1, 1, 2, 3])[source.labels])
     assert aligned.notes[0] == "classes tree and bush of a are taken as tree"
     for merged in ({"tree": "soil", "bush": "soil"}, {"tree": "bush"}):
-        with pytest.raises(InvalidInputError, match="which is another class of the source; expected a new name"):
+        with pytest.raises(InvalidInputError, match="another class"):
             align(source, target, merged=merged)
-    with pytest.raises(InvalidInputError, match=r"the source has no class 'trees'.*did you mean 'tree'\?"):
+    with pytest.raises(InvalidInputError, match=r"'trees'.*'tree'"):
         align(source, target, merged={"trees": "wood"})
 
 
@@ -123,13 +123,13 @@ def test_a_swap_of_names_is_carried_out() -> None:
 @pytest.mark.parametrize(
     ("class_matches", "message"),
     [
-        ({"soil": "soil"}, "share 1 of their classes; expected at least two shared classes. Match names"),
-        ({}, "share 0 of their classes"),
-        ({"soils": "soil"}, r"the target has no class 'soils'.*did you mean 'soil'\?"),
-        ({"soil": "trees"}, r"the source has no class 'trees'.*did you mean 'tree'\?"),
+        ({"soil": "soil"}, "share 1"),
+        ({}, "share 0"),
+        ({"soils": "soil"}, r"'soils'.*'soil'"),
+        ({"soil": "trees"}, r"'trees'.*'tree'"),
     ],
 )
-def test_a_map_of_no_use_is_told(class_matches: dict[str, str], message: str) -> None:
+def test_a_map_of_no_use_is_reported(class_matches: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         align(build("a", FINE), build("b", FINE), class_matches=class_matches)
 
@@ -150,7 +150,7 @@ def test_the_finer_sensor_is_resampled_to_the_coarser_s_centres(fwhm: float | np
     brightness = fine.cube[..., :1] / spectrum(FINE)[0]
     distance = new_fine.cube / (brightness * spectrum(centres)) - 1
     assert np.abs(distance).max() < (1e-6 if fwhm is None else 2e-3)
-    assert "fine's 121 resampled to them by" in aligned.notes[0]
+    assert "121 resampled" in aligned.notes[0]
     assert f"of coarse's 26, {centres[0]:.0f} to {centres[-1]:.0f} nm" in aligned.notes[0]
 
 
@@ -182,7 +182,7 @@ def test_centres_in_a_gap_of_the_finer_sensor_are_left_out() -> None:
         assert not ((centres > 701) & (centres < 799)).any()
         assert (centres < 700).any()
         assert (centres > 800).any()
-        assert "left out where fine has none" in aligned.notes[0]
+        assert "fine has none" in aligned.notes[0]
 
 
 @pytest.mark.parametrize("order", ["backwards", "overlapping"])
@@ -209,19 +209,17 @@ def test_the_same_centres_and_unknown_ones_are_taken_as_they_are() -> None:
     assert aligned.notes == ("the wavelengths of a are unknown: 6 bands, as they are",)
 
 
-def test_what_cannot_be_aligned_is_told() -> None:
-    with pytest.raises(
-        InvalidInputError, match=r"'a' has 6 bands, target 'b' 5, and the wavelengths of a and b are unk"
-    ):
+def test_what_cannot_be_aligned_is_reported() -> None:
+    with pytest.raises(InvalidInputError, match=r"'a'.*6 bands.*'b'.*5"):
         align(build("a", None), build("b", None, bands=5))
-    with pytest.raises(InvalidInputError, match=r"'a' has bands from 400 to 1000 nm, target 'b' from 2000 to 2100 nm"):
+    with pytest.raises(InvalidInputError, match=r"'a'.*400.*1000 nm.*'b'.*2000.*2100 nm"):
         align(build("a", FINE), build("b", np.linspace(2000, 2100, 6)))
-    with pytest.raises(InvalidInputError, match=r"'b': wavelengths from -1 to 1000 nm; expected at least two positive"):
+    with pytest.raises(InvalidInputError, match=r"'b'.*-1.*1000 nm"):
         align(build("a", FINE), build("b", np.array([-1.0, 500, 1000])))
-    with pytest.raises(InvalidInputError, match="fwhm_nm is given, and the wavelengths of a and b are unknown"):
+    with pytest.raises(InvalidInputError, match="fwhm_nm"):
         align(build("a", None), build("b", None), fwhm_nm=10)
     for fwhm in (-1.0, np.ones(3), np.nan):
-        with pytest.raises(InvalidInputError, match=r"one for each of the 26 bands of 'coarse', the coarser sensor"):
+        with pytest.raises(InvalidInputError, match=r"26 bands.*'coarse'"):
             align(build("a", FINE), build("coarse", COARSE), fwhm_nm=fwhm)
-    with pytest.raises(InvalidInputError, match=r"0 of .* bands of 'coarse' .* can be computed from bands of 'a'"):
+    with pytest.raises(InvalidInputError, match=r"0.*'coarse'.*'a'"):
         align(build("a", FINE), build("coarse", COARSE), fwhm_nm=0.5)

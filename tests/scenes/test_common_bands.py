@@ -71,7 +71,7 @@ def test_a_finer_sensor_s_empty_bands_are_not_interpolated_over() -> None:
 def test_too_few_common_bands_are_refused() -> None:
     source = scene_of("a", empty=tuple(range(1, 20)), wavelengths=False)
     target = scene_of("b", empty=(0, 1), wavelengths=False)
-    with pytest.raises(InvalidInputError, match="share 0 bands that have values in both files"):
+    with pytest.raises(InvalidInputError, match="0 bands"):
         align(source, target)
 
 
@@ -93,5 +93,5 @@ def test_a_model_takes_its_own_bands_as_they_are() -> None:
 
 
 def test_a_file_that_lacks_a_model_s_bands_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match=r"2 bands that the model was trained on are empty or bad .* \(2-3\)"):
+    with pytest.raises(InvalidInputError, match=r"2 bands.*\(2-3\)"):
         choose_bands(LeftOut(bands_in_file=6, empty=(1,)), bands_in_file=6, kept=np.array([0, 1, 4, 5]))

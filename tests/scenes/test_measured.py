@@ -48,7 +48,7 @@ def test_a_normalization_is_of_measured_pixels(name: str, make_scene: Callable[.
 
 
 def test_a_normalization_of_nothing_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="every pixel is zero in every band, so none is measured"):
+    with pytest.raises(InvalidInputError, match="zero"):
         Normalization.fit("standardize-per-band", np.zeros((3, 4, 5)))
 
 
@@ -67,8 +67,8 @@ def test_what_is_missing_is_described(make_scene: Callable[..., Scene]) -> None:
     assert describe_missing(make_scene()) == []
     cube = with_hole(make_scene()).cube
     left_out = LeftOut(bands_in_file=12, empty=(3, 4, 5), bad=(9,))
-    told = describe_missing(replace(make_scene(), cube=cube, left_out=left_out))
-    assert told == [
+    found = describe_missing(replace(make_scene(), cube=cube, left_out=left_out))
+    assert found == [
         "tiny: 3 of 12 bands left out, empty: 3-5",
         "tiny: 1 of 12 bands left out, marked as bad in the file: 9",
         "tiny: 270 of 1200 pixels are unmeasured, and are 0 in maps; 192 of them had a label, which is not used",
@@ -90,10 +90,10 @@ def test_ranges() -> None:
     ],
 )
 def test_what_was_left_out_fits_the_file(wrong: dict[str, object]) -> None:
-    with pytest.raises(InvalidInputError, match="expected different bands of the file"):
+    with pytest.raises(InvalidInputError, match="different bands"):
         LeftOut(**wrong)  # type: ignore[arg-type]
 
 
 def test_what_was_left_out_fits_the_cube(make_scene: Callable[..., Scene]) -> None:
-    with pytest.raises(InvalidInputError, match="9 bands of the file are said to be kept, and the cube has 8"):
+    with pytest.raises(InvalidInputError, match=r"9 bands.*8"):
         replace(make_scene(), left_out=LeftOut(bands_in_file=10, bad=(2,)))

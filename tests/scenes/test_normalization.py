@@ -82,7 +82,7 @@ def test_what_is_fitted_is_the_sources() -> None:
         assert (bare.name, bare.offset, bare.scale) == (name, None, None)
 
 
-def test_the_source_lies_in_0_to_1_exactly_and_a_target_may_go_beyond() -> None:
+def test_the_source_is_in_0_to_1_exactly_and_a_target_may_go_beyond() -> None:
     source = cube_of(bands=50)
     normalization = Normalization.fit(MINMAX, source)
     normalized = normalization.apply(source)
@@ -173,7 +173,7 @@ def test_what_is_added_to_a_spectrum_goes_out_of_its_derivative() -> None:
 
 
 def test_a_single_band_has_no_derivative() -> None:
-    with pytest.raises(InvalidInputError, match="'derivative': 1 band; expected two or more"):
+    with pytest.raises(InvalidInputError, match=r"'derivative'.*1 band"):
         Normalization.fit(DERIVATIVE, cube_of(bands=1))
 
 
@@ -186,7 +186,7 @@ def test_a_fitted_step_cannot_be_changed() -> None:
 @pytest.mark.parametrize("name", FITTED)
 def test_another_number_of_bands_is_refused(name: str) -> None:
     normalization = Normalization.fit(name, SOURCE)
-    with pytest.raises(InvalidInputError, match=r"got a cube of shape \(2, 2, 1\).*was fitted on 3 bands"):
+    with pytest.raises(InvalidInputError, match=r"\(2, 2, 1\).*3 bands"):
         normalization.apply(SOURCE[..., :1])  # which would be broadcast
 
 
@@ -203,27 +203,27 @@ def test_an_unknown_step_is_answered_with_the_nearest() -> None:
 def test_nothing_is_fitted_on_a_cube_that_is_not_finite(name: str, value: float) -> None:
     cube = cube_of()
     cube[3, 4, 5] = value
-    with pytest.raises(InvalidInputError, match="NaN or infinity in the cube; mask those pixels"):
+    with pytest.raises(InvalidInputError, match="NaN"):
         Normalization.fit(name, cube)
 
 
 @pytest.mark.parametrize("name", FITTED)
 def test_nothing_is_fitted_on_nothing(name: str) -> None:
-    with pytest.raises(InvalidInputError, match=r"shape \(0, 4, 3\) has nothing to fit it on"):
+    with pytest.raises(InvalidInputError, match=r"\(0, 4, 3\)"):
         Normalization.fit(name, np.zeros((0, 4, 3)))
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["l2-per-pixel"], r"\['l2-per-pixel'\] is no normalization; expected a mapping of name, offset, scale"),
-        ({"name": "none"}, "expected a mapping of name, offset, scale"),
-        ({"name": "none", "offset": [1.0], "scale": None}, "'none' takes neither offset nor scale"),
-        ({"name": MINMAX, "offset": None, "scale": None}, "one finite offset and one finite scale >= 0 for each band"),
-        ({"name": MINMAX, "offset": [1.0, 2.0], "scale": [1.0]}, r"offset of shape \(2,\) and scale of shape \(1,\)"),
-        ({"name": MINMAX, "offset": [1.0], "scale": [-1.0]}, "one finite scale >= 0"),
-        ({"name": MINMAX, "offset": [np.nan], "scale": [1.0]}, "one finite offset"),
-        ({"name": MINMAX, "offset": [], "scale": []}, "for each band"),
+        (["l2-per-pixel"], r"\['l2-per-pixel'\]"),
+        ({"name": "none"}, "name, offset, scale"),
+        ({"name": "none", "offset": [1.0], "scale": None}, "'none'"),
+        ({"name": MINMAX, "offset": None, "scale": None}, "offset .*scale >= 0"),
+        ({"name": MINMAX, "offset": [1.0, 2.0], "scale": [1.0]}, r"\(2,\).*\(1,\)"),
+        ({"name": MINMAX, "offset": [1.0], "scale": [-1.0]}, "scale >= 0"),
+        ({"name": MINMAX, "offset": [np.nan], "scale": [1.0]}, "offset"),
+        ({"name": MINMAX, "offset": [], "scale": []}, "band"),
     ],
 )
 def test_what_is_no_step_is_refused(values: object, message: str) -> None:
@@ -256,7 +256,7 @@ def test_what_was_fitted_is_undone_band_by_band(name: str) -> None:
         back = normalization.undo(normalization.apply(cube))
         assert back.dtype == np.float64
         assert back.shape == cube.shape
-        # float32 lies between; a band's own scale is what its rounding is measured by.
+        # float32 is between; a band's own scale is what its rounding is measured by.
         np.testing.assert_allclose(back / normalization.scale, cube / normalization.scale, atol=1e-6)
     np.testing.assert_allclose(normalization.undo(np.zeros(8)), normalization.offset)
     np.testing.assert_allclose(normalization.undo(np.ones(8)) - normalization.offset, normalization.scale)

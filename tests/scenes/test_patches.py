@@ -70,7 +70,7 @@ def test_spectra_are_the_cube_s_pixels_in_the_order_asked_for(patch_size: int) -
 
 @pytest.mark.parametrize("patch_size", [0, 4, -3])
 def test_a_patch_has_an_odd_size(patch_size: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"patch_size = {patch_size}; expected an odd number of pixels"):
+    with pytest.raises(InvalidInputError, match=f"patch_size = {patch_size}"):
         sampler_of(numbered_cube(), patch_size)
 
 

@@ -48,25 +48,25 @@ def test_counts_name_every_class_also_one_without_pixels() -> None:
     [
         (
             {"cube": cube_of()[0]},
-            r"scene 's': expected a cube \(rows, columns, bands\), got an array of shape \(3, 2\)",
+            r"\(3, 2\)",
         ),
-        ({"cube": cube_of()[:, :, :0]}, r"got an array of shape \(4, 3, 0\)"),
+        ({"cube": cube_of()[:, :, :0]}, r"\(4, 3, 0\)"),
         ({"cube": [[[1.0]]]}, r"got list"),
-        ({"cube": cube_of().astype(np.float64)}, r"float32 cube, got float64; convert it with cube.astype"),
-        ({"cube": with_value(np.nan)}, r"NaN or infinity in 1 of 5 bands \(the first: 3\); mask those pixels"),
-        ({"cube": with_value(-np.inf)}, r"NaN or infinity in 1 of 5 bands \(the first: 3\)"),
+        ({"cube": cube_of().astype(np.float64)}, "got float64"),
+        ({"cube": with_value(np.nan)}, r"NaN.*1.*5 bands.*\(the first: 3\)"),
+        ({"cube": with_value(-np.inf)}, r"NaN.*1.*5 bands.*\(the first: 3\)"),
         ({"wavelengths_nm": np.arange(3.0)}, r"3 wavelengths for 2 bands"),
-        ({"footprint": Footprint(parent="p", rows=(0, 4), columns=(5, 9))}, r"does not have the cube's 4 x 3 pixels"),
-        ({"labels": np.zeros((3, 4), dtype=int)}, r"label map of shape \(3, 4\) for a cube of \(4, 3\) pixels"),
-        ({"labels": np.zeros((4, 3))}, r"expected integer labels, got float64"),
-        ({"labels": np.zeros((4, 3), dtype=bool)}, r"expected integer labels, got bool"),
-        ({"labels": np.full((4, 3), 3)}, r"labels run from 3 to 3; expected 0 \(unlabelled\) to 2"),
-        ({"labels": np.full((4, 3), -1)}, r"labels run from -1 to -1"),
-        ({"class_names": ("soil",)}, r"expected at least two distinct class names, got \('soil',\)"),
-        ({"class_names": ("soil", "soil")}, r"expected at least two distinct class names"),
-        ({"unit": " "}, r"scene 's': got the unit ' '; expected a few words"),
-        ({"unit": "two\nlines"}, r"scene 's': got the unit 'two\\nlines'"),
-        ({"unit": 3}, r"scene 's': got the unit 3"),
+        ({"footprint": Footprint(parent="p", rows=(0, 4), columns=(5, 9))}, "4 x 3 pixels"),
+        ({"labels": np.zeros((3, 4), dtype=int)}, r"\(3, 4\).*\(4, 3\)"),
+        ({"labels": np.zeros((4, 3))}, "labels, got float64"),
+        ({"labels": np.zeros((4, 3), dtype=bool)}, "labels, got bool"),
+        ({"labels": np.full((4, 3), 3)}, "3 to 3.*to 2"),
+        ({"labels": np.full((4, 3), -1)}, "-1 to -1"),
+        ({"class_names": ("soil",)}, r"\('soil',\)"),
+        ({"class_names": ("soil", "soil")}, "distinct"),
+        ({"unit": " "}, "' '"),
+        ({"unit": "two\nlines"}, r"'two\\nlines'"),
+        ({"unit": 3}, "'s'.*unit 3"),
     ],
 )
 def test_a_scene_cannot_be_built_wrong(changes: dict[str, object], message: str) -> None:
@@ -188,7 +188,7 @@ def test_footprints_overlap_where_they_share_a_pixel(other: Footprint, expected:
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ((0, 0), (0, 1), r"footprint of 'p': rows = \(0, 0\); expected 0 <= start < stop"),
+        ((0, 0), (0, 1), r"'p'.*\(0, 0\).*0"),
         ((0, 1), (5, 3), r"columns = \(5, 3\)"),
         ((-1, 1), (0, 1), r"rows = \(-1, 1\)"),
     ],
@@ -210,7 +210,7 @@ def test_a_georeference_stays_with_a_scene_and_is_no_part_of_its_content() -> No
     "transform", [(1, 0, 0, 0, 1), (1, 0, 0, 0, np.nan, 0), (1, 2, 0, 2, 4, 0), (0, 0, 0, 0, 0, 0)]
 )
 def test_a_transform_that_places_no_pixel_is_refused(transform: tuple[float, ...]) -> None:
-    with pytest.raises(InvalidInputError, match=r"georeference: transform .*; expected six finite numbers"):
+    with pytest.raises(InvalidInputError, match="transform"):
         Georeference(transform=transform)
 
 

@@ -14,21 +14,21 @@ def test_a_pixel_is_the_class_of_at_least_half_of_it() -> None:
     assert labels_from_abundances(ABUNDANCES).dtype == np.int64
 
 
-def test_pixels_lie_column_by_column() -> None:
+def test_pixels_are_column_by_column() -> None:
     image = np.arange(2 * 3 * 4).reshape(2, 3, 4)  # (H, W, N)
     matrix = np.stack([image[row, column] for column in range(3) for row in range(2)], axis=1)
     np.testing.assert_array_equal(pixels_to_image(matrix, (2, 3), "Y"), image)
-    with pytest.raises(InvalidInputError, match=r"Y: an array of shape \(4, 6\); expected 8 pixels \(2 x 4\)"):
+    with pytest.raises(InvalidInputError, match=r"\(4, 6\).*8 pixels.*\(2 x 4\)"):
         pixels_to_image(matrix, (2, 4), "Y")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"materials": ("soil", "tree")}, r"abundances of shape \(2, 2, 3\); expected \(rows, columns, 2 materials\)"),
-        ({"endmembers": np.ones((3, 5))}, r"endmembers of shape \(3, 5\); expected \(bands, 3 materials\)"),
-        ({"abundances": ABUNDANCES * 2}, "abundances from 0 to 2; expected shares between 0 and 1"),
-        ({"abundances": ABUNDANCES * np.nan}, "abundances from nan to nan"),
+        ({"materials": ("soil", "tree")}, r"\(2, 2, 3\).*\(rows, columns, 2 materials\)"),
+        ({"endmembers": np.ones((3, 5))}, r"\(3, 5\).*\(bands, 3 materials\)"),
+        ({"abundances": ABUNDANCES * 2}, "abundances from 0 to 2"),
+        ({"abundances": ABUNDANCES * np.nan}, "nan to nan"),
     ],
 )
 def test_a_reference_cannot_be_built_wrong(changes: dict[str, object], message: str) -> None:

@@ -34,17 +34,17 @@ def refuse(cube: np.ndarray, normalization: str, source: ValueSummary = SOURCE) 
 
 def test_figures_by_hand() -> None:
     cube = np.array([[[3, -4], [0, 0], [6, 8]]], dtype=np.int16)
-    told = ValueSummary.of(cube)
-    assert (told.num_spectra, told.low, told.high, told.negative) == (2, -4, 8, 0.25)
-    assert told.median == pytest.approx((5 + 10) / 2 / 2**0.5)
-    assert not told.unit_norm
-    assert told.magnitude == pytest.approx(np.quantile([3, 4, 6, 8], 0.99))
+    found = ValueSummary.of(cube)
+    assert (found.num_spectra, found.low, found.high, found.negative) == (2, -4, 8, 0.25)
+    assert found.median == pytest.approx((5 + 10) / 2 / 2**0.5)
+    assert not found.unit_norm
+    assert found.magnitude == pytest.approx(np.quantile([3, 4, 6, 8], 0.99))
     floors = (-4 + 0.05 * 7) / (3 + 0.95 * 1), (6 + 0.05 * 2) / (6 + 0.95 * 2)
-    assert told.floor == pytest.approx(np.quantile(floors, 0.25))
-    assert ValueSummary.from_dict(told.as_dict()) == told
+    assert found.floor == pytest.approx(np.quantile(floors, 0.25))
+    assert ValueSummary.from_dict(found.as_dict()) == found
 
 
-def test_a_summary_does_not_depend_on_how_the_pixels_lie() -> None:
+def test_a_summary_does_not_depend_on_how_the_pixels_are() -> None:
     cube = counts()
     as_list, transposed = ValueSummary.of(cube.reshape(-1, 8)), ValueSummary.of(cube.transpose(1, 0, 2))
     assert as_list == ValueSummary.of(cube)
@@ -102,9 +102,9 @@ def test_another_unit_is_refused_where_it_matters(normalization: str, factor: fl
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ("l2-per-pixel", "every spectrum has L2 norm 1"),
-        ("minmax-per-band", "every band runs exactly from 0 to 1"),
-        ("standardize-per-band", "every band has mean 0 and standard deviation 1"),
+        ("l2-per-pixel", "L2 norm 1"),
+        ("minmax-per-band", "band .*0 to 1"),
+        ("standardize-per-band", "band .*mean 0"),
     ],
 )
 def test_what_went_through_a_step_already_is_refused(normalization: str, step: str, words: str) -> None:
@@ -112,9 +112,7 @@ def test_what_went_through_a_step_already_is_refused(normalization: str, step: s
     if step == "l2-per-pixel" and normalization in UNITLESS:
         refuse(normalized, normalization)  # comes out as it went in
         return
-    with pytest.raises(
-        InvalidInputError, match=rf"the input was normalized already: {words}.*The model normalizes its"
-    ):
+    with pytest.raises(InvalidInputError, match=f"{words}"):
         refuse(normalized, normalization)
 
 
@@ -130,7 +128,7 @@ def test_a_factor_is_judged_at_its_threshold(within: float, way: int) -> None:
 
 
 def shifted(share: float) -> np.ndarray:
-    """Counts whose floor lies higher by a share: (dark + o) / (bright + o) = floor + share."""
+    """Counts whose floor is higher by a share: (dark + o) / (bright + o) = floor + share."""
     assert SOURCE.floor is not None
     cube = counts().astype(np.float64)
     low, high = 0.0, 1e5
@@ -156,12 +154,10 @@ def test_an_offset_is_judged_at_its_threshold(within: float) -> None:
 def test_a_cube_divided_by_its_own_extremes_is_refused_whatever_the_step(normalization: str) -> None:
     cube = counts()
     own = (cube - cube.min()) / (cube.max() - cube.min())
-    with pytest.raises(
-        InvalidInputError, match=r"from 0 to 1: the input was normalized already: as a whole it runs exactly from 0 to"
-    ):
+    with pytest.raises(InvalidInputError, match=r"0 to 1.*normalized"):
         refuse(own, normalization)
     eight_bits = np.round(own * 255).astype(np.uint8)  # without the telling range
-    with pytest.raises(InvalidInputError, match=r"the input runs from 0 to 255: "):
+    with pytest.raises(InvalidInputError, match="0 to 255"):
         refuse(eight_bits, normalization)
 
 
@@ -225,16 +221,16 @@ def test_patches_and_few_pixels_may_be_of_water_alone() -> None:
     assert compare_values(source, ValueSummary.of(water[:side, :side])).factor
     difference = compare_values(source, ValueSummary.of(1000 * water), is_part=True)
     assert (difference.factor, difference.offset) == (True, False)
-    assert "brightness (root mean square over bands)" in difference.reasons[0]
+    assert "brightness" in difference.reasons[0]
 
 
 def test_other_bands_are_summarized_as_they_will_be_used() -> None:
     cube = counts()
     wide = np.concatenate([cube, np.full((20, 15, 30), 1.0, dtype=np.float32)], axis=2)
     assert compare_values(SOURCE, ValueSummary.of(wide)).offset
-    told = ValueSummary.of(wide, prepare=lambda block: block[..., :8])
-    assert told == SOURCE
-    assert compare_values(SOURCE, told) == ValueDifference()
+    found = ValueSummary.of(wide, prepare=lambda block: block[..., :8])
+    assert found == SOURCE
+    assert compare_values(SOURCE, found) == ValueDifference()
 
 
 def test_summaries_of_earlier_versions_are_compared_by_what_they_have() -> None:
@@ -244,13 +240,13 @@ def test_summaries_of_earlier_versions_are_compared_by_what_they_have() -> None:
     for factor in (0.1, 10):
         assert compare_values(old, ValueSummary.of(counts() * factor)).factor
     assert compare_values(old, ValueSummary.of(counts(3))) == ValueDifference()
-    assert compare_values(old, ValueSummary.of(shifted(2 * OFFSET))).offset is False  # it doesn't tell
+    assert compare_values(old, ValueSummary.of(shifted(2 * OFFSET))).offset is False  # it shows nothing
     own = (counts() - counts().min()) / (counts().max() - counts().min())
-    assert compare_values(old, ValueSummary.of(own)).offset  # its lowest number tells
+    assert compare_values(old, ValueSummary.of(own)).offset  # its lowest number shows it
 
 
-def test_the_source_s_unit_is_told_where_it_is_known() -> None:
-    with pytest.raises(InvalidInputError, match="expected reflectance as in the source"):
+def test_the_source_s_unit_is_reported_where_it_is_known() -> None:
+    with pytest.raises(InvalidInputError, match="reflectance"):
         refuse_other_values(SOURCE, ValueSummary.of(counts() * 100), normalization="none", unit="reflectance")
 
 
@@ -263,7 +259,7 @@ def test_a_source_that_was_normalized_in_its_file_takes_scenes_that_are() -> Non
 def test_many_negative_numbers_are_refused_where_the_source_had_none() -> None:
     shifted = counts() - counts().mean(axis=(0, 1)) * 1.02
     for normalization in NORMALIZATIONS:
-        with pytest.raises(InvalidInputError, match=r"% of the numbers of the input are negative, of the source 0%"):
+        with pytest.raises(InvalidInputError, match=r"negative.* 0%"):
             refuse(shifted, normalization)
     some = counts()
     some[:2] -= 8000  # noise around dark water
@@ -273,9 +269,9 @@ def test_many_negative_numbers_are_refused_where_the_source_had_none() -> None:
 @pytest.mark.parametrize(
     ("cube", "message"),
     [
-        (np.zeros((3, 4, 5)), "every number of the input is zero"),
-        (np.zeros((0, 4, 5)), r"shape \(0, 4, 5\) holds no number"),
-        (np.array([[[1.0, np.nan]]]), r"NaN or infinity in the input \(band 1"),
+        (np.zeros((3, 4, 5)), "zero"),
+        (np.zeros((0, 4, 5)), r"\(0, 4, 5\)"),
+        (np.array([[[1.0, np.nan]]]), r"NaN.*band 1"),
     ],
 )
 def test_what_has_no_summary(cube: np.ndarray, message: str) -> None:
@@ -284,5 +280,5 @@ def test_what_has_no_summary(cube: np.ndarray, message: str) -> None:
 
 
 def test_what_is_no_summary_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="is no summary"):
+    with pytest.raises(InvalidInputError, match="summary"):
         ValueSummary.from_dict({"low": 1})

@@ -102,7 +102,7 @@ def test_epochs_are_recorded_and_the_last_completes(store):
     assert record.weights == {"a": "beef"}
 
 
-def test_an_epoch_told_twice_counts_once(store):
+def test_an_epoch_reported_twice_counts_once(store):
     judge = judge_of(store)
     judge.next()
     judge.epoch(0, report(1, 0.4))
@@ -189,6 +189,6 @@ def test_listeners_hear_of_every_change_and_of_every_end_once(store):
     judge.started(0)
     for epoch in (1, 2, 3):
         judge.epoch(0, report(epoch))
-    judge.epoch(0, report(3))  # told again after a cut
+    judge.epoch(0, report(3))  # reported again after an interruption
     assert heard.changes[:4] == [(0, 0, "running"), (0, 1, "running"), (0, 2, "running"), (0, 3, "complete")]
     assert heard.ends == [(0, "complete")]

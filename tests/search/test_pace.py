@@ -93,5 +93,5 @@ def test_a_record_is_reckoned_twice_and_an_evaluation_is_shared_by_its_epochs(ti
 def test_bounds_and_a_budget_are_needed():
     with pytest.raises(InvalidInputError, match="least_epochs = 41; expected 1 to epochs = 40"):
         replace(PROFILE, least_epochs=41)
-    with pytest.raises(InvalidInputError, match="least_epochs needs a time_budget_s"):
+    with pytest.raises(InvalidInputError, match=r"least_epochs.*time_budget_s"):
         replace(PROFILE, time_budget_s=None)

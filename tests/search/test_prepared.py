@@ -131,7 +131,7 @@ def test_what_is_recorded_reaches_the_trials_and_a_resumed_study_must_agree(prep
     assert job.strategy == "source-blocks"
     assert job.spec.key() == plain.job(trial(0)).spec.key()
     assert not plain.settings().keys() & {"record", "target_access", "evaluate_every"}
-    with pytest.raises(StudyError, match=r"record: was None, is True\n.*target_access: was None, is 'unlabelled'"):
+    with pytest.raises(StudyError, match=r"target_access.*'unlabelled'"):
         refuse_other_settings("study 's'", plain.settings(), changed.settings(), advice="")
 
 
@@ -142,7 +142,7 @@ def test_the_targets_are_opened_by_the_recipes_the_pairs_were_made_from(prepared
 
 
 def test_pairs_that_share_a_pixel_are_refused(prepared):
-    with pytest.raises(InvalidInputError, match="source of pair 'west-east' and the target of pair 'east-west'"):
+    with pytest.raises(InvalidInputError, match=r"'west-east'.*'east-west'"):
         prepared(pairs=("west-east", "east-west"))
 
 
@@ -200,7 +200,7 @@ def test_several_workers_train_with_ray_train_and_count_for_the_room(prepared):
     assert search.placement(cluster()).at_once == 1
     on_gpus = prepared(workers_per_trial=2, gpus_per_trial=1.0).placement(cluster(cpus=16.0, gpus=4.0))
     assert (on_gpus.workers, on_gpus.at_once) == (2, 2)
-    with pytest.raises(ResourceError, match="3 workers with 1 CPU each need 3 CPU; there are 2"):
+    with pytest.raises(ResourceError, match=r"3 workers.*1 CPU.*3 CPU.*2"):
         prepared(workers_per_trial=3).placement(cluster())
 
 
@@ -236,7 +236,7 @@ def test_a_number_that_is_out_of_range_is_refused_by_name(request, changes):
 
 
 def test_a_search_that_does_not_fit_is_refused(prepared):
-    with pytest.raises(ResourceError, match="3 trials at once with 1 CPU each"):
+    with pytest.raises(ResourceError, match=r"3 trials.*1 CPU"):
         prepared(max_concurrent_trials=3, cpus_per_trial=1.0).placement(cluster())
 
 
@@ -262,25 +262,25 @@ def test_a_trial_trains_its_own_configuration_on_the_search_s_pixels(prepared):
 def test_a_known_name_is_refused_and_an_unknown_one_cannot_be_resumed(prepared, tmp_path):
     search, other = prepared(pairs=("sw-se",)), prepared(pairs=("sw-se",), experiment_name="other")
     search.refuse_wrong_name(resume=False)
-    with pytest.raises(StudyError, match="There is none at all"):
+    with pytest.raises(StudyError, match="study"):
         search.refuse_wrong_name(resume=True)
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "optuna.db").touch()
-    with pytest.raises(StudyError, match=r"a study 's' exists at .*--resume.*Nothing was changed"):
+    with pytest.raises(StudyError, match="--resume"):
         search.refuse_wrong_name(resume=False)
     search.refuse_wrong_name(resume=True)
-    with pytest.raises(StudyError, match=r"no study 'other' in .* to resume. There are: s\."):
+    with pytest.raises(StudyError, match="'other'"):
         other.refuse_wrong_name(resume=True)
 
 
 def test_a_storage_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInputError, match="is no directory that can be written"):
+    with pytest.raises(InvalidInputError, match="/file"):
         local_root(str(tmp_path / "file"))
 
 
 def test_a_storage_path_that_a_database_s_address_cannot_hold_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="a question mark ends the path"):
+    with pytest.raises(InvalidInputError, match=r"why\?"):
         local_root(str(tmp_path / "why?"))
 
 
@@ -293,11 +293,11 @@ def test_checkpoints_follow_a_storage_uri(prepared, tmp_path, monkeypatch):
     assert study.settings()["storage"] != prepared().settings()["storage"]
 
 
-def test_a_storage_uri_that_cannot_be_used_is_told(prepared, tmp_path):
-    with pytest.raises(InvalidInputError, match="expected a directory or a URI such as s3://"):
+def test_a_storage_uri_that_cannot_be_used_is_reported(prepared, tmp_path):
+    with pytest.raises(InvalidInputError, match="foo://bucket"):
         prepared(storage_path="foo://bucket")
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="can't be written"):
+    with pytest.raises(StorageError, match="/file"):
         prepared(storage_path=f"file://{tmp_path}/file/below")
 
 
@@ -307,9 +307,9 @@ def test_precision_is_float32_unless_asked_and_a_resumed_study_must_agree(prepar
 
 
 def test_what_a_cpu_does_not_have_is_refused_before_the_search(prepared):
-    with pytest.raises(InvalidInputError, match="precision tf32 exists on CUDA devices only"):
+    with pytest.raises(InvalidInputError, match=r"tf32 .*CUDA"):
         prepared(precision="tf32").placement(cluster())
-    with pytest.raises(InvalidInputError, match="--compile is for trials on GPUs"):
+    with pytest.raises(InvalidInputError, match="--compile"):
         prepared(compile=True).placement(cluster())
     search = prepared(precision="tf32", compile=True, gpus_per_trial=0.5)
     assert search.placement(cluster(cpus=4.0, gpus=1.0)).gpus == 0.5
@@ -398,12 +398,12 @@ def test_masks_divide_a_scene_and_validation_is_drawn_from_the_training_mask(pre
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": "fixed"}, "--split fixed needs --train-mask and --test-mask: indian_pines was published without"),
-        ({"split": "fixed", "train_mask": "m.npy"}, "--test-mask is missing"),
-        ({"train_mask": "m.npy"}, "--split blocks takes no --train-mask"),
-        ({"split": "random", "test_mask": "m.npy"}, "--split random takes no --test-mask"),
-        ({"scene": "indian_pine"}, "no scene is called 'indian_pine'.*did you mean 'indian_pines'"),
-        ({"pairs": ("west-eest",)}, "no scene pair is called 'west-eest'.*did you mean 'west-east'"),
+        ({"split": "fixed"}, r"--split fixed.*--train-mask.*--test-mask.*indian_pines"),
+        ({"split": "fixed", "train_mask": "m.npy"}, "--test-mask"),
+        ({"train_mask": "m.npy"}, r"--split blocks.*--train-mask"),
+        ({"split": "random", "test_mask": "m.npy"}, r"--split random.*--test-mask"),
+        ({"scene": "indian_pine"}, r"'indian_pine'.*'indian_pines'"),
+        ({"pairs": ("west-eest",)}, r"'west-eest'.*'west-east'"),
     ],
 )
 def test_what_a_scene_does_not_have_is_refused(prepared_s2vnet, changes, message):
@@ -483,10 +483,10 @@ class TestUnits:
         asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         drawn = {study.spec.space.config(asked.ask(), study.profile)["normalization"] for _ in range(40)}
         assert drawn == set(UNITLESS)
-        told = "\n".join(study.narrowing)
+        text = "\n".join(study.narrowing)
         for step in ("minmax-per-band", "standardize-per-band", "derivative", *UNITLESS):
-            assert step in told
-        assert ("becomes l2-per-pixel" in told) == (method == "s2vnet")  # whose default is minmax-per-band
+            assert step in text
+        assert ("becomes l2-per-pixel" in text) == (method == "s2vnet")  # whose default is minmax-per-band
 
     def test_one_such_pair_narrows_the_search_over_all(self, search):
         assert "normalization" in search(pairs=("west-east", "one-two")).profile.choices
@@ -527,7 +527,7 @@ class TestUnits:
         space = with_step(expression)
         if "suggest" in expression:
             space.write_text(space.read_text().replace('"normalization": "l2-per-pixel"', '"normalization": "none"'))
-        with pytest.raises(InvalidInputError, match="pair 'one-two': got the normalization"):
+        with pytest.raises(InvalidInputError, match="'one-two'"):
             search(space_path=space)
 
     def test_a_space_that_sets_an_allowed_step_is_searched_as_it_is(self, search, with_step):

@@ -48,7 +48,7 @@ def test_the_model_is_used_after_the_startup_trials():
     assert drawn[10:] != random_only[10:]
 
 
-def test_reopened_searches_go_on_with_the_suggestions_they_would_have_made(tmp_path):
+def test_reopened_searches_continue_with_the_suggestions_they_would_have_made(tmp_path):
     uncut = search(one, trials=9)
     url = f"sqlite:///{tmp_path / 'o.db'}"
     for wanted in (5, 9):

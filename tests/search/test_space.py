@@ -108,7 +108,7 @@ class TestChoices:
 
     def test_a_space_without_an_allowed_choice_is_refused(self, tmp_path):
         space = write_space(tmp_path / "s.py", self.SUGGESTED, defaults=self.DEFAULTS)
-        with pytest.raises(InvalidInputError, match=r"kind: none of the choices \['x', 'y', 'z'\] is allowed"):
+        with pytest.raises(InvalidInputError, match=r"\['x', 'y', 'z'\]"):
             space.default_trial(profile(choices={"kind": ("w",)}))
 
     def test_a_space_that_sets_a_value_which_is_not_allowed_is_refused(self, tmp_path):
@@ -117,20 +117,20 @@ class TestChoices:
         with pytest.raises(InvalidInputError, match="sets kind = 'x'"):
             space.default_trial(profile(choices={"kind": ["y"]}))
 
-    def test_choices_of_an_unknown_parameter_are_told(self, tmp_path):
+    def test_choices_of_an_unknown_parameter_are_reported(self, tmp_path):
         space = write_space(tmp_path / "s.py", self.SUGGESTED, defaults=self.DEFAULTS)
-        with pytest.raises(InvalidInputError, match=r"limits 'kin'.*did you mean 'kind'"):
+        with pytest.raises(InvalidInputError, match=r"'kin'.*'kind'"):
             space.default_trial(profile(choices={"kin": ["x"]}))
 
 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda t: t.suggest_categorical("c", [1, 2]), r"no choice of \[1, 2\] lies within the profile's 5 to 8"),
-        (lambda t: t.suggest_float("c", 0.1, 2.0), "0.1 to 2.0 does not meet the profile's 5 to 8"),
+        (lambda t: t.suggest_categorical("c", [1, 2]), r"\[1, 2\].*5.*8"),
+        (lambda t: t.suggest_float("c", 0.1, 2.0), r"0.1.*2.0 does.*5.*8"),
     ],
 )
-def test_limits_that_leave_nothing_are_told(ask, message):
+def test_limits_that_leave_nothing_are_reported(ask, message):
     with pytest.raises(InvalidInputError, match=message):
         ask(ClippedTrial(FixedTrial({"c": 1}), {"c": (5, 8)}))
 
@@ -140,41 +140,41 @@ def test_a_default_outside_the_space_moves_to_the_nearest_value():
     assert trial.suggest_categorical("side", [5, 7]) == 7
     assert trial.suggest_float("rate", 0.0, 1.0) == 1.0
     assert trial.params == {"side": 7, "rate": 1.0}
-    with pytest.raises(InvalidInputError, match="kind = 'z' is none of the choices"):
+    with pytest.raises(InvalidInputError, match="kind = 'z'"):
         trial.suggest_categorical("kind", ["x", "y"])
 
 
-def test_a_suggested_name_without_default_is_told(tmp_path):
+def test_a_suggested_name_without_default_is_reported(tmp_path):
     space = write_space(tmp_path / "s.py", "{'lr': trial.suggest_float('patch_sise', 0, 1)}")
-    with pytest.raises(InvalidInputError, match=r"no value.*did you mean 'patch_size'"):
+    with pytest.raises(InvalidInputError, match="'patch_size'"):
         space.default_trial(space.profile("p"))
 
 
-def test_a_limit_on_an_unknown_parameter_is_told(tmp_path):
+def test_a_limit_on_an_unknown_parameter_is_reported(tmp_path):
     space = write_space(tmp_path / "s.py", "{'patch_size': trial.suggest_categorical('patch_size', [9])}")
-    with pytest.raises(InvalidInputError, match=r"limits 'patch_sizes'.*did you mean 'patch_size'"):
+    with pytest.raises(InvalidInputError, match=r"'patch_sizes'.*'patch_size'"):
         space.default_trial(profile(limits={"patch_sizes": (5, 7)}))
 
 
 def test_a_space_without_patch_size_is_refused(tmp_path):
     space = write_space(tmp_path / "s.py", "{}")
-    with pytest.raises(InvalidInputError, match="doesn't suggest patch_size"):
+    with pytest.raises(InvalidInputError, match="patch_size"):
         space.largest_patch(space.profile("p"))
 
 
 def test_unknown_profile_missing_file_and_incomplete_file(tmp_path, shipped):
-    with pytest.raises(InvalidInputError, match=r"no profile 'labtop'.*did you mean 'laptop'"):
+    with pytest.raises(InvalidInputError, match=r"'labtop'.*'laptop'"):
         shipped.profile("labtop")
-    with pytest.raises(MissingDataError, match="no search space at"):
+    with pytest.raises(MissingDataError, match=r"absent\.py"):
         load_space(tmp_path / "absent.py")
     (tmp_path / "half.py").write_text("DEFAULTS = {}\n")
-    with pytest.raises(InvalidInputError, match="does not define PROFILES, space"):
+    with pytest.raises(InvalidInputError, match="PROFILES, space"):
         load_space(tmp_path / "half.py")
 
 
 @pytest.mark.parametrize("data", ["", "PAIRS = ('a-b',)\nSCENE = 'a'"])
 def test_a_space_names_pairs_or_a_scene(tmp_path, data):
-    with pytest.raises(InvalidInputError, match="must define either PAIRS or SCENE"):
+    with pytest.raises(InvalidInputError, match="PAIRS or SCENE"):
         write_space(tmp_path / "s.py", "{}", data=data)
 
 
@@ -199,9 +199,9 @@ def test_the_hash_is_of_the_text(tmp_path):
         ({"num_samples": 0}, "num_samples = 0"),
         ({"reduction_factor": 1}, "reduction_factor = 1"),
         ({"time_budget_s": 0.0}, "time_budget_s = 0.0"),
-        ({"limits": {"lr": (2, 1)}}, "limits of lr run from 2 to 1"),
-        ({"choices": {"kind": ()}}, r"choices of kind = \(\); expected a list"),
-        ({"choices": {"kind": "x"}}, "choices of kind = 'x'; expected a list"),
+        ({"limits": {"lr": (2, 1)}}, "lr .*2 to 1"),
+        ({"choices": {"kind": ()}}, r"kind = \(\)"),
+        ({"choices": {"kind": "x"}}, "kind = 'x'"),
     ],
 )
 def test_a_profile_cannot_be_built_wrong(changes, message):

@@ -72,7 +72,7 @@ def test_an_epoch_is_kept_with_metrics_and_weights(store):
     assert (record.value, record.last_epoch, record.weights, record.seconds) == (0.4, 2, {"pair": "w2"}, 4.0)
 
 
-def test_an_epoch_told_twice_stands_as_first_told(store):
+def test_an_epoch_reported_twice_is_as_first_reported(store):
     number = run(store, [0.1])
     store.report(number, 1, metrics(0.9), {"pair": "other"})
     assert store.record(number).value == 0.1
@@ -115,7 +115,7 @@ def test_a_trial_that_has_run_its_epochs_is_not_stopped(store):
     assert not store.should_stop(bad, 9)
 
 
-def test_a_reopened_store_knows_everything_and_goes_on(tmp_path):
+def test_a_reopened_store_knows_everything_and_continues(tmp_path):
     path = tmp_path / "optuna.db"
     before = create(path)
     number = run(before, [0.1, 0.2])
@@ -128,12 +128,12 @@ def test_a_reopened_store_knows_everything_and_goes_on(tmp_path):
 
 def test_a_name_that_exists_is_refused(tmp_path):
     create(tmp_path / "optuna.db")
-    with pytest.raises(StudyError, match=r"exists at .*optuna.db; continue it with --resume"):
+    with pytest.raises(StudyError, match=r"optuna.db.*--resume"):
         create(tmp_path / "optuna.db")
 
 
 def test_resuming_nothing_is_refused(tmp_path):
-    with pytest.raises(StudyError, match="no study to resume at"):
+    with pytest.raises(StudyError, match="--resume"):
         reopen(tmp_path / "optuna.db")
 
 
@@ -183,7 +183,7 @@ def test_a_configuration_that_was_cut_is_drawn_again_as_it_was(tmp_path):
     assert again.draw(left.number, two).config == wanted.config
 
 
-def test_weights_follow_an_epoch_that_is_told_again_because_it_was_cut(store, monkeypatch):
+def test_weights_follow_an_epoch_that_is_reported_again_because_it_was_cut(store, monkeypatch):
     number = run(store, [0.1])
     trial = store._trial(number)
     real = type(trial).set_user_attr
@@ -202,9 +202,9 @@ def test_weights_follow_an_epoch_that_is_told_again_because_it_was_cut(store, mo
     assert (store.record(number).last_epoch, store.record(number).weights) == (2, {"pair": "w2"})
 
 
-def test_a_damaged_store_is_told(tmp_path):
+def test_a_damaged_store_is_reported(tmp_path):
     (tmp_path / "optuna.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(StudyError, match="is damaged or no trial store of study 'study'"):
+    with pytest.raises(StudyError, match="'study'"):
         reopen(tmp_path / "optuna.db")
 
 
@@ -223,7 +223,7 @@ def test_a_store_is_read_without_being_written(store, tmp_path):
     # What is done to the copy in memory doesn't reach the file.
     reading.study.set_user_attr("times the target was opened", 9)
     assert path.read_bytes() == before
-    with pytest.raises(StudyError, match="no trial store"):
+    with pytest.raises(StudyError, match="trial store"):
         read_store(tmp_path / "optuna.db")
 
 
@@ -238,12 +238,12 @@ def test_changed_code_or_data_is_kept_with_the_trials_that_came_before(tmp_path)
     assert first.changes == []
     run(first, [0.3])
     again = reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "x"})
-    told = {"after_trials": 1, "differences": ["code: was 'a', is 'b'"]}
-    assert again.changes == [told]
+    values = {"after_trials": 1, "differences": ["code: was 'a', is 'b'"]}
+    assert again.changes == [values]
     # Resumed once more with what it was last run with, nothing is added.
-    assert reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "x"}).changes == [told]
+    assert reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "x"}).changes == [values]
     third = reopen(tmp_path / "optuna.db", origin={"code": "b", "source data": "y"})
-    assert third.changes == [told, {"after_trials": 1, "differences": ["source data: was 'x', is 'y'"]}]
+    assert third.changes == [values, {"after_trials": 1, "differences": ["source data: was 'x', is 'y'"]}]
 
 
 def test_refused_settings_record_no_change(tmp_path):

@@ -25,7 +25,7 @@ def test_resampled_pools_of_equal_candidates_lose_nothing():
     assert resampled_regrets(constant()).tolist() == [0.0] * 200
 
 
-def test_resampled_regrets_lie_between_none_and_the_worst():
+def test_resampled_regrets_are_between_none_and_the_worst():
     regrets = resampled_regrets(pool(), num_pools=50)
     assert regrets.shape == (50,)
     assert regrets.min() >= 0
@@ -58,7 +58,7 @@ def test_a_wider_level_gives_a_wider_interval():
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
-def test_scores_that_tell_nothing_have_a_correlation_interval_around_0():
+def test_scores_that_show_nothing_have_a_correlation_interval_around_0():
     interval = bootstrap([pool(seed, informative=0.0) for seed in range(4)], configuration_correlation, num_draws=300)
     assert interval.low < 0 < interval.high
     informed = bootstrap([pool(seed) for seed in range(4)], configuration_correlation, num_draws=300)

@@ -62,7 +62,7 @@ def test_soft_neighborhood_density(fitted, temperature):
 
 @pytest.mark.parametrize("order", [2, 4])
 def test_matrix_norm_of_softmax(fitted, order):
-    # Of an estimator that is no network, skada knows no logits and always takes softmax.
+    # Of an estimator that is not a network, skada knows no logits and always takes softmax.
     expected = fitted.score(metrics.MaNoScorer(p=order))
     assert matrix_norm(fitted.target_logits, order=order, threshold=0) == pytest.approx(expected)
 
@@ -79,7 +79,7 @@ def test_importance_weighted_accuracy(fitted):
 
 
 def test_deep_embedded_risk(fitted):
-    # skada splits the source at random; the domain classifier and the loss tell what it weighs.
+    # skada splits the source at random; the domain classifier and the loss show what it weighs.
     calls = {}
 
     class DomainClassifier(LogisticRegression):

@@ -38,9 +38,7 @@ def test_without_wavelengths_or_red_nothing_dries(library) -> None:
 
 
 def test_season_s_names_must_be_in_the_library(library) -> None:
-    with pytest.raises(
-        InvalidInputError, match=r"toward names 'sol'.*did you mean 'soil'\?\); the library has leaf, gr"
-    ):
+    with pytest.raises(InvalidInputError, match=r"'sol'.*'soil'"):
         Season(strength=0, toward={"leaf": "sol"}).endmembers(library)
 
 
@@ -66,11 +64,11 @@ def test_illumination_on_flat_and_sloping_ground() -> None:
     flat = np.zeros((1, 1), dtype=np.float32)
     cosine = np.cos(np.radians(60)) / np.cos(np.radians(30))
     assert light.factor_of(flat, flat)[0, 0] == pytest.approx(0.2 + 0.8 * cosine)
-    # The sun stands to the right: ground that falls to the right by 45 degrees is seen at 15 instead of 60.
+    # The sun is to the right: ground that falls to the right by 45 degrees is seen at 15 instead of 60.
     facing = 0.2 + 0.8 * np.cos(np.radians(15)) / np.cos(np.radians(30))
     assert light.factor_of(flat, flat - 1)[0, 0] == pytest.approx(facing)
     assert light.factor_of(flat, flat + 1)[0, 0] == pytest.approx(0.2)  # turned away: only the sky
-    # From up in the image, clockwise: at 0 the sun stands beyond the first row.
+    # From up in the image, clockwise: at 0 the sun is beyond the first row.
     north = replace(light, azimuth_deg=0)
     assert north.factor_of(flat + 1, flat)[0, 0] == pytest.approx(facing)
 
@@ -86,12 +84,12 @@ def test_illumination_s_slopes_have_the_steepness_asked_for() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Season(strength=1.2), r"shift season: strength = 1.2; expected a number from 0 to 1"),
-        (lambda: Season(strength=True), "strength = True; expected a number"),
-        (lambda: Season(strength=1, share=0.6), "share = 0.6; expected a number from 0 to 0.5"),
-        (lambda: ClassBalance(strength=1, ratio=0.5), "class balance: ratio = 0.5; expected a number from 1 to 1e"),
-        (lambda: Illumination(strength=1, slope_deg=80), "slope_deg = 80; expected a number from 0 to 60"),
-        (lambda: Illumination(strength=1, zenith_deg=70), "added_zenith_deg = 20.0; expected a number from 0 to 15"),
+        (lambda: Season(strength=1.2), r"strength = 1.2.*0.*1"),
+        (lambda: Season(strength=True), "strength = True"),
+        (lambda: Season(strength=1, share=0.6), r"share = 0.6.*0.*0.5"),
+        (lambda: ClassBalance(strength=1, ratio=0.5), r"ratio = 0.5.*1.*1"),
+        (lambda: Illumination(strength=1, slope_deg=80), r"slope_deg = 80.*0.*60"),
+        (lambda: Illumination(strength=1, zenith_deg=70), r"added_zenith_deg = 20.0.*0.*15"),
     ],
 )
 def test_wrong_settings_are_refused(make, message: str) -> None:

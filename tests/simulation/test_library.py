@@ -36,7 +36,7 @@ def test_classes_wavelengths_and_white_can_be_given(tiny_scene) -> None:
 def test_classes_without_pixels_are_left_out_or_refused(tiny_scene) -> None:
     scene = replace(tiny_scene, labels=np.where(tiny_scene.labels == 2, 0, tiny_scene.labels))
     assert EndmemberLibrary.from_scene(scene).names == ("soil", "water")
-    with pytest.raises(InvalidInputError, match="tree has fewer than two labelled pixels; expected class_names among"):
+    with pytest.raises(InvalidInputError, match=r"tree .*class_names"):
         EndmemberLibrary.from_scene(scene, class_names=("soil", "tree"))
 
 
@@ -68,20 +68,20 @@ def test_an_npz_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 lines; expected a header line and one line per band"),
+        ("", "0 lines"),
         (
             CSV.replace("wavelength_nm", "lambda"),
-            r"expected one wavelength column \(wavelength_nm, .*\), found none among",
+            "wavelength_nm",
         ),
-        (CSV.replace("leaf", "wavelength"), "found wavelength_nm, wavelength among wavelength_nm, soil, wavelength"),
-        (CSV.replace("leaf", "soil"), "expected distinct ones, none empty"),
-        (CSV.replace("0.04", "x"), "leaf of band 3 is 'x'; expected a number, and commas between columns"),
+        (CSV.replace("leaf", "wavelength"), r"wavelength_nm.*wavelength_nm"),
+        (CSV.replace("leaf", "soil"), "distinct"),
+        (CSV.replace("0.04", "x"), r"band 3.*'x'"),
         (CSV.replace(",0.04", ""), "band 3 has 2 values; expected 3"),
-        (CSV.replace("0.04", "nan"), r"library.csv: endmember library: NaN, infinity or nothing in spectra"),
-        (CSV.replace("650", "500"), "expected 3 increasing values in nanometres"),
-        (CSV.replace("450", "0.45"), r"means 0.45 to 650 nm; expected 100 to 20000. Is it in micrometres\?"),
-        ("wavelength_nm,soil\n450,0.1\n", r"expected at least two distinct materials, got \('soil',\)"),
-        ("wavelength_nm\n450\n", r"expected at least two distinct materials, got \(\)"),
+        (CSV.replace("0.04", "nan"), r"library.csv.*NaN"),
+        (CSV.replace("650", "500"), "3 increasing"),
+        (CSV.replace("450", "0.45"), r"0.45.*650 nm.*100.*20000"),
+        ("wavelength_nm,soil\n450,0.1\n", r"\('soil',\)"),
+        ("wavelength_nm\n450\n", r"got \(\)"),
     ],
 )
 def test_a_wrong_csv_file_says_what_is_wrong(tmp_path, text: str, message: str) -> None:
@@ -95,35 +95,35 @@ def test_a_wrong_csv_file_says_what_is_wrong(tmp_path, text: str, message: str) 
 def test_a_wrong_npz_file_says_what_is_wrong(tmp_path) -> None:
     path = tmp_path / "library.npz"
     np.savez(path, wavelength_nm=[500, 600, 700], soil=[1.0, 2.0], leaf=[3, 2, 1])
-    with pytest.raises(InvalidInputError, match=r"3 wavelengths, but values: \{'soil': 2\}; expected as many"):
+    with pytest.raises(InvalidInputError, match="3 wavelengths"):
         EndmemberLibrary.from_file(path)
     np.savez(path, wavelength_nm=[500, 600], soil=np.ones((2, 2)))
     with pytest.raises(InvalidInputError, match=r"arrays \{'soil': \(2, 2\)\}; expected \(bands,\) each"):
         EndmemberLibrary.from_file(path)
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(InvalidInputError, match=r"library.npz could not be read"):
+    with pytest.raises(InvalidInputError, match=r"library.npz"):
         EndmemberLibrary.from_file(path)
 
 
 def test_where_no_library_is(tmp_path) -> None:
-    with pytest.raises(MissingDataError, match=r"there is no file .*absent.csv; check the path"):
+    with pytest.raises(MissingDataError, match=r"absent.csv"):
         EndmemberLibrary.from_file(tmp_path / "absent.csv")
-    with pytest.raises(InvalidInputError, match=r"ends in .csv or .npz, got a folder"):
+    with pytest.raises(InvalidInputError, match="folder"):
         EndmemberLibrary.from_file(tmp_path)
     (tmp_path / "library.txt").write_text(CSV)
-    with pytest.raises(InvalidInputError, match=r"ends in .csv or .npz, got '.txt'"):
+    with pytest.raises(InvalidInputError, match=r"'.txt'"):
         EndmemberLibrary.from_file(tmp_path / "library.txt")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ("a", "a")}, r"expected at least two distinct materials, got \('a', 'a'\)"),
-        ({"spectra": np.ones((3, 4))}, r"spectra of shape \(3, 4\); expected 2 x any"),
-        ({"spectra": np.eye(2, 4) * [[1], [0]]}, "the spectrum of b is zero throughout"),
-        ({"variations": np.ones((2, 1, 3))}, r"variations of shape \(2, 1, 3\); expected 2 x any x 4"),
-        ({"wavelengths_nm": [1, 2, 3]}, r"wavelengths of shape \(3,\); expected 4 increasing"),
-        ({"white": 0}, "white = 0; expected a number > 0"),
+        ({"names": ("a", "a")}, r"'a'.*'a'"),
+        ({"spectra": np.ones((3, 4))}, r"\(3, 4\).*2 x"),
+        ({"spectra": np.eye(2, 4) * [[1], [0]]}, " b is zero"),
+        ({"variations": np.ones((2, 1, 3))}, r"\(2, 1, 3\).*2 x.*4"),
+        ({"wavelengths_nm": [1, 2, 3]}, r"\(3,\).*4 increasing"),
+        ({"white": 0}, r"white = 0.*0"),
     ],
 )
 def test_a_wrong_library_is_refused(changes, message: str) -> None:
@@ -137,5 +137,5 @@ def test_random_walks_have_the_wanted_spread_and_are_smooth(library) -> None:
     np.testing.assert_allclose((relative**2).sum(axis=1).mean(axis=1), 0.2**2, rtol=1e-5)
     first = np.cos(np.pi * np.linspace(0, 1, 40))
     np.testing.assert_allclose(relative[2, 0] / relative[2, 0, 0], first, atol=1e-5)
-    with pytest.raises(InvalidInputError, match="relative_std = -1; expected a number >= 0"):
+    with pytest.raises(InvalidInputError, match=r"relative_std = -1.*0"):
         library.with_random_walks(relative_std=-1)

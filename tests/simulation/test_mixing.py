@@ -60,11 +60,11 @@ def test_scaling_and_perturbation_change_each_pixel_s_endmembers() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mixing(model="fann"), r"model = 'fann'.*did you mean 'fan'\?\); expected one of linear, fan, gbm"),
-        (lambda: Mixing(gamma=1.5), r"mixing: gamma = 1.5; expected a number from 0 to 1"),
-        (lambda: Variability(scaling=-0.1), r"variability: scaling = -0.1; expected a number from 0 to 1"),
-        (lambda: Variability(perturbation=float("nan")), "perturbation = nan; expected a number from 0 to 10"),
-        (lambda: Variability(length="3"), "length = '3'; expected a number from 0 to 10000"),
+        (lambda: Mixing(model="fann"), r"model = 'fann'.*'fan'"),
+        (lambda: Mixing(gamma=1.5), r"gamma = 1.5.*0.*1"),
+        (lambda: Variability(scaling=-0.1), r"scaling = -0.1.*0.*1"),
+        (lambda: Variability(perturbation=float("nan")), r"perturbation = nan.*0.*10"),
+        (lambda: Variability(length="3"), r"length = '3'.*0.*10000"),
     ],
 )
 def test_wrong_settings_are_refused(make, message: str) -> None:

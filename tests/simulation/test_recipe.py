@@ -14,14 +14,14 @@ from sceneshift.simulation.spec import SHIFTS, Ground
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shape": (48, 0)}, "simulation 'simulated': shape's columns = 0; expected a whole number >= 1"),
+        ({"shape": (48, 0)}, r"'simulated'.*columns = 0.*1"),
         ({"shape": 48}, r"shape = 48; expected \(rows, columns\)"),
-        ({"seed": -1}, "seed = -1; expected a whole number >= 0"),
-        ({"shifts": (Season(strength=0.1), Season(strength=0.2))}, "season more than once among the shifts"),
-        ({"shifts": ("season",)}, "'season' is no shift; expected some of Season, ClassBalance, Illumination, Reso"),
-        ({"shifts": (Season(strength=1, toward={"leaf": "ice"}),)}, "toward names 'ice'"),
-        ({"shifts": (Resolution(strength=1, factor=50),)}, r"pixels are 50 x 50 of the source's, which has \(48, 40\)"),
-        ({"ground": Ground(proportions=(1, 2))}, r"2 proportions for 4 materials \(leaf, grass, soil, water\)"),
+        ({"seed": -1}, r"seed = -1.*0"),
+        ({"shifts": (Season(strength=0.1), Season(strength=0.2))}, "season"),
+        ({"shifts": ("season",)}, r"'season'.*ClassBalance"),
+        ({"shifts": (Season(strength=1, toward={"leaf": "ice"}),)}, "'ice'"),
+        ({"shifts": (Resolution(strength=1, factor=50),)}, r"50 x 50.*\(48, 40\)"),
+        ({"ground": Ground(proportions=(1, 2))}, r"2 proportions.*4 materials.*\(leaf, grass, soil, water\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(make_recipe, changes, message: str) -> None:
@@ -30,25 +30,23 @@ def test_what_does_not_fit_is_refused(make_recipe, changes, message: str) -> Non
 
 
 def test_perturbation_needs_variations(make_recipe, library) -> None:
-    with pytest.raises(InvalidInputError, match=r"perturbation = 1, but the library has no variations; give it some"):
+    with pytest.raises(InvalidInputError, match="perturbation = 1"):
         make_recipe(library=replace(library, variations=None), variability=Variability(perturbation=1))
 
 
 @pytest.mark.parametrize("shift", [Atmosphere(strength=0.1), SensorResponse(strength=0.1)])
 def test_shifts_along_the_wavelengths_need_them(make_recipe, library, shift) -> None:
-    with pytest.raises(
-        InvalidInputError, match=f"the shift {shift.name} needs wavelengths, which the library does not"
-    ):
+    with pytest.raises(InvalidInputError, match=f"{shift.name}"):
         make_recipe(library=replace(library, wavelengths_nm=None), shifts=(shift,))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"softness": 0}, "ground: softness = 0; expected a number > 0"),
-        ({"length": -1}, "ground: length = -1; expected a number from 0"),
-        ({"least_abundance": 1.1}, "ground: least_abundance = 1.1; expected a number from 0 to 1"),
-        ({"proportions": (1, 0)}, r"ground: proportions\[1\] = 0; expected a number > 0"),
+        ({"softness": 0}, r"softness = 0.*0"),
+        ({"length": -1}, r"length = -1.*0"),
+        ({"least_abundance": 1.1}, r"least_abundance = 1.1.*0.*1"),
+        ({"proportions": (1, 0)}, r"proportions\[1\] = 0"),
     ],
 )
 def test_a_wrong_ground_is_refused(settings, message: str) -> None:

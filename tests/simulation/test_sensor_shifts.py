@@ -84,13 +84,13 @@ def test_resolution_goes_in_whole_steps() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Atmosphere(strength=-1), "shift atmosphere: strength = -1; expected a number from 0 to 1"),
-        (lambda: Atmosphere(strength=1, exponent=5), "exponent = 5; expected a number from 0 to 4"),
-        (lambda: SensorResponse(strength=1, fwhm_nm=-1), "fwhm_nm = -1; expected a number from 0 to 500"),
-        (lambda: Noise(snr=0), "noise: snr = 0; expected a number > 0"),
-        (lambda: AddedNoise(strength=1, read=2), "shift noise: read = 2; expected a number from 0 to 1"),
-        (lambda: Resolution(strength=1, factor=0), "factor = 0; expected a whole number >= 1"),
-        (lambda: Resolution(strength=1, factor=2.5), "factor = 2.5; expected a whole number >= 1"),
+        (lambda: Atmosphere(strength=-1), r"strength = -1.*0.*1"),
+        (lambda: Atmosphere(strength=1, exponent=5), r"exponent = 5.*0.*4"),
+        (lambda: SensorResponse(strength=1, fwhm_nm=-1), r"fwhm_nm = -1.*0.*500"),
+        (lambda: Noise(snr=0), r"snr = 0.*0"),
+        (lambda: AddedNoise(strength=1, read=2), r"read = 2.*0.*1"),
+        (lambda: Resolution(strength=1, factor=0), r"factor = 0.*1"),
+        (lambda: Resolution(strength=1, factor=2.5), r"factor = 2.5.*1"),
     ],
 )
 def test_wrong_settings_are_refused(make, message: str) -> None:

@@ -65,7 +65,7 @@ def test_fan_pixels_have_their_products(make_recipe, library) -> None:
     np.testing.assert_allclose(pair.source.cube, expected, rtol=1e-4)
 
 
-def test_gbm_lies_between_linear_and_fan(make_recipe) -> None:
+def test_gbm_is_between_linear_and_fan(make_recipe) -> None:
     linear, gbm, fan = (simulate(make_recipe(mixing=Mixing(model=m))).source.cube for m in ("linear", "gbm", "fan"))
     assert (gbm >= linear - 1e-6).all()
     assert (gbm <= fan + 1e-6).all()
@@ -237,13 +237,13 @@ def test_without_wavelengths_the_other_shifts_work(make_recipe, library) -> None
     assert pair.applied["shifts"]["season"]["vegetation"] == [0, 0, 0, 0]
 
 
-def test_what_was_applied_is_told_in_plain_values(make_recipe) -> None:
+def test_what_was_applied_is_reported_in_plain_values(make_recipe) -> None:
     pair = simulate(make_recipe(shifts=(Resolution(strength=0.5, factor=3), Season(strength=0.25)), same_ground=True))
-    told = json.loads(json.dumps(pair.applied))
-    assert told == pair.applied
-    assert list(told["shifts"]) == ["season", "resolution"]
-    assert told["shifts"]["resolution"] == {"strength": 0.5, "factor": 3, "block": 2}
-    assert told["class_counts"]["target"] == pair.target.class_counts.tolist()
+    found = json.loads(json.dumps(pair.applied))
+    assert found == pair.applied
+    assert list(found["shifts"]) == ["season", "resolution"]
+    assert found["shifts"]["resolution"] == {"strength": 0.5, "factor": 3, "block": 2}
+    assert found["class_counts"]["target"] == pair.target.class_counts.tolist()
     notes = pair.scene_pair().notes
     assert notes[0] == "simulated, seed 7; shifts: season 0.25, resolution 0.5"
     assert "own ground" in notes[1]

@@ -107,7 +107,7 @@ def test_a_class_that_cannot_be_on_both_sides_trains_and_leaves_the_score() -> N
 def test_the_few_validation_pixels_of_a_class_that_is_not_scored_are_left_out() -> None:
     labels = np.ones((40, 40), dtype=int)
     labels[:, 20:] = 2
-    labels[4::8, 4::7] = 3  # 30 single pixels all over: some lie in every choice of blocks, ten in none
+    labels[4::8, 4::7] = 3  # 30 single pixels all over: some are in every choice of blocks, ten in none
     scene = scene_of(labels, ("soil", "tree", "pond"))
     for seed in range(5):
         split = block_split(scene, patch_size=5, seed=seed, min_pixels=14)
@@ -135,7 +135,7 @@ def halves(size: int, width: int) -> Scene:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             {"patch_size": 19, "validation_fraction": 0.5, "min_pixels": 20, "rare_to_training": True},
@@ -146,12 +146,12 @@ def halves(size: int, width: int) -> Scene:
     ],
 )
 def test_an_impossible_split_names_the_setting_that_caused_it_and_a_remedy(
-    arguments: dict[str, float], told: str
+    arguments: dict[str, float], expected: str
 ) -> None:
     scene = halves(20, 10)
-    with pytest.raises(NoLayoutError, match=told) as error:
+    with pytest.raises(NoLayoutError, match=expected) as error:
         block_split(scene, seed=0, **arguments)
-    remedy = re.search(told, str(error.value))[1]
+    remedy = re.search(expected, str(error.value))[1]
     changed = {"patch_size": int(remedy)} if "." not in remedy else {"validation_fraction": 1 - float(remedy)}
     block_split(scene, seed=0, **arguments | changed)
 
@@ -159,10 +159,10 @@ def test_an_impossible_split_names_the_setting_that_caused_it_and_a_remedy(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"patch_size": 4}, "patch_size = 4; expected an odd number"),
-        ({"patch_size": -1}, "patch_size = -1; expected an odd number"),
-        ({"patch_size": 5, "validation_fraction": 0.0}, "validation_fraction = 0.0; expected a share between 0 and 1"),
-        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0; expected a share"),
+        ({"patch_size": 4}, "patch_size = 4"),
+        ({"patch_size": -1}, "patch_size = -1"),
+        ({"patch_size": 5, "validation_fraction": 0.0}, r"validation_fraction = 0.0.*0.*1"),
+        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0"),
     ],
 )
 def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[str, float], message: str) -> None:
@@ -173,9 +173,9 @@ def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[s
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"guard": -1}, "guard = -1; expected at least 0"),
-        ({"min_pixels": 0}, "min_pixels = 0; expected at least 1"),
-        ({"num_candidates": 0}, "num_candidates = 0; expected at least 1"),
+        ({"guard": -1}, r"guard = -1.*0"),
+        ({"min_pixels": 0}, r"min_pixels = 0.*1"),
+        ({"num_candidates": 0}, r"num_candidates = 0.*1"),
     ],
 )
 def test_counts_out_of_range_are_refused(tiny_scene: Scene, changes: dict[str, int], message: str) -> None:
@@ -185,7 +185,7 @@ def test_counts_out_of_range_are_refused(tiny_scene: Scene, changes: dict[str, i
 
 def test_a_class_without_pixels_is_named(tiny_scene: Scene) -> None:
     scene = replace(tiny_scene, class_names=(*tiny_scene.class_names, "snow"))
-    with pytest.raises(InvalidInputError, match="no labelled pixel of snow; leave the class out"):
+    with pytest.raises(InvalidInputError, match="snow"):
         block_split(scene, patch_size=5, seed=0)
 
 
@@ -258,7 +258,7 @@ def test_a_class_of_one_pixel_trains_where_it_would_be_refused() -> None:
     labels[:, 20:] = 2
     labels[4, 4] = 3
     scene = scene_of(labels, ("soil", "tree", "pond"))
-    with pytest.raises(InvalidInputError, match="leaves every class 10 training pixels"):
+    with pytest.raises(InvalidInputError, match="class 10"):
         block_split(scene, patch_size=5, seed=0)
     for fraction in (0.2, 0.9):
         split = block_split(scene, patch_size=5, seed=0, validation_fraction=fraction, rare_to_training=True)
@@ -270,7 +270,7 @@ def test_a_class_of_one_pixel_trains_where_it_would_be_refused() -> None:
 def test_a_scene_of_rare_classes_alone_has_no_split() -> None:
     labels = np.zeros((20, 20), dtype=int)
     labels[2, 2], labels[2, 3] = 1, 2
-    with pytest.raises(InvalidInputError, match="has a single class with 10 pixels on both sides"):
+    with pytest.raises(InvalidInputError, match="10 pixels"):
         block_split(scene_of(labels, ("soil", "tree")), patch_size=5, seed=0, rare_to_training=True)
-    with pytest.raises(NoLayoutError, match="The labels are to blame: no class has the 20 pixels that both sides need"):
+    with pytest.raises(NoLayoutError, match="20 pixels"):
         block_split(scene_of(labels, ("soil", "tree")), patch_size=5, seed=0, rare_to_training=True)

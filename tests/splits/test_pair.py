@@ -32,25 +32,25 @@ def test_a_pair_holds_source_and_bare_target() -> None:
 
 def test_a_labelled_target_is_refused() -> None:
     (source,), target = load_both_labelled(NamedPair(name="west-east"))
-    with pytest.raises(InvalidInputError, match=r"pair 'p': the target must come without labels; pass scene.without"):
+    with pytest.raises(InvalidInputError, match=r"'p'.*without_labels"):
         ScenePair(name="p", sources=(source,), target=target)
 
 
 def test_band_counts_must_agree() -> None:
     target = scene_at((0, 4), (5, 10), bands=4).without_labels()
-    with pytest.raises(InvalidInputError, match="source has 3 bands, target 4; align them first"):
+    with pytest.raises(InvalidInputError, match=r"3 bands.*4"):
         ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=target)
 
 
 def test_normalizations_must_agree() -> None:
     target = replace(scene_at((0, 4), (5, 10)), normalization=("l2-per-pixel",)).without_labels()
-    with pytest.raises(InvalidInputError, match=r"normalized by \(\), target by \('l2-per-pixel',\); use the same"):
+    with pytest.raises(InvalidInputError, match=r"\('l2-per-pixel',\)"):
         ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=target)
 
 
 def test_source_and_target_of_a_pair_may_not_share_a_pixel() -> None:
     target = scene_at((3, 8), (4, 9)).without_labels()  # one corner pixel of the source
-    with pytest.raises(InvalidInputError, match="source of pair 'p' and the target of pair 'p' share pixels of 'fl"):
+    with pytest.raises(InvalidInputError, match=r"'p'.*'p'.*'fl"):
         ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=target)
     elsewhere = scene_at((3, 8), (4, 9), parent="another flight").without_labels()
     assert ScenePair(name="p", sources=(scene_at((0, 4), (0, 5)),), target=elsewhere).name == "p"
@@ -63,7 +63,7 @@ def test_source_and_target_of_a_pair_may_not_share_a_pixel() -> None:
 def test_one_pair_s_source_may_not_be_another_s_target(first: str, second: str) -> None:
     pairs = [load_pair(NamedPair(name=first)), load_pair(NamedPair(name=second))]
     for order in (pairs, pairs[::-1]):
-        with pytest.raises(InvalidInputError, match="Search these pairs in separate studies") as error:
+        with pytest.raises(InvalidInputError, match=repr(first)) as error:
             refuse_shared_pixels(order)
         assert repr(first) in str(error.value)
         assert repr(second) in str(error.value)
@@ -77,7 +77,7 @@ def test_pairs_that_look_the_same_way_go_together(names: tuple[str, ...]) -> Non
     assert refuse_shared_pixels([load_pair(NamedPair(name=name)) for name in names]) is None
 
 
-def test_the_offending_pair_is_found_wherever_it_stands() -> None:
+def test_the_offending_pair_is_found_wherever_it_is() -> None:
     pairs = [load_pair(NamedPair(name=name)) for name in ("nw-ne", "sw-se", "west-east", "se-sw")]
     with pytest.raises(InvalidInputError, match="'se-sw'"):
         refuse_shared_pixels(pairs)

@@ -1,4 +1,4 @@
-"""What a split gave each class, beside what was asked for."""
+"""What a split gave each class, next to what was asked for."""
 
 import numpy as np
 import pytest
@@ -33,9 +33,9 @@ def pixels(*counts: int) -> np.ndarray:
     ],
 )
 def test_each_class_is_held_to_the_bounds(counts: tuple[int, int, int], outside: str) -> None:
-    told = describe_shares(scene(), pixels(*counts), 0.2)
-    assert told.startswith("training share of each class: asked for 0.2, ")
-    assert told.endswith(f"NOT within a factor of 1.5 for {outside}" if outside else "got it within a factor of 1.5")
+    text = describe_shares(scene(), pixels(*counts), 0.2)
+    assert text.startswith("training share of each class: asked for 0.2, ")
+    assert text.endswith(f"NOT within a factor of 1.5 for {outside}" if outside else "got it within a factor of 1.5")
 
 
 def test_one_pixel_more_or_less_is_no_matter() -> None:
@@ -44,8 +44,8 @@ def test_one_pixel_more_or_less_is_no_matter() -> None:
 
 
 def test_a_cap_is_what_is_asked_for_and_classes_can_be_left_out() -> None:
-    told = describe_shares(scene(), pixels(10, 10, 4), 0.5, pixels_per_class=10)
-    assert told == (
+    text = describe_shares(scene(), pixels(10, 10, 4), 0.5, pixels_per_class=10)
+    assert text == (
         "training share of each class: asked for 0.5 or 10 pixels, NOT within a factor of 1.5 for 1 of 3: "
         "water 0.04 (4 of 100)"
     )
@@ -53,17 +53,17 @@ def test_a_cap_is_what_is_asked_for_and_classes_can_be_left_out() -> None:
     assert "got it" in describe_shares(scene(), pixels(10, 10, 4), 0.1, classes=[0, 1])
 
 
-def test_real_splits_are_told_as_they_are() -> None:
+def test_real_splits_are_reported_as_they_are() -> None:
     whole = load_indian_pines()
     split = random_split(whole, train_fraction=0.15, patch_size=7, seed=0)
     assert describe_shares(whole, split.train, 0.15).endswith("got it within a factor of 1.5")
     split = block_split(
         whole, patch_size=13, seed=0, validation_fraction=0.85, min_pixels=5, rare_to_training=True, num_candidates=64
     )
-    told = describe_shares(whole, split.train, 0.15)
+    text = describe_shares(whole, split.train, 0.15)
     counts = np.bincount(whole.labels.ravel()[split.train], minlength=17)[1:]
     wanted = 0.15 * whole.class_counts
     far = (counts > np.maximum(1.5 * wanted, wanted + 1)) | (counts < np.minimum(wanted / 1.5, wanted - 1))
     assert far.any()
     for k, name in enumerate(whole.class_names):
-        assert (f"({counts[k]} of {whole.class_counts[k]})" in told and f"{name} " in told) == far[k]
+        assert (f"({counts[k]} of {whole.class_counts[k]})" in text and f"{name} " in text) == far[k]

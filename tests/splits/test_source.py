@@ -22,7 +22,7 @@ def test_labels_are_class_indices_from_zero(tiny_source: SourceDomain) -> None:
 def test_a_split_of_another_shape_is_refused(tiny_scene: Scene) -> None:
     split = block_split(tiny_scene, patch_size=5, seed=0)
     cut = Scene(name="cut", cube=tiny_scene.cube[:39], labels=tiny_scene.labels[:39], class_names=("a", "b", "c"))
-    with pytest.raises(InvalidInputError, match=r"pair 'p': split made for \(40, 30\) pixels, scene has \(39, 30\)"):
+    with pytest.raises(InvalidInputError, match=r"'p'.*\(40, 30\).*\(39, 30\)"):
         SourceDomain(pair_name="p", scene=cut, split=split)
 
 
@@ -31,7 +31,7 @@ def test_a_split_with_unlabelled_pixels_is_refused(tiny_scene: Scene, side: str)
     split = block_split(tiny_scene, patch_size=5, seed=0)
     labels = np.array(tiny_scene.labels)
     labels.ravel()[getattr(split, side)[0]] = 0
-    with pytest.raises(InvalidInputError, match="pair 'p': the split holds pixels without a label"):
+    with pytest.raises(InvalidInputError, match=r"'p'.*label"):
         SourceDomain(pair_name="p", scene=replace(tiny_scene, labels=labels), split=split)
 
 
@@ -40,5 +40,5 @@ def test_a_split_that_scores_other_classes_than_it_validates_is_refused(
     tiny_scene: Scene, scored: tuple[int, ...]
 ) -> None:
     split = replace(block_split(tiny_scene, patch_size=5, seed=0), scored_classes=scored)
-    with pytest.raises(InvalidInputError, match=r"validation pixels are of classes \[0, 1, 2\], the split scores"):
+    with pytest.raises(InvalidInputError, match=r"\[0, 1, 2\]"):
         SourceDomain(pair_name="p", scene=tiny_scene, split=split)

@@ -48,19 +48,19 @@ def class_counts(scene: Scene, pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": np.array([], dtype=int)}, "split: no training pixels"),
-        ({"validation": np.array([], dtype=int)}, "split: no validation pixels"),
-        ({"train": np.array([[0, 1]])}, "split: no training pixels"),
-        ({"train": np.array([-1, 1])}, r"training pixels must be distinct, ascending and within 0\.\.99"),
-        ({"validation": np.array([5, 100])}, r"validation pixels must be distinct, ascending and within 0\.\.99"),
-        ({"train": np.array([1, 0])}, "training pixels must be distinct, ascending"),
-        ({"validation": np.array([5, 5])}, "validation pixels must be distinct, ascending"),
-        ({"scored_classes": ()}, r"scored classes \(\); expected indices from 0 on"),
-        ({"validation": np.array([4, 5])}, "split: 1 validation pixels lie within 3 of a training pixel"),
-        ({"kind": "stripes"}, "split: kind 'stripes'; expected one of blocks, fields, random, masks, all"),
-        ({"kind": "all"}, r"split: 3 validation pixels and scored classes \(0, 1\) in a split of kind 'all'"),
-        ({"guard": 4}, "split: 2 validation pixels lie within 4 of a training pixel"),
-        ({"guard": 0, "validation": np.array([1, 5, 11])}, "split: 2 validation pixels lie within 0 of a training"),
+        ({"train": np.array([], dtype=int)}, "no training"),
+        ({"validation": np.array([], dtype=int)}, "no validation"),
+        ({"train": np.array([[0, 1]])}, "no training"),
+        ({"train": np.array([-1, 1])}, r"training .*0\.\.99"),
+        ({"validation": np.array([5, 100])}, r"validation .*0\.\.99"),
+        ({"train": np.array([1, 0])}, "training .*distinct"),
+        ({"validation": np.array([5, 5])}, "validation .*distinct"),
+        ({"scored_classes": ()}, r"scored classes \(\)"),
+        ({"validation": np.array([4, 5])}, r"1 validation.*3"),
+        ({"kind": "stripes"}, "'stripes'"),
+        ({"kind": "all"}, r"3 validation.*\(0, 1\).*'all'"),
+        ({"guard": 4}, r"2 validation.*4"),
+        ({"guard": 0, "validation": np.array([1, 5, 11])}, r"2 validation.*0"),
     ],
 )
 def test_a_split_cannot_be_built_wrong(changes: dict[str, object], message: str) -> None:
@@ -77,7 +77,7 @@ def test_the_example_split_is_right_and_read_only() -> None:
 
 
 def test_a_split_does_not_reach_round_the_edge_of_the_scene() -> None:
-    # Pixels 9 and 10 follow each other in memory and lie nine columns apart.
+    # Pixels 9 and 10 follow each other in memory and are nine columns apart.
     assert split_of(train=np.array([9]), validation=np.array([10])).separation().num_overlapping_patches == 0
 
 
@@ -180,12 +180,12 @@ def test_a_class_of_two_pixels_is_on_both_sides_and_one_of_one_trains() -> None:
 
 
 def test_a_random_split_refuses_what_it_cannot_do(tiny_scene: Scene) -> None:
-    with pytest.raises(InvalidInputError, match=r"train_fraction = 1.5; expected a share between 0 and 1"):
+    with pytest.raises(InvalidInputError, match=r"train_fraction = 1.5.*0.*1"):
         random_split(tiny_scene, train_fraction=1.5, patch_size=3, seed=0)
-    with pytest.raises(InvalidInputError, match="no labelled pixel of snow"):
+    with pytest.raises(InvalidInputError, match="snow"):
         random_split(replace(tiny_scene, class_names=("a", "b", "c", "snow")), train_fraction=0.5, patch_size=3, seed=0)
     single = scene_of(np.array([[1, 2], [0, 0]]), ("soil", "tree"))
-    with pytest.raises(InvalidInputError, match="every class has a single labelled pixel"):
+    with pytest.raises(InvalidInputError, match="single"):
         random_split(single, train_fraction=0.5, patch_size=1, seed=0)
 
 
@@ -197,11 +197,11 @@ def test_a_split_by_masks_holds_the_pixels_it_was_given() -> None:
     assert (split.train.tolist(), split.validation.tolist()) == ([0, 2, 9], [5, 30])
     assert split.scored_classes == (0, 2)  # what trains; pixel 30 has no label here, and none is needed
     assert (split.kind, split.guard, split.seed) == ("masks", 0, 4)
-    with pytest.raises(InvalidInputError, match="1 pixels of the training mask have no label"):
+    with pytest.raises(InvalidInputError, match="1 pixels"):
         mask_split(scene, train=np.array([0, 35]), validation=np.array([5]), patch_size=3, seed=0)
-    with pytest.raises(InvalidInputError, match="1 validation pixels lie within 0 of a training pixel"):
+    with pytest.raises(InvalidInputError, match=r"1 validation.*0"):
         mask_split(scene, train=np.array([0, 5]), validation=np.array([5]), patch_size=3, seed=0)
-    with pytest.raises(InvalidInputError, match="training pixels must be distinct"):
+    with pytest.raises(InvalidInputError, match="distinct"):
         mask_split(scene, train=np.array([0, 0]), validation=np.array([5]), patch_size=3, seed=0)
 
 

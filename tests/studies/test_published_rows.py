@@ -42,7 +42,7 @@ def test_more_trainings_are_never_replaced_by_fewer(tmp_path, design, batch):
         (REACHED, {"drawn_at_random": False}),
         (REACHED, {"design": "another"}),
         (REACHED, {"method": "s2amsnet"}),
-        (np.concatenate([REACHED, REACHED]), {}),  # configurations that nobody drew
+        (np.concatenate([REACHED, REACHED]), {}),  # configurations that were not drawn
     ],
     ids=["cut short", "not random", "another design", "another method", "unknown configurations"],
 )

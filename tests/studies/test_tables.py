@@ -133,7 +133,7 @@ def test_estimates_are_corrected_by_other_groups_alone(design, batch):
     assert estimates["is_within"].all()
 
 
-def test_a_choice_stands_beside_its_refits(design, batch):
+def test_a_choice_is_next_to_its_refits(design, batch):
     shown = arranged(design, batch("sw-se", REACHED, {"source-blocks": BLOCKS, "snd": WORST}))
     refits = batch("sw-se", np.full((1, 3, 2), 0.4) + np.array([0.0, 0.1, 0.2])[:, np.newaxis], {}).rows
     choices = make_tables(shown, shown, {("sw-se", "cross_entropy"): refits}).choices.set_index(["strategy", "seed"])

@@ -23,10 +23,10 @@ def backend(tmp_path, empty_database):
 
 @pytest.fixture
 def make_record():
-    """Builds a trial's record; two epochs done unless told."""
+    """Builds a trial's record; two epochs are done by default."""
 
     def make(number=0, *, state="running", epochs=2, reason=""):
-        told = {
+        values = {
             e: {"val/aa": e / 10, "train/a/ce": 1.0, "time/recorded_unix_s": 1000.0 + e} for e in range(1, epochs + 1)
         }
         return TrialRecord(
@@ -34,7 +34,7 @@ def make_record():
             state=state,
             params={"x": 1},
             config={"lr": 0.1, "flips": True},
-            epochs=told,
+            epochs=values,
             value=epochs / 10 if epochs else None,
             ended=None,
             reason=reason,

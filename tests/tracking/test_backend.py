@@ -9,7 +9,7 @@ from sceneshift.errors import InvalidInputError, StudyError
 from sceneshift.tracking.backend import TrackingBackend
 
 
-def test_without_the_variable_a_database_beside_the_studies(monkeypatch, tmp_path):
+def test_without_the_variable_a_database_next_to_the_studies(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     backend = TrackingBackend.resolve(tmp_path)
     assert backend.uri == f"sqlite:///{tmp_path}/mlflow.db"
@@ -59,21 +59,21 @@ def test_a_relative_database_is_resolved(monkeypatch, tmp_path):
 @pytest.mark.parametrize("uri", ["file:./mlruns", "./mlruns", "/somewhere/mlruns"])
 def test_a_directory_is_refused_with_words(monkeypatch, tmp_path, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(InvalidInputError, match="names a directory; MLflow 3 keeps records in a database"):
+    with pytest.raises(InvalidInputError, match="MLflow 3"):
         TrackingBackend.resolve(tmp_path)
 
 
-def test_a_server_that_is_away_is_told(monkeypatch):
+def test_a_server_that_is_away_is_reported(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     backend = TrackingBackend(uri="http://127.0.0.1:9", artifact_root=None)
-    with pytest.raises(StudyError, match=r"no MLflow at http://127.0.0.1:9 .* correct MLFLOW_TRACKING_URI"):
+    with pytest.raises(StudyError, match=r"http://127.0.0.1:9.*MLFLOW_TRACKING_URI"):
         backend.connect()
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////proc/nope/mlflow.db", "nosuchdb://host/base"])
-def test_a_database_that_cannot_be_opened_is_told(uri, tmp_path):
-    with pytest.raises(StudyError, match=f"no MLflow at {uri} "):
+def test_a_database_that_cannot_be_opened_is_reported(uri, tmp_path):
+    with pytest.raises(StudyError, match=f"{uri}"):
         TrackingBackend(uri=uri, artifact_root=tmp_path if uri.startswith("sqlite") else None).connect()
 
 
@@ -113,8 +113,8 @@ class TestPasswords:
         assert backend.study_link("3", "abc").startswith("http://127.0.0.1:5000/#/")
         with pytest.raises(StudyError) as error:
             backend.connect()
-        for told in (str(error.value), repr(backend), backend.ui_command(), backend.trials_link("3")):
-            assert "hunter2" not in told
+        for text in (str(error.value), repr(backend), backend.ui_command(), backend.trials_link("3")):
+            assert "hunter2" not in text
 
 
 def test_a_proxy_before_a_server_that_is_away_is_named(monkeypatch):
@@ -123,7 +123,7 @@ def test_a_proxy_before_a_server_that_is_away_is_named(monkeypatch):
         monkeypatch.setenv(name, "http://me:pw@127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "intranet")
-    with pytest.raises(StudyError, match=r"A proxy stands before it \(HTTP_PROXY=http://\*\*\*@127.0.0.1:9\)") as error:
+    with pytest.raises(StudyError, match=r"HTTP_PROXY=http://\*\*\*@127.0.0.1:9\)") as error:
         TrackingBackend(uri="http://tracking.invalid:5000", artifact_root=None).connect()
     assert "NO_PROXY=intranet,127.0.0.1,localhost,tracking.invalid." in str(error.value)
 
@@ -136,5 +136,5 @@ def test_a_server_that_wants_a_password_says_so(monkeypatch):
 
     monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", refused)
     backend = TrackingBackend(uri="http://127.0.0.1:9", artifact_root=None)
-    with pytest.raises(StudyError, match="wants a name and a password: set MLFLOW_TRACKING_USERNAME and"):
+    with pytest.raises(StudyError, match="MLFLOW_TRACKING_USERNAME"):
         backend.connect()

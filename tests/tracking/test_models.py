@@ -36,7 +36,7 @@ print(json.dumps([model.predict(patches[:n]).tolist() for n in (1, 7, len(patche
 
 
 def describe(normalization=L2, **changes):
-    told = {
+    values = {
         "method": "s2amsnet",
         "config": dataclasses.asdict(CONFIG),
         "bands": BANDS,
@@ -45,13 +45,13 @@ def describe(normalization=L2, **changes):
         "source_scene": "park/west",
         "normalization": normalization.as_dict(),
     }
-    return ModelDescription.from_dict({"format": FORMAT, **told, **changes})
+    return ModelDescription.from_dict({"format": FORMAT, **values, **changes})
 
 
 def classifier(seed, patches=None):
     torch.manual_seed(seed)
     network = S2AMSnet.build_classifier(CONFIG, bands=BANDS, classes=3)
-    # Statistics of such patches and no class preferred, so that an untrained network tells them apart.
+    # Statistics of such patches and no class preferred, so that an untrained network distinguishes them.
     if patches is None:
         patches = torch.nn.functional.normalize(torch.rand(64, BANDS, 5, 5), dim=1)
     calibrate_batch_norm(network, [patches])
@@ -233,11 +233,11 @@ def test_a_logged_model_takes_cubes_patches_and_paths_and_gives_classes_or_proba
         np.testing.assert_array_equal(probabilities.argmax(axis=-1) + 1, expected)
     for given, params, message in (
         (cube[..., :5], None, r"5 bands; expected \(rows, columns, 6\)"),
-        (np.zeros((2, 7, 5, 5), dtype=np.float32), None, r"\(2, 7, 5, 5\); this model takes \(B, 6, 5, 5\)"),
-        (str(tmp_path / "none.npy"), None, "there is no file"),
-        ([[1.0, 2.0], [3.0]], None, "is no array of numbers"),
-        (3.5, None, r"expected a cube \(H, W, 6\)"),
-        (cube, {"output": "colours"}, "output = 'colours'; expected classes or probabilities"),
+        (np.zeros((2, 7, 5, 5), dtype=np.float32), None, r"\(2, 7, 5, 5\).*\(B, 6, 5, 5\)"),
+        (str(tmp_path / "none.npy"), None, "no file"),
+        ([[1.0, 2.0], [3.0]], None, "array"),
+        (3.5, None, r"\(H, W, 6\)"),
+        (cube, {"output": "colours"}, "output = 'colours'"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             model.predict(given, params=params)
@@ -248,7 +248,7 @@ def test_a_logged_model_takes_cubes_patches_and_paths_and_gives_classes_or_proba
 
 
 @pytest.mark.slow
-def test_a_model_is_loaded_by_its_uri_without_running_what_lies_with_it(logged, tmp_path):
+def test_a_model_is_loaded_by_its_uri_without_running_what_is_with_it(logged, tmp_path):
     import mlflow
 
     cube = np.random.default_rng(0).random((9, 7, BANDS), dtype=np.float32) * 1000
@@ -266,7 +266,7 @@ def test_a_model_is_loaded_by_its_uri_without_running_what_lies_with_it(logged, 
 @pytest.mark.slow
 def test_an_unknown_model_is_answered_with_those_there_are(logged):
     for uri in ("models:/s2amsnet-park-wesst@champion", f"models:/{logged.name}@x", f"models:/{logged.name}/7"):
-        with pytest.raises(MissingDataError, match=rf"there is no model {uri} .*: {logged.uri} \(version 1\)"):
+        with pytest.raises(MissingDataError, match=rf"{uri}.*{logged.uri}.*\(version 1\)"):
             load_scene_model(uri)
 
 

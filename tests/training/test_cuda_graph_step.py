@@ -100,7 +100,7 @@ def test_in_bfloat16_the_first_step_that_is_replayed_is_the_one_taken_otherwise(
             assert got[term].item() == pytest.approx(value.item(), rel=0.02, abs=1e-4), term
 
 
-def test_after_another_state_is_loaded_steps_go_on_from_that(tiny_source: SourceDomain) -> None:
+def test_after_another_state_is_loaded_steps_continue_from_that(tiny_source: SourceDomain) -> None:
     one, other = (PairRun(PLAN, [tiny_source], torch.device("cuda")) for _ in range(2))
     one.train_epoch(1)
     state = copy.deepcopy(one.state_dict())
@@ -116,7 +116,7 @@ def test_after_another_state_is_loaded_steps_go_on_from_that(tiny_source: Source
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
-def test_a_replayed_step_draws_anew_and_the_host_does_not_wait() -> None:
+def test_a_replayed_step_draws_again_and_the_host_does_not_wait() -> None:
     recorded = RecordedStep(build("s2amsnet", generator_channels=6), nullcontext)
     patches, labels = next(batches())
     terms = [recorded(patches, labels) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""A training of any method, cut after any epoch and gone on with elsewhere, ends bit for bit the same."""
+"""A training of any method, interrupted after any epoch and resumed elsewhere, ends bit for bit the same."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -18,7 +18,7 @@ from sceneshift.training.plan import TrainingPlan
 EPOCHS = 3
 SMALL = {"patch_size": 5, "batch_size": 40, "width": 8, "heads": 2, "generator_channels": 6, "lr": 0.01}
 
-#: Every method as it is, and as its authors released it: what piles up or draws beside the rest must be kept as well.
+#: Every method as it is, and as its authors released it: what piles up or draws next to the rest must be kept as well.
 #: One that is fitted in a single epoch has nowhere to be cut.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name, method in METHODS.items() if not method.fitted_at_once},
@@ -40,7 +40,7 @@ def plan_of(case: str) -> TrainingPlan:
 
 
 def end_of(folder: Path) -> dict[str, Any]:
-    """All that the last checkpoint holds, in one level, without what the clock said."""
+    """All that the last checkpoint holds, in one level, without timings."""
     latest = CheckpointFolder(str(folder)).load_latest()
     assert latest is not None
     assert latest[0] == EPOCHS

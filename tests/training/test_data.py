@@ -66,8 +66,8 @@ class TestRecipes:
         ("values", "message"),
         [
             ({"scene": "indian_pines", "split": "random", "train_mask": "m"}, "--train-mask"),
-            ({"scene": "indian_pine"}, "did you mean 'indian_pines'"),
-            ({"pairs": ("west-eest",)}, "did you mean 'west-east'"),
+            ({"scene": "indian_pine"}, "'indian_pines'"),
+            ({"pairs": ("west-eest",)}, "'west-east'"),
         ],
     )
     def test_values_that_do_not_go_together_and_unknown_names_are_refused(self, values, message):
@@ -103,16 +103,16 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({}, "give scene pairs or one scene, not both"),
-            ({"pairs": ("sw-se",), "scene": "indian_pines"}, "give scene pairs or one scene, not both"),
-            ({"pairs": ("sw-se", "sw-se")}, "each pair once"),
-            ({"pairs": ("sw-se",), "split": "fixed"}, "divide one scene"),
-            ({"pairs": ("sw-se",), "train_mask": "m.npy"}, "divide one scene"),
-            ({"pairs": ("sw-se",), "test_mask": "m.npy"}, "divide one scene"),
-            ({"scene": "indian_pines", "split": "all"}, "leaves no pixel to test"),
+            ({}, "not both"),
+            ({"pairs": ("sw-se",), "scene": "indian_pines"}, "not both"),
+            ({"pairs": ("sw-se", "sw-se")}, "once"),
+            ({"pairs": ("sw-se",), "split": "fixed"}, "one scene"),
+            ({"pairs": ("sw-se",), "train_mask": "m.npy"}, "one scene"),
+            ({"pairs": ("sw-se",), "test_mask": "m.npy"}, "one scene"),
+            ({"scene": "indian_pines", "split": "all"}, "no pixel"),
             ({"pairs": ("sw-se",), "pixels_per_class": 0}, "pixels_per_class = 0"),
-            ({"pairs": ("sw-se",), "split": "block"}, "did you mean 'blocks'"),
-            ({"scene": "indian_pines", "split": "field"}, "did you mean 'fields'"),
+            ({"pairs": ("sw-se",), "split": "block"}, "'blocks'"),
+            ({"scene": "indian_pines", "split": "field"}, "'fields'"),
             ({"pairs": ("sw-se",), "train_fraction": 1.0}, "train_fraction = 1.0"),
             ({"scene": "indian_pines", "train_fraction": float("nan")}, "train_fraction = nan"),
         ],
@@ -206,7 +206,7 @@ class TestLoaded:
         assert "definition.hash.indian_pines" not in loaded.identity()
 
     def test_pairs_that_share_a_pixel_are_refused(self):
-        with pytest.raises(InvalidInputError, match="source of pair 'west-east' and the target of pair 'east-west'"):
+        with pytest.raises(InvalidInputError, match=r"'west-east'.*'east-west'"):
             DataSpec(pairs=("west-east", "east-west")).load()
 
 

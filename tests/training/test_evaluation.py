@@ -23,7 +23,7 @@ class CentreBand(nn.Module):
 
 
 def discriminator(scene: Scene, patch_size: int = 5) -> Discriminator:
-    """A network that tells the scene's pixels apart: random weights, statistics of the scene's own patches."""
+    """A network that distinguishes the scene's pixels: random weights, statistics of the scene's own patches."""
     torch.manual_seed(0)
     network = Discriminator(8, 3, patch_size=patch_size, width=8)
     sampler = PatchSampler(scene.cube, patch_size=patch_size, device="cpu")

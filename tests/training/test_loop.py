@@ -68,11 +68,11 @@ def assert_equal(first: list[Tensor], second: list[Tensor]) -> None:
 
 class TestPlan:
     def test_it_trains_for_at_least_one_epoch(self) -> None:
-        with pytest.raises(InvalidInputError, match="epochs = 0; expected at least 1"):
+        with pytest.raises(InvalidInputError, match=r"epochs = 0.*1"):
             plan_of(epochs=0)
 
     def test_its_interval_between_evaluations_is_not_negative(self) -> None:
-        with pytest.raises(InvalidInputError, match="evaluate_every = -1; expected 0 or more epochs"):
+        with pytest.raises(InvalidInputError, match=r"evaluate_every = -1.*0"):
             replace(plan_of(), evaluate_every=-1)
 
     @pytest.mark.parametrize(
@@ -84,13 +84,11 @@ class TestPlan:
         assert [epoch for epoch in range(1, 8) if plan.evaluates(epoch)] == evaluated
 
     def test_its_method_is_known(self) -> None:
-        with pytest.raises(
-            InvalidInputError, match=r"no method is called 'crossentropy'.*did you mean 'cross_entropy'"
-        ):
+        with pytest.raises(InvalidInputError, match=r"'crossentropy'.*'cross_entropy'"):
             TrainingPlan(method="crossentropy", config=CONFIG, epochs=1, seed=0)
 
     def test_its_configuration_is_the_method_s(self) -> None:
-        with pytest.raises(InvalidInputError, match="'s2amsnet' takes a S2AMSnetConfig, got CrossEntropyConfig"):
+        with pytest.raises(InvalidInputError, match=r"'s2amsnet'.*S2AMSnetConfig.*CrossEntropyConfig"):
             TrainingPlan(method="s2amsnet", config=CONFIG, epochs=1, seed=0)
 
 
@@ -134,7 +132,7 @@ class TestReports:
         metrics = reports_of(plan_of(epochs=1), [tiny_source])[0].metrics  # 90 pixels, batches up to 40
         assert metrics["train/tiny-pair/ce"] == 3.0
 
-    def test_the_seconds_of_an_epoch_are_told_by_what_they_went_into(
+    def test_the_seconds_of_an_epoch_are_reported_by_what_they_went_into(
         self, make_source: Callable[..., SourceDomain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 0.0
@@ -154,10 +152,10 @@ class TestReports:
         folder = CheckpointFolder(str(tmp_path))
         monkeypatch.setattr(folder, "save", taking(1000, folder.save))
         sources = [make_source("first", 0), make_source("second", 1)]
-        told = reports_of(plan_of(), sources, checkpoints=folder)[-1].metrics
+        found = reports_of(plan_of(), sources, checkpoints=folder)[-1].metrics
         # Two pairs of three batches.
-        assert [told[name] for name in PARTS_OF_AN_EPOCH] == [6, 20, 200]
-        assert (told["time/epoch_s"], told["time/checkpoint_s"]) == (226, 1000)
+        assert [found[name] for name in PARTS_OF_AN_EPOCH] == [6, 20, 200]
+        assert (found["time/epoch_s"], found["time/checkpoint_s"]) == (226, 1000)
 
     def test_weights_are_averaged_from_a_share_of_the_epochs_on(self, tiny_source: SourceDomain) -> None:
         run = PairRun(plan_of(epochs=4, average_from=0.5), [tiny_source], CPU)
@@ -230,7 +228,7 @@ class TestCutAndResumed:
             "s2vnet-2",
         ],
     )
-    def test_it_goes_on_as_if_it_had_not_been_cut(
+    def test_it_continues_as_if_it_had_not_been_cut(
         self, make_source: Callable[..., SourceDomain], tmp_path: Path, plan: TrainingPlan, epoch: int
     ) -> None:
         num_pairs = 2 if plan.method == "cross_entropy" else 1
@@ -241,7 +239,7 @@ class TestCutAndResumed:
             train(plan, sources, report=cut_after(epoch, kept), checkpoints=CheckpointFolder(str(tmp_path)))
         torch.manual_seed(99)  # another process has another global state
         resumed = reports_of(plan, sources, checkpoints=CheckpointFolder(str(tmp_path)))
-        # The last whole epoch is told again: whoever was cut may not have heard of it.
+        # The last complete epoch is reported again: an interrupted listener may have missed it.
         assert without_time(resumed[0]) == without_time(kept[-1])
         assert [without_time(r) for r in kept + resumed[1:]] == [without_time(r) for r in whole]
 
@@ -259,7 +257,7 @@ class TestCutAndResumed:
         plan = replace(FADING_PLAN, epochs=6, evaluate_every=0)
         reports_of(plan, [tiny_source])
         whole, rates = rates, []
-        # Three batches an epoch; of ten tenths, floor(10 / 6 of the epochs that are done) are over.
+        # Three batches per epoch; of ten tenths, floor(10 / 6 of the epochs that are done) are over.
         falls = [0, 1, 3, 5, 6, 8]
         assert whole == pytest.approx([0.01 * 0.9**n for n in falls for _ in range(3)], rel=1e-12)
         folder = CheckpointFolder(str(tmp_path))
@@ -273,7 +271,7 @@ class TestCutAndResumed:
         kept = reports_of(plan_of(), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
         assert [r.weights for r in kept] == [r.weights for r in reports_of(plan_of(), [tiny_source])]
 
-    def test_a_finished_run_is_told_and_given_back_without_training(
+    def test_a_finished_run_is_reported_and_given_back_without_training(
         self, tiny_source: SourceDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = CheckpointFolder(str(tmp_path))
@@ -282,9 +280,9 @@ class TestCutAndResumed:
         monkeypatch.setattr(CrossEntropy, "training_step", lambda *_: pytest.fail("nothing is left to train"))
         second: list[EpochReport] = []
         (again,) = train(plan_of(), [tiny_source], report=second.append, checkpoints=folder)
-        told = dict(first[-1].metrics)
-        del told["time/checkpoint_s"]  # known only when the checkpoint is written
-        assert second == [replace(first[-1], metrics=told)]
+        values = dict(first[-1].metrics)
+        del values["time/checkpoint_s"]  # known only when the checkpoint is written
+        assert second == [replace(first[-1], metrics=values)]
         assert weights_hash(again.classifier) == weights_hash(finished.classifier)
         assert again.validate()["tiny-pair"].confusion.tolist() == finished.validate()["tiny-pair"].confusion.tolist()
 
@@ -320,7 +318,7 @@ class TestDivergence:
 
         def step(*_: object) -> dict[str, Tensor]:
             nonlocal steps
-            steps += 1  # three batches an epoch; one of the second epoch's goes wrong
+            steps += 1  # three batches per epoch; one of the second epoch's goes wrong
             return {"ce": torch.tensor(value if steps == 5 else 1.0), "kl": torch.tensor(0.5)}
 
         monkeypatch.setattr(CrossEntropy, "training_step", step)
@@ -424,12 +422,12 @@ class TestHooks:
     def test_an_epoch_begins_with_its_number_before_its_first_step(
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told: list[Any] = []
-        monkeypatch.setattr(CrossEntropy, "begin_epoch", lambda _, epoch, *, epochs: told.append((epoch, epochs)))
+        received: list[Any] = []
+        monkeypatch.setattr(CrossEntropy, "begin_epoch", lambda _, epoch, *, epochs: received.append((epoch, epochs)))
         real = CrossEntropy.training_step
-        monkeypatch.setattr(CrossEntropy, "training_step", lambda *a: told.append("step") or real(*a))
+        monkeypatch.setattr(CrossEntropy, "training_step", lambda *a: received.append("step") or real(*a))
         reports_of(plan_of(epochs=2), [tiny_source])
-        assert told == [(1, 2), *["step"] * 3, (2, 2), *["step"] * 3]
+        assert received == [(1, 2), *["step"] * 3, (2, 2), *["step"] * 3]
 
 
 def with_planted_validation(source: SourceDomain) -> SourceDomain:
@@ -471,7 +469,7 @@ class TestEvaluation:
                 assert {name: one.metrics[name] for name in trained} == {n: other.metrics[n] for n in trained}
 
     @pytest.mark.parametrize(("every", "evaluated"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3])])
-    def test_scores_are_told_of_the_epochs_that_are_evaluated(
+    def test_scores_are_reported_of_the_epochs_that_are_evaluated(
         self, tiny_source: SourceDomain, monkeypatch: pytest.MonkeyPatch, every: int, evaluated: list[int]
     ) -> None:
         prepared: list[PairRun] = []
@@ -481,8 +479,8 @@ class TestEvaluation:
         assert len(prepared) == len(evaluated)
         for report in reports:
             scores = {name for name in report.metrics if name.startswith("val/")}
-            told = {f"val/{pair}{name}" for pair in ("", "tiny-pair/") for name in ("oa", "aa", "kappa")}
-            assert scores == (told if report.epoch in evaluated else set())
+            values = {f"val/{pair}{name}" for pair in ("", "tiny-pair/") for name in ("oa", "aa", "kappa")}
+            assert scores == (values if report.epoch in evaluated else set())
             assert "train/tiny-pair/ce" in report.metrics
             assert set(PARTS_OF_AN_EPOCH) <= report.metrics.keys()
 
@@ -587,7 +585,7 @@ class TestEvaluation:
 class TestNormalization:
     def test_configurations_that_differ_in_it_alone_come_to_other_weights(self, tiny_source: SourceDomain) -> None:
         weights = {name: reports_of(plan_of(normalization=name), [tiny_source])[-1].weights for name in NORMALIZATIONS}
-        assert len({told["tiny-pair"] for told in weights.values()}) == len(NORMALIZATIONS)
+        assert len({by_pair["tiny-pair"] for by_pair in weights.values()}) == len(NORMALIZATIONS)
 
     @pytest.mark.parametrize("name", NORMALIZATIONS)
     def test_it_is_fitted_on_the_source(self, tiny_source: SourceDomain, name: str) -> None:
@@ -631,19 +629,19 @@ class TestNormalization:
 class TestWhatCannotBeTrained:
     def test_no_source_or_one_pair_twice_is_refused(self, tiny_source: SourceDomain) -> None:
         for sources in ([], [tiny_source, tiny_source]):
-            with pytest.raises(InvalidInputError, match="expected at least one, each once"):
+            with pytest.raises(InvalidInputError, match="at least one"):
                 reports_of(plan_of(), sources)
 
     def test_checkpoints_of_a_longer_training_are_refused(self, tiny_source: SourceDomain, tmp_path: Path) -> None:
         reports_of(plan_of(epochs=2), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
-        with pytest.raises(StudyError, match=r"is of epoch 2 .* this training has 1 epochs"):
+        with pytest.raises(StudyError, match=r"epoch 2.*1 epochs"):
             reports_of(plan_of(epochs=1), [tiny_source], checkpoints=CheckpointFolder(str(tmp_path)))
 
     def test_checkpoints_of_other_pairs_are_refused(
         self, make_source: Callable[..., SourceDomain], tmp_path: Path
     ) -> None:
         reports_of(plan_of(epochs=1), [make_source("one")], checkpoints=CheckpointFolder(str(tmp_path)))
-        with pytest.raises(StudyError, match=r"of pairs \['one'\].*Give it another location"):
+        with pytest.raises(StudyError, match=r"\['one'\]"):
             reports_of(plan_of(epochs=2), [make_source("other")], checkpoints=CheckpointFolder(str(tmp_path)))
 
     def test_divergence_crosses_a_process(self) -> None:
@@ -652,5 +650,5 @@ class TestWhatCannotBeTrained:
 
     def test_a_patch_larger_than_the_splits_is_refused(self, tiny_source: SourceDomain) -> None:
         assert tiny_source.split.patch_size == 5
-        with pytest.raises(InvalidInputError, match=r"patch_size = 7 with a split .* made for patches up to 5"):
+        with pytest.raises(InvalidInputError, match=r"patch_size = 7.*up to 5"):
             PairRun(plan_of(patch_size=7), [tiny_source], CPU)

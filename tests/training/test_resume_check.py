@@ -9,8 +9,8 @@ def test_equal_values_differ_in_nothing_even_when_one_side_was_stored():
 
 
 def test_each_difference_is_named_with_both_values():
-    told = differences({"a": 1, "gone": "x", "same": 0}, {"a": 2, "new": [1], "same": 0})
-    assert told == ["a: was 1, is 2", "gone: was 'x', is None", "new: was None, is [1]"]
+    found = differences({"a": 1, "gone": "x", "same": 0}, {"a": 2, "new": [1], "same": 0})
+    assert found == ["a: was 1, is 2", "gone: was 'x', is None", "new: was None, is [1]"]
 
 
 def test_other_settings_are_refused_with_a_list_and_advice():

@@ -103,15 +103,15 @@ def test_no_more_of_a_scene_is_prepared_at_once_than_a_tile_and_what_its_patches
 
 @pytest.mark.parametrize("patch_size", [5, 7])
 def test_progress_counts_up_to_all_pixels(tiny_scene: Scene, patch_size: int) -> None:
-    told: list[tuple[int, int]] = []
+    received: list[tuple[int, int]] = []
     network = discriminator(in_double(tiny_scene.cube), patch_size)
-    logits_of(network, tiny_scene.cube, patch_size, tile_shape=(9, 30), progress=lambda *both: told.append(both))
-    assert told == sorted(told)
-    assert told[-1] == (1200, 1200)
+    logits_of(network, tiny_scene.cube, patch_size, tile_shape=(9, 30), progress=lambda *both: received.append(both))
+    assert received == sorted(received)
+    assert received[-1] == (1200, 1200)
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"tile_shape": (0, 5)}, "tiles of 0 x 5 pixels"), ({"patch_size": 4}, "an odd number")]
+    ("settings", "message"), [({"tile_shape": (0, 5)}, "tiles of 0 x 5 pixels"), ({"patch_size": 4}, "odd")]
 )
 def test_what_can_not_be_is_refused(tiny_scene: Scene, settings: dict[str, object], message: str) -> None:
     network = Discriminator(8, 3, patch_size=7, width=8)

@@ -38,7 +38,7 @@ PAIR = "a+b-c"
 
 @pytest.fixture(scope="module")
 def sources(make_scene: Callable[..., Scene]) -> list[SourceDomain]:
-    """Two sources of different sizes: 30 and 20 training pixels a class."""
+    """Two sources of different sizes: 30 and 20 training pixels per class."""
     whole = make_scene(0, name="a")
     part = make_scene(0, name="b")
     part = replace(part, cube=part.cube[:, :21] + np.float32(0.1), labels=part.labels[:, :21], footprint=None)
@@ -188,7 +188,7 @@ def test_a_method_that_takes_sources_apart_is_given_them_apart_and_learns(
     assert worst[-1] < worst[0]
     of_one = PairRun(plan_of("worst_domain"), sources[:1], CPU)
     assert np.isfinite(of_one.train_epoch(1)["worst"])
-    with pytest.raises(InvalidInputError, match="a batch of each source"):
+    with pytest.raises(InvalidInputError, match="'worst_domain'"):
         plan_of("worst_domain").check_workers(2)
 
 

@@ -26,7 +26,7 @@ SPEC = TrainSpec(
 def test_what_a_plan_refuses_a_specification_does():
     with pytest.raises(InvalidInputError, match="epochs = 0"):
         replace(SPEC, epochs=0)
-    with pytest.raises(InvalidInputError, match="takes a CrossEntropyConfig, got S2VNetConfig"):
+    with pytest.raises(InvalidInputError, match=r"CrossEntropyConfig.*S2VNetConfig"):
         replace(SPEC, config=S2VNetConfig())
 
 
@@ -85,7 +85,7 @@ class TestPlainValues:
     def test_an_unknown_setting_is_refused_with_the_nearest(self):
         values = SPEC.as_dict()
         values["config"] = {"widht": 3}
-        with pytest.raises(InvalidInputError, match="did you mean 'width'"):
+        with pytest.raises(InvalidInputError, match="'width'"):
             TrainSpec.from_dict(values)
 
 
@@ -157,7 +157,7 @@ class TestOnEveryField:
         assert len(whole.split.train) == (whole.scene.labels > 0).sum()
         assert np.bincount(thinned.labels_of(thinned.split.train)).tolist() == [20, 20, 20]
         assert len(thinned.split.validation) == len(whole.split.validation) == 0
-        # Four fields a class; some of them hold validation pixels of the trials.
+        # Four fields per class; some of them hold validation pixels of the trials.
         fields, _ = number_fields(thinned.scene.labels)
         assert len(np.unique(fields.ravel()[thinned.split.train])) == fields.max()
         assert source(20).split.content_hash == thinned.split.content_hash

@@ -1,7 +1,7 @@
 """Workers that train one network together: an epoch is that of one worker, and the first alone keeps it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,7 @@ import pytest
 import torch
 
 from sceneshift.errors import InvalidInputError, StudyError
-from sceneshift.methods.cross_entropy import CrossEntropyConfig
-from sceneshift.methods.rand_conv import RandConvConfig
-from sceneshift.methods.s2amsnet import S2AMSnetConfig
-from sceneshift.methods.s2vnet import S2VNetConfig
+from sceneshift.methods.registry import METHODS
 from sceneshift.networks.shared_batch import current_share
 from sceneshift.scenes.patches import PatchSampler
 from sceneshift.splits.source import SourceDomain
@@ -23,31 +20,29 @@ from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.workers import Workers
 
-# 90 training pixels: three batches of 30 for CrossEntropy, RandConv and S2VNet, seven of 12 and 13 for S2AMSnet.
-PLANS = {
-    "cross_entropy": TrainingPlan(
-        method="cross_entropy", config=CrossEntropyConfig(patch_size=5, batch_size=31, width=8), epochs=3, seed=4
-    ),
-    "rand_conv": TrainingPlan(
-        method="rand_conv",
-        config=RandConvConfig(patch_size=5, batch_size=31, width=8, unchanged=0.0),
-        epochs=1,
-        seed=4,
-    ),
-    "s2amsnet": TrainingPlan(
-        method="s2amsnet",
-        config=S2AMSnetConfig(patch_size=5, batch_size=13, width=8, generator_channels=6),
-        epochs=1,
-        seed=4,
-    ),
-    "s2vnet": TrainingPlan(
-        method="s2vnet",
-        config=S2VNetConfig(patch_size=5, batch_size=31, width=8, heads=2, flips=True, noise_scale=0.2, lr=0.01),
-        epochs=1,
-        seed=4,
-    ),
+#: Values of whatever settings a method has of these. 90 training pixels: seven batches of 12 or 13.
+SMALL = {
+    "patch_size": 5,
+    "batch_size": 13,
+    "width": 8,
+    "heads": 2,
+    "generator_channels": 6,
+    "flips": True,
+    "noise_scale": 0.2,
+    "unchanged": 0.0,
 }
-TRAINED = ("cross_entropy", "rand_conv", "s2amsnet", "s2vnet")
+
+
+def plan_of(name: str) -> TrainingPlan:
+    config_type = METHODS[name].config_type
+    known = {f.name for f in fields(config_type)} - config_type.without_effect
+    config = config_type.from_mapping({k: v for k, v in SMALL.items() if k in known})
+    return TrainingPlan(method=name, config=config, epochs=1, seed=4)
+
+
+PLANS = {name: plan_of(name) for name, method in METHODS.items() if method.shardable}
+#: The method that is trained for several epochs.
+SEVERAL = replace(PLANS["cross_entropy"], epochs=3)
 
 
 def epoch_in_float64(name: str, source: SourceDomain) -> dict[str, Any]:
@@ -86,26 +81,26 @@ class _FullDisk(CheckpointFolder):
 def work(source: SourceDomain, folder: str) -> dict[str, Any]:
     """All that is asked of two workers, in one start of theirs."""
     workers = Workers.of_this_process()
-    plan = PLANS["cross_entropy"]
+    plan = SEVERAL
     doomed = replace(plan, config=replace(plan.config, lr=1e30))
     scattered = replace(plan, config=replace(plan.config, batch_size=2))
     return {
         "workers": workers,
-        "epochs": {name: epoch_in_float64(name, source) for name in TRAINED},
+        "epochs": {name: epoch_in_float64(name, source) for name in PLANS},
         "trained": reports_of(plan, source, f"{folder}/two"),
         "cut": reports_of(replace(plan, epochs=2), source, f"{folder}/cut"),
         "not cut": reports_of(plan, source, f"{folder}/cut"),
         "in bfloat16": {
             name: reports_of(replace(PLANS[name], precision="bfloat16"), source, f"{folder}/bfloat16-{name}")
-            for name in TRAINED[1:]
+            for name in PLANS
         },
-        "gone on with": reports_of(plan, source, f"{folder}/one-then-two"),
+        "resumed": reports_of(plan, source, f"{folder}/one-then-two"),
         "from the first": workers.from_first(lambda: workers.rank),
         "diverged": fault_of(lambda: reports_of(doomed, source, f"{folder}/doomed")),
         "full disk": fault_of(
             lambda: train(plan, [source], report=lambda _: None, checkpoints=_FullDisk(f"{folder}/full"))
         ),
-        "two a batch": fault_of(lambda: reports_of(scattered, source, f"{folder}/scattered")[-1][0]),
+        "two per batch": fault_of(lambda: reports_of(scattered, source, f"{folder}/scattered")[-1][0]),
         "too small": fault_of(lambda: workers.share_of(1)),
         "shares": [workers.share_of(n).sizes for n in (2, 3, 8, 9)],
     }
@@ -118,8 +113,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(in_workers: Callable[..., list[Any]], tiny_source: SourceDomain, folder: Path) -> list[dict[str, Any]]:
-    # An epoch by one worker, which two go on from.
-    reports_of(replace(PLANS["cross_entropy"], epochs=1), tiny_source, str(folder / "one-then-two"))
+    # An epoch by one worker, from which two continue.
+    reports_of(PLANS["cross_entropy"], tiny_source, str(folder / "one-then-two"))
     return in_workers(2, work, tiny_source, str(folder))
 
 
@@ -140,10 +135,10 @@ def test_a_batch_of_fewer_rows_than_workers_is_refused(two: list[dict[str, Any]]
     for worker in two:
         assert type(worker["too small"]) is InvalidInputError
         assert str(worker["too small"]).startswith("a batch of 1 patches for 2 workers; expected at least one for each")
-        assert worker["two a batch"] == 3  # one for each is enough
+        assert worker["two per batch"] == 3  # one for each is enough
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", PLANS)
 class TestEpoch:
     def test_it_leaves_the_weights_that_one_worker_s_leaves(
         self, name: str, two: list[dict[str, Any]], tiny_source: SourceDomain
@@ -155,7 +150,7 @@ class TestEpoch:
             assert got["after"] is None
             for part, expected in alone["modules"].items():
                 for key, value in expected.items():
-                    # Adam makes a step of a gradient that is rounding alone, which no output hangs on.
+                    # Adam makes a step of a gradient that is rounding alone, on which no output depends.
                     torch.testing.assert_close(got["modules"][part][key], value, rtol=1e-6, atol=1e-6, msg=key)
 
     def test_its_losses_and_scores_are_those_of_one_worker(
@@ -179,24 +174,24 @@ class TestTraining:
     def test_in_float32_it_learns_as_one_worker_does(
         self, two: list[dict[str, Any]], tiny_source: SourceDomain, tmp_path: Path
     ) -> None:
-        alone = reports_of(PLANS["cross_entropy"], tiny_source, str(tmp_path))
+        alone = reports_of(SEVERAL, tiny_source, str(tmp_path))
         for (_, got, _), (_, expected, _) in zip(two[0]["trained"], alone, strict=True):
             assert got["train/tiny-pair/ce"] == pytest.approx(expected["train/tiny-pair/ce"], rel=1e-3)
 
-    def test_a_run_goes_on_with_another_number_of_workers(
+    def test_a_run_continues_with_another_number_of_workers(
         self, two: list[dict[str, Any]], tiny_source: SourceDomain, tmp_path: Path
     ) -> None:
-        alone = reports_of(PLANS["cross_entropy"], tiny_source, str(tmp_path))
-        reports = two[1]["gone on with"]
+        alone = reports_of(SEVERAL, tiny_source, str(tmp_path))
+        reports = two[1]["resumed"]
         assert [epoch for epoch, _, _ in reports] == [1, 2, 3]
         assert reports[0] == alone[0]
         assert reports[-1][1]["train/tiny-pair/ce"] == pytest.approx(alone[-1][1]["train/tiny-pair/ce"], rel=1e-3)
 
-    def test_cut_and_gone_on_with_it_ends_bit_for_bit_the_same(self, two: list[dict[str, Any]]) -> None:
+    def test_cut_and_resumed_it_ends_bit_for_bit_the_same(self, two: list[dict[str, Any]]) -> None:
         for worker in two:
             assert worker["cut"] + worker["not cut"][1:] == worker["trained"]
 
-    @pytest.mark.parametrize("name", TRAINED[1:])
+    @pytest.mark.parametrize("name", PLANS)
     def test_in_bfloat16_it_trains_nearly_as_in_float32(self, name: str, two: list[dict[str, Any]]) -> None:
         (_, got, _), (_, same, _) = (worker["in bfloat16"][name][-1] for worker in two)
         assert got == same
@@ -208,7 +203,7 @@ class TestTraining:
     def test_what_two_kept_one_can_read(
         self, two: list[dict[str, Any]], tiny_source: SourceDomain, folder: Path
     ) -> None:
-        (again,) = reports_of(PLANS["cross_entropy"], tiny_source, str(folder / "two"))
+        (again,) = reports_of(SEVERAL, tiny_source, str(folder / "two"))
         assert again == two[0]["trained"][-1]
 
     def test_a_loss_that_is_no_number_ends_all_workers(self, two: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Where the files of published scenes lie: a folder the user names, with a folder a scene in it or without."""
+"""Where the files of published scenes are: a folder the user names, with or without one subfolder per scene."""
 
 import os
 import shlex
@@ -22,12 +22,12 @@ def find_form(
 
     Args:
         scene: The scene's name.
-        forms: The forms its files are handed on in.
+        forms: The forms in which its files are distributed.
         data_dir: The folder; None takes what :data:`DATA_VARIABLE` says.
         with_masks: Whether the masks the scene was published with are needed too.
 
     Returns:
-        The form, and where each of its needed files lies.
+        The form, and where each of its needed files is.
 
     Raises:
         MissingDataError: Naming every missing file, the folders looked in and what to do.

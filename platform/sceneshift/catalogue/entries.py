@@ -19,12 +19,12 @@ class FileVariable:
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """One form in which a scene's files are handed on.
+    """One form in which a scene's files are distributed.
 
     Args:
         cube: (H, W, C), or (C, H * W) with the pixels column by column (``bands_by_pixels``).
         labels: (H, W) class numbers; None if the scene has no label map.
-        bands_by_pixels: How the cube lies in its file.
+        bands_by_pixels: How the cube is stored in its file.
         train_mask: (H, W) class numbers of the training pixels the scene was published with.
         test_mask: (H, W) class numbers of its test pixels.
         abundances: (H, W, R), or (R, H * W) with the pixels column by column.
@@ -56,8 +56,8 @@ class SceneEntry:
         counts: (K,) labelled pixels per class; None where none are known.
         figures: Where shape and counts come from.
         offered: Where those who made or passed on the files offer them, or whom to ask.
-        forms: The files, in the forms they are handed on in; the first that is there is read. None for a scene that
-            a package carries.
+        forms: The files, in the forms in which they are distributed; the first that is there is read. None for a scene
+            that a package carries.
         label_values: The numbers the classes have in the label map, where those are not 1..K.
         wavelengths_nm: (C,) band centres, or None where they are unknown.
         scale: What the file's numbers are divided by when the scene is loaded.

@@ -62,7 +62,7 @@ def load_indian_pines() -> Scene:
             "`pip install -c constraints.txt tensorly`."
         ) from error
     # The wavelengths tensorly lists with the cube keep the last band, which the correction drops, and their gaps
-    # don't lie where the water bands were: they are left out rather than carried on.
+    # are not where the water bands were: they are left out rather than carried on.
     data = load_from_tensorly()
     cube, labels = np.asarray(data["tensor"]), np.asarray(data["ticks"][0])
     if cube.shape != _SHAPE or int((labels > 0).sum()) != _LABELLED_PIXELS:

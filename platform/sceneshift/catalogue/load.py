@@ -102,7 +102,7 @@ def load_pair_and_labelled_target(recipe: NamedPair) -> tuple[ScenePair, Scene]:
 def load_both_labelled(recipe: Recipe) -> tuple[tuple[Scene, ...], Scene]:
     """Load sources and target with labels: for :mod:`sceneshift.catalogue.target`.
 
-    ``tests/test_layout.py`` lists who may name this function; what trains is handed what :func:`load_pair` makes.
+    ``tests/test_layout.py`` lists who may name this function; what trains is given what :func:`load_pair` makes.
 
     Within one scene, the source has the training side's labels only, the target the test side's only.
 
@@ -196,7 +196,7 @@ def load_scene(name: str, data_dir: str | None = None, *, catalogue: OwnCatalogu
 
     Args:
         name: One of :data:`SCENES` or of the catalogue's, or the ``.arrow`` file of a stored scene.
-        data_dir: The folder its files lie in, or in a folder of the scene's name there; by default what the
+        data_dir: The folder its files are in, or in a folder of the scene's name there; by default what the
             environment variable SCENESHIFT_DATA says.
         catalogue: The user's own scenes.
 
@@ -280,7 +280,7 @@ def load_reference(name: str, data_dir: str | None = None) -> UnmixingReference:
 def _find(
     name: str, entry: SceneEntry, data_dir: str | None, *, with_masks: bool = False
 ) -> tuple[Files, dict[str, Path]]:
-    """The form of a published scene whose files are there, and where they lie."""
+    """The form of a published scene whose files are there, and where they are."""
     try:
         return find_form(name, entry.forms, data_dir, with_masks=with_masks)
     except MissingDataError as error:

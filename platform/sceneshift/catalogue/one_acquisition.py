@@ -1,6 +1,6 @@
 """Rejects a source and a target that hold the same pixels, whatever their files are called.
 
-Scenes that declare where in one acquisition they lie, such as two cuts of one file, are judged by that: whether their
+Scenes that declare where in one acquisition they are, such as two cuts of one file, are judged by that: whether their
 footprints overlap (:func:`sceneshift.splits.pair.refuse_shared_pixels`). All others are compared by their content.
 """
 

@@ -20,7 +20,7 @@ class NamedPair:
 
     Args:
         name: The pair's name; of several sources, those of the scenes (:mod:`sceneshift.catalogue.sides`).
-        data_dir: The folder its files lie in; by default what SCENESHIFT_DATA says. Embedded pairs need none.
+        data_dir: The folder its files are in; by default what SCENESHIFT_DATA says. Embedded pairs need none.
         catalogue: The user's own scenes and pairs.
 
     Raises:
@@ -57,12 +57,12 @@ class InScene:
         patch_size: The largest patch that will be cut; odd.
         seed: Draws the blocks, the fields or the pixels.
         train_fraction: The share of each class's pixels that train; not for "fixed".
-        train_mask: Label map of the training pixels, for "fixed"; its class numbers have an order of their own. A
+        train_mask: Label map of the training pixels, for "fixed"; its class numbers may be in another order. A
             scene that was published with masks uses those where none are given.
         test_mask: Label map of the test pixels, numbered like ``train_mask``.
-        cut_to_overlap: Whether masks that lie whole pixels apart from the scene are cut to it; the scene's pixels
+        cut_to_overlap: Whether masks that are whole pixels apart from the scene are cut to it; the scene's pixels
             beyond a mask are in neither side.
-        data_dir: The folder the scene's files lie in; by default what SCENESHIFT_DATA says.
+        data_dir: The folder the scene's files are in; by default what SCENESHIFT_DATA says.
         catalogue: The user's own scenes and pairs.
 
     Raises:

@@ -1,6 +1,6 @@
 """The scenes on both sides of a pair, from its name: that of a known pair, or sources and a target, ``a+b-c``.
 
-On both sides may stand the user's own scenes, published ones, and the parts of Indian Pines that the embedded pairs are
+Both sides may be the user's own scenes, published ones, and the parts of Indian Pines that the embedded pairs are
 made of (:data:`EMBEDDED_SIDES`); a name that is known twice is the user's.
 """
 
@@ -43,7 +43,7 @@ def find_sides(pair: str, catalogue: OwnCatalogue) -> Sides:
         catalogue: The user's own scenes and pairs.
 
     Raises:
-        InvalidInputError: No pair has that name; or, of ``a+b-c``, no scene has one of the names, a scene stands there
+        InvalidInputError: No pair has that name; or, of ``a+b-c``, no scene has one of the names, a scene is there
             twice, or the name can be read in more than one way.
     """
     if (known := catalogue.pairs.get(pair) or PAIRS.get(pair)) is not None:

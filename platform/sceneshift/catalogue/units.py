@@ -11,7 +11,7 @@ Of several sources each is compared with the target, and a normalization is allo
 normalized together, by one step.
 
 Two scenes of one acquisition and one unit are not compared. Where both scenes state a unit, be it two different ones,
-an offset is taken as known, and both are reported to whoever trains on the pair.
+an offset is taken as known, and both are reported when a training on the pair begins.
 """
 
 from collections.abc import Sequence

@@ -35,14 +35,14 @@ class Cut:
         """Cut a scene.
 
         Within the rectangle, pixels outside the mask become zeros without a label, like pixels without data: no patch
-        shows what lies there.
+        shows what is there.
 
         Args:
             scene: The whole scene.
             mask: The (H, W) map of ``mask`` and its file, where there is one.
 
         Returns:
-            A copy of the part: what lies beyond it isn't in memory behind it.
+            A copy of the part: what is beyond it isn't in memory behind it.
 
         Raises:
             InvalidInputError: The part reaches beyond the scene, or holds no pixel, or the mask has another shape.

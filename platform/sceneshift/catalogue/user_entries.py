@@ -32,7 +32,7 @@ class OwnScene:
         pixels_per_class: (K,) expected labelled pixels per class; None expects nothing.
         scale: What the file's numbers are divided by.
         unit: Their unit after the division; None uses the one in the files.
-        cut_to_overlap: Keep the pixels that cube and label map both cover, if they lie whole pixels apart.
+        cut_to_overlap: Keep the pixels that cube and label map both cover, if they are whole pixels apart.
         cut: The part of the files' pixels that the scene is; None for all.
     """
 

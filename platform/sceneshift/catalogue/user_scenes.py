@@ -31,7 +31,7 @@ def locate_own_scene(entry: OwnScene, data_dir: str | None) -> dict[str, Path]:
         data_dir: The data folder; None takes what SCENESHIFT_DATA says, and needs it to say nothing.
 
     Returns:
-        Where each file lies, by the key that names it.
+        Where each file is, by the key that names it.
 
     Raises:
         MissingDataError: Naming the first that is missing, and the folders looked in.
@@ -78,8 +78,8 @@ def load_own_scene(entry: OwnScene, data_dir: str | None) -> Scene:
 
 def _mask(entry: OwnScene, path: Path, scene: Scene) -> tuple[NDArray[np.int64], Path]:
     read = read_classes(path)
-    lie = georeference_of(path, read.described)
-    placed = place_labels(read.numbers, lie, what=f"mask {path}", on=scene, cut_to_overlap=entry.cut_to_overlap)
+    place = georeference_of(path, read.described)
+    placed = place_labels(read.numbers, place, what=f"mask {path}", on=scene, cut_to_overlap=entry.cut_to_overlap)
     return placed, path
 
 

@@ -32,7 +32,7 @@ CATALOGUE_NAME = "scenes.toml"
 
 _ENDINGS = (".toml",)
 
-#: Keys that say where a cube and its labels lie in files, which a stored scene has settled.
+#: Keys that say where a cube and its labels are in files, which a stored scene has settled.
 _FILE_KEYS = (
     *("cube", "cube_variable", "labels", "labels_variable", "label_values", "unlabelled_values"),
     "cut_to_overlap",
@@ -43,7 +43,7 @@ _SCENE_KEYS = (
 )
 _PAIR_KEYS = ("source", "target", "class_map", "fwhm_nm")
 
-#: Smaller numbers are no wavelength of a hyperspectral sensor in nanometres.
+#: Smaller numbers are not the wavelength of a hyperspectral sensor in nanometres.
 _LEAST_NM = 100.0
 
 
@@ -60,7 +60,7 @@ def open_catalogue(named: str | None, data_dir: str | None) -> OwnCatalogue:
 
     Raises:
         MissingDataError: A file that is named isn't there.
-        InvalidInputError: The file is no catalogue; the message says table, key and what to do.
+        InvalidInputError: The file is not a catalogue; the message says table, key and what to do.
     """
     if named is not None:
         return read_catalogue(named, found="--catalogue")

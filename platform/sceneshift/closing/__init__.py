@@ -1,1 +1,1 @@
-"""Closing a chosen run: refit, opening the target, scores, registering, pictures; shared by searches and trainings."""
+"""What happens to a chosen network: refit, opening the target, scores, registering, pictures, maps of other scenes."""

@@ -86,7 +86,7 @@ def choice_as_dict(strategy: Strategy[Any], choice: Choice) -> dict[str, Any]:
 
 
 def choice_of(summary: Mapping[str, Any]) -> Choice | None:
-    """The choice that a summary tells of; None for a summary of an earlier version, which does not tell."""
+    """The choice in a summary; None for a summary of an earlier version, which has none."""
     entry = summary.get("choice")
     if entry is None:
         return None

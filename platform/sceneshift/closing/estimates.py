@@ -27,7 +27,7 @@ def estimate_pairs(
     sources of all together; classes without a recorded validation pixel are left out.
 
     Args:
-        location: The folder of the chosen trial's checkpoints, beside which its record lies.
+        location: The folder of the chosen trial's checkpoints, next to which its record is.
         choice: What was chosen.
         sources: The pairs' sources.
         residuals: True minus uncorrected estimates of other pairs, by group of scenes; without those of at least two

@@ -135,8 +135,8 @@ def compare_on_target(
     times = count_target_opening(client, version.name, pair.name)
     _LOG.info(
         f"READING THE TARGET LABELS OF {pair.name}, use no. {times} for choosing a version of {version.name}.\n"
-        "Whoever decides by these figures selects on target labels: they no longer tell how the model does on a scene "
-        "nobody has labelled. The version will say so.",
+        "A decision by these figures selects on target labels: they no longer show how the model does on an unlabelled "
+        "scene. The version will say so.",
     )
     door = open_target(_recipe(trained_on, data_dir=data_dir))
     return Comparison(
@@ -152,8 +152,8 @@ def _trained_on(client: "MlflowClient", version: Version, catalogue: OwnCatalogu
     found = None if pair is None else TrainedOn.load(client, version.run_id, pair, catalogue=catalogue)
     if found is None:
         raise InvalidInputError(
-            f"{version.name} version {version.number} does not tell what it was trained on (it is older than that, or "
-            "was registered by hand), so it can't be compared. Its alias can be set in the UI."
+            f"{version.name} version {version.number} does not record what it was trained on (it is older than that, "
+            "or was registered by hand), so it can't be compared. Its alias can be set in the UI."
         )
     return found
 

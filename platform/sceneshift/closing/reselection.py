@@ -30,7 +30,7 @@ from sceneshift.training.data import LoadedData
 
 @dataclass(frozen=True, kw_only=True)
 class Reselection:
-    """What a study comes to under another strategy.
+    """The result of a study under another strategy.
 
     Args:
         choice: The chosen trial and epoch.

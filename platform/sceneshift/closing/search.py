@@ -210,7 +210,7 @@ def close_search(
         )
     except Exception as error:  # whatever MLflow or its server raises: the results are on disk
         raise StudyError(
-            f"the study's results lie in {folder}, but MLflow at {run.backend.shown} could not be updated "
+            f"the study's results are in {folder}, but MLflow at {run.backend.shown} could not be updated "
             f"({first_line(error)}). When it is back, --resume updates it."
         ) from error
     run.close("FINISHED")

@@ -106,7 +106,7 @@ def refuse_old_flags(words: Sequence[str]) -> None:
             raise SystemExit(2)
 
 
-def flags_of_several_values(kind: Any) -> set[str]:  # noqa: ANN401  # a union of classes is no type
+def flags_of_several_values(kind: Any) -> set[str]:  # noqa: ANN401  # a union of classes is not a type
     """The flags that take any number of values, such as ``--class-names``."""
     commands = [get_args(command)[0] for command in get_args(kind)] or [kind]
     return {

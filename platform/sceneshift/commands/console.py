@@ -50,7 +50,7 @@ def how_to_resume(command: str) -> str:
 
 
 def interrupting(stop: "StopRequest") -> Callable[[], bool]:
-    """Ctrl-C's handler while an executor checks a stop request: sets the request; returns False if nobody checks it."""
+    """Ctrl-C's handler while an executor checks a stop request: sets it; returns False if nothing checks it."""
     from sceneshift.execution.executor import StopReason
 
     def ask() -> bool:

@@ -47,7 +47,8 @@ EXAMPLES: Mapping[str, Examples] = {
             ("--pairs sw-se --num-samples 20", "one pair, more trials"),
             ("--profile paper --gpus-per-trial 0.5 --storage-path s3://bucket/path", "on a cluster: docs/cluster.md"),
         ),
-        note="RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them, a local Ray and a SQLite file are used.",
+        note="The search space says which settings are searched; `train --method METHOD --list-settings` lists all of "
+        "them. RAY_ADDRESS and MLFLOW_TRACKING_URI are honoured; without them, a local Ray and a SQLite file are used.",
     ),
     "train": Examples(
         summary="Train one method on one scene or on the source of a scene pair; map the whole scene or the target.",
@@ -57,6 +58,7 @@ EXAMPLES: Mapping[str, Examples] = {
             ("--method s2vnet --scene indian_pines --split fixed --train-mask TR.tif --test-mask TE.tif", "by masks"),
             ("--method s2amsnet --pair west-east --patch-size 7 --epochs 40", "a pair of scenes"),
             ("--method random_forest --pair west-east", "a spectral floor"),
+            ("--method s2amsnet --list-settings", "what --set can set, with defaults"),
             ("--from-run RUN_ID", "repeat a run from MLflow and compare"),
         ),
         note="MLFLOW_TRACKING_URI is honoured; without it, a SQLite file is used.",

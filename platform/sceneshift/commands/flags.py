@@ -86,9 +86,10 @@ class RecordFlags:
     """What evaluated epochs leave for a choice made afterwards."""
 
     record: bool = False
-    """Record, beside the checkpoints, what every evaluated epoch answers on source pixels, as they are and under fixed
+    """Record, next to the checkpoints, the outputs of every evaluated epoch on source pixels, unchanged and under fixed
     physical shifts, so that an epoch or a trial can be chosen later without training. Results don't change; an epoch of
-    S2AMSnet takes about a fifth longer, one of a cheaper method may take twice as long: --evaluate-every thins it."""
+    S2AMSnet takes about a fifth longer, one of a cheaper method may take twice as long; a larger --evaluate-every
+    records fewer."""
 
     target_access: Literal["none", "unlabelled"] = "none"
     """What a training may see of its target: none; or 1,000 pixels without labels, which --record records as well and
@@ -134,7 +135,7 @@ def check_scale(scale: float) -> None:
     """Reject a scale that nothing can be divided by.
 
     Raises:
-        InvalidInputError: It is no positive number that float32 can hold.
+        InvalidInputError: It is not a positive number that float32 can hold.
     """
     if not 1e-30 <= scale <= 1e30:
         raise InvalidInputError(
@@ -167,7 +168,7 @@ def named_split(split: str, *, by_field: bool) -> str:
 
 
 def check_wavelengths(wavelengths_nm: Sequence[float] | None) -> None:
-    """Reject band centres that are no nanometres.
+    """Reject band centres that are not nanometres.
 
     Raises:
         InvalidInputError: One is not positive, or they look like micrometres.

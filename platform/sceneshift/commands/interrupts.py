@@ -52,6 +52,6 @@ class Interrupts:
 
 
 def end_process(what: str, how_to_resume: str, status: int) -> None:
-    """End this process immediately, whatever hangs in it; the Ray processes it started end with it."""
+    """End this process immediately, even if it hangs; the Ray processes it started end with it."""
     os.write(2, f"\n{what}{how_to_resume}\n".encode())
     os._exit(status)

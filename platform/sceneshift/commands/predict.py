@@ -20,8 +20,10 @@ from sceneshift.scenes.measured import describe_missing
 
 if TYPE_CHECKING:
     from sceneshift.catalogue.user_entries import OwnCatalogue
-    from sceneshift.commands.prediction_files import Prediction
+    from sceneshift.closing.prediction_files import Prediction
+    from sceneshift.closing.prediction_scores import Truth
     from sceneshift.scenes.scene import UnlabelledScene
+    from sceneshift.tracking.model_description import ModelDescription
 
 
 def main() -> int:
@@ -52,7 +54,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     """
     # Cheap checks come first.
     from sceneshift.catalogue.user_toml import open_catalogue
-    from sceneshift.commands.prediction_files import MapFolder
+    from sceneshift.closing.prediction_files import MapFolder
 
     catalogue = open_catalogue(arguments.catalogue, arguments.data_dir)
     _check_paths(arguments, catalogue)
@@ -65,7 +67,6 @@ def predict_scene(arguments: PredictArgs) -> str:
     import torch
 
     from sceneshift.closing.estimates import estimate_text, estimates_as_dict
-    from sceneshift.commands.prediction_scores import read_truth
     from sceneshift.cores import keep_to_allowed_cores
     from sceneshift.tracking.models import load_scene_model, version_of
 
@@ -88,7 +89,7 @@ def predict_scene(arguments: PredictArgs) -> str:
     scene = _open(arguments, catalogue)
     height, width = scene.shape
     print(f"scene   {scene.name}: {height} x {width} pixels, {scene.num_bands} bands{_unit(scene.unit)}", flush=True)
-    truth = None if arguments.labels is None else read_truth(arguments, scene, description, catalogue)
+    truth = None if arguments.labels is None else _read_truth(arguments, scene, description, catalogue)
     ready = model.ready(scene, check_values=not arguments.accept_values)
     notes = [*describe_missing(scene), *ready.notes, *([] if truth is None else truth.notes)]
     for note in notes:
@@ -193,6 +194,43 @@ def _open(arguments: PredictArgs, catalogue: "OwnCatalogue") -> "UnlabelledScene
             "one for each."
         )
     return replace(scene, wavelengths_nm=np.array(centres))
+
+
+def _read_truth(
+    arguments: PredictArgs, scene: "UnlabelledScene", description: "ModelDescription", catalogue: "OwnCatalogue"
+) -> "Truth":
+    """Read ``--labels`` in the model's classes.
+
+    Raises:
+        MissingDataError: A file isn't there.
+        InvalidInputError: The map doesn't fit the scene, or shares no class with the model.
+    """
+    from sceneshift.closing.prediction_scores import truth_for
+    from sceneshift.commands.predict_arguments import OWN_LABELS
+    from sceneshift.commands.scenes import find_scene
+    from sceneshift.files.arrays import read_classes
+    from sceneshift.files.places import georeference_of, place_labels
+
+    assert arguments.labels is not None
+    flag = f"--labels {arguments.labels}"
+    if arguments.labels == OWN_LABELS:
+        labelled = find_scene(arguments.scene, arguments.data_dir, catalogue)
+        return truth_for(labelled.labels, labelled.class_names, scene, description, what=flag)
+    path = expanded(arguments.labels)
+    read = read_classes(
+        path,
+        class_names=arguments.class_names,
+        label_values=arguments.label_values,
+        unlabelled_values=arguments.unlabelled_values or (),
+    )
+    labels = place_labels(
+        read.numbers,
+        georeference_of(path, read.described),
+        what=flag,
+        on=scene,
+        cut_to_overlap=arguments.cut_to_overlap,
+    )
+    return truth_for(labels, read.class_names, scene, description, what=flag)
 
 
 def _device(arguments: PredictArgs) -> str:

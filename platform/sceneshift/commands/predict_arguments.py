@@ -112,7 +112,7 @@ class PredictArgs:
         if self.class_names is not None and self.labels is None:
             raise InvalidInputError("--class-names says what the numbers of --labels mean; give --labels as well.")
         if self.class_names is not None and self.labels == OWN_LABELS:
-            raise InvalidInputError("--labels own has class names of its own; leave out --class-names.")
+            raise InvalidInputError("--labels own has its own class names; leave out --class-names.")
         if self.cut_to_overlap and self.labels in (None, OWN_LABELS):
             raise InvalidInputError("--cut-to-overlap cuts the file of --labels to the scene; give one.")
         check_scale(self.scale)

@@ -32,7 +32,7 @@ def progress_bar(*, total: int, unit: str, initial: int = 0) -> Any:  # noqa: AN
         mininterval=0.1 if on_terminal else SECONDS_BETWEEN_LINES,
         delay=0 if on_terminal else SECONDS_BETWEEN_LINES,
         miniters=1,  # by the clock alone
-        # tqdm draws nothing on a terminal that tells no size, as some in containers.
+        # tqdm draws nothing on a terminal that reports no size, as some in containers do.
         ncols=shutil.get_terminal_size().columns if on_terminal else None,
         nrows=shutil.get_terminal_size().lines,
     )
@@ -79,7 +79,7 @@ class ProgressBars:
 
 
 class _Lines:
-    """A stream on which each redrawing of a bar is a line of its own."""
+    """A stream on which each redrawing of a bar is a new line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

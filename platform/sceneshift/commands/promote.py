@@ -58,7 +58,7 @@ def promote(arguments: PromoteArgs) -> int:
         0 if the requested version is the champion, 1 if the answer was no.
 
     Raises:
-        SceneshiftError: There is no such model or version, it can't be compared, or nobody can be asked.
+        SceneshiftError: There is no such model or version, it can't be compared, or there is no terminal to ask at.
     """
     backend = TrackingBackend.resolve(Path(arguments.storage_path).resolve())
     if backend.database is not None and not os.path.exists(backend.database):
@@ -74,7 +74,7 @@ def promote(arguments: PromoteArgs) -> int:
     if champion is not None and champion.number == version.number:
         print(f"{arguments.model} version {version.number} is champion already.")
         return 0
-    _refuse_if_nobody_can_be_asked(arguments)
+    _require_terminal(arguments)
     rivals = [version] if champion is None else [champion, version]
     show_log()
     compare = compare_on_target if arguments.on == "target" else compare_on_validation
@@ -122,7 +122,7 @@ def _roll_back(arguments: PromoteArgs, client: "MlflowClient") -> int:
     previous = bearer(client, arguments.model, PREVIOUS_CHAMPION)
     if previous is None:
         raise InvalidInputError(f"{arguments.model} has no {PREVIOUS_CHAMPION} to go back to.")
-    _refuse_if_nobody_can_be_asked(arguments)
+    _require_terminal(arguments)
     if not _agreed(arguments, f"Make version {previous.number} champion of {arguments.model} again?"):
         print("Nothing was changed.")
         return 1
@@ -131,7 +131,7 @@ def _roll_back(arguments: PromoteArgs, client: "MlflowClient") -> int:
     return 0
 
 
-def _refuse_if_nobody_can_be_asked(arguments: PromoteArgs) -> None:
+def _require_terminal(arguments: PromoteArgs) -> None:
     if not arguments.yes and not sys.stdin.isatty():
         raise InvalidInputError(
             "there is no terminal to ask at; pass --yes to change the champion. Nothing was changed."

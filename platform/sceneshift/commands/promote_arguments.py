@@ -32,7 +32,7 @@ class PromoteArgs:
     """Folder with the scenes' files. Default: where they were when the version was trained."""
 
     catalogue: str | None = None
-    """TOML file of your own scenes and pairs. Default: what it said when the version was trained."""
+    """TOML file of your own scenes and pairs. Default: its content when the version was trained."""
 
     storage_path: str = "results"
     """Directory of the studies, with their mlflow.db; not used if MLFLOW_TRACKING_URI names a server."""

@@ -45,7 +45,7 @@ class Import(FileFlags):
     """The scene's name. Default: the one in the file, else the file's name."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
+    """Folder the scenes' files are in. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
@@ -96,13 +96,13 @@ class Export(FileFlags):
     """The format to write."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
+    """Folder the scenes' files are in. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     def __post_init__(self) -> None:
-        """Reject band centres that are no nanometres."""
+        """Reject band centres that are not nanometres."""
         check_wavelengths(self.wavelengths_nm)
 
 
@@ -117,13 +117,13 @@ class Show(FileFlags):
     """The PNG to write. Default: the scene's name, in the current folder."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
+    """Folder the scenes' files are in. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""
 
     def __post_init__(self) -> None:
-        """Reject band centres that are no nanometres."""
+        """Reject band centres that are not nanometres."""
         check_wavelengths(self.wavelengths_nm)
 
 
@@ -138,7 +138,7 @@ class Pair:
     """A pair's name, as shown by `list`."""
 
     data_dir: str | None = None
-    """Folder the scenes' files lie in. Default: SCENESHIFT_DATA."""
+    """Folder the scenes' files are in. Default: SCENESHIFT_DATA."""
 
     catalogue: str | None = None
     """TOML file of your own scenes and pairs. Default: SCENESHIFT_CATALOGUE, else scenes.toml in the data folder."""

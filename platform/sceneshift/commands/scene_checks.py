@@ -27,7 +27,7 @@ from sceneshift.scenes.mapped_arrays import SUFFIXES as STORED
 from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.scene import Scene
 
-#: Pictures hold a label map and nothing beside it.
+#: Pictures contain a label map and nothing else.
 _PICTURES = (".png",)
 
 #: Maximum number of different integers in a 2-D array that is described as a label map.
@@ -113,7 +113,7 @@ def _about_labels(variable: str, labels: NDArray[np.int64]) -> list[str]:
     (height, width), labelled = labels.shape, int((labels > 0).sum())
     return [
         f"  {variable}: label map {height} x {width}, {labelled} labelled, {unlabelled} unlabelled pixels",
-        f"    pixels a class  {shares or 'none'}",
+        f"    pixels per class  {shares or 'none'}",
     ]
 
 

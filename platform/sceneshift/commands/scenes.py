@@ -21,7 +21,6 @@ from sceneshift.catalogue.user_scenes import load_own_scene
 from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.commands.scene_checks import check_file, stated_unit
-from sceneshift.commands.scene_gap import measure_gap, render_gap
 from sceneshift.commands.simulate import simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
@@ -30,6 +29,7 @@ from sceneshift.files.arrow_scenes import open_scene, open_stored, write_scene
 from sceneshift.files.inside import is_file
 from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
 from sceneshift.own_folders import ensure_home
+from sceneshift.report.scene_gap import measure_gap, render_gap
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, writable
 from sceneshift.scenes.measured import describe_missing
@@ -127,7 +127,7 @@ def list_scenes(data_dir: str | None, catalogue: OwnCatalogue = NO_CATALOGUE) ->
     return [
         *lines,
         *_who_offers(name for name in SCENES if missing[name]),
-        "Name the folder the files lie in by --data-dir or SCENESHIFT_DATA." + catalogue.advice(),
+        "Name the folder the files are in by --data-dir or SCENESHIFT_DATA." + catalogue.advice(),
     ]
 
 
@@ -222,7 +222,7 @@ def find_scene(
 
     Args:
         name: The scene's name, or its file.
-        data_dir: The folder its files lie in; None takes what SCENESHIFT_DATA says.
+        data_dir: The folder its files are in; None takes what SCENESHIFT_DATA says.
         catalogue: The user's own scenes.
         described: What the file doesn't say about its scene, by the keys of a scene in a catalogue.
 

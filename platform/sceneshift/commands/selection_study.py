@@ -190,7 +190,7 @@ class _Progress:
         diverged = f"; {values['diverged']}" if values["diverged"] else ""
         left = sum(self._expected(other) for other in self._tasks) / self._jobs
         print(
-            f"{self._num_done}/{self._num} {cell.pair} {cell.method} {cell.name}: {seconds['all']:.0f} s, of it "
+            f"{self._num_done}/{self._num} {cell.pair} {cell.method} {cell.name}: {seconds['all']:.0f} s, including "
             f"{seconds['looking']:.0f} s looking at the target, {seconds['scoring']:.0f} s scoring{diverged}; "
             f"about {_duration(left)} left",
             flush=True,

@@ -40,7 +40,7 @@ class TrainingFlags(StudyFlags):
     """Trainings at a time, of one thread each."""
 
     limit: int | None = None
-    """Train at most so many now."""
+    """The most trainings in this run."""
 
     record_target: bool = False
     """Read the target's labels after every epoch. Required, as the study judges choices by them; what it writes says
@@ -62,7 +62,8 @@ class Pool(TrainingFlags):
     """Train all configurations of the design, resuming where it was interrupted; finished batches are published."""
 
     time_trainings: int | None = None
-    """Train so many now, one batch after the other in turn, and print the hours that all are expected to take."""
+    """The number of trainings in this run, taken from the batches in turn; the hours that all are expected to take are
+    printed."""
 
     seed: int = 0
     """Seed of the design. Another design needs another --out and --work."""

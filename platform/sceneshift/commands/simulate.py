@@ -204,7 +204,7 @@ def _catalogue(name: str) -> str:
     """Both scenes and the pair, for ``--catalogue``; quotes keep a '.' in a name from starting a subtable."""
     scenes = "\n".join(f'[scenes."{name}-{side}"]\nstored = "{side}.arrow"\n' for side in _SIDES)
     pair = "\n".join(f'{side} = "{name}-{side}"' for side in _SIDES)
-    return f'# Simulated scenes; simulation.json beside this file says how.\n\n{scenes}\n[pairs."{name}"]\n{pair}\n'
+    return f'# Simulated scenes; simulation.json next to this file says how.\n\n{scenes}\n[pairs."{name}"]\n{pair}\n'
 
 
 def _described(pair: SimulatedPair, command: Simulate, out: Path) -> list[str]:

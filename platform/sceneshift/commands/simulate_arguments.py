@@ -157,11 +157,11 @@ class Simulate:
             if not (equals and dot and part and name and text):
                 raise InvalidInputError(f"--set {entry!r}: expected part.name=value, such as season.browning=0.3.")
             if key in OWN_FLAGS:
-                raise InvalidInputError(f"--set {entry}: {key} has a flag of its own, {OWN_FLAGS[key]}.")
+                raise InvalidInputError(f"--set {entry}: {key} has its own flag, {OWN_FLAGS[key]}.")
             if name in given.setdefault(part, {}):
                 raise InvalidInputError(f"--set {entry}: {key} is given twice.")
             try:
                 given[part][name] = ast.literal_eval(text)
             except (ValueError, SyntaxError) as error:
-                raise InvalidInputError(f"--set {entry}: {text!r} is no number, tuple or dictionary.") from error
+                raise InvalidInputError(f"--set {entry}: {text!r} is not a number, tuple or dictionary.") from error
         return given

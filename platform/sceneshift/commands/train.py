@@ -1,12 +1,13 @@
 """Training, from the command line to the last screen."""
 
 import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from sceneshift.commands.console import error_text, how_to_resume, interrupting, show_log
 from sceneshift.commands.flags import resume_command
 from sceneshift.commands.interrupts import INTERRUPTED_STATUS, Interrupts
-from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
+from sceneshift.commands.train_arguments import OWN_FLAGS, TrainArgs, read_train_command_line
 from sceneshift.errors import SceneshiftError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def main() -> int:
 
     with Interrupts(lambda: how_to_resume(resume())) as interrupts:
         try:
+            if arguments.list_settings:
+                print("\n".join(settings_of(arguments.method)))
+                return 0
             return train_one(arguments, interrupts=interrupts, begun=begun)
         except SceneshiftError as error:
             print(error_text(error, resume), file=sys.stderr)
@@ -30,6 +34,30 @@ def main() -> int:
         except KeyboardInterrupt:
             print(f"\nStopped.{how_to_resume(resume())}", file=sys.stderr)
             return INTERRUPTED_STATUS
+
+
+def settings_of(method: str) -> list[str]:
+    """One line per setting of a method: its name, its default, and its flag.
+
+    Settings that have no effect on the method are left out.
+
+    Args:
+        method: A method's name.
+
+    Raises:
+        InvalidInputError: There is no such method.
+    """
+    from sceneshift.methods.registry import find_method
+
+    config = find_method(method).config_type()
+    values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.without_effect}
+    rows = [("setting", "default", "flag")]
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}" if name in OWN_FLAGS else f"--set {name}={value}"
+        rows.append((name, str(value), flag))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*lines, "", f"What they mean: {type(config).__module__}.{type(config).__qualname__}"]
 
 
 def train_one(arguments: TrainArgs, *, interrupts: Interrupts, begun: list[str]) -> int:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from sceneshift.engine.prepared_training import RunOptions
     from sceneshift.training.spec import TrainSpec
 
+#: Settings of a method that have their own flag.
+OWN_FLAGS = ("patch_size", "batch_size", "lr")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
@@ -41,7 +44,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "": (
             *("method", "scene", "pair", "split", "epochs", "patch_size", "set", "run_name", "resume", "from_run"),
-            "seed",
+            *("seed", "list_settings"),
         ),
         "data": (
             *("by_field", "train_fraction", "pixels_per_class", "train_mask", "test_mask", "cut_to_overlap"),
@@ -70,7 +73,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
 
     scene: str | None = None
     """A scene, by name or as a file, divided by --split into training and test pixels; alternatively give --pair. What
-    the file doesn't say is said by --labels, --class-names, --label-values and --wavelengths-nm."""
+    the file doesn't say is given by --labels, --class-names, --label-values and --wavelengths-nm."""
 
     pair: str | None = None
     """A scene pair, source-target: trains on the source, tests on all labelled pixels of the target. Several sources
@@ -100,7 +103,11 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
     """Passes over the training pixels. Default: the method's, as published."""
 
     set: tuple[str, ...] = ()
-    """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64."""
+    """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64. To list them: --method METHOD
+    --list-settings."""
+
+    list_settings: bool = False
+    """List the settings of --method with their defaults, and train nothing."""
 
     seed: int = 0
     """Seed of the split, the initial weights and all random draws."""
@@ -147,6 +154,8 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             return
         if not self.method:
             raise InvalidInputError(f"--method is missing; expected one of {', '.join(METHODS)}.")
+        if self.list_settings:
+            return
         object.__setattr__(self, "split", named_split(self.split, by_field=self.by_field))
         if (self.scene is None) == (self.pair is None):
             raise InvalidInputError(
@@ -234,14 +243,14 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         Raises:
             InvalidInputError: An entry of --set is not name=value, has its own flag, or repeats another.
         """
-        own = {name: getattr(self, name) for name in ("patch_size", "batch_size", "lr")}
+        own = {name: getattr(self, name) for name in OWN_FLAGS}
         given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         for entry in self.set:
             name, equals, text = entry.partition("=")
             if not equals or not name or not text:
                 raise InvalidInputError(f"--set {entry!r}: expected name=value, such as lambda_sad=0.5.")
             if name in own:
-                raise InvalidInputError(f"--set {entry}: {name} has a flag of its own, --{name.replace('_', '-')}.")
+                raise InvalidInputError(f"--set {entry}: {name} has its own flag, --{name.replace('_', '-')}.")
             if name in given:
                 raise InvalidInputError(f"--set {entry}: {name} is given twice.")
             try:

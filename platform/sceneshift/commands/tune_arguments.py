@@ -162,7 +162,7 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         if self.resume and self.experiment_name is None:
             raise InvalidInputError("--resume needs --experiment-name: the name of the study to resume.")
         if self.smoke_test and self.profile not in (None, "smoke-test"):
-            raise InvalidInputError(f"--smoke-test is a profile of its own; leave out --profile {self.profile}.")
+            raise InvalidInputError(f"--smoke-test is itself a profile; leave out --profile {self.profile}.")
         if self.pairs is not None and (not self.pairs or len(set(self.pairs)) != len(self.pairs)):
             raise InvalidInputError(f"--pairs {' '.join(self.pairs)}: expected at least one pair, each once.")
         if self.pairs is not None and self.scene is not None:

@@ -42,7 +42,7 @@ class Listener:
         """A training has finished an epoch."""
 
     def interrupted(self, done: int, total: int) -> None:
-        """The user has ended it: so many trials, or epochs, are done. MLflow is updated next, which may take time."""
+        """The user has ended it after ``done`` trials, or epochs. MLflow is updated next, which may take time."""
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Progress of long work, such as mapping a target; ``what`` names it and its unit, in the plural."""

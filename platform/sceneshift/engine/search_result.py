@@ -1,4 +1,4 @@
-"""What a search came to, as values and tables."""
+"""The results of a search, as values and tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -247,7 +247,7 @@ def _workers_that_fit(cluster: ClusterSize, *, cpus: float, gpus: float) -> int:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError immediately if nobody listens at host:port; Ray itself would retry for minutes."""
+    """Raise OSError immediately if nothing listens at host:port; Ray itself would retry for minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

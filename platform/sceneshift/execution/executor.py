@@ -189,7 +189,7 @@ class Executor(Protocol):
             queue: The jobs.
             sources: One per pair.
             stop: Checked at least after every epoch.
-            targets: Unlabelled target pixels by pair, for jobs that are allowed them; without any, no worker is handed
+            targets: Unlabelled target pixels by pair, for jobs that are allowed them; without any, no worker is given
                 anything of a target.
             time_budget_s: Seconds after which it ends; None for no limit.
             stall_timeout_s: Seconds without an epoch after which it ends by ``stop``; 0 for no limit.
@@ -202,7 +202,7 @@ class Executor(Protocol):
 
 @dataclass
 class FixedJobs:
-    """A queue of given jobs, none of which is stopped early: refits and single trainings.
+    """A queue of given jobs that are never stopped early: refits and single trainings.
 
     Args:
         jobs: What to run.

@@ -63,7 +63,7 @@ def run_in_ray_train(
         # Tune would consider the trial ended. With an error, it is retried from its last epoch.
         raise StudyError(
             f"Ray Train ended job {job.number} after epoch {done} of {job.spec.epochs}; on several machines the "
-            "checkpoints must lie in a directory all of them share, or at a URI such as s3://…"
+            "checkpoints must be in a directory all of them share, or at a URI such as s3://…"
         )
 
 

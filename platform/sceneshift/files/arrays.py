@@ -1,7 +1,7 @@
 """Arrays and label maps from files: MATLAB (v4, v5 and v7.3), NumPy, ENVI, GeoTIFF, and PNG for label maps.
 
 A file that can't be read, or holds something else than it should, is an error of this package that says which file
-and what lies in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
+and what is in it, whatever the library underneath raised. An array is taken by its name, else by its shape; what
 was chosen by shape is reported if there were alternatives.
 
 Shape letters: H rows, W columns.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.files.formats.description import Description
-from sceneshift.files.formats.envi import Envi, headers_beside, refuse_numbers
+from sceneshift.files.formats.envi import Envi, headers_next_to, refuse_numbers
 from sceneshift.files.formats.file_format import FileFormat, Variable
 from sceneshift.files.formats.geotiff import GeoTiff
 from sceneshift.files.formats.matlab import Matlab
@@ -145,7 +145,7 @@ def read_label_map(
         variable: As for :func:`read_array`; a picture has none.
         label_values: (K,) the numbers of the classes in the file, 0 or above: they become 1..K. With 0 among them, 0 is
             a class. None takes the numbers as they are.
-        unlabelled_values: Numbers in the file that mean unlabelled, in addition to 0 if that is no class.
+        unlabelled_values: Numbers in the file that mean unlabelled, in addition to 0 if that is not a class.
 
     Returns:
         (H, W) whole numbers >= 0.
@@ -153,7 +153,7 @@ def read_label_map(
     Raises:
         MissingDataError: There is no such file.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: The file can't be read, or its values are no class numbers.
+        InvalidInputError: The file can't be read, or its values are not class numbers.
     """
     return read_classes(path, variable, label_values=label_values, unlabelled_values=unlabelled_values).numbers
 
@@ -255,7 +255,7 @@ def _located(path: str | Path, suffixes: tuple[str, ...]) -> tuple[Path, str | N
     try:
         return existing(location, suffixes), inside
     except MissingDataError as error:
-        if location.suffix.lower() == ".hdr" and (others := headers_beside(location)):
+        if location.suffix.lower() == ".hdr" and (others := headers_next_to(location)):
             raise MissingDataError(f"{error} Beside it there is {others[0]}: is that meant?") from error
         raise
 
@@ -299,7 +299,7 @@ def _class_numbers(
 
 
 def _whole_numbers(location: Path, values: NDArray[Any]) -> NDArray[np.int64]:
-    """(N,) numbers of a label map that are no missing data."""
+    """(N,) numbers of a label map that are not missing data."""
     if values.dtype.kind in "biu":
         return values.astype(np.int64)
     # Above 2**53 a float can't distinguish integers any more, and no class has such a number.

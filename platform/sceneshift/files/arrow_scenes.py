@@ -40,7 +40,7 @@ def write_scene(scene: UnlabelledScene, path: str | Path) -> None:
 def open_scene(path: str | Path, *, verify: bool = False) -> Scene:
     """Open a stored scene without reading it: cube and labels are memory-mapped, and read on access.
 
-    The cube is not searched for NaN, as any other cube is: only a checked scene can have been written, and nobody can
+    The cube is not searched for NaN, as any other cube is: only a checked scene can have been written, and no one can
     change it since (:mod:`sceneshift.scenes.mapped_arrays` says why). Damage on disk is not seen, but with ``verify``.
 
     On one machine the scene, or any view of its cube, is pickled as its path, and a process that unpickles it shares

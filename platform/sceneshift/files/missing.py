@@ -1,6 +1,6 @@
 """Values that a file says are missing: whole bands are left out of the cube, and pixels become unmeasured.
 
-A number is missing where it is the file's value for missing data, is NaN or infinite, or lies where the file's own
+A number is missing where it is the file's value for missing data, is NaN or infinite, or is where the file's own
 mask (an alpha band, an internal mask or a ``.msk`` file) says so.
 
 - A band without a single value, or with no value but zeros, is empty and left out; so is one that the file marks as bad
@@ -24,7 +24,7 @@ from sceneshift.scenes.measured import LeftOut, as_ranges, measured_pixels
 #: Numbers checked at once.
 _BLOCK = 2**20
 
-#: Beyond this a float is no measurement, and its text in a header may be rounded: what is near is the same.
+#: Beyond this a float is not a measurement, and its text in a header may be rounded: what is near is the same.
 _HUGE, _NEAR = 1e30, 1e-4
 
 #: Numbers that programs fill in where nothing was measured, in addition to negative ones.
@@ -169,7 +169,7 @@ def describe_values(values: NDArray[np.generic], described: Description, mask: N
 def valid_pixels(
     values: NDArray[np.generic], described: Description, mask: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """(H, W) which numbers of a single band are no missing data.
+    """(H, W) which numbers of a single band are not missing data.
 
     Args:
         values: (H, W).

@@ -1,4 +1,4 @@
-"""Whether two rasters lie on the same pixels of the ground, and which pixels they share if they do not.
+"""Whether two rasters are on the same pixels of the ground, and which pixels they share if they do not.
 
 Where two files of one place meet (a cube and its label map, a scene and a mask), they are matched pixel by pixel, so
 their georeferences must agree: the same coordinate reference system, however it is written, and the same pixel grid,
@@ -38,7 +38,7 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True, kw_only=True)
 class Raster:
-    """Where the pixels of a file lie.
+    """Where the pixels of a file are.
 
     Args:
         what: What it is, for messages, such as ``label map field.tif``.
@@ -105,7 +105,7 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
         if one is not other:
             placed, silent = (second, first) if one is None else (first, second)
             _log.warning(
-                "%s doesn't say where it lies, %s does (%s): taken as the same place",
+                "%s doesn't say where it is, %s does (%s): taken as the same place",
                 silent.what,
                 placed.what,
                 _described(placed),
@@ -143,13 +143,13 @@ def shared_pixels(first: Raster, second: Raster, *, cut_to_overlap: bool) -> tup
 
 
 def place_labels(
-    labels: NDArray[np.int64], lie: Georeference | None, *, what: str, on: UnlabelledScene, cut_to_overlap: bool
+    labels: NDArray[np.int64], place: Georeference | None, *, what: str, on: UnlabelledScene, cut_to_overlap: bool
 ) -> NDArray[np.int64]:
     """Bring a label map or a mask to the pixels of a scene, which stays as it is.
 
     Args:
         labels: (H, W) class numbers.
-        lie: Where they lie.
+        place: Where they are.
         what: What they are, for messages.
         on: The scene.
         cut_to_overlap: As for :func:`shared_pixels`; the scene's pixels beyond the map then have no label.
@@ -163,9 +163,9 @@ def place_labels(
     """
     shape = (labels.shape[0], labels.shape[1])
     of_scene, of_map = shared_pixels(
-        Raster.of_scene(on), Raster(what=what, shape=shape, georeference=lie), cut_to_overlap=cut_to_overlap
+        Raster.of_scene(on), Raster(what=what, shape=shape, georeference=place), cut_to_overlap=cut_to_overlap
     )
-    if lie is None or on.georeference is None or of_map == _whole_of(shape) == of_scene:
+    if place is None or on.georeference is None or of_map == _whole_of(shape) == of_scene:
         return labels
     placed = np.zeros(on.shape, dtype=np.int64)
     placed[of_scene] = labels[of_map]
@@ -260,7 +260,7 @@ def _same_crs(first: Raster, second: Raster) -> bool:
 def _off_grid(first: Raster, second: Raster, corners: NDArray[np.float64]) -> InvalidInputError:
     if np.abs(corners - _corners(second.shape) - corners[0]).max() <= TOLERANCE:
         column, row = (round(float(value), 6) + 0.0 for value in corners[0])  # -0.0 becomes 0.0
-        why = f"the second begins {row:.6g} rows and {column:.6g} columns from the first, which is no whole number"
+        why = f"the second begins {row:.6g} rows and {column:.6g} columns from the first, which is not a whole number"
     else:
         why = "their pixels differ in size or direction"
     return _elsewhere(
@@ -273,7 +273,7 @@ def _off_grid(first: Raster, second: Raster, corners: NDArray[np.float64]) -> In
 
 def _elsewhere(first: Raster, second: Raster, why: str, advice: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{first.what} and {second.what} do not lie on the same pixels: {why}. The first has {_described(first)}; the "
+        f"{first.what} and {second.what} are not on the same pixels: {why}. The first has {_described(first)}; the "
         f"second {_described(second)}; expected the same place to {TOLERANCE:g} of a pixel. {advice}"
     )
 

@@ -71,7 +71,7 @@ def read_scene(
 ) -> Scene:
     """Read a scene with its label map.
 
-    Where cube and label map are two georeferenced files, they must lie on the same pixels
+    Where cube and label map are two georeferenced files, they must be on the same pixels
     (:mod:`sceneshift.files.places`).
 
     Empty bands and those the file marks as bad are left out; pixels that lack a value in another band are unmeasured,
@@ -93,13 +93,13 @@ def read_scene(
         acquisition: What the pixels were taken from, where the file doesn't say; by default the scene's name.
         scale: What the file's numbers are divided by; not more than once if the file declares the same scale.
         unit: What they are then; by default what the file says.
-        cut_to_overlap: If the two files lie whole pixels apart or differ in size, keep the pixels that both cover.
+        cut_to_overlap: If the two files are whole pixels apart or differ in size, keep the pixels that both cover.
 
     Raises:
         MissingDataError: A file isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
         InvalidInputError: A file can't be read, no class names are known, cube, labels, class names, numbers and
-            wavelengths don't fit each other, cube and labels lie at different places, a file that states its unit is
+            wavelengths don't fit each other, cube and labels are at different places, a file that states its unit is
             to be scaled, or no band or no pixel has values.
     """
     read, described = _read_cube(path, cube_variable)
@@ -128,10 +128,10 @@ def read_scene(
     kept, labelled = whole, whole
     if labels is not None:
         height, width = label_map.shape
-        lie = georeference_of(labels_path, read_labels.described)
+        place = georeference_of(labels_path, read_labels.described)
         kept, labelled = shared_pixels(
             Raster(what=f"cube {path}", shape=(cube.shape[0], cube.shape[1]), georeference=described.georeference),
-            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=lie),
+            Raster(what=f"label map {labels_path}", shape=(height, width), georeference=place),
             cut_to_overlap=cut_to_overlap,
         )
         if kept != whole or labelled != (slice(0, height), slice(0, width)):
@@ -218,7 +218,7 @@ def export_scene(scene: UnlabelledScene, path: str | Path, format: str) -> None:
     """Write a scene so that :func:`read_scene` gives it back.
 
     ``npz``, ``mat`` (v5) and ``mat73`` (v7.3) hold everything in one file. ``envi`` and ``geotiff`` hold the cube, its
-    wavelengths and georeference; the labels go to a file of their own, by :func:`export_labels`. ENVI doesn't keep
+    wavelengths and georeference; the labels go to a separate file, by :func:`export_labels`. ENVI doesn't keep
     name, normalization, footprint and unit. Nothing half-written is ever at ``path``.
 
     Args:
@@ -237,7 +237,7 @@ def export_scene(scene: UnlabelledScene, path: str | Path, format: str) -> None:
         arrays[LABELS] = _small(scene.labels)
     elif not writer.holds_several and scene.num_bands == 1:
         raise InvalidInputError(
-            f"scene {scene.name!r} has one band, which {format} doesn't tell from a label map; write npz or mat."
+            f"scene {scene.name!r} has one band, which {format} doesn't distinguish from a label map; write npz or mat."
         )
     _write(writer, path, arrays, Description.of(scene))
 
@@ -264,7 +264,7 @@ def export_labels(
     Raises:
         MissingDataError: The folder isn't there.
         MissingPackageError: ENVI or GeoTIFF, and the extra ``geo`` is not installed.
-        InvalidInputError: These are no class numbers, the format is unknown, or the file can't be written.
+        InvalidInputError: These are not class numbers, the format is unknown, or the file can't be written.
     """
     if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""How a network learns: one class a method.
+"""How a network learns: one class per method.
 
 Nothing in this room imports ray, mlflow or optuna.
 """

@@ -1,6 +1,6 @@
 """Random changes to training patches.
 
-Each is a frozen dataclass that is called with patches and draws; a method's configuration lists those it wants
+Each is a frozen dataclass that is called with patches and draws; a method's configuration lists those it uses
 (:meth:`sceneshift.methods.method.MethodConfig.augmentations`), and they are made one after the other.
 
 Shape letters: B patches of the whole batch, b those that are changed here, C bands, P patch size.
@@ -86,14 +86,14 @@ class RandomConvolution:
 
     The paper gives every output channel a kernel over all input channels, which makes new colours of three and keeps
     shapes larger than the kernel. Of a spectrum that would keep nothing: each new band would be a random sum of all
-    bands, and what a class looks like lies in their order. So bands are treated as the paper treats space, as an axis
-    with texture and shape: one kernel slides over rows, columns and bands and is the same everywhere. It keeps shapes
-    larger than itself, of a field as of a spectrum (its plateaus, edges and broad absorptions, up to gain and sign),
-    and changes what is smaller.
+    bands, and the shape of a class's spectrum depends on their order. So bands are treated as the paper treats space,
+    as an axis with texture and shape: one kernel slides over rows, columns and bands and is the same everywhere. It
+    keeps shapes larger than itself, of a field as of a spectrum (its plateaus, edges and broad absorptions, up to gain
+    and sign), and changes what is smaller.
 
     From the paper: each batch draws a new kernel; its side, odd, is uniform up to a largest one; its n weights are
     independent, from N(0, 1 / n); no bias; and with some probability the whole batch stays as it is. Here space and
-    bands each draw a side, and values at the edges are repeated outwards, since a zero is no value of a scene.
+    bands each draw a side, and values at the edges are repeated outwards, since a zero is not a value of a scene.
 
     Args:
         pixels: Largest side of the kernel in rows and columns; odd.
@@ -118,7 +118,7 @@ class RandomConvolution:
         return torch.where(kept < self.unchanged, patches, convolved)
 
     def kernel(self, device: torch.device, generator: torch.Generator | None) -> Tensor:
-        """Draw a kernel (pixels, pixels, bands); a smaller one lies in its middle, among zeros.
+        """Draw a kernel (pixels, pixels, bands); a smaller one is in its middle, among zeros.
 
         So its shape needs no number that the host would wait for.
         """

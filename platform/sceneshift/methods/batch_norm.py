@@ -14,7 +14,8 @@ from sceneshift.networks.batch_norm import stacked_batches
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.shared_batch import current_share
 
-# Small batches pass a discriminator together, up to so many patches: a layer's call costs as much as its work on a few.
+# Small batches pass a discriminator together, up to this many patches: a layer's call costs as much as its work on a
+# few.
 _STACKED = 512
 
 

@@ -26,7 +26,7 @@ from sceneshift.scores import Scores
 from sceneshift.seeding import derive_seed
 from sceneshift.splits.source import SourceDomain
 
-#: What is tried. All of them leave bands of about one spread, which a kernel and a penalty want; to a classifier that
+#: What is tried. All of them leave bands of about one spread, which a kernel and a penalty need; to a classifier that
 #: scales bands itself, or not at all, the others add nothing to these.
 FLOOR_NORMALIZATIONS = ("standardize-per-band", "l2-then-standardize", "derivative")
 
@@ -54,7 +54,7 @@ class FittedFloor:
         step: The chosen normalization, fitted on the source.
         classifier: From normalized spectra (N, C) to class indices (N,), 0..K-1.
         settings: The chosen settings.
-        validation_aa: Average accuracy of the choice in the cross-validation, 0..1; None where the training pixels lie
+        validation_aa: Average accuracy of the choice in the cross-validation, 0..1; None where the training pixels are
             in a single block, and the first of everything was taken.
         num_pixels: Training pixels it was fitted on.
         seconds: Wall time of choice and fit.
@@ -163,7 +163,7 @@ def _blocks_of(sources: Sequence[SourceDomain]) -> NDArray[np.int64]:
 
 
 def _blocks(pixels: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """(N,) the number of the square block each pixel lies in; smaller blocks in a small scene."""
+    """(N,) the number of the square block each pixel is in; smaller blocks in a small scene."""
     side = max(1, min(_BLOCK_SIDE, min(shape) // _FOLDS))
     rows, columns = np.divmod(pixels, shape[1])
     return np.asarray(rows // side * (shape[1] // side + 1) + columns // side)

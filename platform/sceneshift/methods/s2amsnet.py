@@ -199,7 +199,7 @@ class S2AMSnet(Method):
     def synthesize(self, patches: Tensor) -> Domains:
         """Draw both generated domains and mix each with the source, with one beta a domain, drawn before.
 
-        In float32 under autocast too: the rounding of bfloat16 would be noise of the size of what tells spectra apart.
+        In float32 under autocast too: the rounding of bfloat16 would be as large as the differences between spectra.
         """
         beta_a, beta_b = self._betas.to(patches.dtype)
         with torch.autocast(self.device.type, enabled=False):

@@ -35,7 +35,7 @@ class SpectralConfig(MethodConfig):
 
     Args:
         patch_size: P; odd. The centre pixel alone is looked at; a larger patch is for a split that networks share.
-        normalization: Named step the cube goes through, fitted on the source scene. Kernels and penalties want bands of
+        normalization: Named step the cube goes through, fitted on the source scene. Kernels and penalties need bands of
             about one spread.
     """
 

@@ -1,7 +1,7 @@
 """Batch norm for a shared batch: its statistics are those of all workers' rows.
 
-torch's SyncBatchNorm does not support CPU tensors. Of stacked batches, several that pass a network as one, the norms of
-:mod:`sceneshift.networks.branches` take the statistics of each.
+torch's SyncBatchNorm does not support CPU tensors. Where several batches are stacked and pass a network as one,
+the norms of :mod:`sceneshift.networks.branches` take the statistics of each.
 
 Shape letters: B batch, C channels, H and W rows and columns of a map, N = B * H * W places, W workers.
 """
@@ -24,8 +24,8 @@ _stacked: tuple[int, ...] | None = None
 def stacked_batches(sizes: Sequence[int]) -> Iterator[None]:
     """Context in which maps hold several batches stacked, each of the given number of rows.
 
-    In training mode each is normalized by its own statistics, and running ones move once, by the mean over batches. On
-    a CPU without gradients alone, and in none but a discriminator, whose norms account for it.
+    In training mode each is normalized by its own statistics, and the running statistics are updated once, with the
+    mean over batches. Only on a CPU without gradients, and only in a discriminator, whose norms account for it.
     """
     global _stacked
     before, _stacked = _stacked, tuple(sizes)
@@ -36,7 +36,7 @@ def stacked_batches(sizes: Sequence[int]) -> Iterator[None]:
 
 
 def stacked_sizes() -> tuple[int, ...] | None:
-    """The rows of each of the batches that are stacked now; None where a map is one batch."""
+    """The rows of each of the currently stacked batches; None where a map is one batch."""
     return _stacked
 
 
@@ -59,13 +59,13 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 def move_running_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int | Tensor) -> None:
-    """Move a norm's running statistics by a batch, as `nn.BatchNorm2d` does in training mode.
+    """Update a norm's running statistics with a batch, as `nn.BatchNorm2d` does in training mode.
 
     Args:
         norm: With running statistics and a momentum.
-        mean: (C,), of the batch; (batches, C) of stacked ones, whose mean counts.
+        mean: (C,), of the batch; (batches, C) for stacked batches, whose mean is used.
         variance: Likewise, sum of squares over N.
-        count: N, 2 or more; of stacked batches (batches, 1).
+        count: N, 2 or more; (batches, 1) for stacked batches.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -94,7 +94,7 @@ def _shared_statistics(x: Tensor, share: Share) -> tuple[Tensor, Tensor, int]:
     """Mean and variance per channel, (C,) in float32 or wider, over the N places of all workers; and N."""
     wide = _wide(x)
     variance, mean = torch.var_mean(wide, dim=_places(x), correction=0)
-    # Each worker's own moments are sent, and not sums of squares, whose difference would cost digits in float32.
+    # Each worker's own moments are sent, not sums of squares: their difference would lose digits in float32.
     moments = wide.new_zeros(len(share.sizes), 2, x.shape[1])
     moments[share.rank] = torch.stack([mean, variance])
     moments = total_of(moments, share)
@@ -145,7 +145,7 @@ def _places(x: Tensor) -> list[int]:
 
 
 def _num_places(x: Tensor, share: Share) -> int:
-    """N; of a row there may be several, such as a patch's pixels."""
+    """N; a row may have several places, such as the pixels of a patch."""
     return x.numel() // x.shape[1] // share.sizes[share.rank] * share.total
 
 

@@ -20,7 +20,7 @@ from sceneshift.networks.shared_batch import Share, current_share, total_of
 def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.BatchNorm2d, weights: Tensor) -> Tensor:
     """`w0 * ReLU(BN_x(x)) + w1 * ReLU(BN_y(y))`.
 
-    In training mode each norm uses the batch's own statistics and moves its running ones, as `nn.BatchNorm2d` does;
+    In training mode each norm uses the batch's own statistics and updates its running ones, as `nn.BatchNorm2d` does;
     those of a shared batch are taken over all workers. On a CPU only x and y are kept for the backward pass, and each
     pass reads them once or twice.
 
@@ -69,9 +69,9 @@ def blend_branches(x: Tensor, x_norm: nn.BatchNorm2d, y: Tensor, y_norm: nn.Batc
 
 @torch.no_grad()
 def _statistics(x: Tensor, norm: nn.BatchNorm2d, share: Share | None) -> tuple[Tensor, Tensor, int | None]:
-    """Mean and reciprocal standard deviation per channel, (C,) float64, and of how many values; in eval mode None.
+    """Mean and reciprocal standard deviation per channel, (C,) float64, and the number of values; None in eval mode.
 
-    In training mode the running ones are moved.
+    In training mode the running statistics are updated.
     """
     if not norm.training:
         assert norm.running_mean is not None
@@ -93,7 +93,7 @@ def _statistics(x: Tensor, norm: nn.BatchNorm2d, share: Share | None) -> tuple[T
 
 
 def _stacked_affines(x: Tensor, norm: nn.BatchNorm2d, sizes: Sequence[int]) -> Tensor:
-    """Scale and shift of `BN(x)` for each of the stacked batches, (batches, 2, C) float64; moves running statistics."""
+    """Scale and shift of `BN(x)` for each stacked batch, (batches, 2, C) float64; updates running statistics."""
     first, second = torch.stack([rectify.moments(batch) for batch in x.split(list(sizes))]).unbind(1)
     counts = first.new_tensor(sizes)[:, None] * (x.shape[2] * x.shape[3])
     mean = first / counts
@@ -108,7 +108,7 @@ def rectified_norm(x: Tensor, norm: nn.BatchNorm2d, *, num_ones: int) -> Tensor:
     Args:
         x: (B, C, H, W).
         norm: Used as in :func:`blend_branches`.
-        num_ones: So many channels of ones.
+        num_ones: The number of channels of ones.
 
     Returns:
         (B, C + num_ones, H, W), channels last.
@@ -164,7 +164,7 @@ class _BlendedBranches(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Any) -> Tensor:  # noqa: ANN401
         x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, count, share = inputs
         dtype = torch.promote_types(x.dtype, torch.float32)
-        # A weight is non-negative, so it moves inside its ReLU.
+        # A weight is non-negative, so it can be applied inside its ReLU.
         of_x, of_y = _affine(x_gamma, x_beta, x_mean, x_rstd), _affine(y_gamma, y_beta, y_mean, y_rstd)
         affine = torch.cat([weights[0] * of_x, weights[1] * of_y]).to(dtype)
         ctx.save_for_backward(x, x_gamma, x_beta, x_mean, x_rstd, y, y_gamma, y_beta, y_mean, y_rstd, weights, affine)
@@ -199,7 +199,7 @@ def _affine(gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
 
 
 def _weight_sums(sums: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
-    """What the gradients of batch norm's bias and weight are, but for a factor.
+    """The gradients of batch norm's bias and weight, up to a factor.
 
     Args:
         sums: (2, C) float64, of the gradient g and of g * x over the places where the ReLU is open.
@@ -213,10 +213,10 @@ def _weight_sums(sums: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, Tens
 
 
 def _line(totals: Tensor, gamma: Tensor, mean: Tensor, rstd: Tensor, count: int | None) -> Tensor:
-    """What batch norm's gradient takes besides the gradient itself.
+    """What batch norm's gradient needs in addition to the gradient itself.
 
     Args:
-        totals: As in :func:`_weight_sums`, of all places the statistics stand on.
+        totals: As in :func:`_weight_sums`, over all places of the statistics.
         gamma: (C,).
         mean: (C,) float64.
         rstd: (C,) float64.

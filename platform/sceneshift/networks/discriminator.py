@@ -96,7 +96,7 @@ class SpectralSpatialFeatures(nn.Module):
         for index in range(first, end):
             block = self.blocks[index]
             if index == 0:
-                # What distinguishes spectra is often below bfloat16's 0.4 %: the block that reads them stays float32.
+                # Spectra often differ by less than bfloat16's 0.4 %: the block that reads them stays float32.
                 with torch.autocast(h.device.type, enabled=False):
                     h = block(computed_in(h), weights)
                 h = computed_in(h)
@@ -109,7 +109,7 @@ class Discriminator(nn.Module):
     """Patch classifier: spectral-spatial features, then `flatten -> Linear -> ReLU -> Linear`.
 
     `features` maps (B, C, P, P) to (B, d, P // 2, P // 2), `head` maps that to the logits (B, K). In eval
-    mode a patch's logits depend on that patch alone. Chen et al., TGRS 2024.
+    mode a patch's logits depend only on that patch. Chen et al., TGRS 2024.
     """
 
     def __init__(self, bands: int, classes: int, *, patch_size: int, width: int = 128) -> None:
@@ -149,7 +149,7 @@ class Discriminator(nn.Module):
             between: Changes the map between two blocks, in the training of some methods; None leaves it.
 
         Returns:
-            Logits, (B, K), at least float32: under autocast too, for the losses' sake.
+            Logits, (B, K), at least float32, under autocast too, as the losses need it.
 
         Raises:
             InvalidInputError: x has another shape.

@@ -79,7 +79,7 @@ class ResidualBlock(nn.Module):
 class ContentEncoder(nn.Module):
     """A small convolutional encoder read at five depths, trained jointly with the generators.
 
-    Every norm is an InstanceNorm without parameters, so a patch's features depend on that patch alone.
+    Every norm is an InstanceNorm without parameters, so a patch's features depend only on that patch.
     The encoder of MMIRN (Chen et al., TGRS 2024).
     """
 
@@ -111,9 +111,9 @@ class ContentEncoder(nn.Module):
         Returns:
             Five tensors (B, n_l), flattened per patch: the reflect-padded input, the output of each of the two
             stage convolutions before its norm, the output of residual block 1 and that of residual block 5.
-            The first stands for the padded input by having the same inner products, which are all that InfoNCE
-            looks at: each pixel of x times the square root of how often padding repeats it. At patch 7 it is a
-            third as long.
+            The first replaces the padded input and has the same inner products, which are all that InfoNCE uses: each
+            pixel of x is multiplied by the square root of how often padding repeats it. At patch size 7 it is a third
+            as long.
 
         Raises:
             InvalidInputError: x has another number of bands, or patches below 5.
@@ -146,7 +146,7 @@ class ContentEncoder(nn.Module):
             out: Tensor = self.stem(self.pad(x))
             return out
         # A convolution with 8 output channels leaves most of a CPU's vectors empty. As one 1x1 convolution, to 8
-        # channels a tap, it fills them, on the unpadded map; the taps are then summed from where padding reads them.
+        # channels per tap, it fills them, on the unpadded map; the taps are then summed from where padding reads them.
         weight = self.stem.weight.permute(2, 3, 0, 1).reshape(-1, x.shape[1], 1, 1)
         taps = F.conv2d(x, weight)
         reads = _reflected_reads(*x.shape[2:])
@@ -158,7 +158,7 @@ class ContentEncoder(nn.Module):
 class _SummedTaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, taps: Tensor, reads: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.reads = reads  # a constant, made perhaps in inference mode: autograd would not save it then
+        ctx.reads = reads  # a constant; autograd would not save it if it was made in inference mode
         return sum_taps(taps.contiguous(memory_format=torch.channels_last), reads)
 
     @staticmethod

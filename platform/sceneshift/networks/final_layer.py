@@ -1,4 +1,4 @@
-"""The input of a classifier's final linear layer: what is called its features.
+"""The input of a classifier's final linear layer: its features.
 
 Shape letters: B batch, F features, K classes.
 """
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 def final_layer(classifier: nn.Module) -> nn.Linear | None:
     """The linear layer that makes a classifier's logits; None where there is none, as in spectral floors.
 
-    By convention it is the linear layer that a classifier registers last. ``tests/methods/test_contract.py`` holds
-    every method to it: the layer, applied to the features, must give the logits.
+    By convention it is the linear layer that a classifier registers last. ``tests/methods/test_contract.py`` checks
+    this for every method: the layer, applied to the features, must give the logits.
     """
     layers = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
     return layers[-1] if layers else None
@@ -21,9 +21,9 @@ def final_layer(classifier: nn.Module) -> nn.Linear | None:
 
 @contextlib.contextmanager
 def features_seen(layer: nn.Linear | None) -> Iterator[list[Tensor]]:
-    """A context in which every input (B, F) of a layer is appended to the list it gives; without a layer, nothing is.
+    """A context in which every input (B, F) of a layer is appended to the list it yields; without a layer, none is.
 
-    A compiled module passes the hook by.
+    A compiled module doesn't call the hook.
     """
     seen: list[Tensor] = []
     if layer is None:

@@ -18,7 +18,7 @@ class FoldedBlock(NamedTuple):
 
     Attributes:
         reduce: (M, C, 1, 1), the kernel generator's first layer.
-        expand: (C, M, 1, 1) a tap, its second: a kernel value for every channel.
+        expand: (C, M, 1, 1) per tap, its second: a kernel value for every channel.
         spectral: (d, C, 1, 1).
         spatial: (3 * d, C, 3, 1), the 3x3 kernel's columns below each other.
     """
@@ -49,7 +49,7 @@ def fold_block(block: DiscriminatorBlock, blend: Tensor, dtype: torch.dtype) -> 
     filters = (
         _fold(involution.reduce, involution.norm),
         _fold(block.spectral, block.spectral_norm, blend[0]),
-        # Columns of the 3x3 kernel below each other; the middle one, which no patch's place lacks, has the bias.
+        # Columns of the 3x3 kernel below each other; the middle one, which every place has, has the bias.
         (torch.cat(weight.split(1, dim=3)), torch.cat((no_bias, bias, no_bias))),
         *((involution.expand.weight[9 * groups + tap], involution.expand.bias[9 * groups + tap]) for tap in range(9)),
     )
@@ -58,6 +58,6 @@ def fold_block(block: DiscriminatorBlock, blend: Tensor, dtype: torch.dtype) -> 
 
 
 def own(parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A copy that no training changes, in the layout convolutions are fastest with."""
+    """A copy that training does not change, in the layout in which convolutions are fastest."""
     layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
     return parameter.detach().to(dtype, copy=True).contiguous(memory_format=layout)

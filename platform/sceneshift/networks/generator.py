@@ -49,7 +49,7 @@ class AdaptiveInstanceNorm(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """`Conv1x1(Involution(h)) + Conv3x3(h)`, convolutions without bias; norms belong to the generator.
+    """`Conv1x1(Involution(h)) + Conv3x3(h)`, convolutions without bias; the norms are the generator's.
 
     Part of S2DGN (Chen et al., TGRS 2024).
     """
@@ -97,7 +97,7 @@ class DomainGenerator(nn.Module):
             noise_dim: N, length of a patch's noise vector, at least 1.
             init_std: standard deviation of the initial weights, above 0.
             renormalize: scale each generated pixel to the L2 norm of the same source pixel.
-            shared_norm: one BN and one AdaIN for the three blocks, as in the release, not one each.
+            shared_norm: one BN and one AdaIN for all three blocks, as in the release, instead of one per block.
 
         Raises:
             InvalidInputError: an argument is out of the range above.

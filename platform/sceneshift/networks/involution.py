@@ -4,7 +4,7 @@ Shape letters: B batch, C channels, H and W height and width of a patch, G group
 (C // G), L = (H + 1) * (W + 1) flat positions of a padded plane, n patches worked on at a time.
 
 How it is computed. Unfolding a map to its nine neighbours costs nine times its memory. On a CPU a compiled loop reads
-the neighbours where they lie (:mod:`sceneshift.networks.cpu_kernels.involve`). On other devices x is copied,
+the neighbours in place (:mod:`sceneshift.networks.cpu_kernels.involve`). On other devices x is copied,
 a few patches at a time, into planes of (H + 1) x (W + 1) whose last row and column are zero:
 
     x x x 0
@@ -42,7 +42,7 @@ _DEVICE_VALUES = 2**26
 
 
 def flat_involution(x: Tensor, kernel_logits: Tensor, channels_per_group: int) -> Tensor:
-    """Apply one 3x3 kernel a pixel and channel group, zero outside the patch; a kernel is ReLU(its logits).
+    """Apply one 3x3 kernel per pixel and channel group, zero outside the patch; a kernel is ReLU(its logits).
 
     `out[b, c, h, w] = sum_ij kernels[b, 9 * (c // D) + 3 * i + j, h, w] * x[b, c, h + i - 1, w + j - 1]`.
     Sums are taken in float32, or in float64 where an input is float64. Differentiable once in both inputs,
@@ -64,7 +64,7 @@ def flat_involution(x: Tensor, kernel_logits: Tensor, channels_per_group: int) -
     if tuple(kernel_logits.shape) != expected:
         raise InvalidInputError(
             f"got kernels of shape {tuple(kernel_logits.shape)}; expected {expected} for x of shape "
-            f"{tuple(x.shape)} and {channels_per_group} channels a group; "
+            f"{tuple(x.shape)} and {channels_per_group} channels per group; "
             f"pad the kernel generator's input by one row and column"
         )
     kernel_logits = kernel_logits.contiguous()
@@ -75,7 +75,7 @@ def flat_involution(x: Tensor, kernel_logits: Tensor, channels_per_group: int) -
 
 
 def _fusible_involution(x: Tensor, kernel_logits: Tensor, channels_per_group: int) -> Tensor:
-    """:func:`flat_involution` in the words a compiler fuses to one kernel; (B, 9 * G, H, W) logits, nothing padded."""
+    """:func:`flat_involution` in a form that compilers fuse to one kernel; (B, 9 * G, H, W) logits, nothing padded."""
     batch, channels, height, width = x.shape
     padded = F.pad(x, (1, 1, 1, 1)).to(torch.promote_types(x.dtype, torch.float32))
     kernels = F.relu(kernel_logits).to(padded.dtype).view(batch, -1, _TAPS, height, width)
@@ -182,7 +182,7 @@ def _backward(
             sums = target if in_place else torch.empty(target.shape, dtype=grad.dtype, device=grad.device)
             for tap in range(_TAPS):
                 seen = other.shifted(count, tap)
-                # One fused multiply-add a channel beats a product followed by a sum over D.
+                # One fused multiply-add per channel is faster than a product followed by a sum over D.
                 torch.mul(grad[:, :, 0], seen[:, :, 0], out=sums[:, :, tap])
                 for channel in range(1, grads.per_group):
                     sums[:, :, tap].addcmul_(grad[:, :, channel], seen[:, :, channel])
@@ -196,7 +196,7 @@ def generated_involution(x: Tensor, hidden: Tensor, weight: Tensor, channels_per
     """The kernel generator's last convolution, and the involution with what it gives; on a CPU, channels last.
 
     The kernels of a map are three times as large as the map. They are generated for a few patches at a time, used while
-    they lie in the cache, and generated again in the backward pass.
+    they are in the cache, and generated again in the backward pass.
 
     Args:
         x: (B, C, H, W).
@@ -277,7 +277,7 @@ def _chunks(x: Tensor, weight: Tensor) -> list[slice]:
 
 
 def computed_in(x: Tensor) -> Tensor:
-    """The map as its network computes with it: in the layout that is fastest there, under autocast cast once for all.
+    """The map in the layout that is fastest on its device; under autocast, cast once for all layers.
 
     On a CPU that is channels last; on an H100 steps were 3 to 9 % faster without.
     """
@@ -290,8 +290,8 @@ class Involution(nn.Module):
     """3x3 involution, stride 1, zero padding 1, with G = max(1, C // 3) groups.
 
     The kernel generator is `Conv1x1(C -> C // 5, no bias) -> BN -> ReLU -> Conv1x1(-> 9 * G) -> ReLU`.
-    Channel c uses group min(c // (C // G), G - 1): where C is no multiple of 3, the last group serves the
-    channels left over. Weights start Kaiming-normal (fan-out), the bias 0.
+    Channel c uses group min(c // (C // G), G - 1): where C is not a multiple of 3, the last group also serves
+    the remaining channels. Weights start Kaiming-normal (fan-out), the bias 0.
     Li et al., "Involution: Inverting the Inherence of Convolution", CVPR 2021.
     """
 
@@ -320,7 +320,7 @@ class Involution(nn.Module):
         nn.init.zeros_(self.expand.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Generate a kernel a pixel and group, and apply it.
+        """Generate one kernel per pixel and group, and apply it.
 
         Args:
             x: (B, C, H, W); under autocast as :func:`computed_in` gives it.
@@ -334,7 +334,7 @@ class Involution(nn.Module):
         """The forward pass of a CPU."""
         weight, bias = self.expand.weight, self.expand.bias
         assert bias is not None
-        # Tap by tap, so that a tap's kernels of all groups lie side by side. The bias becomes a channel of ones,
+        # Tap by tap, so that a tap's kernels of all groups are contiguous. The bias becomes a channel of ones,
         # one of those that fill up to a multiple of _LANES: oneDNN is slower on other counts, and on a bias.
         ones = _LANES - self.reduce.out_channels % _LANES
         hidden = rectified_norm(self.reduce(x), self.norm, num_ones=ones)
@@ -343,11 +343,11 @@ class Involution(nn.Module):
         return generated_involution(x, hidden, weight, self.channels_per_group)
 
     def _by_planes(self, x: Tensor) -> Tensor:
-        """The forward pass of any other device, with torch's operators alone: it runs on a CPU as well."""
+        """The forward pass of any other device, with torch's operators only; it also runs on a CPU."""
         weight, bias = self.expand.weight, self.expand.bias
         assert bias is not None
         if self.groups * self.channels_per_group < self.channels:
-            # Channels left over: one more group that repeats the last.
+            # The remaining channels: one more group that repeats the last.
             weight = torch.cat((weight, weight[-_TAPS:]))
             bias = torch.cat((bias, bias[-_TAPS:]))
         hidden = F.relu(self.norm(self.reduce(x)), inplace=True)

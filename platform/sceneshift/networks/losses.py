@@ -2,10 +2,10 @@
 
 Shape letters: B batch, K classes, n_l features at depth l.
 
-Of a shared batch (:mod:`sceneshift.networks.shared_batch`) each is the mean over this worker's rows.
+In a shared batch (:mod:`sceneshift.networks.shared_batch`) each is the mean over this worker's rows.
 
-Every loss is computed in float32 or wider, also under autocast: a softmax at temperature 0.07 and a sum over
-thousands of features are beyond bfloat16.
+Every loss is computed in float32 or wider, also under autocast: bfloat16 is too coarse for a softmax at temperature
+0.07 and a sum over thousands of features.
 """
 
 from collections.abc import Sequence
@@ -41,9 +41,9 @@ def kl_divergence(p_logits: Tensor, q_logits: Tensor) -> Tensor:
 
 
 def released_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
-    """The release's form: mean over elements of `q * (log q - p)`, probabilities where log p belongs.
+    """The release's form: mean over elements of `q * (log q - p)`, with probabilities in the place of log p.
 
-    Negative for equal inputs, and no divergence; kept to measure what it costs.
+    It is negative for equal inputs, so it is not a divergence; kept to measure what it costs.
 
     Args:
         p_logits: (B, K), of the generated patches.
@@ -60,11 +60,11 @@ def released_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
 
 
 def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool) -> Tensor:
-    """Contrast each row of z = [query; key] with all others; its partner is that row of the other half.
+    """Contrast each row of z = [query; key] with all others; its partner is the same row of the other half.
 
     With `S = z z^T / temperature`, a row's loss is the cross-entropy of picking its partner among it
     and the other 2B - 2 rows (itself is left out); the result is the mean over the 2B rows.
-    Rows are contrasted with all of a shared batch. MMIRN (Chen et al., TGRS 2024).
+    In a shared batch, rows are contrasted with those of all workers. MMIRN (Chen et al., TGRS 2024).
 
     Args:
         query: (B, n), from the generated patches.
@@ -86,7 +86,7 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
         return _shared_info_nce(query, key, temperature=temperature, normalize=normalize)
     batch = query.shape[0]
     with torch.autocast(query.device.type, enabled=False):
-        # Block by block: where the key needs no gradient (the raw input) none is computed for its block.
+        # Block by block: if the key needs no gradient (the raw input), none is computed for its block.
         across = query @ key.T
         products = torch.cat(
             (
@@ -95,7 +95,7 @@ def info_nce(query: Tensor, key: Tensor, *, temperature: float, normalize: bool)
             )
         )
     if normalize:
-        # The (2B, 2B) products are scaled, not the rows: at the first depth these hold C(P+6)² numbers each.
+        # The (2B, 2B) products are scaled, not the rows: at the first depth each row has C(P+6)² numbers.
         norms = products.diagonal().clamp_min(_SMALLEST_SQUARED_NORM).sqrt()
         products = products / (norms[:, None] * norms[None, :])
     similarity = products / temperature
@@ -116,7 +116,7 @@ def _shared_info_nce(query: Tensor, key: Tensor, *, temperature: float, normaliz
                 torch.cat((key @ queries.T, key @ keys.T), dim=1),
             )
         )
-    # Where this worker's rows lie among the queries; its keys lie so far behind them.
+    # Where this worker's rows are among the queries; its keys follow at this offset.
     own = torch.arange(share.total, device=products.device)[share.rows]
     itself = torch.cat((own, own + share.total))
     if normalize:
@@ -135,8 +135,8 @@ def mutual_information(
     Lower means that more of x can be inferred from x_hat. MMIRN (Chen et al., TGRS 2024).
 
     Args:
-        features_x: one (B, n_l) a depth, of the source patches (keys).
-        features_xhat: one (B, n_l) a depth, of the generated patches (queries).
+        features_x: one (B, n_l) per depth, of the source patches (keys).
+        features_xhat: one (B, n_l) per depth, of the generated patches (queries).
         temperature: tau, above 0.
         normalize: scale each row to unit L2 norm first.
 

@@ -1,12 +1,12 @@
-"""The discriminator on patches that overlap: its first block, most of the work, is computed once a place.
+"""The discriminator on patches that overlap: its first block, most of the work, is computed once per place.
 
-In eval mode, what the first block computes at a place depends on the place and on which of the patch's borders lie next
+In eval mode, what the first block computes at a place depends on the place and on which of the patch's borders are next
 to it: the low, none or the high one along either axis, nine cases in all. So the block is computed for all places that
-some patch holds, nine cases each, and a patch's map is gathered from these. The later blocks see further, and have more
-cases than places are shared by: they run patch by patch. (Where every pixel of a scene is asked for,
-:mod:`sceneshift.networks.scene_pass` shares these as well.)
+some patch contains, nine cases each, and a patch's map is gathered from these. The later blocks have larger receptive
+fields, and more cases than patches that share a place: they run patch by patch. (For all pixels of a scene,
+:mod:`sceneshift.networks.scene_pass` shares these blocks as well.)
 
-Shape letters: H rows, W columns, C bands, P patch, K classes, d projection width, N patches, U places they hold.
+Shape letters: H rows, W columns, C bands, P patch, K classes, d projection width, N patches, U places in them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,13 +22,13 @@ from sceneshift.networks.branches import max_pool
 from sceneshift.networks.discriminator import Discriminator, DiscriminatorBlock
 from sceneshift.networks.folding import fold_block
 
-# Places of patches taken at once: memory grows with the places they hold, some 20 kB each at 200 bands.
+# Places of patches taken at once: memory grows with their places, some 20 kB each at 200 bands.
 _PLACES = 2**16
 
 # Patches that go through the later blocks at once.
 _BATCH = 256
 
-# Minimum number of patches per place: in nine cases it costs as much as three to four times in one.
+# Minimum number of patches per place: nine cases cost as much as three to four patches.
 _WORTH_SHARING = 4
 
 # Of the taps -1, 0, 1 along an axis, those inside the patch at its first place, further in, and at its last.
@@ -37,14 +37,14 @@ _CASES = ((1, 2), (0, 1, 2), (0, 1))
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Places:
-    """The distinct places that some patches of a scene hold.
+    """The distinct places in some patches of a scene.
 
     Args:
         held: (U,) int64 flat indices into the scene continued by P // 2 pixels beyond each border, ascending.
         numbers: (N, P * P) int64, the place of ``held`` at each place of each patch.
-        neighbours: Nine (U,) int64, the place at each tap of a 3x3 window. Where no patch holds that neighbour it is
-            another place: read in cases alone that no patch asks for. None where too few places are shared to be worth
-            it.
+        neighbours: Nine (U,) int64, the place at each tap of a 3x3 window. Where no patch contains that neighbour it
+            is another place, which is read only in cases that no patch uses. None if too few places are shared for
+            this to pay.
     """
 
     held: Tensor
@@ -78,7 +78,7 @@ class Places:
 
 
 class DiscriminatorOverPatches:
-    """Classifies patches of one scene as the discriminator would classify each by itself.
+    """Classifies patches of one scene as the discriminator would classify each of them.
 
     Some of the weights are copied: it must be rebuilt when they have changed. Chen et al., TGRS 2024, in eval mode.
 
@@ -107,11 +107,11 @@ class DiscriminatorOverPatches:
 
     @torch.inference_mode()
     def logits(self, scene: Tensor, pixels: Tensor) -> Tensor:
-        """Logits of the patches around some pixels, best of neighbouring ones.
+        """Logits of the patches around some pixels; neighbouring pixels are fastest.
 
         Args:
             scene: (H + P - 1, W + P - 1, C), continued by P // 2 pixels beyond each border, on the network's device.
-            pixels: (N,) int64 flat indices, row * W + column; at most ``patches_at_once``, for memory's sake.
+            pixels: (N,) int64 flat indices, row * W + column; at most ``patches_at_once``, to limit memory.
 
         Returns:
             (N, K).
@@ -128,8 +128,8 @@ class DiscriminatorOverPatches:
         """Logits of patches whose places are known.
 
         Args:
-            spectra: (U, C), those at the places, on the network's device.
-            places: Where they lie; of at most ``patches_at_once`` patches, for memory's sake.
+            spectra: (U, C), the spectra at the places, on the network's device.
+            places: The places, of at most ``patches_at_once`` patches to limit memory.
 
         Returns:
             (N, K).

@@ -1,26 +1,26 @@
-"""The discriminator over a whole scene: every pixel's patch classified, without cutting a patch.
+"""The discriminator over a whole scene: every pixel's patch is classified, without cutting patches.
 
 Shape letters: H rows, W columns, C bands, P patch, K classes, d projection width, S patches below each other in a
 tile (its rows of pixels), B batch.
 
 Why this is exact. A patch's convolutions read zeros beyond its border, so the discriminator cannot simply be run over
 the scene. But batch norm in eval mode is fixed, so what layer n computes at a place depends only on the place in the
-scene and on how far the patch's four borders are, and no border further than n - 1 is felt. Along an axis that
+scene and on how far the patch's four borders are, and borders further than n - 1 have no effect. Along an axis that
 leaves 2n + 1 cases: 0 ... n - 1 places from the low border, INNER, and -n ... -1 from the high one. Layer n is
-therefore (2n + 1)^2 maps of the scene, 9, 25 and 49, where patches hold P * P values per pixel; and since the max-pool
-drops the last row and column of an odd patch, the last layer needs but 36. (Patches without zeros around
-them share more: Giusti et al., "Fast image scanning with deep max-pooling convolutional neural networks", ICIP 2013.)
+therefore (2n + 1)^2 maps of the scene, 9, 25 and 49, instead of P * P values per pixel in patches; and since the
+max-pool drops the last row and column of an odd patch, the last layer needs only 36. (Patches without zeros around them
+share more: Giusti et al., "Fast image scanning with deep max-pooling convolutional neural networks", ICIP 2013.)
 
 How maps are kept. Every index is that of a patch, except in INNER maps, where it is that of the place; INNER maps of
-layer n start n places in. Column cases are tensors of their own, `{case: _Rows}`. Row cases lie together:
+layer n start n places in. Each column case has its own tensor, `{case: _Rows}`. Row cases are stored together:
 
     low    (S, d, n, columns)    the first n rows of each patch
-    inner  (1, d, rows, columns) rows that feel no border: one picture for all patches
+    inner  (1, d, rows, columns) rows out of reach of any border: one picture for all patches
     high   (S, d, n, columns)    the last n rows of each patch
 
 so that a layer's vertical taps are an ordinary convolution over "the n rows, two INNER rows beyond, and one row of
 zeros outside", a batch of strips. The horizontal taps are shared further: output cases that apply the same tap to
-the same column case find the same product there, and each is computed once (11 for 17 in the last layer).
+the same column case use the same product, which is computed once (11 for 17 in the last layer).
 """
 
 import math
@@ -35,14 +35,14 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.networks.discriminator import Discriminator, DiscriminatorBlock
 from sceneshift.networks.folding import FoldedBlock, fold_block, own
 
-#: In smaller patches a place can feel the low and the high border at once.
+#: In smaller patches a place can be within reach of the low and the high border at once.
 SMALLEST_PATCH = 7
 
 #: Memory for one tile's maps. Between 128 MiB and 1 GiB speed differs little.
 TILE_BYTES = 2**29
 
-# Values held at most per pixel of a tile, measured: for each of the d channels while the last layer is computed (two
-# layers' maps, strips, products, kernels), and for each band while the first is.
+# Values in memory per pixel of a tile, at most, measured: for each of the d channels while the last layer is computed
+# (two layers' maps, strips, products, kernels), and for each band while the first is.
 _MAPS_HELD = 180
 _BANDS_HELD = 20
 
@@ -63,15 +63,15 @@ class _Rows(NamedTuple):
 class DiscriminatorOverScene:
     """Classifies every pixel of a scene as the discriminator would classify the patch around it.
 
-    The weights are copied: what the discriminator learns later is not seen. Chen et al., TGRS 2024, in eval mode.
+    The weights are copied: later training of the discriminator has no effect. Chen et al., TGRS 2024, in eval mode.
 
     Args:
         discriminator: The network; patches of at least :data:`SMALLEST_PATCH`. It is not changed.
-        dtype: What is computed in; None is the network's own. bfloat16 is much faster where the hardware has it, and
-            rounds: about one pixel in a thousand, where two classes nearly tie, gets the other one.
+        dtype: The dtype of the computation; None takes the network's own. bfloat16 is much faster where the hardware
+            has it; by rounding, about one pixel in a thousand, where two classes nearly tie, gets the other class.
 
     Raises:
-        InvalidInputError: The patches are too small for this, or the dtype is no floating-point type.
+        InvalidInputError: The patches are too small for this, or the dtype is not a floating-point type.
     """
 
     def __init__(self, discriminator: Discriminator, *, dtype: torch.dtype | None = None) -> None:
@@ -92,8 +92,8 @@ class DiscriminatorOverScene:
         self.patch_size = discriminator.patch_size
         self.width = first.out_features
         self._reads = [_reads(self.patch_size, layer) for layer in range(1, _LAYERS + 1)]
-        # The first block stays exact: spectra are alike, and what distinguishes them is lost if they, or the kernels
-        # made of them, are rounded to bfloat16. The last sums do because they are little work.
+        # The first block stays exact: spectra are similar, and their differences are lost if they, or the kernels
+        # made of them, are rounded to bfloat16. The last sums stay exact because they are little work.
         self._accurate = torch.promote_types(self.dtype, torch.float32)
         with torch.no_grad():
             blend = discriminator.features.blend.softmax(0)
@@ -119,7 +119,7 @@ class DiscriminatorOverScene:
 
         Args:
             scene: (H + P - 1, W + P - 1, C), continued by P // 2 pixels beyond each border, on any device.
-            tile_bytes: Memory for one tile's maps, about; at the least it is what a single pixel needs.
+            tile_bytes: Approximate memory for one tile's maps; a single pixel is the minimum.
             progress: Called after every tile with the number of pixels done and their total.
 
         Returns:
@@ -157,7 +157,7 @@ class DiscriminatorOverScene:
             InvalidInputError: The scene has another shape.
         """
         height, width = self._check(scene)
-        # A scene's pixels are rows of C numbers: the channels-last layout, in which convolutions are fastest.
+        # A scene's pixels are rows of C numbers: the channels-last layout, the fastest for convolutions.
         inner = scene.to(self.device, self._accurate).contiguous().permute(2, 0, 1)[None]
         none = inner.new_empty((height, self.bands, 0, inner.shape[3]))
         maps: Mapping[Case, _Rows] = {_INNER: _Rows(none, inner, none)}
@@ -176,14 +176,14 @@ class DiscriminatorOverScene:
         return scene.shape[0] - halo, scene.shape[1] - halo
 
     def tile_shape(self, height: int, width: int, tile_bytes: int = TILE_BYTES) -> tuple[int, int]:
-        """Rows and columns of a tile: nearly square, so that little is computed in two tiles."""
+        """Rows and columns of a tile: nearly square, so that little is computed twice."""
         halo = self.patch_size - 1
         per_pixel = _MAPS_HELD * self.width * self.dtype.itemsize + _BANDS_HELD * self.bands * self._accurate.itemsize
         pixels = tile_bytes // per_pixel
         rows = min(height, max(1, math.isqrt(pixels) - halo))
         columns = min(width, max(1, pixels // (rows + halo) - halo))
         rows = min(height, max(rows, pixels // (columns + halo) - halo))
-        # Equal tiles: the last is no sliver.
+        # Equal tiles, so that the last is not narrow.
         return math.ceil(height / math.ceil(height / rows)), math.ceil(width / math.ceil(width / columns))
 
     def _run_block(self, layer: int, maps: Mapping[Case, _Rows], height: int, width: int) -> dict[Case, _Rows]:
@@ -192,7 +192,7 @@ class DiscriminatorOverScene:
         reads = self._reads[layer - 1]
         taps = {case: {t for hits in reads.values() for t, (c, _) in hits.items() if c == case} for case in maps}
         centres = dict.fromkeys(hits[0][0] for hits in reads.values())
-        # An involution's kernel depends on its centre alone: fewer cases than there are outputs.
+        # An involution's kernel depends only on its centre: fewer cases than there are outputs.
         inner_kernels = {c: _kernels(block, maps[c].inner) for c in centres}
         out: dict[Case, list[Tensor]] = {case: [] for case in reads}
         for part in (_LOW_PART, _INNER_PART, _HIGH_PART):
@@ -269,7 +269,7 @@ class DiscriminatorOverScene:
                     torch.maximum(high[:, :, 0], high[:, :, 1]),
                 ]
             )
-            # Windows of one patch lie two places apart.
+            # Windows of one patch are two places apart.
             total = total + F.conv2d(pooled, weight, dilation=(1, 2)).to(total.dtype)
         hidden = total.relu().squeeze(2).transpose(1, 2)
         return F.linear(hidden, *self._last)
@@ -350,5 +350,5 @@ def _stack(rows: list[Tensor]) -> Tensor:
 
 
 def _new(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """An empty tensor, channels last by order: with a batch of one torch can't tell it from strides."""
+    """An empty tensor, channels last by order: with a batch of one torch can't infer it from strides."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)

@@ -1,9 +1,9 @@
 """A batch divided among several workers, each with a share of its rows.
 
 While a batch is shared, everything that depends on the whole batch must equal the result of a single worker: batch
-statistics, contrasts between rows, means of losses, gradients. What is needed for that is here, and it rests on
-torch.distributed's sum and maximum over all workers alone, which gloo and NCCL both have for every device. All workers
-must call the same functions in the same order. Where no batch is shared, nothing is sent and nothing is copied.
+statistics, contrasts between rows, means of losses, gradients. This module has what is needed for that. It only uses
+torch.distributed's sum and maximum over all workers, which gloo and NCCL both have for every device. All workers
+must call the same functions in the same order. If no batch is shared, nothing is sent and nothing is copied.
 
 Shape letters: B rows of the whole batch, b rows of this worker, n numbers per row.
 """
@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """The rows of a batch that this worker holds.
+    """This worker's rows of a batch.
 
     Args:
         rank: This worker's number, from 0.
@@ -38,7 +38,7 @@ class Share:
 
     @property
     def rows(self) -> slice:
-        """Where this worker's rows lie in the batch."""
+        """The position of this worker's rows in the batch."""
         start = sum(self.sizes[: self.rank])
         return slice(start, start + self.sizes[self.rank])
 
@@ -47,7 +47,7 @@ _current: Share | None = None
 
 
 def current_share() -> Share | None:
-    """This worker's share of the batch that is shared now; None where a worker has its batch to itself."""
+    """This worker's share of the current batch; None if the batch is not shared."""
     return _current
 
 
@@ -63,13 +63,13 @@ def shared_batch(share: Share | None) -> Iterator[None]:
 
 
 def part_of_mean(mean: Tensor) -> Tensor:
-    """What a mean over this worker's rows contributes to the mean over all: the workers' parts sum up to that."""
+    """The part of a mean over this worker's rows in the mean over all rows; the workers' parts sum up to it."""
     share = _current
     return mean if share is None else mean * (share.sizes[share.rank] / share.total)
 
 
 def total_of(x: Tensor, share: Share | None) -> Tensor:
-    """The sum of what all workers hold, no gradient passed back; x itself where nothing is shared."""
+    """The sum of all workers' tensors, without a gradient; x itself if nothing is shared."""
     if share is None:
         return x
     x = x.detach().clone(memory_format=torch.contiguous_format)
@@ -78,7 +78,7 @@ def total_of(x: Tensor, share: Share | None) -> Tensor:
 
 
 def largest_of(x: Tensor, share: Share | None) -> Tensor:
-    """Element by element the largest of what all workers hold, no gradient passed back."""
+    """The element-wise maximum of all workers' tensors, without a gradient."""
     if share is None:
         return x
     x = x.detach().clone(memory_format=torch.contiguous_format)
@@ -96,7 +96,7 @@ def sum_in_place(tensors: Sequence[Tensor]) -> None:
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum of what all workers hold; the gradient is that of the sum of all workers' losses."""
+    """The sum of all workers' tensors; its gradient is that of the sum of all workers' losses."""
     if _current is None:
         return x
     out: Tensor = _Summed.apply(x, _current)  # type: ignore[no-untyped-call]
@@ -120,7 +120,7 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        # Every worker's loss depends on every worker's summand, all alike.
+        # Every worker's loss depends on every worker's summand in the same way.
         return total_of(grad, ctx.share), None
 
 
@@ -128,7 +128,7 @@ class _AllRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, share: Share) -> Tensor:  # noqa: ANN401
         ctx.share = share
-        # A sum with zeros sends twice what a gather would, and takes shares of different sizes.
+        # A sum with zeros sends twice as much as a gather, and allows shares of different sizes.
         rows = x.new_zeros(share.total, *x.shape[1:])
         rows[share.rows] = x
         dist.all_reduce(rows)

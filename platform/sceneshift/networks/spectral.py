@@ -1,6 +1,6 @@
-"""Classifiers of single spectra that scikit-learn has fitted, as modules with the fitted values in buffers.
+"""Classifiers of single spectra, fitted by scikit-learn, as modules with the fitted values in buffers.
 
-Each looks at a patch's centre pixel alone and answers in float64, as scikit-learn does; its class is scikit-learn's.
+Each reads only a patch's centre pixel and computes in float64, as scikit-learn does; its class is scikit-learn's.
 
 Shape letters: B batch, C bands, P patch size, K classes, S support vectors, D pairs of classes, T trees, N their nodes.
 """
@@ -28,15 +28,14 @@ def centre_pixels(patches: Tensor) -> Tensor:
 class SpectralClassifier(nn.Module, ABC):
     """Patches (B, C, P, P) to logits (B, K), float64, of their centre pixels.
 
-    How many numbers a fit finds is known after it: buffers are replaced by others of another length, also when a state
-    is loaded.
+    The lengths of buffers are known after the fit, which replaces them; so does loading a state.
 
     Args:
         bands: C.
         classes: K.
     """
 
-    #: How many leading axes of a buffer get their length from a fit; its other axes are those of C and K.
+    #: The number of leading axes of a buffer whose length a fit decides; the other axes are those of C and K.
     found: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, bands: int, classes: int) -> None:
@@ -46,7 +45,7 @@ class SpectralClassifier(nn.Module, ABC):
 
     @abstractmethod
     def take(self, fitted: Any) -> None:  # noqa: ANN401 - scikit-learn has no types
-        """Take over what a classifier of scikit-learn has found, whose classes are indices 0..K-1."""
+        """Take over the fitted values of a scikit-learn classifier, whose classes are indices 0..K-1."""
 
     @abstractmethod
     def logits(self, spectra: Tensor) -> Tensor:
@@ -63,7 +62,7 @@ class SpectralClassifier(nn.Module, ABC):
 
 
 def _grow(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
-    """Give buffers the lengths of a state that is about to be loaded; of another shape torch complains."""
+    """Give buffers the lengths of a state that is about to be loaded; torch rejects other shapes."""
     assert isinstance(module, SpectralClassifier)
     for name, leading in module.found.items():
         buffer, value = module.get_buffer(name), state.get(prefix + name)
@@ -102,7 +101,7 @@ class LinearSpectra(SpectralClassifier):
 
 
 class RbfVotes(SpectralClassifier):
-    """A support vector machine with an RBF kernel: one against one, a vote each; logits are numbers of votes.
+    """A support vector machine with an RBF kernel: one against one, one vote per pair; logits are numbers of votes.
 
     Args:
         bands: C.
@@ -129,7 +128,7 @@ class RbfVotes(SpectralClassifier):
         sizes = fitted.n_support_
         ends = np.cumsum(sizes)
         of_class = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-        # Where there are two classes, scikit-learn has turned the sign that LIBSVM's votes go by.
+        # With two classes, scikit-learn has inverted the sign that LIBSVM's votes are based on.
         sign = -1 if len(sizes) == 2 else 1
         pairs = list(itertools.combinations(range(len(sizes)), 2))
         coefficients = np.zeros((len(pairs), ends[-1]))
@@ -154,7 +153,7 @@ class RbfVotes(SpectralClassifier):
 
 
 class Forest(SpectralClassifier):
-    """A random forest, all nodes of all trees side by side; softmax of the logits is the mean of the leaves' shares.
+    """A random forest, all nodes of all trees in one array; softmax of the logits is the mean of the leaves' shares.
 
     Args:
         bands: C.
@@ -206,7 +205,7 @@ class Forest(SpectralClassifier):
         for _ in range(int(self.depth)):
             goes_right = spectra.gather(1, self.band[nodes]) > self.threshold[nodes]
             nodes = self.branches[nodes, goes_right.long()]
-        # Tree by tree, as scikit-learn adds them up: classes that tie but for rounding fall to the same one.
+        # Tree by tree, as scikit-learn adds them up: so that ties up to rounding are broken in the same way.
         total = torch.zeros(len(spectra), self.shares.shape[1], dtype=self.shares.dtype, device=spectra.device)
         for leaves in nodes.T:
             total += self.shares[leaves]

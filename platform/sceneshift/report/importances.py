@@ -1,4 +1,4 @@
-"""How much each parameter mattered, and whether that can be told from chance.
+"""How much each parameter mattered, and whether that can be distinguished from chance.
 
 Importances always add up to one, even for noise. Two checks show how reliable a figure is: trials drawn with
 replacement (would other trials have given the same?), and objectives shuffled among the trials (what does pure chance

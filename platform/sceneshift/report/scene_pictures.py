@@ -30,11 +30,11 @@ def draw_scene(path: Path, scene: UnlabelledScene) -> None:
         scene: The scene; of one without labels the false colours and the mean spectrum of all measured pixels.
     """
     height, width = scene.shape
-    beside = height > width
-    picture_width = 4.2 if beside else 9.0
+    is_tall = height > width
+    picture_width = 4.2 if is_tall else 9.0
     figure = Figure(
         figsize=(
-            2 * picture_width + 5 if beside else picture_width + 6.5,
+            2 * picture_width + 5 if is_tall else picture_width + 6.5,
             max(4.5, picture_width * height / width + 1),
         ),
         dpi=_DPI,
@@ -42,12 +42,12 @@ def draw_scene(path: Path, scene: UnlabelledScene) -> None:
     )
     if isinstance(scene, Scene):
         grid = figure.subplot_mosaic(
-            [["colours", "labels", "spectra"]] if beside else [["colours", "spectra"], ["labels", "spectra"]],
-            width_ratios=(1, 1, 1.4) if beside else (1.6, 1),
+            [["colours", "labels", "spectra"]] if is_tall else [["colours", "spectra"], ["labels", "spectra"]],
+            width_ratios=(1, 1, 1.4) if is_tall else (1.6, 1),
         )
         _draw_labels(figure, grid, scene)
     else:
-        grid = figure.subplot_mosaic([["colours", "spectra"]], width_ratios=(1, 1.4) if beside else (1.6, 1))
+        grid = figure.subplot_mosaic([["colours", "spectra"]], width_ratios=(1, 1.4) if is_tall else (1.6, 1))
         _draw_spectrum(grid["spectra"], scene, scene.cube[scene.measured], "all measured pixels", "#333333")
     _, bands_text = false_colour_bands(scene)
     grid["colours"].imshow(false_colours(scene), interpolation="nearest")

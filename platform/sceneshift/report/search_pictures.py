@@ -85,7 +85,7 @@ def draw_learning_curves(
             for mark, name in (("o", "ran to its end"), ("x", "stopped early"))
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-        return _painted(figure, 7.6, 3.9, alt="Objective after every epoch, one line a trial.")
+        return _painted(figure, 7.6, 3.9, alt="Objective after every epoch, one line per trial.")
 
 
 def draw_importances(importances: Sequence[Importance]) -> Picture:

@@ -167,9 +167,9 @@ def compute_section(record: StudyRecord) -> Section:
         rows.append(("first trial began", f"{begun:%Y-%m-%d %H:%M} UTC"))
         rows.append(("from the first trial's start to the last epoch, s", digits(max(ends) - min(starts), 0)))
     for key, label in (
-        ("time/steps_s", "of it training steps, s"),
-        ("time/calibration_s", "of it batch-norm calibration, s"),
-        ("time/validation_s", "of it validation, s"),
+        ("time/steps_s", "training steps, s (included above)"),
+        ("time/calibration_s", "batch-norm calibration, s (included above)"),
+        ("time/validation_s", "validation, s (included above)"),
         ("time/checkpoint_s", "besides: checkpoints, s"),
     ):
         if any(key in m for m in epochs):
@@ -218,7 +218,7 @@ def _space_table(record: StudyRecord) -> Table:
     rows += [(name, "fixed", "", *(setting(shown[role].config.get(name)) for role in roles)) for name in fixed]
     return Table(
         name="parameters",
-        caption="The space, and the values of the best configuration beside the defaults. "
+        caption="The space, and the values of the best configuration next to the defaults. "
         "A dash: the trial did not draw it, as a switch was off.",
         columns=("parameter", "range", "scale", *roles),
         rows=rows,

@@ -24,7 +24,7 @@ from sceneshift.report.verdict import FLOORS_TOLD
 _FIGURES = ("oa", "aa", "kappa")
 _NOT_CLOSED = "The study is not closed: the target has not been scored, and nothing here says how well it would be."
 _NOT_NOTED = (
-    "This study was closed by a version that noted no counts by field: {what} can't be told. The target is not opened "
+    "This study was closed by a version that noted no counts by field: {what} can't be shown. The target is not opened "
     "again for a report."
 )
 
@@ -51,7 +51,7 @@ def scores_section(record: StudyRecord) -> Section:
         parts.append(
             Paragraph(
                 text="'majority class' always answers the source's largest class: what a figure has to beat. Always "
-                f"answering the target's own largest class, which nobody can know, would reach OA {largest}."
+                f"answering the target's own largest class, which is unknown beforehand, would reach OA {largest}."
             )
         )
         for pair in record.pairs:
@@ -178,7 +178,7 @@ def leakage_section(record: StudyRecord) -> Section:
     if record.settings["split"] == "random" or any(split["leaks"] for split in splits):
         parts.append(
             Paragraph(
-                text="A split leaks: held-out pixels lie inside training patches, or were drawn at random among "
+                text="A split leaks: held-out pixels are inside training patches, or were drawn at random among "
                 "training pixels. Accuracy on them is too good, and not comparable with a split by blocks or fields.",
                 warns=True,
             )
@@ -204,7 +204,7 @@ def leakage_section(record: StudyRecord) -> Section:
         parts.append(
             Table(
                 name="separation",
-                caption="How many held-out pixels lie inside a training patch, and how many have a patch that "
+                caption="How many held-out pixels are inside a training patch, and how many have a patch that "
                 "overlaps one: for the winner's patch size, and for the largest, for which the splits are made.",
                 columns=(
                     "pair",
@@ -290,7 +290,7 @@ def _interval_row(pair: str, role: str, name: str, interval: Interval) -> Sequen
 
 
 def _verdict(record: StudyRecord) -> Paragraph:
-    """Whether best and defaults can be told apart on the targets."""
+    """Whether best and defaults can be distinguished on the targets."""
     found = []
     for pair in record.pairs:
         counts = record.field_counts(pair)
@@ -305,7 +305,7 @@ def _verdict(record: StudyRecord) -> Paragraph:
         elif aa.high < 0:
             found.append(f"{where} the defaults are ahead of the best in AA by more than the fields vary")
         else:
-            found.append(f"{where} best and defaults can't be told apart in AA (the interval holds 0)")
+            found.append(f"{where} best and defaults can't be distinguished in AA (the interval holds 0)")
     text = "; ".join(found) + ". One training each: seeds are not in it." if found else "The defaults have no map here."
     return Paragraph(text=text[0].upper() + text[1:])
 

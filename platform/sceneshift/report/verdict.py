@@ -1,7 +1,7 @@
 """Whether a network is worth its cost: the registered network compared with the best spectral floor, in one sentence.
 
 The figure is average accuracy (AA) on the target, by which trials are chosen on the source. The best floor is the one
-with the highest AA on the target itself, which nobody could have known beforehand: this favours the floors. The
+with the highest AA on the target itself, which is unknown beforehand: this favours the floors. The
 interval is a bootstrap over the target's fields on the same draws for both (:mod:`sceneshift.report.uncertainty`).
 """
 
@@ -79,7 +79,7 @@ class Verdict:
         """The verdict as a sentence; accuracies in per cent, differences in points."""
         words = {
             Outcome.BETTER: f"is better than the best spectral floor ({self.floor})",
-            Outcome.SAME: f"cannot be told from the best spectral floor ({self.floor})",
+            Outcome.SAME: f"cannot be distinguished from the best spectral floor ({self.floor})",
             Outcome.WORSE: f"is worse than the best spectral floor ({self.floor})",
         }[self.outcome]
         figures = f"AA {100 * self.network_aa:.1f} against {100 * self.floor_aa:.1f}"

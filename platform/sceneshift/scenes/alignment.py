@@ -6,7 +6,7 @@ Gaussian response
 
     w_i ∝ exp(-4 ln 2 (λ_i - centre)² / fwhm²) Δλ_i,   Σ w_i = 1,
 
-summed over the finer sensor's bands λ_i, whose own widths are taken as narrow. Bands of the coarser sensor that lie in
+summed over the finer sensor's bands λ_i, whose own widths are taken as narrow. Bands of the coarser sensor that are in
 a gap of the finer one (bands of water vapour taken out, say) are left out.
 
 Two files of one sensor, of which different bands were left out because they are empty or bad, keep the bands that both
@@ -31,7 +31,7 @@ from sceneshift.scenes.scene import Scene
 #: Numbers worked on at once: 2 MB in float64.
 _BLOCK = 2**18
 
-#: The share of a Gaussian response's area that must lie on bands of the finer sensor.
+#: The share of a Gaussian response's area that must be on bands of the finer sensor.
 _LEAST_COVERED = 0.9
 
 #: A gap is wider than this many steps of both sensors.
@@ -138,8 +138,8 @@ class BandResampling:
     """How another sensor's bands become those a trained model knows: linear interpolation; see :func:`resample_to`.
 
     Args:
-        left: (S,) which band lies below each centre.
-        right: (S,) which lies above.
+        left: (S,) which band is below each centre.
+        right: (S,) which is above.
         share: (S,) the right one's share, 0..1.
         note: What is done, in a line.
     """
@@ -170,7 +170,7 @@ def resample_to(centres_nm: NDArray[np.float64], scene: str, wavelengths_nm: NDA
     Raises:
         InvalidInputError: The scene's bands are coarser, don't reach as far, or have a gap where the model has bands.
     """
-    wanted = f"the model wants {len(centres_nm)} bands from {centres_nm.min():g} to {centres_nm.max():g} nm"
+    wanted = f"the model needs {len(centres_nm)} bands from {centres_nm.min():g} to {centres_nm.max():g} nm"
     has = f"scene {scene!r} has {len(wavelengths_nm)} from {wavelengths_nm.min():g} to {wavelengths_nm.max():g} nm"
     ascending = np.unique(wavelengths_nm)
     if len(ascending) < 2 or not (np.isfinite(ascending).all() and ascending[0] > 0):
@@ -179,7 +179,7 @@ def resample_to(centres_nm: NDArray[np.float64], scene: str, wavelengths_nm: NDA
     beyond = (centres_nm < ascending[0] - reach) | (centres_nm > ascending[-1] + reach)
     if beyond.any():
         raise InvalidInputError(
-            f"{wanted}; {has}, and {int(beyond.sum())} of the model's lie beyond those. Are all in nanometres? Train a "
+            f"{wanted}; {has}, and {int(beyond.sum())} of the model's are beyond those. Are all in nanometres? Train a "
             "model on the bands both sensors have."
         )
     inside = (ascending >= centres_nm.min() - reach) & (ascending <= centres_nm.max() + reach)

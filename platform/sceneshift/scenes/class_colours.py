@@ -2,7 +2,7 @@
 
 import colorsys
 
-#: Okabe and Ito's eight colours, which colour-blind readers can tell apart; then twelve that keep the largest
+#: Okabe and Ito's eight colours, which colour-blind readers can distinguish; then twelve that keep the largest
 #: distances in CIELAB from all before them and from white and black; then matplotlib's tab20.
 _COLOURS = (
     "#e69f00",

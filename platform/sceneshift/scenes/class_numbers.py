@@ -30,7 +30,7 @@ def to_class_ids(
         (H, W) class ids, 0 = unlabelled.
 
     Raises:
-        InvalidInputError: The map has a number that is no class's, or there is not one for each name.
+        InvalidInputError: The map has a number that is not a class's, or there is not one for each name.
     """
     known = label_values or tuple(range(1, len(class_names or ()) + 1))
     if class_names is not None and len(known) != len(class_names):

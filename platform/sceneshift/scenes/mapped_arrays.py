@@ -54,7 +54,7 @@ class StoredFile:
         path: Where it lay, absolute.
         device: The file system's number.
         inode: The file's number there.
-        sha256: The checksum of its content, as it stands in the file.
+        sha256: The checksum of its content, as the file states it.
     """
 
     path: Path

@@ -1,8 +1,8 @@
 """Which pixels of a scene are measured, and what of its file is not in its cube.
 
 **An unmeasured pixel is zero in every band of a scene's cube, and has no label.** Readers make it so
-(:mod:`sceneshift.files.missing`), and everything else can tell by the cube alone, however the scene was stored,
-resampled or divided by a scale: a pixel of zeros in every band is no spectrum.
+(:mod:`sceneshift.files.missing`), and everything else can see it in the cube alone, however the scene was stored,
+resampled or divided by a scale: a pixel of zeros in every band is not a spectrum.
 
 Shape letters: H rows, W columns, C bands, D bands of the file.
 """
@@ -19,7 +19,7 @@ from sceneshift.errors import InvalidInputError
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """What of a scene's file is not in its cube. Bands are counted from 0, as they lie in the file.
+    """What of a scene's file is not in its cube. Bands are counted from 0, as they are in the file.
 
     Args:
         bands_in_file: D; None where the cube's bands are no longer bands of the file, but resampled from them.
@@ -29,7 +29,7 @@ class LeftOut:
         labels: Labelled pixels that are unmeasured and lost their label.
 
     Raises:
-        InvalidInputError: A band lies outside the file or is listed twice, none is left, or a count is negative.
+        InvalidInputError: A band is outside the file or is listed twice, none is left, or a count is negative.
     """
 
     bands_in_file: int | None

@@ -1,7 +1,7 @@
 """Normalization of cubes before a network sees them: one named step, fitted on the source scene alone.
 
 Of several sources the step is fitted once, on the measured pixels of all of them together, and applied to each of them
-and to the target. A target that nobody has labelled has no step of its own to be given, so the sources can't each have
+and to the target. An unlabelled target can't be given its own step, so the sources can't each have
 theirs: one transform for all domains, as image benchmarks of domain generalization have it (DomainBed: Gulrajani and
 Lopez-Paz, ICLR 2021; from memory). Steps fitted scene by scene would need the target's statistics.
 
@@ -12,12 +12,12 @@ zero in every band: what a convolution's padding holds, the mean of the standard
 of a scene is mapped. So patches at the edge of the measured area look alike in training and in mapping.
 
 - ``l2-per-pixel``: y = x / sqrt(sum over bands of x²); no unit; a pixel of zeros stays zero. Nothing is fitted.
-- ``minmax-per-band``: y = (x - minimum) / (maximum - minimum); the source lies in [0, 1], a target may go beyond.
+- ``minmax-per-band``: y = (x - minimum) / (maximum - minimum); the source is in [0, 1], a target may go beyond.
 - ``standardize-per-band``: y = (x - mean) / standard deviation.
 - ``l2-then-standardize``: ``l2-per-pixel``, and ``standardize-per-band`` of what comes out, mean and deviation with it.
 - ``derivative``: the first difference along bands, d_b = (x_(b+1) - x_(b-1)) / 2 and one-sided at both ends
   (``numpy.gradient``), and ``standardize-per-band`` of that. Differences are per band, not per nanometre: how far
-  bands lie apart goes out with the deviation. What is added to a whole spectrum, such as haze, goes out as well.
+  bands are apart cancels with the deviation. What is added to a whole spectrum, such as haze, cancels as well.
 - ``none``: y = x.
 
 A band that is constant over the source carries no information, and becomes 0 in every scene. The first three are
@@ -218,7 +218,7 @@ class Normalization:
         known = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or set(values) != known:
             raise InvalidInputError(
-                f"{values!r} is no normalization; expected a mapping of {', '.join(sorted(known))}."
+                f"{values!r} is not a normalization; expected a mapping of {', '.join(sorted(known))}."
             )
         return cls(**values)
 

@@ -56,7 +56,7 @@ class PatchSampler:
     def over(cls, cubes: Sequence[NDArray[np.float32]], *, patch_size: int, device: torch.device | str) -> Self:
         """Every patch of several cubes, each continued at its own borders; pixels are named by :meth:`places`.
 
-        The cubes lie below one another in one array, as wide as the widest of them.
+        The cubes are below one another in one array, as wide as the widest of them.
 
         Args:
             cubes: (H, W, C) float32 each, with the same bands.

@@ -90,7 +90,7 @@ class Georeference:
     """Location of a scene on the ground.
 
     Args:
-        transform: (a, b, c, d, e, f): the pixel corner (column, row) lies at x = a * column + b * row + c and
+        transform: (a, b, c, d, e, f): the pixel corner (column, row) is at x = a * column + b * row + c and
             y = d * column + e * row + f, in the reference system's unit; the order of rasterio's ``Affine``.
         crs: The coordinate reference system, as ``EPSG:32616`` or as well-known text; None where it is unknown.
 
@@ -119,13 +119,13 @@ class UnlabelledScene:
         name: The scene's name.
         cube: (H, W, C) float32, finite; a pixel that is zero in every band is unmeasured. The scene holds a read-only
             view, no copy: a cube may be larger than memory.
-            One that lies in a stored scene's file was checked when it was written, can't have changed, and is not
+            One that is in a stored scene's file was checked when it was written, can't have changed, and is not
             looked through again (:mod:`sceneshift.scenes.mapped_arrays`).
         wavelengths_nm: (C,) band centres in nanometres, or None where they are unknown.
         footprint: Where the pixels come from; by default a separate acquisition.
         normalization: Names of the steps the file itself has been through, in order. What a network trains on is
             normalized later, by its configuration (:mod:`sceneshift.scenes.normalization`).
-        georeference: Where it lies on the ground, or None where that is unknown.
+        georeference: Where it is on the ground, or None where that is unknown.
         unit: Unit of the cube's values, such as ``reflectance``; None if it is unknown. It is not part
             of the hashes, which are of the numbers.
         left_out: What of the scene's file is not in the cube; None where nothing was left out.
@@ -182,12 +182,12 @@ class UnlabelledScene:
         kept = None if self.left_out is None else self.left_out.kept
         if kept is not None and len(kept) != cube.shape[2]:
             raise InvalidInputError(
-                f"scene {self.name!r}: {len(kept)} bands of the file are said to be kept, and the cube has "
+                f"scene {self.name!r}: {len(kept)} bands of the file are declared as kept, and the cube has "
                 f"{cube.shape[2]}; pass the left_out that fits, or None."
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a pickle: arrays that lie in a stored scene's file, which is still there, go as their place in it."""
+        """For a pickle: arrays that are in a stored scene's file, which is still there, go as their place in it."""
         arrays = {name: reference_to(value) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return vars(self) | {name: reference for name, reference in arrays.items() if reference is not None}
 
@@ -231,7 +231,7 @@ class Scene(UnlabelledScene):
         wavelengths_nm: (C,) or None.
         footprint: Where the pixels come from.
         normalization: Names of the steps the file itself has been through.
-        georeference: Where it lies on the ground, or None.
+        georeference: Where it is on the ground, or None.
         unit: What the cube's numbers are, or None.
         left_out: What of the scene's file is not in the cube, or None.
         labels: (H, W) integers, 0 = unlabelled, k = ``class_names[k - 1]``. Labels of unmeasured pixels become 0, which
@@ -240,7 +240,7 @@ class Scene(UnlabelledScene):
 
     Raises:
         InvalidInputError: As for :class:`UnlabelledScene`; or the labels have another shape, are no integers or
-            lie outside 0..K; or the class names repeat.
+            are outside 0..K; or the class names repeat.
     """
 
     labels: NDArray[np.int64]
@@ -337,7 +337,7 @@ def check_unit(unit: str, *, where: str) -> None:
         where: What states it, for the message.
 
     Raises:
-        InvalidInputError: It is no text, blank, or longer than a line.
+        InvalidInputError: It is not text, blank, or longer than a line.
     """
     if not isinstance(unit, str) or not unit.strip() or not unit.isprintable():
         raise InvalidInputError(

@@ -6,7 +6,7 @@ how far each band is from the mean of the four neighbouring pixels, divided by w
 
 A pixel of one cube has a twin if its nearest neighbour in the other cube is clearly nearer than its nearest neighbour
 in its own. Chance makes twins as well, mostly in cubes of few bands, but not at one offset: two cubes share pixels if
-many twins lie the same number of rows and columns apart, possibly after a rotation by 90 degrees or a reflection.
+many twins are the same number of rows and columns apart, possibly after a rotation by 90 degrees or a reflection.
 
 A copy with other pixel sizes, or rotated by any other angle, is not recognized.
 
@@ -57,7 +57,7 @@ class SharedPixels:
 
     Args:
         num_drawn: Pixels of the smaller cube that were looked for in the other.
-        num_shared: Those of them that lie at one offset in the other.
+        num_shared: Those of them that are at one offset in the other.
     """
 
     num_drawn: int

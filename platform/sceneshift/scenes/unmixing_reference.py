@@ -25,7 +25,7 @@ class UnmixingReference:
             1 each).
 
     Raises:
-        InvalidInputError: The shapes don't fit each other, or an abundance lies outside 0 to 1.
+        InvalidInputError: The shapes don't fit each other, or an abundance is outside 0 to 1.
     """
 
     materials: tuple[str, ...]
@@ -56,7 +56,7 @@ def labels_from_abundances(abundances: NDArray[np.float64]) -> NDArray[np.int64]
 
 
 def pixels_to_image(matrix: NDArray[np.generic], shape: tuple[int, int], what: str) -> NDArray[np.generic]:
-    """Arrange (N, H * W) values, whose pixels lie column by column, as (H, W, N).
+    """Arrange (N, H * W) values, whose pixels are column by column, as (H, W, N).
 
     Raises:
         InvalidInputError: There are not H * W pixels.

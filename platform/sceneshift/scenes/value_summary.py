@@ -1,15 +1,14 @@
 """What numbers a scene has, and whether another scene's numbers can be of the same kind.
 
-A trained model wants the numbers it was trained on: counts or radiance or reflectance, as they were, not normalized.
-What the values show is compared, band-independent and from quantiles, so that a few dead or burnt-out pixels don't
-count:
+A trained model needs the kind of numbers it was trained on: counts, radiance or reflectance, not normalized. Values are
+compared independently of bands and by quantiles, so that a few dead or saturated pixels have no effect:
 
-- a factor on the whole scene: 99 % of the magnitudes lie below a number that is more than :data:`FACTOR` times that of
+- a factor on the whole scene: 99 % of the magnitudes are below a number that is more than :data:`FACTOR` times that of
   the other scene, or less than its inverse. Light and ground differ by less, most units by more: reflectance in percent
   by 100, 8 bits of reflectance times 10,000 by 39. Every spectrum of L2 norm 1, and a cube that as a whole runs exactly
   from 0 to 1 where the source's doesn't, are a factor as well;
-- an offset on the whole scene: the darkest numbers of a spectrum (5 % of its bands lie below) are another share of its
-  brightest (5 % lie above). That share is compared at the spectrum that a quarter lies below, whatever light falls on
+- an offset on the whole scene: the darkest numbers of a spectrum (5 % of its bands are below) are another share of its
+  brightest (5 % are above). That share is compared at the spectrum that a quarter is below, whatever light falls on
   it, and may differ by :data:`OFFSET`; by :data:`OWN_OFFSET` where the given cube was scaled from 0 to 1 as a whole,
   since then something was subtracted. How much that does depends on the scene: an offset of 0.005 of the brightest
   numbers changes 7 % of the map that an SVM on spectra of L2 norm 1 makes of Indian Pines, 18 % after
@@ -17,7 +16,7 @@ count:
 - bands scaled one by one: every band runs exactly from 0 to 1, or has mean 0 and deviation 1, or a good part of the
   numbers is negative where the other scene had none.
 
-A factor goes out in the normalizations that begin with the L2 norm
+A factor cancels in the normalizations that begin with the L2 norm
 (:data:`~sceneshift.scenes.normalization.UNITLESS`), an offset in ``derivative``, and bands scaled one by one in none.
 Fewer than :data:`LEAST_SPECTRA` spectra may all be water or shadow: of them only a factor is judged, by whether their
 median is ten times darker than the other's darkest spectra, or ten times brighter than its brightest.
@@ -42,16 +41,16 @@ from sceneshift.scenes.sampled_spectra import SampledSpectra
 #: How many times larger the numbers of one scene may be than those of another in the same unit.
 FACTOR = 5.0
 
-#: How far the shares of two scenes in one unit may lie apart that dark bands are of bright ones.
+#: Largest difference between two scenes in one unit in the share that dark bands have of bright ones.
 OFFSET = 0.1
 
 #: The same if the given scene was scaled from 0 to 1 as a whole.
 OWN_OFFSET = 0.005
 
-#: Fewer spectra are a patch, and no scene.
+#: With fewer spectra, an input is a patch, not a scene.
 LEAST_SPECTRA = 256
 
-#: So many times beyond the darkest and brightest spectra of a scene the median of a few others may lie.
+#: How many times the median of a few spectra may exceed a scene's brightest, or fall below its darkest.
 _PATCH_FACTOR = 10.0
 
 #: The step that removes an offset of whole spectra.
@@ -98,15 +97,15 @@ class ValueSummary:
         low: The smallest number.
         high: The largest number.
         negative: Share of numbers below zero.
-        dark: Brightness that one spectrum in a thousand lies below.
+        dark: Brightness that one spectrum in a thousand is below.
         median: The median brightness.
-        bright: Brightness that one spectrum in a thousand lies above.
+        bright: Brightness that one spectrum in a thousand is above.
         unit_norm: Every spectrum has L2 norm 1.
-        unit_range: Every band runs from 0 to 1, but for constant ones.
-        standardized: Every band has mean 0 and standard deviation 1, but for constant ones.
-        magnitude: The magnitude that one number in a hundred lies above, from spectra drawn at random where there are
+        unit_range: Every band runs from 0 to 1, except constant ones.
+        standardized: Every band has mean 0 and standard deviation 1, except constant ones.
+        magnitude: The magnitude that one number in a hundred is above, from spectra drawn at random where there are
             many; None in summaries of earlier versions.
-        floor: Share of its brightest bands that a spectrum's darkest have, at the spectrum a quarter lies below; None
+        floor: Share of its brightest bands that a spectrum's darkest have, at the spectrum a quarter is below; None
             in summaries of earlier versions.
     """
 
@@ -210,7 +209,7 @@ class ValueSummary:
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or set(values) | {"magnitude", "floor"} != known:
-            raise InvalidInputError(f"{values!r} is no summary of a scene's numbers; the description was damaged.")
+            raise InvalidInputError(f"{values!r} is not a summary of a scene's numbers; the description was damaged.")
         return cls(**values)
 
 
@@ -219,8 +218,8 @@ class ValueDifference:
     """What sets the values of two scenes apart; see the module.
 
     Args:
-        factor: A factor lies between them.
-        offset: An offset lies between them.
+        factor: A factor is between them.
+        offset: An offset is between them.
         bands: Bands of one were scaled one by one, and of the other not.
         reasons: What shows it, one clause each.
     """
@@ -255,7 +254,7 @@ def compare_values(
         given: Of another.
         names: What they are called in the reasons.
         declared: Whether both scenes state their unit. Then an offset is taken as known, and a cube that runs from 0 to
-            1 as one that was meant to; a factor is not, since a unit in words doesn't scale anything.
+            1 as one that was meant to; a factor is not, since a unit's text doesn't scale anything.
         both_ways: Whether a normalization is looked for in the source as well, where the other's values are not.
             Without, the given values may be a part of what the source's file was normalized with.
         is_part: Whether the given values are patches of a scene, however many.
@@ -290,7 +289,7 @@ def compare_values(
     if not high / FACTOR <= other_high <= high * FACTOR:
         factor = True
         reasons.append(
-            f"99 % of the numbers lie below {high:.4g} in {names[0]} and below {other_high:.4g} in {names[1]}, more "
+            f"99 % of the numbers are below {high:.4g} in {names[0]} and below {other_high:.4g} in {names[1]}, more "
             f"than {FACTOR:g} times apart"
         )
     shares = _floors(source, given, by_extremes=stretched)

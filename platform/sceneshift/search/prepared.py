@@ -318,7 +318,7 @@ def writable_root(storage_path: str) -> Path:
         )
     existing = next(path for path in (root, *root.parents) if os.path.exists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InvalidInputError(f"--storage-path {root}: {existing} is no directory that can be written.")
+        raise InvalidInputError(f"--storage-path {root}: {existing} is not a directory that can be written.")
     return root
 
 

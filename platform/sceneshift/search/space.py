@@ -63,7 +63,7 @@ class ClippedTrial:
             within = [choice for choice in choices if low <= choice <= high]
             if not within:
                 raise InvalidInputError(
-                    f"{name}: no choice of {list(choices)} lies within the profile's {low} to {high}."
+                    f"{name}: no choice of {list(choices)} is within the profile's {low} to {high}."
                 )
             choices = within
         if name in self._choices:

@@ -71,7 +71,7 @@ class AccuracyEstimate:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether residuals of at least two groups tell how wrong such estimates are."""
+        """Whether residuals of at least two groups show how wrong such estimates are."""
         return math.isfinite(self.calibration_deviation)
 
 

@@ -1,7 +1,7 @@
 """Recorded logits, labels and features, checked before a criterion reads them.
 
-All criteria agree on three points. An array of the wrong shape or type is an error. A NaN is no error but the mark of
-a network that diverged: such an epoch has no score, NaN, and is never chosen. Logits beyond the range of float16,
+All criteria agree on three points. An array of the wrong shape or type is an error. A NaN is not an error but the mark
+of a network that diverged: such an epoch has no score, NaN, and is never chosen. Logits beyond the range of float16,
 recorded as infinite, count as its largest numbers.
 
 Shape letters: N pixels, K classes, D features.

@@ -82,8 +82,8 @@ def dev(
 def density_ratio(features: NDArray[np.floating], target_features: NDArray[np.floating]) -> NDArray[np.float64]:
     """Density of the target's features over the source's, at the source's pixels.
 
-    w(x) = (N / M) p(target | x) / p(source | x), by a logistic regression (L2 penalty, C = 1) that tells source from
-    target pixels, on features standardized with both sides' mean and standard deviation. Bickel et al.,
+    w(x) = (N / M) p(target | x) / p(source | x), by a logistic regression (L2 penalty, C = 1) that distinguishes source
+    from target pixels, on features standardized with both sides' mean and standard deviation. Bickel et al.,
     "Discriminative Learning Under Covariate Shift", JMLR 10, 2009, and You et al., ICML 2019, section 4.2 (both from
     memory).
 
@@ -108,7 +108,7 @@ def density_ratio(features: NDArray[np.floating], target_features: NDArray[np.fl
     if np.isnan(both).any():
         raise InvalidInputError(f"{np.isnan(both).sum()} features are NaN; leave out the epochs that diverged.")
     spread = both.std(axis=0)
-    # Features that don't vary can't tell the sides apart; rounding leaves their deviation at about 1e-16 of the mean.
+    # Features that don't vary can't distinguish the sides; rounding leaves their deviation at about 1e-16 of the mean.
     varies = spread > 1e-9 * np.abs(both).max(axis=0)
     if not varies.any():
         return np.ones(len(source))

@@ -1,4 +1,4 @@
-"""From records on disk to what a strategy is handed, and not more: views of its regime, of the arrays that it names.
+"""From records on disk to what a strategy is given, and no more: views of its regime, with the arrays that it names.
 
 Shape letters: H rows, W columns.
 """
@@ -39,7 +39,7 @@ def pooled_trial(
         configuration: A name of its configuration, shared by its seeds.
         is_complete: Whether it ran all its epochs.
         epochs: Metrics by epoch.
-        location: The folder of its checkpoints, beside which its record lies.
+        location: The folder of its checkpoints, next to which its record is.
         labels: (H, W) class ids 1..K of the target by pair, 0 where unlabelled; for the oracle alone.
         elsewhere: Scores on other pairs.
 
@@ -101,7 +101,7 @@ def views_of(
 
 
 def epoch_scorer(strategy: Strategy[Any]) -> ScoreEpoch | None:
-    """What a worker computes after every recorded epoch; None for a strategy without a score per epoch of its own."""
+    """What a worker computes after every recorded epoch; None for a strategy without its own score per epoch."""
     if not isinstance(strategy, EpochStrategy) or not strategy.needs_record:
         return None
 

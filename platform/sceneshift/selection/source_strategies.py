@@ -21,8 +21,8 @@ from sceneshift.selection.views import Reads, SourceView
 class SourceRandom(EpochStrategy[SourceView]):
     """Chooses the trial and epoch with the best mean AA on validation pixels drawn at random among the labelled ones.
 
-    What the field does: validation pixels lie beside training pixels of the same field, so that their patches overlap.
-    It is here to be compared with. Source validation: Gulrajani and Lopez-Paz, "In Search of Lost Domain
+    The field's usual practice: validation pixels are next to training pixels of the same field, so that their patches
+    overlap. It is here to be compared with. Source validation: Gulrajani and Lopez-Paz, "In Search of Lost Domain
     Generalization", ICLR 2021, section 3.
     """
 

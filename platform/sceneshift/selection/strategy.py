@@ -206,7 +206,7 @@ class EpochStrategy(CandidateStrategy[V]):
             cls.metric = SCORE_PREFIX + cls.name
 
     def of_epoch(self, outputs: Mapping[Candidate, Mapping[str, V]]) -> tuple[Candidate, float]:
-        """The candidate that stands for an epoch, and its score.
+        """The candidate that represents an epoch, and its score.
 
         Args:
             outputs: The views of the epoch's weights, and of their running average if there is one.

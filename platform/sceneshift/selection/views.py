@@ -1,4 +1,4 @@
-"""What a strategy is handed of a candidate's outputs: one type per regime, so that it can't read more than it declares.
+"""The outputs of a candidate that a strategy is given: one type per regime, so that it reads no more than declared.
 
 The types contain each other but are not subclasses: neither mypy nor :class:`~sceneshift.selection.strategy.Strategy`
 accepts one in place of another.
@@ -71,7 +71,7 @@ class LabelledView:
 
 View = SourceView | UnlabelledView | LabelledView
 
-#: The view that each regime is handed.
+#: The view that each regime is given.
 VIEWS: Mapping[Reads, type[View]] = {
     Reads.NOTHING: SourceView,
     Reads.PIXELS: UnlabelledView,

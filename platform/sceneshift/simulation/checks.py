@@ -27,7 +27,7 @@ def check_positive(owner: str, name: str, value: float) -> None:
 
 
 def check_count(owner: str, name: str, value: int, low: int) -> None:
-    """Refuse what is no whole number of at least ``low``.
+    """Reject what is not a whole number of at least ``low``.
 
     Raises:
         InvalidInputError: Naming the value.

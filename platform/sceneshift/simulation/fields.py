@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-#: Pixels a side the classes' offsets are fitted on: enough that a class of 1 % has some hundred of them.
+#: Pixels per side on which the classes' offsets are fitted: enough that a class of 1 % has some hundred of them.
 _FIT_SIDE = 128
 _FIT_STEPS = 120
 
@@ -37,7 +37,7 @@ def gaussian_field(shape: tuple[int, int], length: float, seed: int) -> NDArray[
     noise = fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     gain = np.exp(-((math.pi * length) ** 2) * (rows**2 + columns**2))
-    # The half spectrum's inner columns stand for two each.
+    # The half spectrum's inner columns count twice.
     twice = np.full(columns.shape, 2.0)
     twice[0, 0] = 1.0
     if width % 2 == 0:
@@ -50,7 +50,7 @@ def gaussian_field(shape: tuple[int, int], length: float, seed: int) -> NDArray[
 def abundances_from_fields(
     fields: NDArray[np.float32], proportions: NDArray[np.float64], softness: float
 ) -> NDArray[np.float32]:
-    """Turn a field a material into abundances whose dominant materials have given shares of the scene.
+    """Turn one field per material into abundances whose dominant materials have given shares of the scene.
 
     ``a = softmax((g + b) / softness)``: within an area one material is nearly pure, across a border the abundances
     change smoothly, the faster the smaller ``softness``. The offsets ``b`` are fitted to the fields at hand
@@ -85,7 +85,7 @@ def _fitted_offsets(fields: NDArray[np.float32], proportions: NDArray[np.float64
         distance = float(np.abs(shares - proportions).max())
         if distance < least:
             best, least = offsets, distance
-        # Half a pixel stands in for none.
+        # Half a pixel is used instead of none.
         step = np.log(proportions / np.maximum(shares, 0.5 / len(sample))) / 3
         offsets = offsets + np.clip(step, -0.5, 0.5)
     return best.astype(np.float32)

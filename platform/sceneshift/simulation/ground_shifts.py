@@ -19,7 +19,7 @@ from sceneshift.simulation.checks import check_within
 from sceneshift.simulation.fields import gaussian_field
 from sceneshift.simulation.library import EndmemberLibrary
 
-#: A band stands for red or near infrared where its centre is this near to 670 or 800 nm.
+#: A band is taken as red or near infrared if its centre is this near to 670 or 800 nm.
 _NEAR_NM = 30.0
 
 

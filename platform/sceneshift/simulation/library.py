@@ -1,6 +1,6 @@
 """Endmembers to simulate from: the classes of a labelled scene, or the materials of a file.
 
-Shape letters: H rows, W columns, C bands, R materials, Q variations a material.
+Shape letters: H rows, W columns, C bands, R materials, Q variations per material.
 """
 
 import csv
@@ -31,10 +31,10 @@ class EndmemberLibrary:
 
     Args:
         names: The R materials' names, distinct; the classes of the scenes made from them.
-        spectra: (R, C) mean spectra in units of their own.
+        spectra: (R, C) mean spectra in any unit.
         variations: (R, Q, C) in the same units, or None where nothing is known of them.
         wavelengths_nm: (C,) increasing band centres in nanometres, or None.
-        white: The value that stands for a reflectance of 1; by default 1, or the largest mean where that is larger.
+        white: The value of a reflectance of 1; by default 1, or the largest mean where that is larger.
             Products of two spectra, path radiance and noise are measured by it.
 
     Raises:
@@ -137,8 +137,9 @@ class EndmemberLibrary:
         """Read a library file.
 
         Args:
-            path: A ``.csv`` with one header line, a wavelength column and one column a material; or an ``.npz`` with a
-                wavelength array and one array a material, all (C,). The wavelengths are called ``wavelength_nm`` (or
+            path: A ``.csv`` with one header line, a wavelength column and one column per material; or an ``.npz`` with
+                a wavelength array and one array per material, all (C,). The wavelengths are called ``wavelength_nm``
+                (or
                 ``wavelength``), in nanometres, or ``wavelength_um``, in micrometres.
             white: As for the class.
 
@@ -148,7 +149,7 @@ class EndmemberLibrary:
         Raises:
             MissingDataError: There is no such file.
             InvalidInputError: It can't be read, has no wavelength column or fewer than two materials, or columns
-                that are no numbers or of different length.
+                that are not numbers or of different length.
         """
         location = expanded(path)
         if not os.path.exists(location):

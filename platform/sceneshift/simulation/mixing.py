@@ -3,7 +3,7 @@
 Every model here is linear in a fixed set of spectra, the *basis*: the endmembers, their variations, and the products of
 two endmembers. A block of pixels is one matrix product, coefficients (N, B) times basis (B, C).
 
-Shape letters: N pixels, C bands, R materials, Q variations a material, P = R (R - 1) / 2 pairs, B = R (1 + Q) + P.
+Shape letters: N pixels, C bands, R materials, Q variations per material, P = R (R - 1) / 2 pairs, B = R (1 + Q) + P.
 """
 
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def mixing_basis(
         spectra: (R, C).
         variations: (R, Q, C), or None where nothing is perturbed.
         bilinear: Whether the products of pairs take part.
-        white: The value that stands for a reflectance of 1.
+        white: The value of a reflectance of 1.
 
     Returns:
         (B, C): endmembers, then material by material its variations, then pair by pair the products over ``white``.

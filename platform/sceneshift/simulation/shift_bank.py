@@ -13,9 +13,9 @@ Each shift changes a spectrum by itself, in the unit of the scene's file, before
   wider: a spectral calibration that is off.
 - ``noise``: :class:`~sceneshift.simulation.sensor_shifts.AddedNoise` of a signal-to-noise ratio of 25 at white.
 
-Where a scene's wavelengths are unknown, its bands are taken to lie evenly from 400 to 2500 nm. What happens on the
-ground (season, class balance, slopes, larger pixels) is left to simulated pairs: those made of these kinds alone share
-no kind of shift with the bank, :data:`BANK_KINDS`.
+Where a scene's wavelengths are unknown, its bands are assumed to be evenly spaced from 400 to 2500 nm. What happens on
+the ground (season, class balance, slopes, larger pixels) is left to simulated pairs: those made of these kinds alone
+share no kind of shift with the bank, :data:`BANK_KINDS`.
 
 Shape letters: H rows, W columns, C bands, N spectra.
 """
@@ -40,7 +40,7 @@ _RESPONSE = SensorResponse(strength=1.0, shift_nm=5.0, fwhm_nm=20.0)
 _NOISE = AddedNoise(strength=1.0)
 _TILT, _GAIN = 0.2, 0.05
 
-#: Where bands are taken to lie if nothing is known, in nanometres.
+#: Assumed range of the bands if nothing is known, in nanometres.
 _NOMINAL_NM = (400.0, 2500.0)
 
 #: Pixels from which a scene's white is read.
@@ -53,7 +53,7 @@ class ShiftBank:
 
     Args:
         wavelengths_nm: (C,) band centres.
-        white: The value that stands for a bright surface, above 0: path radiance and noise are relative to it.
+        white: The value of a bright surface, above 0: path radiance and noise are relative to it.
     """
 
     wavelengths_nm: NDArray[np.float64]

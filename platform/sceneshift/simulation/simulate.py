@@ -4,7 +4,7 @@ Everything between the ground and the noise is linear in the spectra: light and 
 coefficients, atmosphere and band response on the basis. A block of rows is then one matrix product, and nothing but
 the cubes has the size of a cube.
 
-Shape letters: H rows, W columns, N pixels, C bands, R materials, Q variations a material, B spectra of the basis.
+Shape letters: H rows, W columns, N pixels, C bands, R materials, Q variations per material, B spectra of the basis.
 """
 
 import math
@@ -45,7 +45,7 @@ class SimulatedPair:
     Both come with labels; :meth:`scene_pair` leaves the target's behind.
 
     Args:
-        source: Raw float32 cube, dominant materials as labels, a footprint of its own.
+        source: Raw float32 cube, dominant materials as labels, and its own footprint.
         target: The same classes, after the shifts.
         source_truth: Abundances (H, W, R) and endmembers (C, R) of the source. A noiseless, linearly mixed pixel
             without variability is ``endmembers @ abundances``.
@@ -67,7 +67,7 @@ class SimulatedPair:
         shifts = [f"{name} {values['strength']:g}" for name, values in self.applied["shifts"].items()]
         notes = [f"simulated, seed {self.applied['seed']}; shifts: {', '.join(shifts) or 'none'}"]
         if self.applied["same_ground"]:
-            notes.append("the target shows the source's own ground: scores on it are no scores on unseen ground")
+            notes.append("the target shows the source's own ground: scores on it are not scores on unseen ground")
         return ScenePair(
             name=self.applied["name"], sources=(self.source,), target=self.target.without_labels(), notes=tuple(notes)
         )
@@ -307,7 +307,7 @@ class _White:
 
 
 def _settings(recipe: Simulation) -> dict[str, Any]:
-    """The recipe and what its shifts came to, as plain values."""
+    """The recipe and the results of its shifts, as plain values."""
     library = recipe.library
     applied: dict[str, Any] = {
         "name": recipe.name,

@@ -34,9 +34,9 @@ SHIFTS: tuple[type[Shift], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """How the materials lie in a scene.
+    """How the materials are distributed in a scene.
 
-    One Gaussian random field a material; softmax of the fields gives the abundances
+    One Gaussian random field per material; softmax of the fields gives the abundances
     (:func:`sceneshift.simulation.fields.abundances_from_fields`).
 
     Args:
@@ -76,14 +76,14 @@ class Simulation:
 
     Args:
         library: The materials; they are the classes.
-        shape: (H, W) of the source, and of the target where :class:`Resolution` is no shift.
+        shape: (H, W) of the source, and of the target where :class:`Resolution` is not a shift.
         seed: Every draw's seed is derived from it and from the draw's name, so that a shift more or less moves no other
             draw.
         shifts: What the target differs by, each kind at most once; their order does not matter.
         name: The pair's name; the scenes are ``NAME/source`` and ``NAME/target``.
         mixing: How materials mix in a pixel.
         variability: How materials differ from pixel to pixel.
-        ground: How materials lie in the scenes.
+        ground: How materials are distributed in the scenes.
         noise: Of both scenes.
         same_ground: The target shows the source's ground, material by material and with the same variability, rather
             than another draw: for comparing pixel by pixel, not for testing what a network has learnt. Its noise
@@ -131,7 +131,7 @@ class Simulation:
         known = ", ".join(shift.__name__ for shift in SHIFTS)
         for shift in self.shifts:
             if not isinstance(shift, SHIFTS):
-                raise InvalidInputError(f"{owner}: {shift!r} is no shift; expected some of {known}.")
+                raise InvalidInputError(f"{owner}: {shift!r} is not a shift; expected some of {known}.")
             if shift.needs_wavelengths and self.library.wavelengths_nm is None:
                 raise InvalidInputError(
                     f"{owner}: the shift {shift.name} needs wavelengths, which the library does not have; give them "

@@ -1,1 +1,1 @@
-"""Which labelled pixels train, validate and test; scene pairs and what training is given of them."""
+"""Which labelled pixels train, validate and test; scene pairs, and the part of them that training sees."""

@@ -17,8 +17,8 @@ def block_split(scene: Scene, *, patch_size: int, seed: int, **options: Unpack[L
     """Split a scene's labelled pixels by blocks, with a guard band of ``patch_size // 2`` between the sides.
 
     Layouts of square blocks (between one and four patches wide, at a random offset) are drawn; in each, validation
-    blocks are chosen class by class, the rarest class first, until the class has its share. Which layout is kept is
-    :func:`sceneshift.splits.layouts.best_layout`'s.
+    blocks are chosen class by class, the rarest class first, until the class has its share.
+    :func:`sceneshift.splits.layouts.best_layout` decides which layout is kept.
 
     Args:
         scene: The source.

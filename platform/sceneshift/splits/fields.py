@@ -1,7 +1,7 @@
-"""Splits by fields: a field is whole on one side, so that no pixel validates whose own field was trained on.
+"""Splits by fields: each field is on one side only, so that no validation pixel's field was trained on.
 
-A field is a connected set of pixels of one class, corners included. Pixels of one field are alike beyond what their
-class shares (one crop, one sowing, one soil): a split by blocks may cut a field in two and test on what it trained on.
+A field is a connected set of pixels of one class, corners included. Pixels of one field are more alike than
+those of a class (one crop, one sowing, one soil): a split by blocks may cut a field and test on what it trained on.
 
 Shape letters: H rows, W columns, K classes, P patch size.
 """
@@ -23,9 +23,10 @@ def field_split(scene: Scene, *, patch_size: int, seed: int, **options: Unpack[L
     """Split a scene's labelled pixels by fields, with a guard band of ``patch_size // 2`` between the sides.
 
     Validation fields are chosen at random, class by class, until the class has its share, and never all of a class.
-    Fields being whole, the share is met as nearly as their sizes allow, and a class of few fields may give up to half.
-    No field has pixels on both sides; pixels of one that lie within the guard of the other side are left unused. Which
-    layout is kept is :func:`sceneshift.splits.layouts.best_layout`'s; a class that is a single field can only train.
+    As fields are not divided, the share is met as nearly as their sizes allow; a class of few fields may give up to
+    half. No field has pixels on both sides; pixels within the guard of the other side are left unused.
+    :func:`sceneshift.splits.layouts.best_layout` decides which layout is kept; a class that is a single field can only
+    train.
 
     Args:
         scene: The source.
@@ -56,7 +57,7 @@ def number_fields(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
         labels: (H, W) classes, 0 = unlabelled.
 
     Returns:
-        (H, W) numbers from 1 on, 0 where there is no label, and the pixels of each, with those of 0 first.
+        (H, W) numbers from 1 on, 0 where there is no label, and the number of pixels of each, that of 0 first.
     """
     fields = np.zeros(labels.shape, dtype=np.int64)
     num_fields = 0
@@ -70,10 +71,10 @@ def number_fields(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 def _draw_fields(
     rng: np.random.Generator, numbers: NDArray[np.int64], sizes: NDArray[np.int64], fraction: float
 ) -> list[int]:
-    """Some of a class's fields, with about the share of its pixels.
+    """Choose some of a class's fields, with about the given share of its pixels.
 
-    One that would bring more than twice the share is passed. Where all would, the smallest is taken in every other
-    layout, if it leaves half of the class: a class scored on more than its share is better than one not scored.
+    A field that would exceed twice the share is skipped. If all would, the smallest is taken in every other layout,
+    provided it leaves half of the class: a class scored on more than its share is better than one that is not scored.
     """
     wanted = fraction * float(sizes[numbers].sum())
     chosen: list[int] = []

@@ -1,7 +1,7 @@
 """The search for a split whose sides keep a guard band: layouts are drawn, and the best is kept.
 
-What a layout is drawn of, whole blocks or whole fields, is :mod:`sceneshift.splits.blocks`'s and
-:mod:`sceneshift.splits.fields`'s; what makes one layout better than another is the same for both, and here.
+A layout consists of blocks (:mod:`sceneshift.splits.blocks`) or fields (:mod:`sceneshift.splits.fields`); how layouts
+are compared is the same for both, and defined here.
 
 Shape letters: H rows, W columns, K classes, P patch size.
 """
@@ -20,14 +20,14 @@ from sceneshift.splits.split import Split, check_patch_size, check_share, grow, 
 
 
 class LayoutOptions(TypedDict, total=False):
-    """What may be asked of a split by blocks or by fields.
+    """Options of a split by blocks or by fields.
 
     Args:
         validation_fraction: The share of each class's pixels that should validate; 0.2 by default.
         guard: Chebyshev distance kept between the sides; by default ``patch_size // 2``.
         min_pixels: A class with fewer pixels on either side is not scored; 10 by default.
         num_candidates: Layouts drawn; 512 by default.
-        rare_to_training: Train whole a class that can't be on both sides, however few pixels it has.
+        rare_to_training: Use all pixels of a class that can't be on both sides for training, however few they are.
     """
 
     validation_fraction: float
@@ -45,7 +45,7 @@ _CAUSE_CANDIDATES = 64
 
 
 class NoLayoutError(InvalidInputError):
-    """No split with a guard band can be made of a scene with these settings."""
+    """No split of the scene with a guard band is possible with these settings."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,35 +70,35 @@ def best_layout(
     num_candidates: int = 512,
     rare_to_training: bool = False,
 ) -> Split:
-    """Draw layouts and make a split of the best.
+    """Draw layouts and return a split made from the best.
 
-    The best is the one in which most classes can be trained, then most can be scored, then most pixels are used with
-    validation shares nearest the one asked for. Only the labels of the scene that is given decide: a pair's
-    source has its own alone, and one scene that is to be divided those of both sides. Training pixels within the guard
+    The best layout is the one with the most trained classes, then the most scored classes, then the most pixels in use
+    with validation shares nearest to the requested one. Only the given scene's labels are used: for a pair those of the
+    source, for a single scene those of both sides. Training pixels within the guard
     of a validation pixel are left unused.
 
-    With ``rare_to_training`` a class that a layout can't have on both sides doesn't rule the layout out: all its
-    pixels train, the guard round them is kept free of validation pixels, and the class leaves the score. And where
-    more than half is to validate, it is the training side that is drawn and the validation pixels that give way to the
-    guard, so that a small training share is not eaten up by it.
+    With ``rare_to_training`` a layout is allowed to have a class on one side only: all its pixels train, the guard
+    around them is kept free of validation pixels, and the class is not scored. If more than half is to validate, the
+    training side is drawn instead and validation pixels give way to the guard, so that the guard does not use up a
+    small training share.
 
     Args:
         scene: The source.
         draw: Given a generator, a share and a patch size, (H, W) labelled pixels of one side with about that share of
             each class.
-        kind: The split's kind; the candidates' seeds follow from it.
+        kind: The split's kind; the candidates' seeds are derived from it.
         patch_size: The largest patch that will be cut; odd.
         seed: Draws the layouts.
-        validation_fraction: As for :class:`LayoutOptions`, and so all that follow.
-        guard: See there.
-        min_pixels: See there.
-        num_candidates: See there.
-        rare_to_training: See there.
+        validation_fraction: See :class:`LayoutOptions`.
+        guard: See :class:`LayoutOptions`.
+        min_pixels: See :class:`LayoutOptions`.
+        num_candidates: See :class:`LayoutOptions`.
+        rare_to_training: See :class:`LayoutOptions`.
 
     Raises:
         InvalidInputError: An argument is out of range.
         NoLayoutError: No layout leaves every class pixels to train on, or (with ``rare_to_training``) none has a class
-            on both sides. The message says which of patch size and share is to blame.
+            on both sides. The message says whether the patch size or the share is the cause.
     """
     check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
     check_share("validation_fraction", validation_fraction)
@@ -175,11 +175,9 @@ def _search(
         trains, validates = (drawn, other) if train_blocks else (other, drawn)
         if rare_to_training:
             layout = _train_rare_whole(scene, trains, validates, guard=guard, min_pixels=min_pixels)
-            if (
-                not train_blocks
-            ):  # pixels that made room for validation pixels that are no longer any are used for training again
+            if not train_blocks:  # pixels that were unused because of removed validation pixels train again
                 trains = (scene.labels > 0) & ~grow(layout.validates, guard)
-                if kind == "fields":  # of a field that validates, no pixel may train
+                if kind == "fields":  # no pixel of a validation field may train
                     trains &= ~(drawn & np.isin(scene.labels, 1 + np.flatnonzero(layout.scored)))
                 layout = replace(layout, trains=trains)
         else:
@@ -197,7 +195,7 @@ def _search(
 def _rank(
     scene: Scene, layout: _Layout, validation_fraction: float, min_pixels: int, *, train_blocks: bool
 ) -> tuple[float, ...]:
-    """Classes trained, classes scored, and how many pixels are used in shares near the one asked for."""
+    """Classes trained, classes scored, and the number of pixels in use in shares near the requested one."""
     num_train = _class_counts(scene, layout.trains)
     num_validation = _class_counts(scene, layout.validates)
     drawn, left = (num_train, num_validation) if train_blocks else (num_validation, num_train)
@@ -210,11 +208,11 @@ def _rank(
 def _train_rare_whole(
     scene: Scene, trains: NDArray[np.bool_], validates: NDArray[np.bool_], *, guard: int, min_pixels: int
 ) -> _Layout:
-    """Give every class that is too few on a side to training whole, until no further class is."""
+    """Move every class with too few pixels on a side to training, until no such class is left."""
     whole = np.zeros(scene.num_classes, dtype=bool)
     while True:
         scored = _scored(scene, trains, validates, min_pixels)
-        # A class given to training can take the validation pixels of its neighbours, and so make them rare as well.
+        # A class moved to training can take its neighbours' validation pixels, which may make them rare as well.
         if not (~scored & ~whole).any():
             return _Layout(trains=trains, validates=validates, scored=scored)
         whole |= ~scored
@@ -245,7 +243,7 @@ def _cause(
     min_pixels: int,
     rare_to_training: bool,
 ) -> str:
-    """Which setting is to blame, found by changing one at a time."""
+    """The setting that causes the failure, found by changing one at a time."""
     counts = scene.class_counts
     if rare_to_training and int((counts >= 2 * min_pixels).sum()) == 0:
         return f"The labels are to blame: no class has the {2 * min_pixels} pixels that both sides need. Label more."

@@ -1,7 +1,7 @@
-"""Fixed training and test masks: whose class numbers mean what, and which labels a scene has after them.
+"""Fixed training and test masks: what their class numbers mean, and the labels they give a scene.
 
-A mask may number the classes in a different order. The class of each number is read from the training mask alone,
-against the scene's own label map; the test mask follows and decides nothing.
+A mask may number the classes in a different order. The class of each number is found by comparing
+the training mask with the scene's own label map; the test mask uses the same numbers and decides nothing.
 
 Shape letters: H rows, W columns, K classes.
 """
@@ -20,7 +20,7 @@ LEAST_AGREEMENT = 0.8
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskedSides:
-    """What two masks make of a scene.
+    """The labels that two masks give a scene.
 
     Args:
         train: (H, W) classes 1..K of the training pixels, 0 elsewhere.
@@ -64,8 +64,8 @@ def apply_masks(
     values = _values(train_mask)
     if unknown := sorted(set(_values(test_mask)) - set(values)):
         raise InvalidInputError(
-            f"--test-mask has the class numbers {unknown}, that --train-mask has no pixel of: nothing says which "
-            f"class they are, and none could be learnt. The training mask has {values}."
+            f"--test-mask has the class numbers {unknown}, that --train-mask has no pixel of: their class is "
+            f"unknown, and none could be learned. The training mask has {values}."
         )
     if has_own_labels:
         classes, notes = _match(scene, train_mask, values)
@@ -122,6 +122,6 @@ def _match(scene: Scene, train_mask: NDArray[np.int64], values: list[int]) -> tu
         table = "\n  ".join(lines)
         raise InvalidInputError(
             f"--train-mask does not fit the label map of scene {scene.name!r}: {'; '.join(faults)}. Is it the mask of "
-            f"another scene, or turned?\n  {table}"
+            f"another scene, or rotated?\n  {table}"
         )
     return classes, lines

@@ -25,9 +25,9 @@ class ScenePair:
         name: The pair's name, such as ``west-east``, or ``nw+sw-se`` of two sources.
         sources: The labelled scenes; their classes are the shared classes.
         target: The scene to be mapped.
-        test_split: Where source and target are one scene: which of its pixels train (all that the source has labels
-            of) and which test. Positions only, no label of a test pixel.
-        notes: What a reader should know of how the pair came about, one line each.
+        test_split: If source and target are one scene, which of its pixels train (all that are labelled in the
+            source) and which test. Positions only, no label of a test pixel.
+        notes: How the pair was prepared, one line each.
 
     Raises:
         InvalidInputError: There is no source, the target carries labels, the band counts, normalizations or the
@@ -82,7 +82,7 @@ class ScenePair:
 
     @property
     def source(self) -> Scene:
-        """The source of a pair that has one.
+        """The source of a pair with a single source.
 
         Raises:
             InvalidInputError: It has several.
@@ -116,16 +116,16 @@ class ScenePair:
 
 
 def short_name(scene: UnlabelledScene) -> str:
-    """What a source is called within its pair: a part of a scene by the part's name, such as ``nw``."""
+    """The name of a source within its pair; for a part of a scene the part's name, such as ``nw``."""
     return scene.name.rpartition("/")[2]
 
 
 def refuse_shared_pixels(pairs: Sequence[ScenePair]) -> None:
     """Reject a set of pairs in which a pixel belongs to one pair's source and another's target.
 
-    With both east -> west and west -> east, every target pixel of the one is trained on by the other, and a
-    choice made over both has seen all target labels. A pair within one scene may overlap itself: its test split
-    keeps the two sides' pixels apart. Beside another pair of that scene it may not stand.
+    With both east -> west and west -> east, every target pixel of one pair trains in the other, and a choice made over
+    both has seen all target labels. A pair within one scene may overlap itself: its test split keeps the two sides
+    apart. It can't be combined with another pair of that scene.
 
     Raises:
         InvalidInputError: Naming the two pairs.
@@ -138,6 +138,6 @@ def refuse_shared_pixels(pairs: Sequence[ScenePair]) -> None:
                 if source.overlaps(other.target.footprint):
                     raise InvalidInputError(
                         f"the source of pair {one.name!r} and the target of pair {other.name!r} share pixels of "
-                        f"{source.parent!r}: labels trained on in one would be scored as unseen in the other. "
+                        f"{source.parent!r}: training labels of one would be scored as unseen in the other. "
                         + ("Name other scenes." if i == j else "Search these pairs in separate studies.")
                     )

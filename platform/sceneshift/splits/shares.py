@@ -1,7 +1,7 @@
-"""Which share of each class a split lets train, compared with the share that was asked for.
+"""Each class's training share in a split, compared with the requested share.
 
 Splits by blocks and fields take whole blocks and fields, and leave a guard band unused: the share is met as nearly as
-their sizes allow, and a user has to know where it is not before anything is trained.
+their sizes allow, and the user is informed before training where it is not.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sceneshift.scenes.scene import Scene
 
-#: A class's share is near the one asked for within this factor, or one pixel.
+#: A class's share is near the requested one within this factor, or one pixel.
 NEAR = 1.5
 
 
@@ -23,13 +23,13 @@ def describe_shares(
     classes: Iterable[int] | None = None,
     pixels_per_class: int | None = None,
 ) -> str:
-    """One line that says whether each class trains on about the requested share of its pixels.
+    """One line on whether each class trains on about the requested share of its pixels.
 
     Args:
         scene: The scene that was split, with all its labels.
         train: (N,) flat indices of its training pixels.
         asked: The share, 0..1.
-        classes: The class indices 0..K-1 that are looked at; None for all.
+        classes: The class indices 0..K-1 to compare; None for all.
         pixels_per_class: The most training pixels that a class may have; None for all.
 
     Returns:

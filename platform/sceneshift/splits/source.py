@@ -1,4 +1,4 @@
-"""What a training run is handed of a scene pair: its sources, their splits, and nothing of the target.
+"""The part of a scene pair that a training run is given: sources and splits, nothing of the target.
 
 Shape letters: N pixels.
 """
@@ -17,13 +17,13 @@ from sceneshift.splits.split import Split
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceDomain:
-    """A labelled source scene of one pair with its split. A pair of several sources has as many.
+    """A labelled source scene of one pair with its split; one per source of the pair.
 
     Args:
         pair_name: The pair the scene is a source of.
         scene: The source.
         split: Which of its pixels train and which validate.
-        part: What the source is called where the pair has several; None for an only one.
+        part: The source's name if the pair has several; None for a single source.
 
     Raises:
         InvalidInputError: The split belongs to another scene: another shape, pixels without a label, or
@@ -37,7 +37,7 @@ class SourceDomain:
 
     @property
     def key(self) -> str:
-        """The source's name among all sources: the pair's, and within a pair of several its own after it."""
+        """The source's name among all sources: the pair's name, followed by its own if the pair has several."""
         return self.pair_name if self.part is None else f"{self.pair_name}/{self.part}"
 
     def __post_init__(self) -> None:
@@ -51,8 +51,8 @@ class SourceDomain:
         counts = np.bincount(labels[self.split.train], minlength=self.scene.num_classes + 1)[1:]
         if untrained := [name for name, count in zip(self.scene.class_names, counts, strict=True) if count == 0]:
             raise InvalidInputError(
-                f"pair {self.key!r}: no pixel of {', '.join(untrained)} is left to train on, and a class that "
-                "was never seen can't be found. Leave it out, or choose a split that trains more."
+                f"pair {self.key!r}: no pixel of {', '.join(untrained)} is left to train on, and a class "
+                "without training pixels can't be found. Leave it out, or choose a split that trains more."
             )
         validated = {int(k) for k in np.unique(labels[self.split.validation]) - 1}
         if validated != set(self.split.scored_classes):
@@ -76,9 +76,9 @@ def by_pair(sources: Sequence[SourceDomain]) -> dict[str, tuple[SourceDomain, ..
 def joined_pixels(
     sources: Sequence[SourceDomain], pixels_of: Callable[[SourceDomain], NDArray[np.int64]]
 ) -> NDArray[np.int64]:
-    """Pixels of all sources of a pair as one array of numbers; of an only source, its flat indices.
+    """Number the pixels of all sources of a pair consecutively; for a single source these are its flat indices.
 
-    The pixels of the second source are counted on from the first's last one, and so forth.
+    The numbers of the second source continue after those of the first, and so on.
 
     Args:
         sources: The sources of one pair.
@@ -89,5 +89,5 @@ def joined_pixels(
 
 
 def joined_hash(hashes: Sequence[str]) -> str:
-    """One hash for those of all sources of a pair, 16 hexadecimal digits; of an only one, its own."""
+    """One hash for the splits of all sources of a pair, 16 hexadecimal digits; a single source's is its own."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:16]

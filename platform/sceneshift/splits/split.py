@@ -2,7 +2,7 @@
 
 Neighbouring patches share pixels, so a random split puts one patch on both sides; splits by blocks
 (:mod:`sceneshift.splits.blocks`) and by fields (:mod:`sceneshift.splits.fields`) keep a guard band. Two
-counts tell how separate two pixel sets are (for patches of P x P, Chebyshev distance d): pixels inside a training
+counts measure how separate two pixel sets are (for patches of P x P, Chebyshev distance d): pixels inside a training
 patch (d <= P // 2) and pixels whose patch overlaps a training patch (d <= P - 1).
 
 Shape letters: H rows, W columns, K classes, P patch size, N and M pixels.
@@ -20,14 +20,14 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.scenes.scene import Scene
 from sceneshift.seeding import derive_seed
 
-#: How the sides of a split came about; "all" trains on every labelled pixel, or on pixels drawn from all of them, and
-#: validates on none.
+#: How the sides of a split were made; "all" trains on every labelled pixel, or on pixels drawn from all of them, and
+#: has no validation pixels.
 SPLIT_KINDS = ("blocks", "fields", "random", "masks", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Separation:
-    """How many of ``num_pixels`` validation pixels lie too near a training pixel, for one patch size."""
+    """How many of ``num_pixels`` validation pixels are too near a training pixel, for one patch size."""
 
     patch_size: int
     num_pixels: int
@@ -45,13 +45,13 @@ class Split:
         validation: (M,) flat pixel indices, ascending.
         scored_classes: Indices 0..K-1 of the classes in the validation score.
         patch_size: The largest patch the split is made for; odd.
-        guard: No validation pixel lies within this Chebyshev distance of a training pixel.
-        seed: The seed the sides were drawn with.
+        guard: No validation pixel is within this Chebyshev distance of a training pixel.
+        seed: The seed with which the sides were drawn.
         kind: One of :data:`SPLIT_KINDS`.
 
     Raises:
-        InvalidInputError: A side is empty (for kind "all": validation is not), an index lies outside the scene or
-            repeats, the sides meet, or the guard band is not kept.
+        InvalidInputError: A side is empty (for kind "all": validation is not), an index is outside the scene or
+            repeats, the sides overlap, or the guard band is not kept.
     """
 
     shape: tuple[int, int]
@@ -90,7 +90,7 @@ class Split:
         near = self._near_training(self.guard)
         if near.any():
             raise InvalidInputError(
-                f"split: {int(near.sum())} validation pixels lie within {self.guard} of a training pixel."
+                f"split: {int(near.sum())} validation pixels are within {self.guard} of a training pixel."
             )
         for name in ("train", "validation"):
             frozen = getattr(self, name).astype(np.int64)
@@ -114,7 +114,7 @@ class Split:
 
     @property
     def leaks(self) -> bool:
-        """Whether the network is shown pixels it is scored on, or nothing was done to prevent that."""
+        """Whether training patches show scored pixels, or nothing was done to prevent that."""
         return self.kind == "random" or self.separation().num_inside_training_patch > 0
 
     @property
@@ -140,10 +140,10 @@ class Split:
 
 
 def random_split(scene: Scene, *, train_fraction: float, patch_size: int, seed: int) -> Split:
-    """Split at random, class by class, as is common in the literature: patches lie on both sides.
+    """Split at random, class by class, as is common in the literature: patches cover both sides.
 
-    Of every class ``ceil(train_fraction * pixels)`` train, and at least one pixel is left to validate; a class of a
-    single pixel trains and is not scored. There is no guard band: :meth:`Split.separation` shows what that means.
+    Of every class ``ceil(train_fraction * pixels)`` train, and at least one pixel is left for validation; a class with
+    a single pixel trains and is not scored. There is no guard band: :meth:`Split.separation` shows what that means.
 
     Args:
         scene: The scene with all its labels.
@@ -161,7 +161,7 @@ def random_split(scene: Scene, *, train_fraction: float, patch_size: int, seed: 
     train, validation, scored = [], [], []
     for k, class_name in enumerate(scene.class_names, start=1):
         pixels = np.flatnonzero(labels == k)
-        # Less than a millionth of a pixel is the fraction's rounding: 0.1 * 30 is a little more than 3.
+        # Differences below a millionth of a pixel are rounding: 0.1 * 30 is slightly more than 3.
         num_train = max(1, min(math.ceil(train_fraction * len(pixels) - 1e-6), len(pixels) - 1))
         pixels = np.random.default_rng(derive_seed(seed, "random", class_name)).permutation(pixels)
         train.append(pixels[:num_train])
@@ -189,18 +189,18 @@ def mask_split(
 ) -> Split:
     """A split whose pixel sets are given, such as one published with a scene.
 
-    Only the labels of the training pixels are read: the scored classes are those that can be trained, whatever the
-    labels on the other side are.
+    Only the labels of the training pixels are read: the scored classes are those with training pixels, regardless of
+    the labels on the other side.
 
     Args:
         scene: The scene; it needs labels on the training pixels only.
         train: Flat indices of the training pixels, in any order.
         validation: Flat indices of the validation or test pixels, in any order.
         patch_size: The largest patch that will be cut; odd.
-        seed: What is drawn from the split later, such as a thinned one, follows from it.
+        seed: The seed of later draws from the split, such as :meth:`Split.thinned`.
 
     Raises:
-        InvalidInputError: The patch does not fit the scene, a side is empty, a pixel lies outside the scene, repeats,
+        InvalidInputError: The patch does not fit the scene, a side is empty, a pixel is outside the scene, repeats,
             is on both sides, or trains without a label.
     """
     check_patch_size(patch_size, scene.shape, f"scene {scene.name!r}")
@@ -221,12 +221,12 @@ def mask_split(
 
 
 def everything_split(scene: Scene, patch_size: int, *, seed: int = 0) -> Split:
-    """Every labelled pixel trains and none validates: for a last training after the choice has been made.
+    """Every labelled pixel trains and none validates: for the final training after the choice.
 
     Args:
         scene: The scene.
         patch_size: The largest patch that will be cut; odd.
-        seed: What :meth:`Split.thinned` draws from all fields follows from it.
+        seed: The seed of what :meth:`Split.thinned` draws from all fields.
 
     Raises:
         InvalidInputError: The scene has no labelled pixel, or the patch size is even or wider than the scene.
@@ -266,7 +266,7 @@ def check_patch_size(patch_size: int, shape: tuple[int, int], where: str) -> Non
         where: The scene, for the message.
 
     Raises:
-        InvalidInputError: Saying what fits.
+        InvalidInputError: With the largest patch that fits.
     """
     if patch_size < 1 or patch_size % 2 == 0:
         raise InvalidInputError(f"{where}: patch_size = {patch_size}; expected an odd number of pixels.")

@@ -1,6 +1,6 @@
 """What a study's training leaves in the work folder, outside the repository.
 
-``record/`` is the record of any training with ``--record``. Beside it lies what only a study has: ``looks/``, one file
+``record/`` is the record of any training with ``--record``. Next to it is what only a study has: ``looks/``, one file
 per evaluated epoch, with what :mod:`sceneshift.studies.target_scores` saw; they become ``looks.npz``. ``scores.json``
 has the scores of strategies that look at one training alone. ``done.json`` is written last: without it, the training is
 continued or done again.
@@ -28,7 +28,7 @@ EpochAndAverage = tuple[int, bool]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Looks:
-    """What all candidates of a training said of the study's pixels.
+    """The outputs of all candidates of a training on the study's pixels.
 
     Args:
         target: Predicted class indices of the target pixels, (N,) uint8 each.
@@ -110,7 +110,7 @@ class CellFiles:
         self.write_json(SCORES, rows)
 
     def write_look(self, epoch: int, looks: Mapping[bool, Look]) -> None:
-        """Write what an epoch's candidates said; an epoch that was written before is replaced."""
+        """Write the outputs of an epoch's candidates; an epoch that was written before is replaced."""
         self._put(self._part(epoch), {(epoch, average): look for average, look in looks.items()})
 
     def merge_looks(self) -> None:
@@ -130,7 +130,7 @@ class CellFiles:
         shutil.rmtree(self.folder / "looks")
 
     def looks(self) -> Looks:
-        """Read what all candidates said.
+        """Read the outputs of all candidates.
 
         Raises:
             StudyError: The file is missing or damaged.

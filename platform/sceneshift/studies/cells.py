@@ -53,7 +53,7 @@ def train_cell(design: StudyDesign, cell: Cell, places: Places, *, last_epoch: i
         What its ``done.json`` says.
 
     Raises:
-        SceneshiftError: The data isn't there, a file can't be written, or what lies there is damaged.
+        SceneshiftError: The data isn't there, a file can't be written, or what is there is damaged.
     """
     files = CellFiles(cell.folder(places.work))
     ends_after = design.epochs if last_epoch is None else last_epoch

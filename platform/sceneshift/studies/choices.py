@@ -76,7 +76,7 @@ class Candidates:
         )
 
     def pool(self, scores: NDArray[np.float64], figure: str = "target_oa") -> Pool | None:
-        """The scores of a strategy beside what candidates reach; None if one of the seeds has none to choose by.
+        """The scores of a strategy, with what candidates reach; None if one of the seeds has none to choose by.
 
         Args:
             scores: (C, R, E).

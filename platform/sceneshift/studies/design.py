@@ -1,6 +1,6 @@
 """The design of the selection study: what is trained, decided once, before anything is.
 
-It is stored beside the study's results, so that trainings of another design are refused, not mixed in.
+It is stored next to the study's results, so that trainings of another design are rejected, not mixed in.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from sceneshift.training.spec import TrainSpec, flat
 #: The version of design files and published rows.
 FORMAT = 1
 
-#: The file of a design, beside the results.
+#: The file of a design, next to the results.
 DESIGN_FILE = "design.json"
 
 #: Groups of scenes that share no flight, by pair. Only these are independent of each other.
@@ -55,7 +55,7 @@ class StudyDesign:
         pixels_per_class: Training pixels per class, at most.
         num_seeds: Trainings of each configuration.
         num_refit_seeds: Trainings of each chosen configuration on all fields.
-        evaluate_every: Epochs between two evaluations, each of which is recorded.
+        evaluate_every: Epochs between two evaluations; each is recorded.
         patch_size: The largest patch of the configurations; splits are made for it.
         pairs: The study's pairs.
         confirmation_pairs: Pairs that are refused unless they are asked for explicitly.
@@ -283,12 +283,12 @@ class Cell:
         return f"c{self.configuration:03d}-s{self.seed}"
 
     def folder(self, work: Path) -> Path:
-        """Where its files lie."""
+        """Where its files are."""
         return work / ("refits" if self.is_refit else "cells") / self.pair / self.method / self.name
 
 
 def open_design(folder: Path, drawn: StudyDesign) -> StudyDesign:
-    """Store a design beside its results; where there is one already, it must be the same.
+    """Store a design next to its results; where there is one already, it must be the same.
 
     Args:
         folder: The results.

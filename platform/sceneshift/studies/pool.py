@@ -61,7 +61,7 @@ class Expected:
     num_timed: int
 
     def hours(self, jobs: int) -> float:
-        """Hours of the batch with so many trainings at a time."""
+        """Hours of the batch with the given number of concurrent trainings."""
         return self.num_left * self.seconds / 3600 / jobs
 
 
@@ -199,15 +199,15 @@ def run_tasks(study: Study, tasks: Sequence[Task], *, jobs: int) -> Iterator[tup
         if not isinstance(error, BrokenProcessPool):
             raise
         raise StudyError(
-            "a training's process was killed, as for want of memory; start the command again, with fewer --jobs if it "
-            "recurs. What is done is kept."
+            "a training's process was killed, perhaps for lack of memory; start the command again, with fewer --jobs "
+            "if it recurs. What is done is kept."
         ) from error
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _end_with_parent(parent: int) -> None:
-    """Let a worker end when the process that started it is gone: it would hold a core for nobody."""
+    """Let a worker end when the process that started it is gone: it would waste a core."""
 
     def watch() -> None:
         while os.getppid() == parent:

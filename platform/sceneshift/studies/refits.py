@@ -52,7 +52,7 @@ def pending_refits(study: Study, tasks: Sequence[Task]) -> list[Task]:
 
 
 def publish_refits(study: Study, tasks: Sequence[Task]) -> Path | None:
-    """Publish the refits of one batch that are done, beside those that were published before.
+    """Publish the refits of one batch that are done, in addition to those published before.
 
     Args:
         study: The study.

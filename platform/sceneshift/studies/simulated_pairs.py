@@ -54,7 +54,7 @@ class SimulatedPairFile:
 
         Raises:
             MissingDataError: There is no such file.
-            InvalidInputError: It is no TOML, lacks a key or has an unknown one.
+            InvalidInputError: It is not TOML, lacks a key or has an unknown one.
         """
         location = Path(path)
         try:

@@ -33,7 +33,7 @@ from sceneshift.studies.reported import REGIMES, Reported, calibration_for, repo
 #: Draws of a bootstrap; the interval's ends move by tenths of a point with a thousand.
 NUM_DRAWS = 300
 
-#: What stands beside every strategy: a random choice and a random configuration's last epoch, on average; the worst.
+#: What every strategy is compared with: a random choice and a random configuration's last epoch, on average; the worst.
 BASELINES: Mapping[str, Callable[[Pool], float]] = {
     "random choice": random_regret,
     "random configuration, last epoch": last_epoch_regret,

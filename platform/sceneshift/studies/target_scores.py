@@ -1,6 +1,6 @@
 """Scores on the target after every epoch: for research on selection, never for a choice.
 
-This opens the door to target labels while a training runs. What comes of it goes to the study's own files, which say
+This opens the door to target labels while a training runs. The results go to the study's own files, which say
 so; the training itself, its checkpoints and its record are those of any other.
 
 Shape letters: N target pixels, M source pixels, K classes.
@@ -35,7 +35,7 @@ SCORED_PIXELS = 2000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyPixels:
-    """The pixels that a study looks at beside those of the record.
+    """The pixels that a study looks at in addition to those of the record.
 
     Args:
         pair: The pair's name.
@@ -82,7 +82,7 @@ class StudyPixels:
 
 def _nearby(data: LoadedData, source: SourceDomain) -> NDArray[np.int64]:
     (pair,) = data.pairs
-    # The training side before it is thinned to so many pixels per class.
+    # The training side before it is thinned to a number of pixels per class.
     (whole,) = replace(data.spec, pixels_per_class=None).divide(pair)
     others = np.setdiff1d(whole.split.train, source.split.train)
     if len(others) == 0:

@@ -130,7 +130,7 @@ class TrackingBackend:
     def connect(self, *, reads_only: bool = False) -> "MlflowClient":
         """Open the backend; a new SQLite file is created here, by one process, before anyone else touches it.
 
-        The files of a SQLite file that was moved or copied are those beside it, wherever it was made. If it can't be
+        The files of a SQLite file that was moved or copied are those next to it, wherever it was made. If it can't be
         written, a reader gets a copy of it, which is removed when the process ends.
 
         Args:
@@ -177,7 +177,7 @@ class TrackingBackend:
         except Exception as error:  # a database driver, a server, a path: each raises its own errors
             if "error code 401" in str(error):
                 raise StudyError(
-                    f"MLflow at {self.shown} wants a name and a password: set MLFLOW_TRACKING_USERNAME and "
+                    f"MLflow at {self.shown} requires a name and a password: set MLFLOW_TRACKING_USERNAME and "
                     "MLFLOW_TRACKING_PASSWORD."
                 ) from error
             if explanation := schema_in_words(self.shown, error):

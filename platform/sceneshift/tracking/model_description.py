@@ -163,7 +163,7 @@ class ModelDescription:
             InvalidInputError: It is of a newer format, or something else.
         """
         if not isinstance(values, Mapping):
-            raise InvalidInputError(f"{values!r} is no model's description; expected a mapping.")
+            raise InvalidInputError(f"{values!r} is not a model's description; expected a mapping.")
         version = values.get("format", 1)
         if version not in range(1, FORMAT + 1):
             raise InvalidInputError(

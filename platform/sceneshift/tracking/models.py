@@ -164,7 +164,7 @@ def _registered(uri: str) -> str:
 
     try:
         models = mlflow.MlflowClient().search_registered_models()
-    except Exception as error:  # whatever a database or a server raises: this is said beside another error
+    except Exception as error:  # whatever a database or a server raises: this is added to another error
         return f"What is registered can't be read ({first_line(error)})."
     names = {model.name: model.aliases for model in models}
     if not names:

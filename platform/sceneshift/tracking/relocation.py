@@ -1,6 +1,6 @@
 """MLflow's SQLite file in a folder that was moved or copied.
 
-MLflow keeps the place of every run's files as an absolute path. Here those files always lie in a folder beside the
+MLflow keeps the place of every run's files as an absolute path. Here those files are always in a folder next to the
 database, so their place follows from its own.
 """
 
@@ -54,7 +54,7 @@ def relocate(database: Path, artifact_root: Path) -> None:
 
 
 def is_writable(database: Path) -> bool:
-    """Whether SQLite can write a file: it makes others beside it."""
+    """Whether SQLite can write a file: it makes others next to it."""
     return os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)
 
 
@@ -67,7 +67,7 @@ def readable_copy(database: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="sceneshift-mlflow-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copy = folder / database.name
-    # Immutable: SQLite would otherwise make files beside a database that was open when it was copied.
+    # Immutable: SQLite would otherwise make files next to a database that was open when it was copied.
     with (
         closing(sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)) as original,
         closing(sqlite3.connect(copy)) as made,

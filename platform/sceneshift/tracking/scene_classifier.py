@@ -89,7 +89,7 @@ def _array_of(given: Any) -> np.ndarray:  # noqa: ANN401
         return array.astype(np.float64) if array.dtype == object else array
     except (ValueError, TypeError) as error:
         raise InvalidInputError(
-            f"the input ({type(given).__name__}) is no array of numbers; expected a cube (H, W, C), patches "
+            f"the input ({type(given).__name__}) is not an array of numbers; expected a cube (H, W, C), patches "
             "(B, C, P, P), or the path of a scene's file."
         ) from error
 

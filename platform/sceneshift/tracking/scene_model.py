@@ -81,7 +81,7 @@ class SceneModel:
         try:
             values = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InvalidInputError(f"{folder / DESCRIPTION_FILE} is no JSON ({first_line(error)}).") from error
+            raise InvalidInputError(f"{folder / DESCRIPTION_FILE} is not JSON ({first_line(error)}).") from error
         description = ModelDescription.from_dict(values)
         classifier = find_method(description.method).build_classifier(
             description.method_config, bands=description.bands, classes=len(description.class_names)
@@ -96,7 +96,7 @@ class SceneModel:
             classifier.load_state_dict(weights)
         except (RuntimeError, TypeError, AttributeError) as error:
             raise InvalidInputError(
-                f"{folder / WEIGHTS_FILE} does not hold the weights its description tells of ({first_line(error)})."
+                f"{folder / WEIGHTS_FILE} does not contain the weights of its description ({first_line(error)})."
             ) from error
         return cls(description, classifier.to(device))
 
@@ -279,7 +279,7 @@ class SceneModel:
             if description.wavelengths_nm is None and scene.wavelengths_nm is None:
                 return None, []
             whose = "the model's source" if description.wavelengths_nm is None else f"scene {scene.name!r}"
-            return None, [f"{whose} tells no wavelengths: its {description.bands} bands are taken as they are"]
+            return None, [f"{whose} has no wavelengths: its {description.bands} bands are taken as they are"]
         centres = np.array(description.wavelengths_nm)
         if len(centres) == scene.num_bands and np.abs(centres - scene.wavelengths_nm).max() < _SAME_NM:
             return None, []

@@ -69,7 +69,7 @@ def refuse_known_experiment(client: "MlflowClient", name: str) -> None:
         found.lifecycle_stage == "deleted" or client.search_runs([found.experiment_id], max_results=1)
     ):
         raise StudyError(
-            f"MLflow at {client.tracking_uri} knows an experiment {name!r}, of which there is no study in this "
+            f"MLflow at {client.tracking_uri} has an experiment {name!r}, and there is no study of that name in this "
             "--storage-path. Give the storage path it was made with and --resume, or another --experiment-name."
         )
 
@@ -314,8 +314,8 @@ class SearchRun:
     def _warn(self, error: Exception) -> None:
         if not self._broken:
             _LOG.warning(
-                "MLflow at %s failed (%s); the search goes on and tells MLflow the rest when it is back, at the latest "
-                "when the study is resumed.",
+                "MLflow at %s failed (%s); the search continues and records the rest in MLflow when it is back, "
+                "at the latest when the study is resumed.",
                 self.backend.shown,
                 first_line(error),
             )

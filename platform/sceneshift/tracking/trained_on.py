@@ -128,7 +128,7 @@ class TrainedOn:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInputError(
-                f"{_file(pair)} of run {run_id} does not tell what trained ({first_line(error)}); was it changed?"
+                f"{_file(pair)} of run {run_id} does not say what trained ({first_line(error)}); was it changed?"
             ) from error
 
 

@@ -121,7 +121,7 @@ class TrainingRun:
     def unreachable_error(self, folder: str, error: Exception) -> StudyError:
         """The error for results that are on disk and can't be written to MLflow."""
         return StudyError(
-            f"the results lie in {folder}, but MLflow at {self.backend.shown} could not be updated "
+            f"the results are in {folder}, but MLflow at {self.backend.shown} could not be updated "
             f"({first_line(error)}). When it is back, --resume updates it."
         )
 
@@ -134,7 +134,7 @@ class TrainingRun:
             self._warn(error)
 
     def forget(self) -> None:
-        """Delete the run, of which nothing was trained, so that its name is free."""
+        """Delete the run, in which nothing was trained, so that its name is free."""
         with contextlib.suppress(Exception):  # whatever MLflow or its server raises: another error is being reported
             self.client.delete_run(self.run_id)
 
@@ -161,7 +161,7 @@ class TrainingRun:
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             _LOG.warning(
-                "MLflow at %s failed (%s); the training goes on and tells MLflow the rest at its end.",
+                "MLflow at %s failed (%s); the training continues and records the rest in MLflow at its end.",
                 self.backend.shown,
                 first_line(error),
             )

@@ -27,7 +27,7 @@ def refuse_other_server(uri: str) -> None:
         return
     if re.fullmatch(r"\d+\.\d+\S*", theirs) and theirs.split(".")[0] != ours.split(".")[0]:
         raise StudyError(
-            f"the MLflow server at {uri} is version {theirs}, this program speaks to {ours}. Start a server of that "
+            f"the MLflow server at {uri} is version {theirs}, this program supports {ours}. Start a server of that "
             "version, or name another by MLFLOW_TRACKING_URI. Nothing was written."
         )
 

@@ -59,7 +59,7 @@ def steps_of_epoch(num_pixels: Sequence[int], batch_size: int, *, apart: bool) -
         return math.ceil(sum(num_pixels) / batch_size)
     if (of_each := batch_size // len(num_pixels)) < 2:
         raise InvalidInputError(
-            f"batch_size = {batch_size} for {len(num_pixels)} sources, of each of which the method takes a batch; "
+            f"batch_size = {batch_size} for {len(num_pixels)} sources, and the method takes a batch from each; "
             f"expected room for two patches of each. Use a batch_size of {2 * len(num_pixels)} or more."
         )
     return math.ceil(max(num_pixels) / of_each)

@@ -21,7 +21,7 @@ _PROBE_BYTES = 1 << 16
 #: From the metrics of all epochs so far, by epoch, to the epochs whose weights may still be chosen.
 Keep = Callable[[Mapping[int, Mapping[str, float]]], Collection[int]]
 
-#: What stands in a packed state for a tensor.
+#: Replaces a tensor in a packed state.
 _TENSOR = "<tensor>"
 
 
@@ -216,7 +216,7 @@ def unpack(packed: dict[str, Any]) -> dict[str, Any]:
     tensors: list[Tensor] = []
     for dtype, shape in packed["shapes"]:
         size = torch.Size(shape).numel()
-        # A copy: whoever keeps one tensor does not keep all.
+        # A copy, so that a reference to one tensor does not keep all in memory.
         tensors.append(packed["values"][dtype].narrow(0, at[dtype], size).view(shape).clone())
         at[dtype] += size
 

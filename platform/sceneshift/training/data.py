@@ -48,11 +48,11 @@ class DataSpec:
             Of a pair it divides the source into pixels that train and validate; "all" trains on all of them.
         validates: Whether pixels of the source are held back to validate on. Without, a pair's source trains whole, and
             a scene's training side does.
-        train_fraction: Share of each class's pixels that train: of a pair's source beside those that validate (0.8 by
-            default), of a scene beside those that test (0.5 where its training side also validates, else 0.1).
+        train_fraction: Share of each class's pixels that train: of a pair's source, the rest validates (0.8 by
+            default); of a scene, the rest tests (0.5 if its training side also validates, else 0.1).
         train_mask: Label map of the training pixels, for "fixed".
         test_mask: Label map of the test pixels, for "fixed".
-        cut_to_overlap: Whether masks that lie whole pixels apart from the scene are cut to it.
+        cut_to_overlap: Whether masks that are whole pixels apart from the scene are cut to it.
         data_dir: Folder of the scenes' files; by default SCENESHIFT_DATA.
         catalogue: TOML file of the user's scenes and pairs; by default SCENESHIFT_CATALOGUE.
         patch_size: The largest patch that will be cut, in pixels: guard bands of splits are made for it.
@@ -125,7 +125,7 @@ class DataSpec:
 
     @property
     def source_fraction(self) -> float:
-        """The share of each class's pixels of a source used for training, beside those that validate.
+        """The share of each class's pixels of a source that train; the rest validates.
 
         Of a scene it is that of its training side, which a fifth of validates like any pair's source.
         """
@@ -318,7 +318,7 @@ def source_split(pair: ScenePair, kind: str, *, fraction: float, patch_size: int
 
     Args:
         pair: The pair. The training side of a single scene may have classes of a handful of pixels: those train whole.
-        kind: "blocks", "fields", "random" or "all"; "fixed" divides the training mask's pixels at random, as they lie
+        kind: "blocks", "fields", "random" or "all"; "fixed" divides the training mask's pixels at random, as they are
             scattered. Within one scene, parts of a field that the guard of its test side has cut apart are fields each.
         fraction: Share of each class's pixels that train.
         patch_size: The largest patch that will be cut.

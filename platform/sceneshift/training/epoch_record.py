@@ -5,7 +5,7 @@ and features, as float16, on fixed pixels of the source and, where that was allo
 The header says for each pair which pixels they are, and has the validation pixels' labels and the projection of the
 features.
 
-Every evaluated epoch is written as a file of its own, ``epoch_00012.parquet``; after the last one, all become
+Every evaluated epoch is written as a separate file, ``epoch_00012.parquet``; after the last one, all become
 ``epochs.parquet``. The record of a training that was stopped stays in its parts, which :meth:`RecordFolder.read` reads
 just as well. Pages and header carry checksums.
 
@@ -76,7 +76,7 @@ class EpochRecord:
             epoch's.
         validation: On the header's validation pixels.
         shifted: (S, N, K) float16, logits on these pixels' patches under each of the header's shifts; None without any.
-        target: On the header's target pixels; None where the training was not handed any.
+        target: On the header's target pixels; None if the training was given none.
     """
 
     pair: str
@@ -96,7 +96,7 @@ class PairHeader:
         num_classes: K.
         validation_pixels: (N,) int64 flat indices into the source, ascending.
         validation_labels: (N,) int64 class indices 0..K-1.
-        target_pixels: Flat indices into the target, ascending; None where the training was not handed any.
+        target_pixels: Flat indices into the target, ascending; None if the training was given none.
         shifts: Names of the S shifts.
         seed: Seed of the training.
         num_features: F; None where the classifier has no final layer.
@@ -150,7 +150,7 @@ class TrialOutputs:
 
 
 class RecordFolder:
-    """The records of one training, beside its checkpoints.
+    """The records of one training, next to its checkpoints.
 
     Args:
         location: The location of the checkpoints: a directory, or a URI pyarrow understands (``s3://bucket/path``).

@@ -101,7 +101,7 @@ def train(
 
     Raises:
         InvalidInputError: There is no source, or one twice, or more workers than patches in a batch; target
-            pixels are handed to a plan that isn't allowed them; or what is to be recorded has no place.
+            pixels are given to a plan that isn't allowed them; or there is no place for the record.
         StudyError: The checkpoints belong to other pairs or to a longer training.
         TrainingDiverged: A loss became NaN or infinite.
     """

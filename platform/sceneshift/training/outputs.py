@@ -71,10 +71,10 @@ class OutputTaker:
 
 
 class FixedPatches:
-    """The patches around fixed pixels of a scene, known by the places they hold.
+    """The patches around fixed pixels of a scene, as the places in them.
 
-    What lies at these places may be changed before it is classified, such as shifted; where patches overlap it is held
-    once, and a discriminator's first block is computed once (:mod:`sceneshift.networks.overlapping_patches`).
+    The spectra at these places may be changed, such as shifted, before they are classified; where patches overlap they
+    are held once, and a discriminator's first block is computed once (:mod:`sceneshift.networks.overlapping_patches`).
 
     Args:
         shape: (H, W) of the scene. Its borders are continued by symmetric reflection.
@@ -124,7 +124,7 @@ class FixedPatches:
         return torch.cat(logits), torch.cat(seen) if seen else None
 
     def _parts_of(self, size: int) -> list[tuple[Tensor, Places]]:
-        """So many patches at a time: which of the spectra they hold, and where these lie."""
+        """So many patches at a time: which of the spectra they contain, and where these are."""
         if self._parts is None:
             found = (
                 Places.of(part, continued=self._continued, patch_size=self.patch_size)

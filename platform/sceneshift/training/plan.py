@@ -30,7 +30,7 @@ class TrainingPlan:
 
     Raises:
         InvalidInputError: No epoch, or several of a method that is fitted in one; a negative interval; an unknown
-            method, precision or access; a configuration of another method; a method that can't be compiled and shall
+            method, precision or access; a configuration of another method; a method that can't be compiled but should
             be; or values that don't go together.
     """
 

@@ -45,7 +45,8 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = products.fp32_precision, convolutions.fp32_precision
     try:
-        # Convolutions would be TF32 by PyTorch's own default. What stays float32 beside bfloat16 needs all its digits.
+        # Convolutions would be TF32 by PyTorch's own default. What stays float32 when the rest is bfloat16 needs all
+        # its digits.
         products.fp32_precision = convolutions.fp32_precision = "tf32" if precision == "tf32" else "ieee"
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             yield

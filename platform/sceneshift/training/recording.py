@@ -170,7 +170,7 @@ class PairRecorder:
         return Outputs(logits=_float16(logits), features=None if features is None else _float16(features))
 
     def _shifted_patches(self) -> list[tuple[FixedPatches, list[Tensor]]]:
-        """Of each source its validation pixels' patches, and what lies at their places: as it is, and shifted."""
+        """The patches of each source's validation pixels, and the spectra at their places, unchanged and shifted."""
         if self._shifted is None:
             self._shifted = []
             for source, pixels in self._validation:
@@ -265,7 +265,7 @@ class Recording:
 def recording_of(
     plan: TrainingPlan, checkpoints: CheckpointFolder | None, recorders: Sequence[PairRecorder], workers: Workers
 ) -> Recording | None:
-    """What writes a training's record beside its checkpoints; None where nothing is recorded.
+    """What writes a training's record next to its checkpoints; None if nothing is recorded.
 
     Raises:
         InvalidInputError: There is something to record, and there are no checkpoints.
@@ -274,7 +274,8 @@ def recording_of(
         return None
     if checkpoints is None:
         raise InvalidInputError(
-            f"record = True for {plan.method!r} without checkpoints, beside which records lie; give their folder."
+            f"record = True for {plan.method!r} without checkpoints; records are kept next to them, so give "
+            "their folder."
         )
     return Recording(folder=RecordFolder(checkpoints.location), recorders=recorders, workers=workers)
 
@@ -292,7 +293,7 @@ def targets_by_pair(
     if set(found) != expected:
         raise InvalidInputError(
             f"target_access = {plan.target_access!r}, and target pixels of {', '.join(sorted(found)) or 'no pair'} "
-            f"were handed over; expected those of {', '.join(sorted(expected)) or 'none'}."
+            f"were given; expected those of {', '.join(sorted(expected)) or 'none'}."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""A whole scene through a classifier, tile by tile: beside the scene itself, little memory is taken.
+"""A whole scene through a classifier, tile by tile, in little memory besides the scene itself.
 
 A tile is cut with the pixels around it that its patches reach, prepared (bands, normalization) and classified. What a
 pixel sees is the same whatever tile it falls in, so the tiles' size decides about memory and time, not about the map:
@@ -26,7 +26,7 @@ from sceneshift.training.precision import computing_in
 #: Patches classified at once on a CPU. Larger batches are slower there, since the patches leave the cache.
 PREDICTION_BATCH = 64
 
-# A GPU takes so many times as many: with few patches it waits for the host more than it computes.
+# A GPU takes this many times as many: with few patches it waits for the host more than it computes.
 _GPU_BATCHES = 16
 
 # Of a GPU's memory a tile takes this share, and this much at most, for the same reason.
@@ -112,11 +112,11 @@ def classify_tiles(
     tall, wide = tile_shape
     if min(tall, wide) < 1:
         raise InvalidInputError(f"tiles of {tall} x {wide} pixels; expected at least 1 x 1.")
-    # Where each row and column of the continued scene lies in the scene.
+    # Where each row and column of the continued scene is in the scene.
     rows_of, columns_of = (np.pad(np.arange(size), patch_size // 2, mode="symmetric") for size in (height, width))
     halo, done = patch_size - 1, 0
 
-    def tell(pixels: int) -> None:
+    def report(pixels: int) -> None:
         if progress is not None:
             progress(done + pixels, height * width)
 
@@ -126,9 +126,9 @@ def classify_tiles(
             seen = cube[np.ix_(rows_of[rows.start : rows.stop + halo], columns_of[columns.start : columns.stop + halo])]
             prepared: NDArray[Any] = seen if prepare is None else prepare(seen)
             with computing_in("float32", device):
-                logits = over_tile.logits(prepared, tell)
+                logits = over_tile.logits(prepared, report)
             done += logits.shape[0] * logits.shape[1]
-            tell(0)
+            report(0)
             yield Tile(rows, columns, logits)
 
 
@@ -139,7 +139,7 @@ class _AsAWhole:
     def shape(self, cube: tuple[int, ...], tile_bytes: int) -> tuple[int, int]:
         return self._over_scene.tile_shape(cube[0], cube[1], tile_bytes)
 
-    def logits(self, padded: NDArray[Any], tell: Callable[[int], None]) -> Tensor:
+    def logits(self, padded: NDArray[Any], report: Callable[[int], None]) -> Tensor:
         return self._over_scene.logits(torch.from_numpy(padded))
 
 
@@ -152,7 +152,7 @@ class _Overlapping:
     def shape(self, cube: tuple[int, ...], tile_bytes: int) -> tuple[int, int]:
         return min(cube[0], max(1, tile_bytes // (8 * 4 * cube[1] * cube[2]))), cube[1]
 
-    def logits(self, padded: NDArray[Any], tell: Callable[[int], None]) -> Tensor:
+    def logits(self, padded: NDArray[Any], report: Callable[[int], None]) -> Tensor:
         halo = self._patch_size - 1
         height, width = padded.shape[0] - halo, padded.shape[1] - halo
         scene = torch.from_numpy(padded).to(self._device)
@@ -167,7 +167,7 @@ class _Overlapping:
                 pixels = torch.arange(tall * wide, device=self._device)
                 blocks.append(self._over_patches.logits(seen, pixels).view(tall, wide, -1))
                 done += len(pixels)
-                tell(done)
+                report(done)
             rows.append(torch.cat(blocks, dim=1))
         return torch.cat(rows)
 
@@ -187,7 +187,7 @@ class _PatchByPatch:
         row_bytes = 8 * 4 * cube[1] * cube[2]
         return min(cube[0], self._batch, max(1, tile_bytes // row_bytes)), cube[1]
 
-    def logits(self, padded: NDArray[Any], tell: Callable[[int], None]) -> Tensor:
+    def logits(self, padded: NDArray[Any], report: Callable[[int], None]) -> Tensor:
         halo = self._patch_size - 1
         height, width = padded.shape[0] - halo, padded.shape[1] - halo
         sampler = PatchSampler(padded, patch_size=self._patch_size, device=self._device, padded=True)
@@ -196,7 +196,7 @@ class _PatchByPatch:
         with torch.autocast(self._device.type, dtype=self._precision, enabled=rounded):
             for batch in torch.split(torch.arange(height * width, device=self._device), self._batch):
                 parts.append(self._classifier(sampler.patches(batch)))
-                tell(min(len(parts) * self._batch, height * width))
+                report(min(len(parts) * self._batch, height * width))
         return torch.cat(parts).view(height, width, -1)
 
 

@@ -30,7 +30,7 @@ class TargetPixels:
         pixels: (M,) flat indices, ascending.
 
     Raises:
-        InvalidInputError: The scene carries labels, or a pixel lies outside it or repeats.
+        InvalidInputError: The scene carries labels, or a pixel is outside it or repeats.
     """
 
     pair_name: str

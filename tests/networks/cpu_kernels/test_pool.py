@@ -27,7 +27,7 @@ def test_value_and_gradient_are_torch_s_to_the_bit(dtype: torch.dtype, shape: tu
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("place", range(4))
-def test_nan_stays_nan_wherever_it_lies(dtype: torch.dtype, place: int) -> None:
+def test_nan_stays_nan_wherever_it_is(dtype: torch.dtype, place: int) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4, 4).to(dtype).contiguous(memory_format=torch.channels_last)
     x[1, 2, 2 + place // 2, place % 2] = torch.nan

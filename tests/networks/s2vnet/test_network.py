@@ -69,7 +69,7 @@ class TestSize:
 
     @pytest.mark.parametrize("patch_size", [1, 4])
     def test_a_patch_size_that_does_not_fit_is_named(self, patch_size: int) -> None:
-        with pytest.raises(InvalidInputError, match=f"patch_size = {patch_size}; expected an odd number >= 3"):
+        with pytest.raises(InvalidInputError, match=rf"patch_size = {patch_size}.*3"):
             S2VNetwork(BANDS, CLASSES, patch_size=patch_size)
 
     @pytest.mark.parametrize(

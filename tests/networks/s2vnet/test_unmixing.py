@@ -54,7 +54,7 @@ class TestEncoder:
         ]
 
     def test_too_few_bands_are_named(self) -> None:
-        with pytest.raises(InvalidInputError, match="3 bands; unmixing by S2VNet needs at least 4"):
+        with pytest.raises(InvalidInputError, match=r"3 bands.*S2VNet.*4"):
             AbundanceEncoder(3, 2)
         assert AbundanceEncoder(4, 2)(torch.rand(3, 4)).shape == (3, 2)
 

@@ -16,7 +16,7 @@ def endmembers_of(seed: int = 0, rows: int = ROWS) -> Tensor:
 
 
 def part_of(*, released: bool = False, seed: int = 0, spread: float | None = None) -> EndmemberVariability:
-    """In float64; with a spread, every parameter and running statistic is drawn anew."""
+    """In float64; with a spread, every parameter and running statistic is drawn again."""
     torch.manual_seed(seed)
     part = EndmemberVariability(ENDMEMBERS, z_dim=Z, released=released).double()
     if spread is not None:

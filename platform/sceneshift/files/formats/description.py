@@ -24,7 +24,7 @@ class Description:
         name_of_zero: The name of the number 0 in a label map, where the file names it and it may be a class's. Never
             written.
         class_colours: Their colours, ``#rrggbb``.
-        band_names: (C,) what the bands are, where they are no wavelengths.
+        band_names: (C,) names of the bands, if they are not wavelengths.
         wavelengths_nm: (C,) band centres in nanometres.
         fwhm_nm: (C,) band widths at half maximum, in nanometres.
         ignore_value: The value for missing data.
@@ -32,7 +32,7 @@ class Description:
         good_bands: (C,) which bands are good, where the file says that some are bad.
         normalization: Names of the steps the numbers have been through.
         footprint: Which pixels of which acquisition.
-        georeference: Where it lies on the ground.
+        georeference: Where it is on the ground.
         unit: Unit of the values.
         stored_as: How stored numbers become values; None where they are the values. Never written.
         left_out: What of an earlier file is not in the cube.
@@ -84,7 +84,7 @@ class Description:
             values: Any = json.loads(text)
         except ValueError as error:
             raise InvalidInputError(
-                f"a scene's description is no JSON ({first_line(error)}): {text[:80]!r}."
+                f"a scene's description is not JSON ({first_line(error)}): {text[:80]!r}."
             ) from error
         known = [f.name for f in fields(cls) if f.name not in ("stored_as", "name_of_zero")]
         if not isinstance(values, dict) or (unknown := set(values) - set(known)):
@@ -100,19 +100,19 @@ class Description:
 
 def _as_is(value: Any) -> Any:  # noqa: ANN401 - plain JSON
     if not isinstance(value, str | int | float):
-        raise TypeError(f"{value!r} is no text and no number")
+        raise TypeError(f"{value!r} is neither text nor a number")
     return value
 
 
 def _text(value: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value
 
 
 def _texts(value: list[str]) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise TypeError(f"{value!r} is no list of texts")
+        raise TypeError(f"{value!r} is not a list of texts")
     return tuple(value)
 
 

@@ -1,9 +1,9 @@
 """ENVI images: a text header ``.hdr`` next to a file of raw numbers, read by GDAL (rasterio).
 
-GDAL is handed the numbers with a header made of what was read and checked here
-(:mod:`sceneshift.files.formats.envi_header`): it sees no other header, and nothing it would pass over in silence.
-Numbers come as they lie in the file; a "reflectance scale factor" or gains are part of the description. Headers are
-written here: GDAL's rounds where the image lies to 15 digits, has no class names, and invents names of bands.
+GDAL is given the numbers with a header made of what was read and checked here
+(:mod:`sceneshift.files.formats.envi_header`): it sees no other header, and nothing that it would ignore silently.
+Numbers are those in the file; a "reflectance scale factor" or gains are part of the description. Headers are written
+here: GDAL's round the image's location to 15 digits, have no class names, and invent names of bands.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -50,17 +50,18 @@ _DATA_SUFFIX = ".img"
 #: the same in upper case.
 _DATA_SUFFIXES = ("", _DATA_SUFFIX, ".dat", ".sli", ".hyspex", ".raw", ".bin")
 
-#: Endings of files next to a header that are no numbers of an ENVI image, and those of them that are images themselves.
+#: Endings of files next to a header that are not numbers of an ENVI image, and those of them that are images
+#: themselves.
 _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mat", ".npy", ".npz", ".arrow")
 _NO_NUMBERS = (".hdr", ".xml", ".txt", ".csv", ".json", ".enp", ".sta", ".ovr", ".msk", ".prj", ".log", ".md", ".zip")
 
 #: How a gzip file begins, and the bytes that are unpacked at once.
 _GZIP, _BLOCK = b"\x1f\x8b", 2**20
 
-#: What GDAL reads in addition to an image: masks, and metadata of its own.
+#: What GDAL reads in addition to an image: masks, and its own metadata.
 _BESIDE = (".msk", ".aux.xml")
 
-#: First names of a list of classes that are no class, in lower case.
+#: First names in a list of classes that are not a class, in lower case.
 _UNCLASSIFIED = (
     *("unclassified", "unlabelled", "unlabeled", "undefined", "unknown", "background", "none", "nothing", "ignore"),
     *("no data", "nodata", "no label", "not classified", "masked", "masked pixels", "void", "fill", "0", ""),
@@ -175,10 +176,10 @@ def refuse_numbers(location: Path) -> None:
         InvalidInputError: There is a header next to it, or its ending is one that the numbers of an ENVI image have.
     """
     looked_for = list(dict.fromkeys((location.with_suffix(".hdr"), location.with_name(f"{location.name}.hdr"))))
-    if beside := headers_beside(location):
+    if other := headers_next_to(location):
         raise InvalidInputError(
             f"{location} holds the numbers of an ENVI image; expected its header, which describes their layout. Name "
-            f"{beside[0]}."
+            f"{other[0]}."
         )
     if location.suffix.lower() in (*_DATA_SUFFIXES[1:], *(f".{name}" for name in INTERLEAVES)):
         raise InvalidInputError(
@@ -188,7 +189,7 @@ def refuse_numbers(location: Path) -> None:
         )
 
 
-def headers_beside(location: Path) -> list[Path]:
+def headers_next_to(location: Path) -> list[Path]:
     """ENVI headers that may be meant by a file's name: ``a.hdr`` and ``a.img.hdr`` for ``a.img`` or ``a.hdr``."""
     try:
         others = sorted(location.parent.iterdir())
@@ -239,8 +240,8 @@ def _open(header: EnviHeader, *, reads_numbers: bool = False) -> Iterator[Any]:
         else:
             image.symlink_to(data.absolute())
         for ending in _BESIDE:
-            if (beside := data.with_name(data.name + ending)).is_file():
-                image.with_name(image.name + ending).symlink_to(beside.absolute())
+            if (other := data.with_name(data.name + ending)).is_file():
+                image.with_name(image.name + ending).symlink_to(other.absolute())
         with open_image(image, "ENVI") as file:
             yield file
 
@@ -342,7 +343,7 @@ def _is_tiff(path: Path) -> bool:
 def _class_names(texts: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str | None]:
     """The names of the numbers from 1 on, and the name of 0 where that may be a class's.
 
-    ENVI names 0 first, which is no class: "Unclassified", or drawn in black. Other programs begin with class 1.
+    ENVI names 0 first, which is not a class: "Unclassified", or drawn in black. Other programs begin with class 1.
     """
     names = listed(texts.get("class names"))
     if names in ((), ("",)):

@@ -1,7 +1,7 @@
 """Headers of ENVI images, as their many writers make them.
 
-What decides how the numbers lie is checked, and refused if it is missing or contradicts itself; what is optional and
-not understood is reported by those who look for it.
+Keys that decide how the numbers are stored are checked, and rejected if they are missing or contradict each other;
+optional keys that are not understood are reported by their readers.
 """
 
 import re
@@ -27,10 +27,10 @@ TYPES = {
     13: "uint32", 14: "int64", 15: "uint64",
 }  # fmt: skip
 
-#: Keys that decide how the numbers lie.
+#: Keys that decide how the numbers are stored.
 _SHAPING = ("samples", "lines", "bands", "header offset", "data type", "interleave", "byte order")
 
-#: Texts that GDAL turns into a place on the ground and into gains, which are handed on as they are.
+#: Texts that GDAL turns into a place on the ground and into gains, which are passed on unchanged.
 _FOR_GDAL = ("map info", "projection info", "coordinate system string", "data gain values", "data offset values")
 
 #: No header is longer; what is, is the image.
@@ -105,7 +105,7 @@ def read_header(path: Path) -> EnviHeader:
     """Read and check a header.
 
     Raises:
-        InvalidInputError: It is none, or doesn't say how the numbers lie; the message says which key is wrong.
+        InvalidInputError: It is not a header, or doesn't say how the numbers are stored; the message names the key.
     """
     notes: list[str] = []
     texts = _texts(path, notes)
@@ -203,5 +203,5 @@ def _decoded(path: Path, content: bytes, notes: list[str]) -> str:
             text = content.decode()
         except UnicodeDecodeError:
             text = content.decode("cp1252", errors="replace")  # what ENVI writes on Windows
-            notes.append(f"{path} is no UTF-8: its texts are taken as cp1252, which may be wrong for names in it")
+            notes.append(f"{path} is not UTF-8: its texts are taken as cp1252, which may be wrong for names in it")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,4 @@
-"""What ENVI and GeoTIFF share: images opened by GDAL (rasterio), their numbers, and where they lie on the ground.
+"""What ENVI and GeoTIFF share: images opened by GDAL (rasterio), their numbers, and where they are on the ground.
 
 Shape letters: H rows, W columns, C bands.
 """
@@ -53,7 +53,7 @@ def read_image(file: Any) -> NDArray[Any]:  # noqa: ANN401 - rasterio has no typ
 
 
 def spectral_indexes(file: Any) -> list[int]:  # noqa: ANN401 - rasterio has no types
-    """The numbers, from 1, of an open file's bands but for alpha bands, which are masks."""
+    """The numbers, from 1, of an open file's bands, except alpha bands, which are masks."""
     alpha = set(_alpha_indexes(file))
     return [index for index in file.indexes if index not in alpha]
 
@@ -62,7 +62,7 @@ def read_mask(file: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - rasterio
     """What alpha bands, an internal mask or a ``.msk`` file say of an open file's pixels; None where there is none.
 
     Returns:
-        (H, W), or (H, W, C) where each band has a mask of its own: True where something was measured.
+        (H, W), or (H, W, C) where each band has its own mask: True where something was measured.
     """
     indexes, flags = spectral_indexes(file), geo_package("rasterio.enums").MaskFlags
     # GDAL derives masks from values for missing data as well; those are searched for in the numbers.

@@ -1,6 +1,6 @@
-"""GeoTIFF, by rasterio: bands with their wavelengths, and where the image lies on the ground.
+"""GeoTIFF, by rasterio: bands with their wavelengths, and where the image is on the ground.
 
-Numbers come as they lie in the file; scale and offset of the bands are part of the description.
+Numbers are those in the file; scale and offset of the bands are part of the description.
 
 Shape letters: H rows, W columns, C bands.
 """

@@ -1,6 +1,6 @@
 """MATLAB's files: v4 and v5 by SciPy, v7.3, which is HDF5 with the axes reversed, by h5py.
 
-What lies in structures and cells has the name that MATLAB gives it: ``scene.cube``, ``scenes(2).cube``, ``maps{1}``.
+What is in structures and cells has the name that MATLAB gives it: ``scene.cube``, ``scenes(2).cube``, ``maps{1}``.
 Sparse matrices come back as full ones.
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: What MATLAB calls its numeric classes; cells, structures and texts are no arrays here.
+#: What MATLAB calls its numeric classes; cells, structures and texts are not arrays here.
 _MATLAB_NUMBERS = {"double", "single", "logical"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
@@ -77,7 +77,7 @@ class Matlab(FileFormat):
                 if len(items) > _MOST_ITEMS:
                     raise InvalidInputError(
                         f"{path} holds more than {_MOST_ITEMS} arrays; expected a file with a scene. Save cube and "
-                        "labels in a file of their own."
+                        "labels in a separate file."
                     )
                 return {name: _hdf5_variable(item, path) for name, item in items}
         return {
@@ -105,7 +105,7 @@ class Matlab(FileFormat):
                 return values
         import scipy.io
 
-        # SciPy is handed sound files alone.
+        # SciPy is given valid files only.
         matrix = next(matrix for matrix in _matrices(path) if matrix.name == name)
         if matrix.kind == _SPARSE:
             _refuse_oversized_full(path, name, matrix.shape, held=path.stat().st_size)

@@ -1,8 +1,8 @@
-"""What a MATLAB v5 file holds, and whether it is sound enough to be handed to SciPy.
+"""What a MATLAB v5 file holds, and whether it is valid enough for SciPy.
 
 SciPy takes the sizes and types in such a file at their word: a damaged type ends the whole process, a damaged size
 asks for gigabytes. So the elements' heads are read here first, without the numbers, by MathWorks' "MAT-File Format"
-(chapter 1, level 5), and inconsistent files are rejected. Structures and cells are walked through: what lies in them
+(chapter 1, level 5), and inconsistent files are rejected. Structures and cells are walked through: what is in them
 has the names that MATLAB gives it, ``scene.cube``, ``scenes(2).cube`` and ``maps{1}``.
 """
 
@@ -45,7 +45,7 @@ _MOST_HEAD_BYTES = 2**16
 #: Bytes decompressed at once while skipping.
 _BLOCK = 2**16
 
-#: The name that an array is given where it is handed to SciPy alone.
+#: The name of an array that is passed to SciPy alone.
 ALONE = "x"
 
 
@@ -107,7 +107,7 @@ def element_alone(path: Path, matrix: Matrix) -> bytes:
     head.read()
     # A part's name is empty, which takes eight bytes, as a name of one letter does.
     if content[head.name_at : head.name_at + 8] != struct.pack(f"{order}II", _INT8, 0):
-        raise _damaged(path, f"{matrix.name} without a name of its own")
+        raise _damaged(path, f"{matrix.name} without its own name")
     content[head.name_at : head.name_at + 8] = struct.pack(f"{order}I", 1 << 16 | _INT8) + ALONE.encode().ljust(
         4, b"\0"
     )
@@ -208,7 +208,7 @@ def _matrices(path: Path, file: BinaryIO, order: str, size: int) -> Iterator[Mat
             if parts > _MOST_PARTS:
                 raise InvalidInputError(
                     f"{path} holds more than {_MOST_PARTS} arrays; expected a file with a scene. Save cube and labels "
-                    "in a file of their own."
+                    "in a separate file."
                 )
             yield replace(matrix, place=place)
         place += 8 + length
@@ -243,12 +243,12 @@ class _Head:
         return self._end - self._stream.at
 
     def part(self) -> tuple[int, int, bytes | None]:
-        """Type and bytes of the next part, and its content if that lies in the tag; it is read up to its content."""
+        """Type and bytes of the next part, and its content if that is in the tag; it is read up to its content."""
         if self.left < 8:
             raise _damaged(self._path, f"a part of an element with {self.left} bytes left")
         tag = self._stream.read(8)
         (word, num_bytes) = struct.unpack(f"{self.order}II", tag)
-        if word >> 16:  # up to four bytes lie in the tag itself
+        if word >> 16:  # up to four bytes are in the tag itself
             kind, num_bytes = word & 0xFFFF, word >> 16
             if num_bytes > 4:
                 raise _damaged(self._path, f"a part of {num_bytes} bytes in 4")
@@ -354,7 +354,7 @@ def _check_sparse(path: Path, head: _Head, name: str) -> None:
 
 
 def _parts_of(path: Path, head: _Head, name: str) -> Iterator[str]:
-    """The names of a structure's or a cell's parts, in the order they lie in."""
+    """The names of a structure's or a cell's parts, in their order."""
     number = math.prod(head.shape)
     if number > _MOST_PARTS:
         raise InvalidInputError(

@@ -41,4 +41,4 @@ class _Content(io.BytesIO):
         self._path = path
 
     def __repr__(self) -> str:
-        return repr(str(self._path))  # stands in Pillow's messages
+        return repr(str(self._path))  # appears in Pillow's messages

@@ -123,7 +123,7 @@ def stored_in_envi(
         factor_text: The header's ``reflectance scale factor``, or None.
         scales: (C,) gains as GDAL reads them.
         offsets: (C,) offsets as GDAL reads them.
-        where: The header, for messages. A factor that is no positive number is reported and passed over.
+        where: The header, for messages. A factor that is not a positive number is reported and ignored.
 
     Raises:
         InvalidInputError: A gain is 0, or a number is not finite.

@@ -1,6 +1,6 @@
 """Band centres and widths in nanometres, whatever the unit in the file.
 
-They are optional everywhere: what can't be understood is reported and passed over.
+They are optional everywhere: what can't be understood is reported and ignored.
 """
 
 import logging
@@ -45,7 +45,7 @@ def in_nanometers(
         centres: Where these are widths, the band centres, in the same unit: they show what a missing unit is.
 
     Returns:
-        (C,) nanometres; None, with a warning, where the values are no positive numbers, one for each band, or the unit
+        (C,) nanometres; None, with a warning, where the values are not positive numbers, one for each band, or the unit
         is no length.
     """
     try:

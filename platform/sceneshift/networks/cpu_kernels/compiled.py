@@ -1,7 +1,7 @@
 """How kernels are compiled, and bfloat16 in them.
 
-LLVM vectorizes a loop only while it can tell its arrays apart and sees no condition around a load; where a kernel looks
-roundabout, that is why.
+LLVM vectorizes a loop only if it can prove that its arrays don't overlap and sees no condition around a load. This is
+why some kernels look roundabout.
 """
 
 import functools
@@ -28,8 +28,8 @@ def compiled(kernel: _Kernel) -> _Kernel:
     """Compile a kernel at its first call, and keep the result on disk.
 
     Contractions and reorderings are allowed, assumptions about NaN and infinity are not. Without Numba's reference
-    counts (_nrt) a view of a row costs nothing, and nothing can be allocated: kernels are handed what they work in.
-    Numba's cache notices a change of the kernel's own file alone: after one of this file, `make clean`.
+    counts (_nrt) a view of a row costs nothing, and nothing can be allocated: callers pass the buffers that kernels
+    work in. Numba's cache only notices changes of the kernel's own file: after a change of this file, run `make clean`.
     """
     options = {"nogil": True, "cache": _has_cache(), "error_model": "numpy", "boundscheck": False, "_nrt": False}
     made: _Kernel = njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, **options)(kernel)
@@ -38,10 +38,10 @@ def compiled(kernel: _Kernel) -> _Kernel:
 
 @functools.cache
 def _has_cache() -> bool:
-    """Whether there is a folder for what is compiled, which is named to Numba if it isn't the one next to the code.
+    """Whether there is a folder for compiled kernels; Numba is given it if it isn't the one next to the code.
 
-    Numba raises an error where neither the code's folder nor the home can be written, and takes a full disk for a good
-    one. Without a folder, every process compiles again.
+    Numba raises an error where neither the code's folder nor the home directory can be written, and does not notice
+    a full disk. Without a folder, every process compiles again.
     """
     given = numba.config.CACHE_DIR
     if is_usable(Path(given) if given else Path(__file__).parent / "__pycache__"):
@@ -57,7 +57,7 @@ def _has_cache() -> bool:
             "minutes. Set NUMBA_CACHE_DIR to one that can be."
         )
         return False
-    # Of the environment, for the processes this one starts; Numba itself read it when it was imported.
+    # In the environment, for the processes this one starts; Numba itself read it when it was imported.
     os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
     return True
 

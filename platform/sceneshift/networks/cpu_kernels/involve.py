@@ -1,6 +1,6 @@
 """Involution with given kernels (Li et al., CVPR 2021), channels last.
 
-Shape letters: B batch, C channels, H and W rows and columns of a map, G groups, D channels a group.
+Shape letters: B batch, C channels, H and W rows and columns of a map, G groups, D channels per group.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def _spread(logits: Any, kernels: Any, per_group: int) -> None:  # noqa: ANN401
     groups = logits.shape[0] // _TAPS
     for tap in range(_TAPS):
         row, given = kernels[tap], logits[tap * groups : (tap + 1) * groups]
-        if per_group == 3:  # what most channel counts come to, and a loop LLVM vectorizes
+        if per_group == 3:  # the usual case, and a loop that LLVM vectorizes
             for group in range(groups):
                 logit = widen(given[group])
                 value = zero if logit <= 0 else logit
@@ -89,7 +89,8 @@ def _involve(
                 _spread(logits[patch, row, column], kernels, per_group)
                 total[:] = 0
                 for line in range(3):
-                    # Three taps a loop: with more arrays LLVM no longer proves them apart, and does not vectorize.
+                    # Three taps per loop: with more arrays LLVM can't prove that they don't overlap, and does not
+                    # vectorize.
                     seen = padded[row + line]
                     left, middle, right = seen[column], seen[column + 1], seen[column + 2]
                     first, second, third = kernels[3 * line], kernels[3 * line + 1], kernels[3 * line + 2]
@@ -132,7 +133,7 @@ def _involve_backward(
                     here[2 * channels + c] = value
                 window = slice(column * channels, (column + 3) * channels)
                 for line in range(3):
-                    # The three taps of a line lie side by side: one long loop.
+                    # The three taps of a line are contiguous: one long loop.
                     seen, total = lines[row + line, window], flat_sums[row + line, window]
                     kernel, product = flat_kernels[line], flat_products[line]
                     if needs_x:
@@ -151,7 +152,7 @@ def _involve_backward(
 
 
 def involve(x: Tensor, kernel_logits: Tensor, channels_per_group: int, *, out: Tensor) -> None:
-    """Apply a 3x3 kernel a place and group, zero outside the map; a kernel is ReLU(its logits).
+    """Apply one 3x3 kernel per place and group, zero outside the map; a kernel is ReLU(its logits).
 
     Args:
         x: (B, C, H, W), channels last.
@@ -173,14 +174,14 @@ def involve_backward(
         kernel_logits: As there.
         grad: (B, C, H, W), channels last: the gradient of the result.
         channels_per_group: As there.
-        grad_x: (B, C, H, W), channels last: where the gradient of x goes; None where nobody needs it.
+        grad_x: (B, C, H, W), channels last: where the gradient of x goes; None if it is not needed.
 
     Returns:
         The gradient of the logits.
     """
     grad_logits = torch.empty_like(kernel_logits)
     needs_x = grad_x is not None
-    # A kernel is handed an array in any case.
+    # A kernel needs an array in any case.
     maps = [array_of(t) for t in (x, kernel_logits, grad, x if grad_x is None else grad_x, grad_logits)]
 
     def scratch() -> list[NDArray[Any]]:

@@ -54,7 +54,7 @@ def _blend(x: Any, y: Any, out: Any, affine: Any) -> None:  # noqa: ANN401
 def _pass_open(values: Any, grads: Any, scale: Any, shift: Any, passed: Any) -> None:  # noqa: ANN401
     """One place's gradient where the branch is open, else zero."""
     for c in range(passed.shape[0]):
-        # A product and no condition: with a condition the loop is not vectorized.
+        # A product, not a condition: with a condition the loop is not vectorized.
         is_open = scale[c] * widen(values[c]) + shift[c] > 0
         passed[c] = widen(grads[c]) * passed.dtype.type(is_open)
 
@@ -64,7 +64,7 @@ def _rectify_sums(x: Any, grad: Any, affine: Any, passed: Any, sums: Any) -> Non
     scale, shift, first, second = affine[0], affine[1], sums[0], sums[1]
     for place in range(x.shape[0]):
         values = x[place]
-        # Two short loops: LLVM gives up telling the arrays of a long one apart, and does not vectorize it.
+        # Two short loops: in a long one LLVM can't prove that the arrays don't overlap, and does not vectorize it.
         _pass_open(values, grad[place], scale, shift, passed)
         for c in range(passed.shape[0]):
             first[c] += passed[c]
@@ -93,7 +93,7 @@ def rectify(x: Tensor, affine: Tensor, num_ones: int) -> Tensor:
     Args:
         x: (B, C, H, W), channels last.
         affine: (2, C), scale and shift.
-        num_ones: So many channels of ones.
+        num_ones: The number of channels of ones.
 
     Returns:
         (B, C + num_ones, H, W), channels last.

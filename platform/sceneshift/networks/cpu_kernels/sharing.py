@@ -27,7 +27,7 @@ def places_of(x: Tensor) -> NDArray[Any]:
 
 
 def sum_dtype(x: Tensor) -> type[np.float64] | type[np.float32]:
-    """What sums within a map are taken in."""
+    """The dtype in which sums within a map are taken."""
     return np.float64 if x.dtype == torch.float64 else np.float32
 
 
@@ -73,7 +73,7 @@ def share(
         try:
             for call in left:
                 kernel(*call)
-        except BaseException as error:  # none can pass through C, Ctrl-C neither
+        except BaseException as error:  # none can pass through C, not even Ctrl-C
             errors.append(error)
 
     _OPENMP.GOMP_parallel(_WORK(work), None, parts, 0)
@@ -82,9 +82,9 @@ def share(
 
 
 def _torch_openmp() -> ctypes.CDLL | None:
-    """The OpenMP library that torch has loaded; None where it is none of GNU's interface.
+    """The OpenMP library that torch has loaded; None if it doesn't have GNU's interface.
 
-    Kernels run in torch's own threads: threads of another pool would have to share the cores with torch's, which go on
+    Kernels run in torch's own threads: threads of another pool would have to share the cores with torch's, which keep
     spinning for a while after each of torch's operators.
     """
     library = ctypes.CDLL(None)

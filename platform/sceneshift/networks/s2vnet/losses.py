@@ -2,8 +2,8 @@
 
 Shape letters: N pixels, C bands, R endmembers, z latent dimensions, B batch.
 
-Computed in float32 or wider, also under autocast: the angle between like spectra is lost in bfloat16. Of a shared batch
-(:mod:`sceneshift.networks.shared_batch`) each is the mean over this worker's pixels or patches.
+Computed in float32 or wider, also under autocast: the angle between similar spectra is lost in bfloat16. In a shared
+batch (:mod:`sceneshift.networks.shared_batch`) each is the mean over this worker's pixels or patches.
 """
 
 import torch
@@ -34,7 +34,7 @@ def spectral_angle(one: Tensor, other: Tensor) -> Tensor:
 def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """`KL(N(mean, variance) || N(0, I))`, summed over latent dimensions, mean over rows.
 
-    The authors' release sums over rows and divides by the batch size, so that its weight means another thing at every
+    The authors' release sums over rows and divides by the batch size, so that the meaning of its weight changes with
     batch size and band count.
 
     Args:
@@ -49,7 +49,7 @@ def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def band_variation(perturbation: Tensor) -> Tensor:
-    """Total variation along bands, `mean |delta[i + 1] - delta[i]|`, each layer by itself.
+    """Total variation along bands, `mean |delta[i + 1] - delta[i]|`, for each layer separately.
 
     Args:
         perturbation: (2C, R), two layers of C bands.

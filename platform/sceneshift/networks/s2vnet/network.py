@@ -1,4 +1,4 @@
-"""S2VNet whole: a patch is unmixed, classified at pixel level, and both are fused.
+"""The whole S2VNet: a patch is unmixed, classified at pixel level, and both are fused.
 
 Shape letters: B batch, C bands, P patch, K classes, R endmembers (= K), N = B P P pixels.
 """
@@ -19,18 +19,18 @@ from sceneshift.networks.shared_batch import summed
 #: The smallest patch whose abundances the fusion's 3x3 convolution of stride 2 still takes.
 SMALLEST_PATCH = 3
 
-#: Where the endmembers' second layer starts: it adds little to the first until it has learned to.
+#: Initial value of the endmembers' second layer: it adds little to the first at the start.
 _SECOND_LAYER = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Departures:
-    """Single points in which a network is built as the authors' release behaves, to measure what each costs.
+    """Single differences in which a network behaves like the authors' release, to measure what each costs.
 
     Args:
         endmembers: `sigmoid(S E + delta)`, which can't fall below one half, from random endmembers.
-        decoder_input: the decoder is fed the encoder's raw scores instead of abundances.
-        batch_axis: Gaussian weights run over the batch: a patch's class depends on the rest of the batch.
+        decoder_input: the decoder's input is the encoder's raw scores instead of abundances.
+        batch_axis: Gaussian weights are normalized over the batch: a patch's class depends on the rest of the batch.
         batch_cosine: the cosine is divided by the square of one norm over the whole batch.
     """
 
@@ -42,14 +42,14 @@ class Departures:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """All that the network makes of a batch of patches.
+    """All outputs of the network for a batch of patches.
 
     Args:
-        logits: (B, K), at least float32: under autocast too, for the loss's sake.
+        logits: (B, K), at least float32, under autocast too, as the loss needs it.
         abundances: (N, R), non-negative, summing to one.
         reconstruction: (N, C).
-        abundance_features: (B, R, S, S), what the fusion's convolution makes of the abundances.
-        variation: adjusted endmembers and what they come from.
+        abundance_features: (B, R, S, S), the output of the fusion's convolution.
+        variation: the adjusted endmembers and what they were computed from.
     """
 
     logits: Tensor
@@ -62,9 +62,9 @@ class View:
 class S2VNetwork(nn.Module):
     """Unmixing, variability, classifier and fusion.
 
-    Forward is pure: the endmember matrix stays a parameter and its adjusted form is computed from it, so that a patch's
-    logits depend on the patch and the weights alone. (In the authors' release forward writes the adjusted endmembers
-    back into the parameter, and the weights move at every forward pass.)
+    The forward pass has no side effects: the endmember matrix stays a parameter and its adjusted form is computed from
+    it, so that a patch's logits depend only on the patch and the weights. (In the authors' release the forward pass
+    writes the adjusted endmembers back into the parameter, so that it changes the weights.)
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class S2VNetwork(nn.Module):
             width: of the pixel-level classifier.
             heads: of its attention.
             z_dim: latent dimensions of the endmembers' variability.
-            departures: what is built as in the authors' release; by default nothing.
+            departures: which parts are built as in the authors' release; none by default.
 
         Raises:
             InvalidInputError: a size is out of range.
@@ -113,10 +113,10 @@ class S2VNetwork(nn.Module):
 
     @torch.no_grad()
     def start_from(self, spectra: Tensor) -> None:
-        """Let the endmembers start at given spectra, their second layer near zero.
+        """Initialize the endmembers with given spectra, their second layer near zero.
 
         Args:
-            spectra: (K, C), in the units the network is shown, about [0, 1]; what lies beyond is clamped.
+            spectra: (K, C), in the units of the network's input, about [0, 1]; other values are clamped.
         """
         second = torch.full_like(spectra, _SECOND_LAYER)
         self.endmembers.copy_(torch.cat([spectra, second], dim=1).T)
@@ -124,7 +124,7 @@ class S2VNetwork(nn.Module):
 
     @torch.no_grad()
     def keep_endmembers_in_range(self) -> None:
-        """Clamp the endmember matrix to [1e-6, 1 - 1e-6], where a logit is finite; to be called after every step."""
+        """Clamp the endmember matrix to [1e-6, 1 - 1e-6], where a logit is finite; call this after every step."""
         self.endmembers.clamp_(EDGE, 1 - EDGE)
 
     def unmix(self, spectra: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Variation]:
@@ -144,7 +144,7 @@ class S2VNetwork(nn.Module):
         return abundances, self.decoder(fed, variation.endmembers), variation
 
     def view(self, patches: Tensor, noise: Tensor | None = None) -> View:
-        """Run everything and keep it.
+        """Run the whole network and return all outputs.
 
         Args:
             patches: (B, C, P, P).
@@ -159,7 +159,8 @@ class S2VNetwork(nn.Module):
                 f"patches of shape {tuple(patches.shape)}; expected (B, {self.bands}, {side}, {side})."
             )
         spectra = patches.permute(0, 2, 3, 1).reshape(-1, self.bands)
-        # In float32 under autocast too: in bfloat16 abundances don't sum to one and like spectra have one cosine.
+        # In float32 under autocast too: in bfloat16 abundances don't sum to one and similar spectra have the same
+        # cosine.
         with torch.autocast(patches.device.type, enabled=False):
             abundances, reconstruction, variation = self.unmix(spectra, noise)
             mean_spectra = reconstruction.view(batch, side * side, -1).mean(dim=1)

@@ -1,7 +1,7 @@
-"""The pixel-level classifier: one retentive block, which attends along rows and columns and forgets with distance.
+"""The pixel-level classifier: one retentive block, which attends along rows and columns and decays with distance.
 
 The block follows Fan et al., "RMT: Retentive Networks Meet Vision Transformers", CVPR 2024; the Gaussian weights follow
-Ioannides et al., "Gaussian Adaptive Attention is All You Need", 2024; Han et al., TGRS 2025, join them.
+Ioannides et al., "Gaussian Adaptive Attention is All You Need", 2024; Han et al., TGRS 2025, combine them.
 
 Shape letters: B batch, C bands, P patch, K classes, d width, M heads, h = d / M width of a head.
 """
@@ -15,7 +15,7 @@ from sceneshift.networks.shared_batch import current_share, largest_of, summed
 
 _INIT_STD = 0.02
 
-#: Added to a variance before its root.
+#: Added to a variance before taking its root.
 _EPSILON = 1e-5
 
 
@@ -52,7 +52,7 @@ class ManhattanAttention(nn.Module):
         )
         # (B, row, M, column, h): pixels of a row attend to each other.
         across = self._attend(query.transpose(2, 3), key.transpose(2, 3), value.transpose(2, 3))
-        # (B, column, M, row, h): then those of a column, over what the rows gave.
+        # (B, column, M, row, h): then those of a column, on the result for the rows.
         down = self._attend(query.permute(0, 2, 3, 1, 4), key.permute(0, 2, 3, 1, 4), across.permute(0, 3, 2, 1, 4))
         attended = self.weights(down.permute(0, 2, 4, 3, 1))  # (B, M, h, P, P)
         local = self.local(value.reshape(x.shape).permute(0, 3, 1, 2))
@@ -73,9 +73,9 @@ class ManhattanAttention(nn.Module):
 class GaussianWeights(nn.Module):
     """Multiplies each map by a normalized Gaussian of its own standardized values.
 
-    `w = exp(-(y - offset)^2 / (2 width^2))`, `y = (x - mean) / std`, `x w / sum(w)`, one learned offset and width a
-    head. Mean, deviation and sum run over a map's pixels. In the authors' release they run over the batch, so that a
-    patch's class depends on the rest of the batch; ``over_batch`` does the same.
+    `w = exp(-(y - offset)^2 / (2 width^2))`, `y = (x - mean) / std`, `x w / sum(w)`, one learned offset and width per
+    head. Mean, deviation and sum are taken over a map's pixels. In the authors' release they are taken over the batch,
+    so that a patch's class depends on the rest of the batch; ``over_batch`` does the same.
     """
 
     def __init__(self, heads: int, *, over_batch: bool = False) -> None:
@@ -96,7 +96,7 @@ class GaussianWeights(nn.Module):
         variance, mean = self._moments(maps)
         standardized = (maps - mean) * torch.rsqrt(variance + _EPSILON)
         offset, width = (p[:, None, None, None] for p in (self.offset, self.width))
-        # A width that training drives through 0 leaves a Gaussian of width sqrt(epsilon), not a division by zero.
+        # If training moves a width through 0, the Gaussian has width sqrt(epsilon) instead of a division by zero.
         exponents = -(standardized - offset).square() / (2 * (width.square() + _EPSILON))
         # Under a softmax the largest exponent is 0: a sum of weights is never 0.
         return maps * self._softmax(exponents)

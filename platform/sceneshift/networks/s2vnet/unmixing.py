@@ -1,6 +1,6 @@
-"""The unmixing autoencoder: what share of each endmember lies in a pixel, and the spectrum they make together.
+"""The unmixing autoencoder: the share of each endmember in a pixel, and the spectrum they make together.
 
-Everything here looks at single pixels, so it takes spectra in rows: the pixels of patches, or of a whole scene.
+Everything here works on single pixels, so it takes spectra as rows: the pixels of patches, or of a whole scene.
 
 Shape letters: N pixels, C bands, R endmembers.
 """
@@ -12,7 +12,7 @@ from torch.nn import functional
 from sceneshift.errors import InvalidInputError
 from sceneshift.networks.batch_norm import BatchNorm1d
 
-#: Endmember values keep this distance from 0 and 1, where their logit has no end.
+#: Endmember values keep this distance from 0 and 1, where their logit is infinite.
 EDGE = 1e-6
 
 #: Added to every score's magnitude: a sum of magnitudes is never 0, nor so small that its gradient overflows.
@@ -67,8 +67,8 @@ def constrain(scores: Tensor) -> Tensor:
 class MixingDecoder(nn.Module):
     """Spectra from abundances: `D = ReLU(E' a)` in two layers of C bands, summed, plus a nonlinear part of both.
 
-    `x = outer(sigmoid(inner(D))) + D[:C] + D[C:]` (Han et al., TGRS 2025). The endmembers E' are handed in: they come
-    out of the variability part.
+    `x = outer(sigmoid(inner(D))) + D[:C] + D[C:]` (Han et al., TGRS 2025). The endmembers E' are an argument: they come
+    from the variability part.
     """
 
     def __init__(self, bands: int, *, signed: bool = False) -> None:
@@ -76,7 +76,7 @@ class MixingDecoder(nn.Module):
 
         Args:
             bands: C.
-            signed: what is mixed may be negative, as the raw scores that the authors' release feeds its decoder.
+            signed: the mixed shares may be negative, as the raw scores that the authors' release passes to its decoder.
         """
         super().__init__()
         self.inner = nn.Linear(2 * bands, bands)
@@ -99,7 +99,7 @@ class MixingDecoder(nn.Module):
             hidden, linear = self.inner(layers), first + second
         else:
             # Nothing is negative, so the ReLU changes nothing, and what follows it up to the sigmoid is linear: both
-            # products are taken of the endmembers once instead of every pixel's 2C numbers.
+            # products are taken once with the endmembers instead of with every pixel's 2C numbers.
             first, second = endmembers.chunk(2)
             hidden = functional.linear(abundances, self.inner.weight @ endmembers, self.inner.bias)
             linear = abundances @ (first + second).T

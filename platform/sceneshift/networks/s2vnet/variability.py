@@ -12,7 +12,7 @@ from sceneshift.networks.s2vnet.unmixing import EDGE
 
 _DECODER_WIDTH = 96
 
-#: Spread of what is learned around the identity (scaling) and around zero (perturbation) before training.
+#: Initial spread around the identity (scaling) and around zero (perturbation).
 _START = 1e-3
 
 
@@ -37,11 +37,11 @@ class EndmemberVariability(nn.Module):
     """Scales and shifts endmembers band by band: `E' = sigmoid(S logit(E) + delta)`.
 
     Each of the 2C rows of E is a sample of the autoencoder, whose decoder gives the row's R x R scaling matrix S >= 0;
-    delta comes from a layer of its own (Han et al., TGRS 2025). S starts near the identity and delta near zero, so E'
+    delta comes from its own layer (Han et al., TGRS 2025). S starts near the identity and delta near zero, so E'
     starts at E. The authors' release has `sigmoid(S E + delta)` with S, E and delta all at least 0, which can't fall
     below one half; ``released`` builds that form.
 
-    Its batch norms see the endmembers, which all workers of a shared batch hold alike: they need not account for it.
+    Its batch norms see the endmembers, which are equal on all workers of a shared batch: they need not account for it.
     """
 
     def __init__(self, num_endmembers: int, *, z_dim: int = 4, released: bool = False) -> None:

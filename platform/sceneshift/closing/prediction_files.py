@@ -23,7 +23,7 @@ from sceneshift.scenes.scene import UnlabelledScene
 from sceneshift.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from sceneshift.commands.prediction_scores import Truth
+    from sceneshift.closing.prediction_scores import Truth
     from sceneshift.scores import Scores
     from sceneshift.selection.accuracy_estimate import AccuracyEstimate
     from sceneshift.tracking.model_description import ModelDescription
@@ -81,7 +81,7 @@ class MapFolder:
             geo_package("rasterio")
         existing = next(place for place in (self.path, *self.path.parents) if os.path.exists(place))
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise InvalidInputError(f"--out {self.path}: {existing} is no folder that can be written to.")
+            raise InvalidInputError(f"--out {self.path}: {existing} is not a folder that can be written to.")
         self._refuse_overwriting()
 
     def _refuse_overwriting(self) -> None:
