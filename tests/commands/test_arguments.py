@@ -165,9 +165,7 @@ def test_help_lists_every_flag_and_starts_nothing(request):
     )
     for field in dataclasses.fields(TuneArgs):
         assert f"--{field.name.replace('_', '-')}" in done.stdout
-    words = done.stdout.split()
-    assert {"search_spaces/s2amsnet.py", "--list-settings"} <= set(words)
-    assert words[words.index("--list-settings") - 2 :][:2] == ["--method", "s2amsnet"]
+    assert "--list-settings" in done.stdout
 
 
 def test_a_bad_value_on_the_command_line_is_reported_without_a_traceback(request):

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 
 from sceneshift.commands.predict_arguments import PredictArgs
@@ -8,7 +10,7 @@ NEEDED = {"model": "models:/m@champion", "scene": "indian_pines", "out": "maps"}
 
 def test_the_command_line_is_kept() -> None:
     """Renaming a flag breaks scripts; add here what is added there."""
-    assert list(PredictArgs.__dataclass_fields__) == [
+    assert [field.name for field in fields(PredictArgs)] == [
         "model",
         "scene",
         "out",

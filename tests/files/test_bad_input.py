@@ -603,7 +603,7 @@ def test_the_training_script_refuses_in_words_and_leaves_nothing(
 ) -> None:
     given = ["--method", "s2vnet", "--split", "random", "--device", "cpu", "--storage-path", str(tmp_path / "results")]
     monkeypatch.setattr("sys.argv", ["train.py", *given, *flags])
-    assert main("") == 2
+    assert main() == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error

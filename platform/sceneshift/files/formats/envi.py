@@ -8,13 +8,11 @@ here: GDAL's round the image's location to 15 digits, have no class names, and i
 Shape letters: H rows, W columns, C bands.
 """
 
-import gzip
 import logging
 import os
 import shlex
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import InvalidInputError, first_line
 from sceneshift.files.formats.description import Description
+from sceneshift.files.formats.envi_gzip import check_compressed, unpack
 from sceneshift.files.formats.envi_header import INTERLEAVES, TYPES, EnviHeader, listed, read_header
 from sceneshift.files.formats.file_format import FileFormat, Variable, geo_package
 from sceneshift.files.formats.gdal_image import (
@@ -37,7 +36,7 @@ from sceneshift.files.formats.gdal_image import (
 )
 from sceneshift.files.formats.stored_values import stored_in_envi
 from sceneshift.files.formats.wavelengths import in_nanometers
-from sceneshift.safe_files import put_in_place, refuse_oversized, replacing
+from sceneshift.safe_files import put_in_place, replacing
 from sceneshift.scenes.class_colours import as_rgb, class_colours
 from sceneshift.scenes.scene import Georeference
 
@@ -54,9 +53,6 @@ _DATA_SUFFIXES = ("", _DATA_SUFFIX, ".dat", ".sli", ".hyspex", ".raw", ".bin")
 #: themselves.
 _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mat", ".npy", ".npz", ".arrow")
 _NO_NUMBERS = (".hdr", ".xml", ".txt", ".csv", ".json", ".enp", ".sta", ".ovr", ".msk", ".prj", ".log", ".md", ".zip")
-
-#: How a gzip file begins, and the bytes that are unpacked at once.
-_GZIP, _BLOCK = b"\x1f\x8b", 2**20
 
 #: What GDAL reads in addition to an image: masks, and its own metadata.
 _BESIDE = (".msk", ".aux.xml")
@@ -219,7 +215,7 @@ def _open(header: EnviHeader, *, reads_numbers: bool = False) -> Iterator[Any]:
     geo_package("rasterio")
     data = _data_file(header)
     if header.is_compressed:
-        _check_compressed(header, data)
+        check_compressed(header, data)
     elif (found := os.stat(data).st_size) < header.num_bytes:
         raise InvalidInputError(
             f"{data} has {found} bytes, its header {header.path} states {header.num_bytes}; expected them to fit. "
@@ -236,7 +232,7 @@ def _open(header: EnviHeader, *, reads_numbers: bool = False) -> Iterator[Any]:
         image = Path(folder) / "image"
         image.with_suffix(".hdr").write_text(header.for_gdal(), encoding="utf-8")
         if header.is_compressed:
-            _unpack(header, data, image, reads_numbers=reads_numbers)
+            unpack(header, data, image, reads_numbers=reads_numbers)
         else:
             image.symlink_to(data.absolute())
         for ending in _BESIDE:
@@ -244,46 +240,6 @@ def _open(header: EnviHeader, *, reads_numbers: bool = False) -> Iterator[Any]:
                 image.with_name(image.name + ending).symlink_to(other.absolute())
         with open_image(image, "ENVI") as file:
             yield file
-
-
-def _check_compressed(header: EnviHeader, data: Path) -> None:
-    """Refuse numbers that gzip did not compress, or that are too few for what they are to become."""
-    with data.open("rb") as file:
-        begins = file.read(len(_GZIP))
-    if begins != _GZIP:
-        raise InvalidInputError(
-            f"{header.path}, file compression: got 1 (gzip), and {data} is no gzip file; expected one. If its numbers "
-            "are not compressed, remove this line of the header; else have ENVI write them not compressed."
-        )
-    refuse_oversized(data, "the image", needed=header.num_bytes, held=os.stat(data).st_size)
-
-
-def _unpack(header: EnviHeader, data: Path, image: Path, *, reads_numbers: bool) -> None:
-    """Unpack compressed numbers to a file, or make one of their size that takes no room."""
-    unpacked = header.num_bytes
-    try:
-        with image.open("wb") as file:
-            if reads_numbers:
-                with gzip.open(data) as packed:
-                    while (block := packed.read(_BLOCK)) and file.tell() <= header.num_bytes:
-                        file.write(block)
-                unpacked = file.tell()
-            else:
-                file.truncate(unpacked)
-    except (OSError, EOFError, zlib.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # not gzip's own
-            raise InvalidInputError(
-                f"{data} could not be unpacked to a temporary file ({first_line(error)}), which takes {unpacked} "
-                "bytes; set TMPDIR to a folder with that room."
-            ) from error
-        raise InvalidInputError(
-            f"{data} could not be unpacked ({first_line(error)}); is it complete? Copy or download it again."
-        ) from error
-    if unpacked != header.num_bytes:
-        raise InvalidInputError(
-            f"{data} has {'more' if unpacked > header.num_bytes else unpacked} bytes when unpacked, its header "
-            f"{header.path} states {header.num_bytes}; expected them to fit. Copy both again, or correct the header."
-        )
 
 
 def _data_file(header: EnviHeader) -> Path:
