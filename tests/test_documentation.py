@@ -18,6 +18,7 @@ import yaml
 
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.user_toml import read_catalogue
+from sceneshift.commands.compare_arguments import CompareArgs, read_compare_command_line
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.promote_arguments import PromoteArgs, read_promote_command_line
 from sceneshift.commands.report_arguments import ReportArgs, read_report_command_line
@@ -57,6 +58,7 @@ FOREIGN_FLAGS = {
 
 #: How each script reads its command line.
 READERS: dict[str, Callable[[str], Any]] = {
+    "experiments/compare.py": read_compare_command_line,
     "experiments/predict.py": read_predict_command_line,
     "experiments/promote.py": read_promote_command_line,
     "experiments/report.py": read_report_command_line,

@@ -1,9 +1,8 @@
 """A comparison from its specification to its results."""
 
 import contextlib
-import fcntl
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +17,10 @@ from sceneshift.comparison.results import ComparisonResults
 from sceneshift.comparison.running import Batch, run_batch
 from sceneshift.comparison.spec import ComparisonSpec
 from sceneshift.comparison.timing import Timings
-from sceneshift.errors import ResourceError, StorageError, StudyError, first_line
+from sceneshift.errors import StudyError
 from sceneshift.execution.executor import StopRequest
 from sceneshift.studies.json_files import read_json, write_json
+from sceneshift.studies.one_run import only_one
 from sceneshift.studies.turns import in_turn
 from sceneshift.tracking.provenance import code_tags
 
@@ -85,7 +85,7 @@ def compare(
     if strategies:
         spec = spec.choosing_by(strategies)
     prepared = prepare(spec)
-    with only_one(folder):
+    with only_one(folder, flag="--storage-path"):
         store, timings = CellStore(folder / "cells"), Timings(prepared, folder)
         timings.time_all(listener.progress)
         pools = make_pools(prepared, timings)
@@ -289,27 +289,3 @@ class _Run:
                 "the same in all of its trainings."
             )
         return caption
-
-
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Refuse a second run in the same folder: the two would train the same.
-
-    Args:
-        folder: The folder; it is made.
-
-    Raises:
-        ResourceError: Another run is at work there.
-        StorageError: It can't be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("w")
-    except OSError as error:
-        raise StorageError(f"{folder} can't be written ({first_line(error)}); give another --storage-path.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(f"another command is training in {folder}; wait for it.") from error
-        yield
