@@ -27,6 +27,7 @@ from sceneshift.commands.selection_study_arguments import StudyCommand, read_stu
 from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
 from sceneshift.commands.tune_arguments import TuneArgs, read_command_line
+from sceneshift.comparison.spec import read_spec
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.tracking.backend import TrackingBackend
@@ -139,7 +140,11 @@ def test_what_can_t_be_run_is_listed_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize("block", written_in("toml"))
-def test_a_catalogue_is_one(block: Block, tmp_path: Path) -> None:
+def test_a_catalogue_or_a_comparison_is_one(block: Block, tmp_path: Path) -> None:
+    if "methods" in tomllib.loads(block.text):
+        (tmp_path / "study.toml").write_text(block.text)
+        assert read_spec(tmp_path / "study.toml", spaces=ROOT / "search_spaces").methods
+        return
     assert {"scenes", "pairs"} & tomllib.loads(block.text).keys(), f"{block.place}: no catalogue; say how to check it"
     (tmp_path / "scenes.toml").write_text(block.text)
     catalogue = read_catalogue(tmp_path / "scenes.toml")
@@ -356,7 +361,7 @@ def test_the_commands_cluster_yaml_begins_with_can_be_given(monkeypatch: pytest.
 
 
 def known_flags() -> set[str]:
-    kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand, StudyCommand)
+    kinds = (TuneArgs, TrainArgs, PredictArgs, PromoteArgs, ReportArgs, SceneCommand, StudyCommand, CompareArgs)
     sources = [*(ROOT / "benchmarks").glob("*.py"), *OTHER_SCRIPTS]
     return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, sources))
 
