@@ -11,15 +11,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sceneshift.comparison import preparing, running
+from sceneshift.comparison import joining, preparing, running
 from sceneshift.comparison.comparing import RESULTS
 from sceneshift.comparison.joining import JOINS
 from sceneshift.comparison.pools import distinct
 from sceneshift.comparison.results import ComparisonResults
-from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.errors import InvalidInputError, ResourceError, StudyError
 from sceneshift.execution import local
 from sceneshift.execution.executor import StopReason, StopRequest
 from sceneshift.files.arrow_scenes import open_scene, write_scene
+from sceneshift.studies.one_run import only_one
 
 
 def frame_of(compared):
@@ -198,7 +199,8 @@ def test_timed_trainings_end_before_anything_is_chosen(write_toy, run_toy, tmp_p
     assert not (tmp_path / "out" / JOINS).exists()
 
 
-def test_a_run_that_is_stopped_joins_nothing_and_continues(write_toy, run_toy, tmp_path, monkeypatch):
+def test_a_run_that_is_stopped_joins_nothing_and_continues(write_toy, run_toy, toy_text, tmp_path, monkeypatch):
+    spec = write_toy(toy_text + 'final_networks = "blocks"\n')
     stop = StopRequest()
     real = running.CellQueue._hear
 
@@ -208,12 +210,12 @@ def test_a_run_that_is_stopped_joins_nothing_and_continues(write_toy, run_toy, t
             stop.request(StopReason.INTERRUPTED)
 
     monkeypatch.setattr(running.CellQueue, "_hear", hear)
-    found, heard = run_toy(write_toy(), stop=stop)
+    found, heard = run_toy(spec, stop=stop)
     assert found.results is None
     assert len(heard.ended_cells) == 2
     assert not (tmp_path / "out" / JOINS).exists()
     monkeypatch.setattr(running.CellQueue, "_hear", real)
-    found, again = run_toy(write_toy())
+    found, again = run_toy(spec)
     assert found.results is not None
     assert not {cell.key for cell in heard.ended_cells} & {cell.key for cell in again.ended_cells}
 
@@ -255,9 +257,6 @@ def test_a_killed_run_is_continued_and_comes_to_the_same(write_toy, run_toy, toy
 
 
 def test_the_same_folder_is_used_by_one_run_at_a_time(write_toy, run_toy, tmp_path):
-    from sceneshift.errors import ResourceError
-    from sceneshift.studies.one_run import only_one
-
     with only_one(tmp_path / "out", flag="--storage-path"), pytest.raises(ResourceError):
         run_toy(write_toy())
 
@@ -281,12 +280,12 @@ def test_what_the_data_does_not_allow_is_refused_before_any_training(
     assert not (tmp_path / "out" / "cells").exists()
 
 
-def test_joins_are_counted_before_labels_are_read(write_toy, run_toy, tmp_path, monkeypatch):
-    from sceneshift.comparison import joining
-
+def test_joins_are_counted_before_labels_are_read(compared, write_toy, run_toy, tmp_path, monkeypatch):
     def closed(recipe):
         raise RuntimeError("the door is closed")
 
+    (tmp_path / "out" / JOINS).unlink()
+    (tmp_path / "out" / "scored.json").unlink()
     monkeypatch.setattr(joining, "open_target", closed)
     with pytest.raises(RuntimeError):
         run_toy(write_toy())
