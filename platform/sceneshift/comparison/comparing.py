@@ -18,7 +18,7 @@ from sceneshift.comparison.running import Batch, run_batch
 from sceneshift.comparison.spec import ComparisonSpec
 from sceneshift.comparison.timing import Timings
 from sceneshift.errors import StudyError
-from sceneshift.execution.executor import StopRequest
+from sceneshift.execution.executor import Executor, StopRequest
 from sceneshift.studies.json_files import read_json, write_json
 from sceneshift.studies.one_run import only_one
 from sceneshift.studies.turns import in_turn
@@ -134,7 +134,7 @@ class _Run:
         self._prepared, self._pools, self._store, self._folder = prepared, pools, store, folder
         self._places, self._listener, self._stop, self._seconds = places, listener, stop, dict(seconds)
         self._failures: dict[str, str] = {}
-        self._executor: object = None
+        self._executor: Executor | None = None
         self._code = code_tags()
 
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
@@ -155,7 +155,7 @@ class _Run:
                 sources=[source for loaded in data.values() for source in loaded.sources],
                 targets=self._prepared.targets(),
             ),
-            self._executor,  # type: ignore[arg-type]
+            self._executor,
             self._store,
             stop=self._stop,
             code=self._code,

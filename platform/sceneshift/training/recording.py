@@ -264,7 +264,7 @@ class Recording:
         maps = [class_map for mapper in self.mappers for class_map in mapper.pending]
         for mapper in self.mappers:
             mapper.pending = []
-        assert {noted.epoch for noted in (*records, *maps)} == {epoch}
+        assert {record.epoch for record in records} | {each.epoch for each in maps} == {epoch}
         if records:
             self.folder.write(self._headers, records)
         if maps:
