@@ -10,6 +10,8 @@ import pytest
 from sceneshift.commands.compare_arguments import CompareArgs
 from sceneshift.comparison.results import ComparisonResults
 from sceneshift.errors import InvalidInputError
+from sceneshift.tracking.backend import TrackingBackend
+from sceneshift.tracking.comparison_run import PLACE_TAG
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +71,11 @@ def test_a_comparison_runs_on_ray_is_published_and_its_tables_are_made_again(uni
     frame = ComparisonResults.read(folder / "results.parquet").as_frame()
     assert frame["failed"].eq("").all()
     assert len(frame) == 2
-    assert (out / "mlflow.db").exists()
+    client = TrackingBackend(uri=f"sqlite:///{out}/mlflow.db", artifact_root=out / "mlartifacts").connect()
+    runs = client.search_runs([client.get_experiment_by_name("study").experiment_id])
+    children = [run for run in runs if run.data.tags[PLACE_TAG] == "training"]
+    assert len(runs) - 1 == len(children) == 6
+    assert sum("target/source-blocks/oa" in child.data.metrics for child in children) == 2
     keys = {path.parent.name for path in (folder / "cells").glob("*/done.json")}
     assert len(keys) == 6  # of two methods: two configurations, and one final network
     (place,) = (out / "published").glob("*/study")

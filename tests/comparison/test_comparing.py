@@ -235,7 +235,7 @@ compare(spec, Path(sys.argv[3]), places=Places(executor="local"))
 
 @pytest.mark.slow
 def test_a_killed_run_is_continued_and_comes_to_the_same(write_toy, run_toy, toy_text, tmp_path, spaces):
-    text = toy_text.replace("epochs = 2", "epochs = 30\nevaluate_every = 10")
+    text = toy_text.replace("epochs = 2", "epochs = 12\nevaluate_every = 12") + 'final_networks = "blocks"\n'
     spec = write_toy(text)
     words = [sys.executable, "-c", _KILLED, str(tmp_path / "toy.toml"), str(spaces), str(tmp_path / "killed")]
     process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
@@ -278,6 +278,20 @@ def test_what_the_data_does_not_allow_is_refused_before_any_training(
     with pytest.raises(InvalidInputError):
         run_toy(write_toy(toy_text.replace(before, after)))
     assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_trainings_by_another_version_of_the_code_are_kept_and_noted(compared, write_toy, run_toy, tmp_path):
+    found, before = compared
+    assert "note" not in found.results.caption
+    path = tmp_path / "out" / "cells" / before.ended_cells[0].key / "done.json"
+    values = json.loads(path.read_text())
+    values["code"]["code.hash"] = "another"
+    path.write_text(json.dumps(values))
+    (tmp_path / "out" / "scored.json").unlink()
+    again, heard = run_toy(write_toy())
+    assert heard.ended_cells == []
+    assert "another" in again.results.caption["code"]
+    assert "2 versions" in again.results.caption["note"]
 
 
 def test_joins_are_counted_before_labels_are_read(compared, write_toy, run_toy, tmp_path, monkeypatch):

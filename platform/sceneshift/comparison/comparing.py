@@ -1,9 +1,8 @@
 """A comparison from its specification to its results."""
 
 import contextlib
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sceneshift.comparison.cells import Cell, CellStore
@@ -17,14 +16,13 @@ from sceneshift.comparison.results import ComparisonResults
 from sceneshift.comparison.running import Batch, run_batch
 from sceneshift.comparison.spec import ComparisonSpec
 from sceneshift.comparison.timing import Timings
+from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.errors import StudyError
 from sceneshift.execution.executor import Executor, StopRequest
 from sceneshift.studies.json_files import read_json, write_json
 from sceneshift.studies.one_run import only_one
 from sceneshift.studies.turns import in_turn
 from sceneshift.tracking.provenance import code_tags
-
-_LOG = logging.getLogger(__name__)
 
 #: Files of a comparison's folder.
 RESULTS, CHOICES, SCORED = "results.parquet", "choices.json", "scored.json"
@@ -81,9 +79,11 @@ def compare(
     Raises:
         SceneshiftError: The comparison is not possible, or files can't be written.
     """
+    keep_to_allowed_cores()
     listener, stop = listener or ComparisonListener(), stop or StopRequest()
+    folder = folder.resolve()  # workers may be in another directory
     if strategies:
-        spec = spec.choosing_by(strategies)
+        spec = replace(spec, strategies=strategies)
     prepared = prepare(spec)
     with only_one(folder, flag="--storage-path"):
         store, timings = CellStore(folder / "cells"), Timings(prepared, folder)
@@ -206,14 +206,7 @@ class _Run:
             if network.cell is None or self._store.outcome(network.cell.key) is not None:
                 networks.append(network)
             elif network.seed == self._prepared.spec.seeds_of(network.pool.repeat)[0]:  # once, not for every seed
-                networks.append(
-                    FinalNetwork(
-                        pool=network.pool,
-                        chosen=network.chosen,
-                        seed=network.pool.repeat,
-                        cell=network.chosen.cell,
-                    )
-                )
+                networks.append(replace(network, seed=network.pool.repeat, cell=network.chosen.cell))
         name = "+".join(self._prepared.spec.strategies)
         return self.score(networks, self._folder / "chosen-by" / name)
 
@@ -234,7 +227,6 @@ class _Run:
             )
             results.write(folder / RESULTS)
             write_json(scored, digest)
-        self._listener.scored(results)
         return Compared(
             prepared=self._prepared,
             pools=self._pools,
@@ -255,9 +247,7 @@ class _Run:
             reason = outcome.diverged
         else:
             return network
-        return FinalNetwork(
-            pool=network.pool, chosen=network.chosen, seed=network.seed, cell=network.cell, failed=reason
-        )
+        return replace(network, failed=reason)
 
     def _reasons(self, pool: Pool) -> str:
         for cell in pool.cells:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from sceneshift.comparison.cells import Cell, CellOutcome
 from sceneshift.comparison.pools import Cost
 from sceneshift.comparison.preparing import PreparedComparison
-from sceneshift.comparison.results import ComparisonResults
 from sceneshift.training.loop import EpochReport
 
 
@@ -26,9 +25,6 @@ class ComparisonListener:
 
     def ended(self, cell: Cell, outcome: CellOutcome | None, failure: str | None) -> None:
         """A training has ended, or has failed for a reason."""
-
-    def scored(self, results: ComparisonResults) -> None:
-        """Target labels have been joined, after the last choice."""
 
 
 class Listeners(ComparisonListener):
@@ -65,8 +61,3 @@ class Listeners(ComparisonListener):
         """Pass it on."""
         for each in self._listeners:
             each.ended(cell, outcome, failure)
-
-    def scored(self, results: ComparisonResults) -> None:
-        """Pass it on."""
-        for each in self._listeners:
-            each.scored(results)

@@ -1,6 +1,5 @@
 """Everything of a comparison that is checked and drawn before the first training."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,8 +19,6 @@ from sceneshift.training.data import DataSpec, LoadedData
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.spec import TrainSpec
 from sceneshift.training.target_pixels import TargetPixels
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +40,7 @@ class PreparedComparison:
     fields: Mapping[str, LoadedData]
     groups: Mapping[str, str]
     sources: Mapping[str, str]
-    _hashes: dict[tuple[str, bool], Mapping[str, str]] = field(default_factory=dict)
+    _hashes: dict[tuple[str, bool], Mapping[str, str]] = field(default_factory=dict, init=False)
 
     def entry(self, label: str) -> MethodEntry:
         """The method of a label."""

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -188,14 +188,6 @@ class ComparisonSpec:
             "target access": self.target_access,
             "final networks": self.final_networks,
         }
-
-    def choosing_by(self, strategies: tuple[str, ...]) -> "ComparisonSpec":
-        """The same comparison with other strategies.
-
-        Raises:
-            InvalidInputError: One can't choose among its trainings.
-        """
-        return replace(self, strategies=strategies)
 
 
 def read_spec(path: Path, *, spaces: Path) -> ComparisonSpec:
