@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check docs
+.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check docs reproduce
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -75,6 +75,10 @@ dashboard: $(READY)  ## serve Optuna's dashboard for a study: STUDY=results/NAME
 	@test -f "$(STUDY)/optuna.db" || { echo "error: no study at STUDY='$(STUDY)'; give STUDY=results/NAME, a folder with an optuna.db"; exit 1; }
 	@test -x $(BIN)/optuna-dashboard || $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dashboard]'
 	$(BIN)/optuna-dashboard sqlite:///$(abspath $(STUDY))/optuna.db --host 127.0.0.1 --port 8080
+
+reproduce: $(READY)  ## make the tables of a published comparison again, without training: STUDY=results/published/DATE_COMMIT/NAME
+	@test -f "$(STUDY)/results.parquet" || { echo "error: no published comparison at STUDY='$(STUDY)'; give STUDY=results/published/DATE_COMMIT/NAME"; exit 1; }
+	$(BIN)/python experiments/compare.py $(STUDY)
 
 bench: $(READY)  ## compare speed, memory and results with plain PyTorch, with a picture (ARGS="--bands 103 --patch 11")
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -18,6 +18,7 @@ import yaml
 
 from sceneshift.catalogue.load import load_pair
 from sceneshift.catalogue.user_toml import read_catalogue
+from sceneshift.commands.compare_arguments import CompareArgs, read_compare_command_line
 from sceneshift.commands.doctor import DoctorArgs, read_doctor_command_line
 from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
@@ -31,6 +32,7 @@ from sceneshift.commands.simulate_arguments import Simulate
 from sceneshift.commands.train_arguments import TrainArgs, read_train_command_line
 from sceneshift.commands.tune_arguments import TuneArgs, TuneCommand, read_command_line, read_tune_command
 from sceneshift.commands.ui import UiArgs, read_ui_command_line
+from sceneshift.comparison.spec import read_spec
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.tracking.backend import TrackingBackend
@@ -63,6 +65,7 @@ FOREIGN_FLAGS = {
 
 #: How each script reads its command line.
 READERS: dict[str, Callable[[], Any]] = {
+    "experiments/compare.py": read_compare_command_line,
     "experiments/predict.py": read_predict_command_line,
     "experiments/promote.py": read_promote_command_line,
     "experiments/report.py": read_report_command_line,
@@ -81,6 +84,7 @@ CONSOLE_READERS: dict[str, Callable[[], Any]] = {
     "tune": read_tune_command,
     "train": read_train_command_line,
     "scenes": read_scene_command,
+    "compare": read_compare_command_line,
     "predict": read_predict_command_line,
     "register": read_register_command_line,
     "promote": read_promote_command_line,
@@ -157,7 +161,11 @@ def test_what_can_t_be_run_is_listed_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize("block", written_in("toml"))
-def test_a_catalogue_is_one(block: Block, tmp_path: Path) -> None:
+def test_a_catalogue_or_a_comparison_is_one(block: Block, tmp_path: Path) -> None:
+    if "methods" in tomllib.loads(block.text):
+        (tmp_path / "study.toml").write_text(block.text)
+        assert read_spec(tmp_path / "study.toml", spaces=ROOT / "search_spaces").methods
+        return
     assert {"scenes", "pairs"} & tomllib.loads(block.text).keys(), f"{block.place}: no catalogue; say how to check it"
     (tmp_path / "scenes.toml").write_text(block.text)
     catalogue = read_catalogue(tmp_path / "scenes.toml")
@@ -407,6 +415,7 @@ def known_flags() -> set[str]:
         StudyCommand,
         UiArgs,
         DoctorArgs,
+        CompareArgs,
     )
     sources = [*(ROOT / "benchmarks").glob("*.py"), *OTHER_SCRIPTS]
     return {"--help"}.union(*map(flags_of, kinds), *map(flags_of_source, sources))

@@ -83,6 +83,8 @@ def test_no_file_is_longer_than_400_lines() -> None:
         "sceneshift.commands.train_arguments",
         "sceneshift.commands.scene_arguments",
         "sceneshift.commands.selection_study_arguments",
+        "sceneshift.commands.compare_arguments",
+        "sceneshift.commands.compare",
         "sceneshift.commands.train",
         "sceneshift.commands.predict_arguments",
         "sceneshift.commands.predict",
@@ -110,12 +112,14 @@ def test_a_network_trains_in_a_bare_python_prompt() -> None:
 
 #: What closes a study or a training does so after the last epoch; choosing reads labels for the oracle alone.
 #: ``promote.py --on target`` compares finished models, and writes on the one that is chosen that target labels chose
-#: it. The selection study reads labels after every epoch to judge strategies, and says so in all that it writes.
+#: it. The selection study reads labels after every epoch to judge strategies, and says so in all that it writes. A
+#: comparison reads them after its last choice, and counts how often.
 MAY_OPEN_THE_DOOR = {
     "sceneshift.closing.scoring",
     "sceneshift.closing.promotion",
     "sceneshift.closing.choosing",
     "sceneshift.studies.target_scores",
+    "sceneshift.comparison.joining",
 }
 
 

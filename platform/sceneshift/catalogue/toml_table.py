@@ -86,6 +86,61 @@ class Table:
             raise self.wrong(key, expected=expected, advice=f"Write {key} = [{least or 0}, …].")
         return tuple(value)
 
+    def whole_number(self, key: str, *, least: int) -> int | None:
+        """A whole number, not below `least`."""
+        value = self._values.get(key)
+        if key in self and (type(value) is not int or value < least):
+            raise self.wrong(key, expected=f"a whole number from {least} on", advice="Write it without quotes.")
+        return value
+
+    def seconds(self, key: str) -> float | None:
+        """A positive number of seconds."""
+        value = self._values.get(key)
+        if key in self and not _is_positive(value):
+            raise self.wrong(key, expected="a positive number of seconds", advice="Write it without quotes.")
+        return None if value is None else float(value)
+
+    def choice(self, key: str, known: Sequence[str], *, default: str) -> str:
+        """One of some texts."""
+        value = self._values.get(key, default)
+        if value not in known:
+            near = nearest_name(value, known) if isinstance(value, str) else ""
+            raise self.wrong(key, expected=f"one of {', '.join(known)}{near}", advice="Write it in quotes.")
+        return str(value)
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        """A list of one or more different texts."""
+        value = self._values.get(key)
+        if key not in self:
+            return None
+        texts = value if isinstance(value, list) else []
+        if not texts or not all(isinstance(t, str) and t for t in texts) or len(set(texts)) != len(texts):
+            raise self.wrong(key, expected="a list of one or more different texts", advice=f'Write {key} = ["…"].')
+        return tuple(texts)
+
+    def texts_or_tables(self, key: str) -> "list[str | Table] | None":
+        """A list of one or more texts or tables."""
+        value = self._values.get(key)
+        if key not in self:
+            return None
+        if not isinstance(value, list) or not value or not all(isinstance(v, str | dict) and v for v in value):
+            raise self.wrong(
+                key,
+                expected="a list of one or more texts or tables",
+                advice=f'Write {key} = ["…", {{ … }}].',
+            )
+        return [
+            each if isinstance(each, str) else Table(f"{self.where}, {key}[{number}]", each)
+            for number, each in enumerate(value)
+        ]
+
+    def values(self, key: str) -> Mapping[str, Any]:
+        """A table of plain values; empty where the key is missing."""
+        value = self._values.get(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(key, expected="a table { name = value }", advice="Write it in braces.")
+        return value
+
     def positive(self, key: str, *, default: float) -> float:
         """A number above 0 that float32 can divide by."""
         value = self._values.get(key, default)

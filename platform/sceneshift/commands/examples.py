@@ -63,6 +63,15 @@ EXAMPLES: Mapping[str, Examples] = {
         ),
         note="MLFLOW_TRACKING_URI is honoured; without it, a SQLite file is used.",
     ),
+    "compare": Examples(
+        summary="Compare methods on scene pairs, tuned alike without target labels and scored once.",
+        lines=(
+            ("comparisons/example.toml --time-trainings 4", "four trainings, then expected hours"),
+            ("comparisons/example.toml", "all; start it again to continue"),
+            ("comparisons/example.toml --strategies infomax", "another choice, without training"),
+            ("comparisons/example.toml --publish", "what is committed with the project"),
+        ),
+    ),
     "predict": Examples(
         summary="Map a scene with a registered model, and score the map if labels are given.",
         lines=(

@@ -100,6 +100,12 @@ def _train() -> int:
     return main()
 
 
+def _compare() -> int:
+    from sceneshift.commands.compare import main
+
+    return main()
+
+
 def _predict() -> int:
     from sceneshift.commands.predict import main
 
@@ -161,6 +167,7 @@ def _print_completion(words: Sequence[str]) -> int:
 
     import tyro
 
+    from sceneshift.commands.compare_arguments import CompareArgs
     from sceneshift.commands.doctor import DoctorArgs
     from sceneshift.commands.predict_arguments import PredictArgs
     from sceneshift.commands.promote_arguments import PromoteArgs
@@ -178,6 +185,7 @@ def _print_completion(words: Sequence[str]) -> int:
     everything: Any = (
         Annotated[TuneCommand, tyro.conf.subcommand("tune")]
         | Annotated[TrainArgs, tyro.conf.subcommand("train")]
+        | Annotated[CompareArgs, tyro.conf.subcommand("compare")]
         | Annotated[PredictArgs, tyro.conf.subcommand("predict")]
         | Annotated[RegisterArgs, tyro.conf.subcommand("register")]
         | Annotated[PromoteArgs, tyro.conf.subcommand("promote")]
@@ -196,6 +204,7 @@ _SHELLS = ("bash", "zsh", "tcsh")
 COMMANDS: Mapping[str, Callable[[], int]] = {
     "tune": _tune,
     "train": _train,
+    "compare": _compare,
     "scenes": _scenes,
     "predict": _predict,
     "register": _register,

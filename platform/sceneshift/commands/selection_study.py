@@ -1,21 +1,21 @@
 """The selection study, from the command line to its tables."""
 
-import contextlib
-import fcntl
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sceneshift.commands.durations import duration_text
 from sceneshift.commands.selection_study_arguments import Pool, Publish, Refits, StudyCommand, Table, TrainingFlags
-from sceneshift.errors import InvalidInputError, ResourceError
+from sceneshift.errors import InvalidInputError
 from sceneshift.own_folders import ensure_home
 from sceneshift.safe_files import expanded
 from sceneshift.search.space import load_space
 from sceneshift.studies.cells import Places
 from sceneshift.studies.design import Cell, StudyDesign, open_design, read_design
+from sceneshift.studies.one_run import only_one
 from sceneshift.studies.pool import (
     Study,
     Task,
@@ -68,7 +68,7 @@ def _pool(command: Pool) -> int:
     )
     pairs, methods = _batches(design, command)
     study = _study(open_design(expanded(command.out), design), command)
-    with _only_one(study.places.work):
+    with only_one(study.places.work, flag="--work"):
         tasks = pending(study, pairs, methods)
         print(
             f"Design {design.key()}: {len(design.configurations[methods[0]])} random configurations x "
@@ -129,7 +129,7 @@ def _refits(command: Refits) -> int:
         for method in methods
         if (tasks := refit_tasks(design, choices, pair=pair, method=method))
     }
-    with _only_one(study.places.work):
+    with only_one(study.places.work, flag="--work"):
         waiting = [task for tasks in asked.values() for task in pending_refits(study, tasks)]
         print(f"{len(waiting)} trainings on all fields are left.\n{_LABELS_ARE_READ}", flush=True)
         busy = {(cell.pair, cell.method) for cell, _ in waiting}
@@ -192,7 +192,7 @@ class _Progress:
         print(
             f"{self._num_done}/{self._num} {cell.pair} {cell.method} {cell.name}: {seconds['all']:.0f} s, including "
             f"{seconds['looking']:.0f} s looking at the target, {seconds['scoring']:.0f} s scoring{diverged}; "
-            f"about {_duration(left)} left",
+            f"about {duration_text(left)} left",
             flush=True,
         )
 
@@ -200,24 +200,6 @@ class _Progress:
         own = self._seconds.get((cell.pair, cell.method))
         same = [s for (_, method), each in self._seconds.items() if method == cell.method for s in each]
         return float(np.mean(own or same or [s for each in self._seconds.values() for s in each]))
-
-
-@contextlib.contextmanager
-def _only_one(work: Path) -> Iterator[None]:
-    """Refuse a second run on the same folder: the two would train the same."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(
-                f"another command is training in {work}; wait for it, or give another --work."
-            ) from error
-        yield
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{math.ceil(seconds / 60)} min"
 
 
 def _tell_published(path: Path) -> None:

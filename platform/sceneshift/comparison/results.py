@@ -45,10 +45,10 @@ class CellResult:
         seed: Seed of the final network; in "tune-anew", of the repeat.
         trained_on: "fields" for a network trained after the choice on all labelled fields of its sources, "blocks" for
             the chosen network itself.
-        configuration: Number of the chosen configuration, 0-based.
-        epoch: The epoch of the scored network; 0 for a floor.
-        epochs: Epochs of its training; 0 for a floor.
-        seconds: Seconds its training took.
+        configuration: Number of the chosen configuration, 0-based; -1 where none was chosen.
+        epoch: The epoch of the scored network; 0 where none was chosen.
+        epochs: Epochs of its training, 1 for a floor; 0 where there is none.
+        seconds: Seconds of its training steps, without evaluations; NaN where it did not end.
         oa: Overall accuracy on all labelled target pixels, 0..1; NaN where there is none.
         aa: Average accuracy, 0..1, likewise.
         kappa: Cohen's kappa, -1..1, likewise.

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.search.profile import Profile
 from sceneshift.splits.source import SourceDomain, by_pair
@@ -77,17 +78,19 @@ def find_pace(
     torch.set_num_threads(threads)
     try:
         target_of = {target.pair_name: target for target in targets}
-        seconds = sum(
-            _seconds_per_epoch(
+        made = find_method(method).config_type.from_mapping(config)
+        timed = [
+            time_epoch(
                 method,
-                config,
+                made,
                 of_pair,
                 record=record,
                 target=target_of.get(pair),
-                evaluate_every=evaluate_every,
+                target_access="unlabelled" if pair in target_of else "none",
             )
             for pair, of_pair in by_pair(sources).items()
-        )
+        ]
+        seconds = sum(each.steps_s + each.evaluation_s / evaluate_every for each in timed)
     finally:
         torch.set_num_threads(before)
     return Pace(profile=fit_epochs(profile, seconds, trials_at_once=trials_at_once), seconds_per_epoch=seconds)
@@ -109,30 +112,64 @@ def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: in
     return profile.with_epochs(min(max(math.floor(room), profile.least_epochs), profile.epochs))
 
 
-def _seconds_per_epoch(
+@dataclass(frozen=True, kw_only=True)
+class EpochTime:
+    """What one epoch of a training takes, from a few timed steps.
+
+    Args:
+        steps_s: Seconds of its training steps.
+        evaluation_s: Seconds of one evaluation after it, with all that is recorded of it.
+    """
+
+    steps_s: float
+    evaluation_s: float
+
+
+def time_epoch(
     method: str,
-    config: dict[str, Any],
+    config: MethodConfig,
     sources: Sequence[SourceDomain],
     *,
     record: bool,
-    target: TargetPixels | None,
-    evaluate_every: int,
-) -> float:
-    """Time a few steps and scale them to an epoch; an evaluation is timed in full and shared by its epochs."""
+    target: TargetPixels | None = None,
+    target_access: str = "none",
+    maps_target: bool = False,
+) -> EpochTime:
+    """Time a few steps of a training and scale them to an epoch; an evaluation is timed in full.
+
+    Of a method that is fitted at once, the whole fit is timed.
+
+    Args:
+        method: The method's name.
+        config: What is trained.
+        sources: The sources of one pair.
+        record: Whether evaluated epochs are recorded.
+        target: The pair's target, where it is recorded or mapped.
+        target_access: Whether outputs on the target are recorded.
+        maps_target: Whether the target is mapped.
+    """
     found = find_method(method)
-    made = found.config_type.from_mapping(config)
-    per_class = math.ceil(_TIMED_BATCHES * made.batch_size / sources[0].scene.num_classes / len(sources))
-    few = [replace(source, split=source.split.thinned(source.scene, pixels_per_class=per_class)) for source in sources]
-    access = "none" if target is None else "unlabelled"
-    plan = TrainingPlan(method=method, config=made, epochs=2, seed=0, record=record, target_access=access)
+    few = list(sources)
+    if not found.fitted_at_once:
+        per_class = math.ceil(_TIMED_BATCHES * config.batch_size / sources[0].scene.num_classes / len(sources))
+        few = [replace(s, split=s.split.thinned(s.scene, pixels_per_class=per_class)) for s in sources]
+    plan = TrainingPlan(
+        method=method,
+        config=config,
+        epochs=1 if found.fitted_at_once else 2,
+        seed=0,
+        record=record,
+        target_access=target_access,
+        maps_target=maps_target,
+    )
     run = PairRun(plan, few, torch.device("cpu"), target=target)
-    for epoch in (1, 2):  # the first compiles and warms up
+    for epoch in range(1, plan.epochs + 1):  # the first compiles and warms up
         timed = run_epoch([run], epoch)
     steps, timed_steps = (
-        steps_of_epoch([len(s.split.train) for s in some], made.batch_size, apart=found.takes_domains)
+        steps_of_epoch([len(s.split.train) for s in some], config.batch_size, apart=found.takes_domains)
         for some in (sources, few)
     )
     evaluation = timed["time/calibration_s"] + timed["time/validation_s"]
     # The average of weights, once it has begun, is recorded as well.
-    evaluation += 2 * timed.get("time/recording_s", 0.0)
-    return timed["time/steps_s"] * steps / timed_steps + evaluation / evaluate_every
+    evaluation += (1 if found.fitted_at_once else 2) * timed.get("time/recording_s", 0.0)
+    return EpochTime(steps_s=timed["time/steps_s"] * steps / timed_steps, evaluation_s=evaluation)

@@ -251,16 +251,20 @@ class SearchSpace:
         return int(max(choices))
 
 
-def shipped_spaces() -> dict[str, Path]:
-    """The search spaces that come with the package, by the name of their method.
+def spaces_folder() -> Path:
+    """The folder of the search spaces that come with the package.
 
-    In a checkout these are the files of ``search_spaces/``, which are there to be edited; an installed package has a
-    copy of them.
+    In a checkout this is ``search_spaces/``, whose files are there to be edited; an installed package has a copy of
+    them.
     """
     package = Path(__file__).parents[1]
     checkout = package.parents[1] / "search_spaces"
-    folder = checkout if package.parent.name == "platform" and checkout.is_dir() else package / "search_spaces"
-    return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
+    return checkout if package.parent.name == "platform" and checkout.is_dir() else package / "search_spaces"
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """The search spaces that come with the package, by the name of their method."""
+    return {path.stem: path for path in sorted(spaces_folder().glob("*.py")) if path.stem != "__init__"}
 
 
 def find_space(method: str) -> Path:

@@ -6,7 +6,6 @@ has the scores of strategies that look at one training alone. ``done.json`` is w
 continued or done again.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from sceneshift.errors import StorageError, StudyError, first_line
 from sceneshift.safe_files import replacing
+from sceneshift.studies.json_files import read_json, write_json
 from sceneshift.studies.target_scores import Look
 
 DONE, LOOKS, SCORES = "done.json", "looks.npz", "scores.json"
@@ -61,12 +61,9 @@ class CellFiles:
             StudyError: It is of another design, or the file is damaged.
         """
         path = self.folder / DONE
-        try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        values: dict[str, Any] | None = read_json(path, advice="delete it to train again")
+        if values is None:
             return None
-        except (OSError, ValueError) as error:
-            raise StudyError(f"{path} is damaged ({first_line(error)}); delete it to train again.") from error
         if values.get("design") != design_key:
             raise StudyError(
                 f"{path} is of design {values.get('design')}; this study is of {design_key}. Give another --work."
@@ -77,28 +74,13 @@ class CellFiles:
         """Finish: what is needed no more goes, and the file that says so is written last."""
         for checkpoint in self.folder.glob("epoch_*.ckpt"):
             checkpoint.unlink()
-        self.write_json(DONE, values)
-
-    def write_json(self, name: str, values: Any) -> None:  # noqa: ANN401
-        """Write a file of plain values.
-
-        Raises:
-            StorageError: It can't be written.
-        """
-        try:
-            with replacing(self.folder / name) as temporary:
-                temporary.write_text(json.dumps(values), encoding="utf-8")
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder / name} can't be written ({first_line(error)}). Make room, then start the command again."
-            ) from error
+        write_json(self.folder / DONE, values)
 
     def scores(self) -> dict[str, dict[EpochAndAverage, float]]:
         """The scores of strategies by name; a strategy is missing where none were computed yet."""
-        path = self.folder / SCORES
-        if not path.exists():
+        stored = read_json(self.folder / SCORES, advice="delete it to score again")
+        if stored is None:
             return {}
-        stored = json.loads(path.read_text(encoding="utf-8"))
         return {name: {(int(e), bool(a)): _number(score) for e, a, score in rows} for name, rows in stored.items()}
 
     def write_scores(self, scores: Mapping[str, Mapping[EpochAndAverage, float]]) -> None:
@@ -107,7 +89,7 @@ class CellFiles:
             name: [[epoch, average, score if np.isfinite(score) else None] for (epoch, average), score in each.items()]
             for name, each in scores.items()
         }
-        self.write_json(SCORES, rows)
+        write_json(self.folder / SCORES, rows)
 
     def write_look(self, epoch: int, looks: Mapping[bool, Look]) -> None:
         """Write the outputs of an epoch's candidates; an epoch that was written before is replaced."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.studies import turns
 from sceneshift.studies.cell_files import CellFiles
 from sceneshift.studies.cells import Places, train_cell
 from sceneshift.studies.design import Cell, StudyDesign
@@ -96,17 +97,13 @@ def pending(study: Study, pairs: Sequence[str], methods: Sequence[str]) -> list[
 
 def in_turn(tasks: Sequence[Task], num: int) -> list[Task]:
     """Some trainings, one batch after the other in turn and of a different configuration each."""
-    by_batch: dict[tuple[str, str], list[Task]] = {}
-    for task in tasks:
-        by_batch.setdefault((task[0].pair, task[0].method), []).append(task)
-    chosen: list[Task] = []
-    while len(chosen) < num and any(by_batch.values()):
-        for waiting in by_batch.values():
-            if waiting and len(chosen) < num:
-                taken = {cell.configuration for cell, _ in chosen if cell.method == waiting[0][0].method}
-                new = next((n for n, (cell, _) in enumerate(waiting) if cell.configuration not in taken), 0)
-                chosen.append(waiting.pop(new))
-    return chosen
+    return turns.in_turn(
+        tasks,
+        num,
+        batch=lambda task: (task[0].pair, task[0].method),
+        method=lambda task: task[0].method,
+        configuration=lambda task: task[0].configuration,
+    )
 
 
 def publish(study: Study, pair: str, method: str) -> Path | None:

@@ -16,7 +16,6 @@ import base64
 import hashlib
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +23,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import fs
 from pyarrow import parquet as pq
 
-from sceneshift.errors import InvalidInputError, StorageError, StudyError, first_line
-from sceneshift.training.checkpoint import storage_at
+from sceneshift.errors import InvalidInputError, StudyError, first_line
+from sceneshift.training.epoch_tables import EpochTables
 
 #: The version of the files; another one is rejected.
 FORMAT = 1
@@ -36,8 +34,6 @@ FORMAT = 1
 #: Features that are kept, at most.
 MOST_FEATURES = 32
 
-_WHOLE = "epochs.parquet"
-_PART = re.compile(r"(?:^|/)epoch_(\d{5})\.parquet$")
 _FORMAT_KEY, _HEADER_KEY, _DIGEST_KEY = b"sceneshift.format", b"sceneshift.header", b"sceneshift.header.sha256"
 _NUMBERS = pa.list_(pa.float16())
 _ARRAYS = ("validation_logits", "validation_features", "shifted_logits", "target_logits", "target_features")
@@ -160,9 +156,8 @@ class RecordFolder:
     """
 
     def __init__(self, location: str) -> None:
-        self._fs, root = storage_at(location)
-        self._path = f"{root}/record"
-        self.location = f"{location}/record"
+        self._tables = EpochTables(location, "record")
+        self.location = self._tables.location
 
     def write(self, headers: Mapping[str, PairHeader], records: Sequence[EpochRecord]) -> None:
         """Write the records of one epoch; an epoch that was written before is replaced.
@@ -175,7 +170,7 @@ class RecordFolder:
             StorageError: The location can't be written.
         """
         (epoch,) = {record.epoch for record in records}
-        self._put(f"epoch_{epoch:05d}.parquet", _table(headers, records))
+        self._tables.put(_table(headers, records), epoch=epoch)
 
     def compact(self) -> None:
         """Make one file of all parts; done already, nothing happens.
@@ -184,7 +179,7 @@ class RecordFolder:
             StorageError: The location can't be read or written.
             StudyError: A part is damaged.
         """
-        if self._parts():
+        if self._tables.parts():
             self._replace(self.read())
 
     def forget_after(self, epoch: int) -> None:
@@ -197,14 +192,14 @@ class RecordFolder:
             StorageError: The location can't be read or written.
             StudyError: A file is damaged.
         """
-        for part in self._parts():
+        for part in self._tables.parts():
             if part > epoch:
-                self._delete(f"epoch_{part:05d}.parquet")
-        if self._exists(_WHOLE):
+                self._tables.delete(part)
+        if self._tables.has_whole():
             found = self.read()
             kept = tuple(record for record in found.records if record.epoch <= epoch)
             if not kept:
-                self._delete(_WHOLE)
+                self._tables.delete(None)
             elif len(kept) < len(found.records):
                 self._replace(TrialOutputs(headers=found.headers, records=kept))
 
@@ -222,9 +217,7 @@ class RecordFolder:
         for name in columns or ():
             if name not in _ARRAYS:
                 raise InvalidInputError(f"records have no column {name!r}; expected some of {', '.join(_ARRAYS)}.")
-        names = [f"epoch_{part:05d}.parquet" for part in self._parts()]
-        if self._exists(_WHOLE):
-            names.append(_WHOLE)
+        names = self._tables.names()
         if not names:
             raise StudyError(
                 f"nothing was recorded at {self.location}; train with --record, and evaluate at least one epoch."
@@ -243,43 +236,20 @@ class RecordFolder:
         Raises:
             StudyError: A file is damaged or of another version.
         """
-        return self.read(columns=()).headers if self._parts() or self._exists(_WHOLE) else None
+        return self.read(columns=()).headers if self._tables.names() else None
 
     def _replace(self, outputs: TrialOutputs) -> None:
-        self._put(_WHOLE, _table(outputs.headers, outputs.records))
-        for part in self._parts():
-            self._delete(f"epoch_{part:05d}.parquet")
-
-    def _put(self, name: str, table: pa.Table) -> None:
-        buffer = io.BytesIO()
-        # float16 of networks hardly repeats: dictionaries and statistics would only cost.
-        pq.write_table(
-            table, buffer, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
-        )
-        try:
-            self._fs.create_dir(self._path, recursive=True)
-            with self._fs.open_output_stream(f"{self._path}/{name}.writing") as stream:
-                stream.write(buffer.getvalue())
-            self._fs.move(f"{self._path}/{name}.writing", f"{self._path}/{name}")
-        except OSError as error:
-            raise StorageError(
-                f"the record {self._path}/{name} can't be written ({first_line(error)}). Make room or give another "
-                "--storage-path, then continue with --resume."
-            ) from error
+        self._tables.put(_table(outputs.headers, outputs.records), epoch=None)
 
     def _read(self, name: str, columns: tuple[str, ...]) -> tuple[dict[str, PairHeader], list[EpochRecord]]:
-        try:
-            with self._fs.open_input_stream(f"{self._path}/{name}") as stream:
-                content = stream.read()
-        except OSError as error:
-            raise StorageError(f"the record {self._path}/{name} can't be read ({first_line(error)}).") from error
+        content = self._tables.content(name)
         try:
             file = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
             metadata = file.schema_arrow.metadata or {}
             if (version := metadata.get(_FORMAT_KEY, b"").decode()) != str(FORMAT):
                 raise StudyError(
-                    f"the record {self._path}/{name} is of format {version or 'none'}; this version of sceneshift "
-                    f"reads format {FORMAT}. Use the version that wrote it."
+                    f"the record {self._tables.path_of(name)} is of format {version or 'none'}; this version of "
+                    f"sceneshift reads format {FORMAT}. Use the version that wrote it."
                 )
             text = metadata[_HEADER_KEY]
             if hashlib.sha256(text).hexdigest().encode() != metadata[_DIGEST_KEY]:
@@ -289,22 +259,9 @@ class RecordFolder:
             return headers, [_record(headers, row) for row in _rows(table)]
         except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's ArrowInvalid is a ValueError
             raise StudyError(
-                f"the record {self._path}/{name} is damaged ({first_line(error)}). Put a copy back; without one, move "
-                "the file away: what other files hold can still be read."
+                f"the record {self._tables.path_of(name)} is damaged ({first_line(error)}). Put a copy back; without "
+                "one, move the file away: what other files hold can still be read."
             ) from error
-
-    def _parts(self) -> list[int]:
-        listing = self._fs.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
-        return sorted(int(match.group(1)) for info in listing if (match := _PART.search(info.path)))
-
-    def _exists(self, name: str) -> bool:
-        return bool(self._fs.get_file_info(f"{self._path}/{name}").type == fs.FileType.File)
-
-    def _delete(self, name: str) -> None:
-        try:
-            self._fs.delete_file(f"{self._path}/{name}")
-        except OSError as error:
-            raise StorageError(f"the record {self._path}/{name} can't be deleted ({first_line(error)}).") from error
 
 
 def _table(headers: Mapping[str, PairHeader], records: Sequence[EpochRecord]) -> pa.Table:

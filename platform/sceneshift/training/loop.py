@@ -92,7 +92,7 @@ def train(
         device: The device of all tensors.
         keep: Of the metrics of all epochs so far, by epoch, those whose weights are to be kept, such as
             :meth:`sceneshift.selection.strategy.Strategy.keep`; the last two always are.
-        targets: Unlabelled target pixels by pair, to be recorded; only for a plan that is allowed them.
+        targets: Unlabelled target pixels by pair, to be recorded or mapped; only for a plan that is allowed them.
         score: Scores of what an epoch has recorded, reported among its metrics, such as
             :func:`sceneshift.selection.outputs.epoch_scorer`; only for a plan that records.
 
@@ -114,7 +114,9 @@ def train(
     workers = Workers.of_this_process()
     target_of = targets_by_pair(plan, targets, names)
     runs = [PairRun(plan, of_pair, device, workers, target_of.get(name)) for name, of_pair in of_pairs.items()]
-    recording = recording_of(plan, checkpoints, [run.recorder for run in runs if run.recorder], workers)
+    recorders = [run.recorder for run in runs if run.recorder]
+    mappers = [run.mapper for run in runs if run.mapper]
+    recording = recording_of(plan, checkpoints, recorders, mappers, workers)
     done, history = 0, dict[int, dict[str, float]]()
     trained_s = dict.fromkeys((_trained_s(name) for name in names), 0.0)
     if checkpoints is not None and (latest := workers.from_first(checkpoints.load_latest)) is not None:
@@ -145,7 +147,7 @@ def train(
             trained_s[key] += outcome[key]
         outcome |= trained_s
         if recording is not None and plan.evaluates(epoch):
-            if score is not None:
+            if score is not None and recorders:
                 outcome |= recording.scores(score)
                 outcome["time/scoring_s"] = time.perf_counter() - trained
             scored = time.perf_counter()
@@ -205,7 +207,7 @@ def run_epoch(runs: Sequence[PairRun], epoch: int) -> dict[str, float]:
                 for name, value in found.items()
             }
         ticks.append(time.perf_counter())
-        if run.recorder is not None and run.plan.evaluates(epoch):
+        if run.records and run.plan.evaluates(epoch):
             run.record(epoch, aa)
             metrics["time/recording_s"] = metrics.get("time/recording_s", 0.0) + time.perf_counter() - ticks[-1]
         metrics[_trained_s(pair)] = time.perf_counter() - ticks[0]

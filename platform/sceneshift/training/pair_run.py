@@ -29,6 +29,7 @@ from sceneshift.training.outputs import OutputTaker
 from sceneshift.training.plan import TrainingPlan
 from sceneshift.training.precision import check_precision, computing_in
 from sceneshift.training.recording import PairRecorder
+from sceneshift.training.target_classes import TargetMapper
 from sceneshift.training.target_pixels import TargetPixels
 from sceneshift.training.workers import Workers
 
@@ -43,7 +44,7 @@ class PairRun:
         sources: The pair's scenes and their splits, one in most pairs.
         device: Where everything lives.
         workers: Those that train together; by default this process alone.
-        target: Unlabelled pixels of the target, for a plan that is recorded and allowed them.
+        target: Unlabelled pixels of the target, for a plan that is recorded and allowed them, or that maps it.
 
     Raises:
         InvalidInputError: The patch is larger than the split was made for, the device lacks the plan's precision, a
@@ -111,6 +112,10 @@ class PairRun:
         self._taken: OutputTaker | None = None
         #: Keeps what evaluated epochs answer; None where nothing is recorded.
         self.recorder = PairRecorder.of(plan, sources, target, self.normalization, self.method.classifier, device)
+        #: Keeps what evaluated epochs predict for the whole target; None where it is not mapped.
+        self.mapper: TargetMapper | None = None
+        if plan.maps_target and target is not None:
+            self.mapper = TargetMapper(target, self.normalization, patch_size=config.patch_size, device=device)
 
     @property
     def classifier(self) -> torch.nn.Module:
@@ -190,6 +195,11 @@ class PairRun:
             if len(seen)
         }
 
+    @property
+    def records(self) -> bool:
+        """Whether anything of evaluated epochs is kept: their outputs, or the target as they map it."""
+        return self.recorder is not None or self.mapper is not None
+
     def record(self, epoch: int, aa: float | None) -> None:
         """Record the epoch that was just evaluated, and the average of its weights with earlier ones.
 
@@ -197,16 +207,24 @@ class PairRun:
             epoch: 1-based.
             aa: Its average accuracy on validation pixels, of several sources the mean; None where there are none.
         """
-        if self.recorder is None:
+        self._record(self.classifier, epoch, taken=self._taken)
+        if self.recorder is None:  # an average is a candidate for strategies, which read recorded outputs
             return
-        if self._workers.rank == 0:
-            self.recorder.record(self.classifier, epoch, taken=self._taken)
         if aa is not None:
             self._flat_average.evaluated(aa, self.method.classifier)
         if (average := self._flat_average.candidate) is not None:
             self._calibrate(average)
-            if self._workers.rank == 0:
-                self.recorder.record(average, epoch, is_average=True)
+            self._record(average, epoch, is_average=True)
+
+    def _record(
+        self, classifier: torch.nn.Module, epoch: int, *, taken: OutputTaker | None = None, is_average: bool = False
+    ) -> None:
+        if self._workers.rank != 0:
+            return
+        if self.recorder is not None:
+            self.recorder.record(classifier, epoch, taken=taken, is_average=is_average)
+        if self.mapper is not None:
+            self.mapper.record(classifier, epoch, is_average=is_average)
 
     def forget_patches(self) -> None:
         """Give back the memory of the normalized cube; nothing can be trained or validated by this run any more."""

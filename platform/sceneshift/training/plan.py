@@ -27,6 +27,9 @@ class TrainingPlan:
             afterwards. It doesn't affect training.
         target_access: What the training may see of its target, one of
             :data:`sceneshift.training.target_pixels.TARGET_ACCESS`: "none", or "unlabelled" pixels, which are recorded.
+        maps_target: Record the class predicted for every pixel of the target after every evaluated epoch
+            (:mod:`sceneshift.training.target_classes`), for scoring once all is chosen. The target comes without
+            labels, nothing trains on it, and no strategy reads these predictions.
 
     Raises:
         InvalidInputError: No epoch, or several of a method that is fitted in one; a negative interval; an unknown
@@ -43,6 +46,7 @@ class TrainingPlan:
     evaluate_every: int = 1
     record: bool = False
     target_access: str = "none"
+    maps_target: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1:

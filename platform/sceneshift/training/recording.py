@@ -26,6 +26,7 @@ from sceneshift.training.checkpoint import CheckpointFolder
 from sceneshift.training.epoch_record import MOST_FEATURES, EpochRecord, Outputs, PairHeader, RecordFolder
 from sceneshift.training.outputs import FixedPatches, OutputTaker
 from sceneshift.training.plan import TrainingPlan
+from sceneshift.training.target_classes import TargetClassesFolder, TargetMapper
 from sceneshift.training.target_pixels import TargetPixels
 from sceneshift.training.workers import Workers
 
@@ -107,6 +108,7 @@ class PairRecorder:
         device: torch.device,
     ) -> "PairRecorder | None":
         """The recorder of a plan; None where nothing is recorded: a refit without its target has no pixels for it."""
+        target = None if plan.target_access == "none" else target  # or it is only mapped
         if not plan.record or (target is None and not any(len(source.split.validation) for source in sources)):
             return None
         return cls(
@@ -199,13 +201,17 @@ class Recording:
     """Writes what a training's recorders have noted.
 
     Args:
-        folder: Where to.
-        recorders: One per pair.
+        folder: Where outputs go.
+        recorders: One per pair whose outputs are recorded.
+        classes: Where classes predicted for targets go.
+        mappers: One per pair whose target is mapped.
         workers: Those that train together; the first of them writes.
     """
 
     folder: RecordFolder
     recorders: Sequence[PairRecorder]
+    classes: TargetClassesFolder
+    mappers: Sequence[TargetMapper]
     workers: Workers
 
     @property
@@ -224,6 +230,7 @@ class Recording:
         self.workers.from_first(partial(self._begin, epochs_done))
 
     def _begin(self, epochs_done: int) -> None:
+        self.classes.forget_after(epochs_done)
         self.folder.forget_after(epochs_done)
         before = self.folder.headers()
         if before is not None and _without_projection(before) != _without_projection(self._headers):
@@ -254,30 +261,48 @@ class Recording:
         records = [record for recorder in self.recorders for record in recorder.pending]
         for recorder in self.recorders:
             recorder.pending = []
-        assert {record.epoch for record in records} == {epoch}
-        self.folder.write(self._headers, records)
+        maps = [class_map for mapper in self.mappers for class_map in mapper.pending]
+        for mapper in self.mappers:
+            mapper.pending = []
+        assert {record.epoch for record in records} | {each.epoch for each in maps} == {epoch}
+        if records:
+            self.folder.write(self._headers, records)
+        if maps:
+            self.classes.write(maps)
 
     def end(self) -> None:
         """Make one file of all epochs."""
         self.workers.from_first(self.folder.compact)
+        self.workers.from_first(self.classes.compact)
 
 
 def recording_of(
-    plan: TrainingPlan, checkpoints: CheckpointFolder | None, recorders: Sequence[PairRecorder], workers: Workers
+    plan: TrainingPlan,
+    checkpoints: CheckpointFolder | None,
+    recorders: Sequence[PairRecorder],
+    mappers: Sequence[TargetMapper],
+    workers: Workers,
 ) -> Recording | None:
     """What writes a training's record next to its checkpoints; None if nothing is recorded.
 
     Raises:
         InvalidInputError: There is something to record, and there are no checkpoints.
     """
-    if not recorders:
+    if not recorders and not mappers:
         return None
     if checkpoints is None:
+        asked = "record" if recorders else "maps_target"
         raise InvalidInputError(
-            f"record = True for {plan.method!r} without checkpoints; records are kept next to them, so give "
-            "their folder."
+            f"{asked} = True for {plan.method!r} without checkpoints; records are kept next to them, so give their "
+            "folder."
         )
-    return Recording(folder=RecordFolder(checkpoints.location), recorders=recorders, workers=workers)
+    return Recording(
+        folder=RecordFolder(checkpoints.location),
+        recorders=recorders,
+        classes=TargetClassesFolder(checkpoints.location),
+        mappers=mappers,
+        workers=workers,
+    )
 
 
 def targets_by_pair(
@@ -289,11 +314,12 @@ def targets_by_pair(
         InvalidInputError: The plan is not allowed any, or is and lacks a pair's.
     """
     found = {target.pair_name: target for target in targets if target.pair_name in pairs}
-    expected = set() if plan.target_access == "none" else set(pairs)
+    expected = set(pairs) if plan.maps_target or plan.target_access != "none" else set()
     if set(found) != expected:
         raise InvalidInputError(
-            f"target_access = {plan.target_access!r}, and target pixels of {', '.join(sorted(found)) or 'no pair'} "
-            f"were given; expected those of {', '.join(sorted(expected)) or 'none'}."
+            f"target_access = {plan.target_access!r}, maps_target = {plan.maps_target}, and target pixels of "
+            f"{', '.join(sorted(found)) or 'no pair'} were given; expected those of "
+            f"{', '.join(sorted(expected)) or 'none'}."
         )
     return found
 

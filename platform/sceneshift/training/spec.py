@@ -15,7 +15,7 @@ from sceneshift.training.plan import TrainingPlan
 FORMAT = 2
 
 #: Fields that do not affect what is trained.
-_LOOKS_ALONE = ("evaluate_every", "record", "target_access")
+_LOOKS_ALONE = ("evaluate_every", "record", "target_access", "maps_target")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,8 @@ class TrainSpec(TrainingPlan):
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("config", "data")}
+        if not self.maps_target:
+            del own["maps_target"]  # as specifications from before there was one
         return {"format": FORMAT, **own, "config": asdict(self.config), "data": self.data.as_dict()}
 
     @classmethod
