@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.search.pace import find_pace, fit_epochs
+from sceneshift.search.pace import EpochTime, find_pace, fit_epochs
 from sceneshift.search.profile import Profile
 
 PROFILE = Profile(
@@ -32,9 +32,10 @@ def test_as_many_epochs_as_the_budget_has_room_for(seconds, at_once, epochs, gra
 def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sceneshift.search.pace._seconds_per_epoch",
+        "sceneshift.search.pace.time_epoch",
         lambda method, config, sources, **_: (
-            seen.append(([source.pair_name for source in sources], torch.get_num_threads())) or 2.5
+            seen.append(([source.pair_name for source in sources], torch.get_num_threads()))
+            or EpochTime(steps_s=2.0, evaluation_s=1.0)
         ),
     )
     before = torch.get_num_threads()
@@ -45,6 +46,7 @@ def test_steps_are_timed_on_every_pair_and_threads_are_given_back(make_source, m
         sources=[make_source("one", 0), make_source("two", 1)],
         trials_at_once=2,
         threads=before + 1,
+        evaluate_every=2,
     )
     assert seen == [(["one"], before + 1), (["two"], before + 1)]
     assert torch.get_num_threads() == before
