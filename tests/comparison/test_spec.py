@@ -120,7 +120,7 @@ def test_what_can_t_be_run_is_refused(read, lines):
 
 def test_missing_files_are_named(read, tmp_path, spaces):
     with pytest.raises(MissingDataError):
-        read(LEAST.replace('"cross_entropy"', '"rand_conv"'))  # it has no space of its own
+        read(LEAST.replace('"cross_entropy"', '{ method = "cross_entropy", space = "nowhere.py" }'))
     with pytest.raises(MissingDataError):
         read_spec(tmp_path / "nothing.toml", spaces=spaces)
     with pytest.raises(InvalidInputError):

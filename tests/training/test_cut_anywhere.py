@@ -1,7 +1,7 @@
 """A training of any method, interrupted after any epoch and resumed elsewhere, ends bit for bit the same."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +60,21 @@ def end_of(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("epoch", range(1, EPOCHS))
 @pytest.mark.parametrize("case", CASES)
 def test_all_that_is_kept_at_the_end_is_the_same(
-    case: str, epoch: int, tiny_source: SourceDomain, tmp_path: Path
+    case: str, epoch: int, make_source: Callable[..., SourceDomain], tmp_path: Path
 ) -> None:
     plan = plan_of(case)
-    train(plan, [tiny_source], report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "whole")))
+    least = METHODS[plan.method].least_sources
+    sources = [replace(make_source(seed=seed), part=f"part-{seed}" if least > 1 else "") for seed in range(least)]
+    train(plan, sources, report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "whole")))
 
     def cut(report: EpochReport) -> None:
         if report.epoch == epoch:
             raise Cut
 
     with pytest.raises(Cut):
-        train(plan, [tiny_source], report=cut, checkpoints=CheckpointFolder(str(tmp_path / "cut")))
+        train(plan, sources, report=cut, checkpoints=CheckpointFolder(str(tmp_path / "cut")))
     torch.manual_seed(99)
-    train(plan, [tiny_source], report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "cut")))
+    train(plan, sources, report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "cut")))
     whole, resumed = end_of(tmp_path / "whole"), end_of(tmp_path / "cut")
     assert resumed.keys() == whole.keys()
     kept = {name.split("/")[4] for name in whole if "/method/" in name}
