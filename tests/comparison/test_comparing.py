@@ -269,6 +269,7 @@ def test_the_same_folder_is_used_by_one_run_at_a_time(write_toy, run_toy, tmp_pa
         ("patch_size = 5", "patch_size = 31"),  # wider than the scene
         ('["source-blocks", "infomax"]', '["iwcv"]'),  # a floor has no features
         ('profile = "smoke-test"', 'profile = "smok-test"'),
+        ('"cross_entropy"', '"group_dro"'),  # one source
     ],
 )
 def test_what_the_data_does_not_allow_is_refused_before_any_training(

@@ -64,7 +64,7 @@ def test_all_that_is_kept_at_the_end_is_the_same(
 ) -> None:
     plan = plan_of(case)
     least = METHODS[plan.method].least_sources
-    sources = [replace(make_source(seed=seed), part=f"part-{seed}" if least > 1 else "") for seed in range(least)]
+    sources = [replace(make_source(seed=seed), part=f"part-{seed}" if least > 1 else None) for seed in range(least)]
     train(plan, sources, report=lambda _: None, checkpoints=CheckpointFolder(str(tmp_path / "whole")))
 
     def cut(report: EpochReport) -> None:
