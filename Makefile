@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check docs reproduce
+.PHONY: help env tune smoke test test-fast test-cluster lint types format ui dashboard chaos bench bench-scaling bench-trials bench-threads clean fuzz test-chaos release-check docs reproduce test-long
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -49,6 +49,9 @@ test-chaos: $(READY)  ## kill the driver of a real search once, and resume it
 
 fuzz: $(READY)  ## read damaged files of every format: a scene or an error of the package (ARGS="--count 20000 --seed 7")
 	$(BIN)/python tests/files/fuzzing.py $(ARGS)
+
+test-long: $(READY)  ## run further variants of slow tests: whole scenes of published sizes, copied folders
+	$(BIN)/python -m pytest -m long
 
 chaos: $(READY)  ## inject failures into real searches and count what is lost (ARGS="--kills 50 --kinds driver")
 	$(BIN)/python tests/chaos/chaos.py $(ARGS)

@@ -27,8 +27,8 @@ from sceneshift.splits.pair import ScenePair
 from sceneshift.splits.source import SourceDomain
 from sceneshift.splits.split import random_split
 
-#: Tests of these markers run where they are asked for by name: `make test-cluster`, `make test-chaos`.
-BY_NAME = ("cluster", "chaos")
+#: Tests of these markers run if they are asked for: `make test-cluster`, `make test-chaos`, `make test-long`.
+BY_NAME = ("cluster", "chaos", "long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -52,11 +52,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory, tiny_scene: Scene) -> str:
     return str(path)
 
 
-@pytest.fixture(params=["moved", "copied"])
-def how(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 def brought(before: Path, how: str) -> Path:
     """Move or copy a folder to another place."""
     after = before.with_name("elsewhere") / "results"
@@ -106,6 +101,7 @@ def predicted(scene: str, storage: Path, alias: str) -> np.ndarray:
     return np.load(path)
 
 
+@pytest.mark.parametrize("how", ["moved", pytest.param("copied", marks=pytest.mark.long)])
 def test_a_search_goes_on(scene: str, tmp_path: Path, how: str) -> None:
     before = tmp_path / "results"
     assert not searched(scene, before, stop_after=2).is_closed
@@ -126,6 +122,7 @@ def test_a_search_goes_on(scene: str, tmp_path: Path, how: str) -> None:
     assert not before.exists()
 
 
+@pytest.mark.parametrize("how", ["copied", pytest.param("moved", marks=pytest.mark.long)])
 def test_a_training_goes_on(scene: str, tmp_path: Path, how: str) -> None:
     before = tmp_path / "results"
     assert trained(scene, before, stop_after=2).is_interrupted

@@ -35,7 +35,7 @@ def training(scene: Path, storage: Path) -> list[str]:
     return [str(EXPERIMENTS / "train.py"), *line.split(), "--scene", str(scene), "--storage-path", str(storage)]
 
 
-@pytest.mark.parametrize("home", [None, "read-only"])
+@pytest.mark.parametrize("home", [pytest.param(None, marks=pytest.mark.long), "read-only"])
 def test_a_user_nobody_knows_trains_and_predicts(
     in_container: Callable[..., subprocess.CompletedProcess[str]], scene: Path, tmp_path: Path, home: str | None
 ) -> None:

@@ -88,7 +88,12 @@ def train(folder: Path, pair: str, storage: Path, *, fraction: float) -> subproc
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("pair", "fraction"), [("houston13-houston18", 0.5), ("paviau-paviac", 0.05), ("dioni-loukia", 0.1)]
+    ("pair", "fraction"),
+    [
+        ("houston13-houston18", 0.5),
+        pytest.param("paviau-paviac", 0.05, marks=pytest.mark.long),
+        pytest.param("dioni-loukia", 0.1, marks=pytest.mark.long),
+    ],
 )
 def test_files_of_the_published_layout_go_all_the_way_to_a_class_map(
     pair: str, fraction: float, tmp_path: Path
