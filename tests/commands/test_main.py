@@ -185,4 +185,5 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "sys.exit(' '.join(sorted(heavy)) or 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
