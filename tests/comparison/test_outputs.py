@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from sceneshift.comparison.map_picture import PairMaps
+from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.outputs import write_outputs
 from sceneshift.errors import StorageError, StudyError
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.contrasts import Reference
-from sceneshift.comparison.map_picture import PairMaps, draw_maps
+from sceneshift.comparison.map_picture import draw_maps
 from sceneshift.comparison.pictures import draw_differences, draw_seconds
 from sceneshift.comparison.score_grid import make_grids
 from sceneshift.errors import InvalidInputError

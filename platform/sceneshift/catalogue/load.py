@@ -23,7 +23,7 @@ from sceneshift.catalogue.entries import Files, FileVariable, SceneEntry
 from sceneshift.catalogue.in_scene import DividedScene, divide_scene, read_masks
 from sceneshift.catalogue.one_acquisition import refuse_one_acquisition
 from sceneshift.catalogue.pair_spec import InScene, NamedPair, Recipe, is_stored_scene
-from sceneshift.catalogue.sides import EMBEDDED_SIDES, alignment_rule, own_rule
+from sceneshift.catalogue.sides import EMBEDDED_SIDES, alignment_rule, is_embedded, own_rule
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue
 from sceneshift.catalogue.user_scenes import load_own_scene, locate_own_scene
 from sceneshift.errors import InvalidInputError, MissingDataError, nearest_name
@@ -136,11 +136,11 @@ def _load_aligned(recipe: NamedPair) -> AlignedPair:
         alignment_rule(source, sides.target, catalogue) if own is None else own_rule(own) for source in sides.sources
     ]
     for side in (*sides.sources, sides.target):  # a missing file is reported before anything is read
-        if not _is_embedded(side, catalogue):
+        if not is_embedded(side, catalogue):
             find_files(side, recipe.data_dir, catalogue=catalogue)
     *sources, target = (
         indian_pines.cut_region(indian_pines.load_indian_pines(), side, EMBEDDED_SIDES[side])
-        if _is_embedded(side, catalogue)
+        if is_embedded(side, catalogue)
         else load_scene(side, recipe.data_dir, catalogue=catalogue)
         for side in (*sides.sources, sides.target)
     )
@@ -160,11 +160,6 @@ def _of_one_image(sources: Sequence[Scene]) -> list[str]:
         for parent, count in parents.items()
         if count > 1
     ]
-
-
-def _is_embedded(side: str, catalogue: OwnCatalogue) -> bool:
-    """Whether a side of a pair is a part of Indian Pines."""
-    return side in EMBEDDED_SIDES and side not in catalogue.scenes
 
 
 def find_files(name: str, data_dir: str | None, *, catalogue: OwnCatalogue = NO_CATALOGUE) -> dict[str, Path]:

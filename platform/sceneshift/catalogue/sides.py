@@ -60,6 +60,16 @@ def find_sides(pair: str, catalogue: OwnCatalogue) -> Sides:
     return _split(pair, catalogue)
 
 
+def is_embedded(side: str, catalogue: OwnCatalogue) -> bool:
+    """Whether a side of a pair is a part of Indian Pines, which comes with a package.
+
+    Args:
+        side: The scene's name.
+        catalogue: The user's own scenes and pairs.
+    """
+    return side in EMBEDDED_SIDES and side not in catalogue.scenes
+
+
 def alignment_rule(source: str, target: str, catalogue: OwnCatalogue) -> AlignmentRule:
     """How a source corresponds with a target: as in the pair of the two, if one is known, else by the classes' names.
 

@@ -102,7 +102,7 @@ def _compare(arguments: CompareArgs, interrupts: Interrupts) -> int:
         print(f"Stopped.{_HOW_TO_CONTINUE}")
         return INTERRUPTED_STATUS
     print(render_results(compared.results))
-    for path in write_outputs(compared.results, compared.folder):
+    for path in write_outputs(compared.results, compared.folder, maps=compared.maps):
         print(f"wrote {path}")
     if tracked is not None and tracked.run is not None:
         print(f"MLflow  {tracked.run.link()}")

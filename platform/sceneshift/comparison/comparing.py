@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sceneshift.comparison.cells import Cell, CellStore
 from sceneshift.comparison.choosing import ChosenCell, Pool, choices_as_rows, choose
+from sceneshift.comparison.class_maps import MAPS, PairMaps, read_maps, write_maps
 from sceneshift.comparison.joining import FinalNetwork, JoinLog, digest_of, join_labels
 from sceneshift.comparison.listener import ComparisonListener
 from sceneshift.comparison.placing import Places
@@ -38,6 +39,7 @@ class Compared:
         store: Its trainings.
         networks: The final networks, where all is chosen.
         results: Their scores; None where the run ended before all trainings had.
+        maps: Class maps beside the truth, of each pair.
         folder: Where results are.
     """
 
@@ -46,6 +48,7 @@ class Compared:
     store: CellStore
     networks: tuple[FinalNetwork, ...] = ()
     results: ComparisonResults | None = None
+    maps: tuple[PairMaps, ...] = ()
     folder: Path
 
 
@@ -215,17 +218,19 @@ class _Run:
         networks = [self._judged(network) for network in networks]
         scored, digest = folder / SCORED, digest_of(networks)
         known = read_json(scored, advice="delete it to score again")
-        if known == digest and (folder / RESULTS).exists():
-            results = ComparisonResults.read(folder / RESULTS)
+        if known == digest and (folder / RESULTS).exists() and (folder / MAPS).exists():
+            results, maps = ComparisonResults.read(folder / RESULTS), read_maps(folder / MAPS)
         else:
             choices = list({(n.pool.place, n.chosen.strategy): (n.pool, n.chosen) for n in networks}.values())
             write_json(folder / CHOICES, choices_as_rows(choices), indent=1)
             log = JoinLog(self._folder)
-            cells = join_labels(self._prepared, networks, self._store, log)
+            joined = join_labels(self._prepared, networks, self._store, log)
+            maps = joined.maps
             results = ComparisonResults(
-                name=self._prepared.spec.name, cells=cells, caption=self._caption(networks), joins=log.counts()
+                name=self._prepared.spec.name, cells=joined.cells, caption=self._caption(networks), joins=log.counts()
             )
             results.write(folder / RESULTS)
+            write_maps(maps, folder / MAPS)
             write_json(scored, digest)
         return Compared(
             prepared=self._prepared,
@@ -233,6 +238,7 @@ class _Run:
             store=self._store,
             networks=tuple(networks),
             results=results,
+            maps=maps,
             folder=folder,
         )
 

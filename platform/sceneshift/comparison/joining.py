@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue.target import TargetScorer, open_target
 from sceneshift.comparison.cells import Cell, CellStore
 from sceneshift.comparison.choosing import ChosenCell, Pool
+from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.preparing import PreparedComparison
 from sceneshift.comparison.results import CellResult
 from sceneshift.errors import StudyError
@@ -103,10 +104,24 @@ class JoinLog:
         return read_json(self._path, advice="put a copy back: it counts how often target labels were read") or []
 
 
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """What is made of predictions and target labels.
+
+    Args:
+        cells: A row of the results per network.
+        maps: For each pair, the maps of all methods beside the truth: of the networks that the first strategy chose
+            under the first budget, one per method, of the first seed with scores.
+    """
+
+    cells: tuple[CellResult, ...]
+    maps: tuple[PairMaps, ...]
+
+
 def join_labels(
     prepared: PreparedComparison, networks: Sequence[FinalNetwork], store: CellStore, log: JoinLog
-) -> tuple[CellResult, ...]:
-    """Score final networks on all labelled pixels of their targets.
+) -> Joined:
+    """Score final networks on all labelled pixels of their targets, and put maps beside the truth.
 
     Args:
         prepared: The comparison.
@@ -120,7 +135,34 @@ def join_labels(
     for strategy in dict.fromkeys(network.chosen.strategy for network in networks):
         log.count(strategy, networks=sum(n.chosen.strategy == strategy and not n.failed for n in networks))
     doors = {pair: open_target(data.recipes[0]) for pair, data in prepared.blocks.items()}
-    return tuple(_result(prepared, network, store, doors[network.pool.pair]) for network in networks)
+    return Joined(
+        cells=tuple(_result(prepared, network, store, doors[network.pool.pair]) for network in networks),
+        maps=tuple(_maps(prepared, networks, store, pair, door) for pair, door in doors.items()),
+    )
+
+
+def _maps(
+    prepared: PreparedComparison, networks: Sequence[FinalNetwork], store: CellStore, pair: str, door: TargetScorer
+) -> PairMaps:
+    spec = prepared.spec
+    strategy, budget = spec.strategies[0], spec.budgets[0]
+    shown: dict[str, FinalNetwork] = {}
+    for network in networks:
+        place = network.pool.pair, network.chosen.strategy, network.pool.budget
+        if place == (pair, strategy, budget) and not network.failed:
+            shown.setdefault(network.pool.label, network)
+    note = f"chosen by {strategy}, {budget}"
+    if seeds := sorted({network.seed for network in shown.values()}):
+        note += f", seed {' and '.join(map(str, seeds))}"
+    if without := [entry.label for entry in spec.methods if entry.label not in shown]:
+        note += f"; without a network: {', '.join(without)}"
+    return PairMaps(
+        pair=pair,
+        note=note,
+        truth=door.ground_truth(),
+        predicted={label: map_of(network, store) for label, network in shown.items()},
+        class_names=door.class_names,
+    )
 
 
 def _result(prepared: PreparedComparison, network: FinalNetwork, store: CellStore, door: TargetScorer) -> CellResult:

@@ -4,8 +4,7 @@ Shape letters: H rows, W columns, K classes.
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError
+from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.report.themes import Picture, legend_columns, paint, plain_style
 from sceneshift.scenes.class_colours import class_colours
 
@@ -34,41 +33,6 @@ _WIDE_COLUMNS, _HIGH_COLUMNS = 4, 6
 
 #: Most rows or columns of pixels in a panel; of larger scenes every n-th pixel is drawn.
 _MOST_PIXELS = 400
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PairMaps:
-    """The class maps of one pair's target.
-
-    Args:
-        pair: The pair.
-        note: Which networks these are, such as their seed and strategy.
-        truth: (H, W) class ids 1..K, 0 = unlabelled.
-        predicted: (H, W) class ids 1..K by label, in the order in which they are drawn; 0 = no class.
-        class_names: K names.
-
-    Raises:
-        InvalidInputError: A map has another shape than the truth, or an id outside 0..K.
-    """
-
-    pair: str
-    note: str
-    truth: NDArray[np.integer]
-    predicted: Mapping[str, NDArray[np.integer]]
-    class_names: Sequence[str]
-
-    def __post_init__(self) -> None:
-        for name, ids in {"truth": self.truth, **self.predicted}.items():
-            if ids.ndim != 2 or ids.shape != self.truth.shape or ids.size == 0:
-                raise InvalidInputError(
-                    f"map of {name} on {self.pair} has shape {ids.shape}; expected the truth's (H, W), "
-                    f"{self.truth.shape}."
-                )
-            if ids.min() < 0 or ids.max() > len(self.class_names):
-                raise InvalidInputError(
-                    f"map of {name} on {self.pair} has ids {ids.min()}..{ids.max()}; expected "
-                    f"0..{len(self.class_names)}."
-                )
 
 
 def draw_maps(maps: PairMaps) -> Picture:

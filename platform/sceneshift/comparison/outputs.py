@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import sceneshift
-from sceneshift.comparison.map_picture import PairMaps
+from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.page import sections_of
 from sceneshift.comparison.results import ComparisonResults
 from sceneshift.comparison.score_grid import make_grids
@@ -39,7 +38,7 @@ def write_outputs(
     sections = sections_of(results, grids, maps)
     title = f"Comparison {results.name}"
     lead = verdict_sentence(grids[0])
-    footer = f"Written by sceneshift {sceneshift.__version__} from the results of {results.name}."
+    footer = f"Written by sceneshift from the results of {results.name}."
     paths: list[Path] = []
     try:
         for name in ("tables", "pictures"):

@@ -15,9 +15,10 @@ from sceneshift.comparison.captions import (
     notes_of_grid,
     reference_words,
 )
+from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.contrasts import Reference
 from sceneshift.comparison.difference_tables import against_table, differences_table, floors_table
-from sceneshift.comparison.map_picture import PairMaps, draw_maps
+from sceneshift.comparison.map_picture import draw_maps
 from sceneshift.comparison.pictures import draw_differences, draw_seconds
 from sceneshift.comparison.results import ComparisonResults
 from sceneshift.comparison.score_grid import DECISIVE, FIGURES, ScoreGrid

@@ -16,7 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
+from sceneshift.catalogue.pair_spec import NamedPair, Recipe
+from sceneshift.catalogue.sides import is_embedded
 from sceneshift.comparison.cells import Cell
+from sceneshift.comparison.class_maps import MAPS, PairMaps, read_maps, write_maps
 from sceneshift.comparison.comparing import RESULTS, Compared
 from sceneshift.comparison.joining import JoinLog, score_epochs
 from sceneshift.comparison.outputs import write_outputs
@@ -73,7 +76,9 @@ def publish(compared: Compared, spec_file: Path, root: Path, folder: Path, *, mo
             name=results.name, cells=results.cells, caption=results.caption, joins=JoinLog(folder).counts()
         )
         published.write(writing / RESULTS)
-        write_outputs(published, writing)
+        if maps := _maps_to_publish(compared):
+            write_maps(maps, writing / MAPS)
+        write_outputs(published, writing, maps=maps)
         size = sum(path.stat().st_size for path in writing.rglob("*") if path.is_file())
         if size > MOST_BYTES:
             raise StudyError(
@@ -104,7 +109,18 @@ def reproduce(folder: Path) -> list[Path]:
     path = folder / RESULTS
     if not path.exists():
         raise MissingDataError(f"{folder} has no {RESULTS}; give the folder of a published comparison.")
-    return write_outputs(ComparisonResults.read(path), folder)
+    maps = read_maps(folder / MAPS) if (folder / MAPS).exists() else ()
+    return write_outputs(ComparisonResults.read(path), folder, maps=maps)
+
+
+def _maps_to_publish(compared: Compared) -> tuple[PairMaps, ...]:
+    """The maps of scenes that come with the package: labels of other scenes are not ours to hand on."""
+    targets = {pair: data.recipes[0] for pair, data in compared.prepared.blocks.items()}
+    return tuple(each for each in compared.maps if _comes_with_the_package(targets[each.pair]))
+
+
+def _comes_with_the_package(recipe: Recipe) -> bool:
+    return isinstance(recipe, NamedPair) and is_embedded(recipe.sides().target, recipe.catalogue)
 
 
 def read_epochs(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, NDArray[np.int64]]]:
