@@ -11,6 +11,7 @@ scores.
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +20,17 @@ import torch
 import tyro
 
 # In this script's folder.
-from against_cross_entropy import target_scores
 from machine import DeviceName, resolve_device
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.catalogue.target import open_target
 from sceneshift.commands.tune_arguments import TuneArgs
 from sceneshift.execution.cluster import ALLOCATOR
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 from sceneshift.search.prepared import prepare
+from sceneshift.training.evaluation import map_scene
 from sceneshift.training.loop import train
+from sceneshift.training.pair_run import PairRun
 from sceneshift.training.plan import TrainingPlan
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "s2amsnet.py"
@@ -47,6 +52,18 @@ class Args:
 
     device: DeviceName = "cpu"
     """Where it trains."""
+
+
+def target_scores(runs: Sequence[PairRun]) -> dict[str, dict[str, float]]:
+    """OA, AA and kappa on each pair's target."""
+    scores = {}
+    for run in runs:
+        name = run.pair_name
+        cube = run.normalization.apply(load_pair(NamedPair(name=name)).target.cube)
+        device = next(run.classifier.parameters()).device
+        class_map = map_scene(run.classifier, cube, patch_size=run.config.patch_size, device=device)
+        scores[name] = open_target(NamedPair(name=name)).score(class_map).as_dict()
+    return scores
 
 
 def main(args: Args) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sceneshift.comparison import joining, preparing, running
+from sceneshift.comparison.class_maps import MAPS, read_maps
 from sceneshift.comparison.comparing import RESULTS
 from sceneshift.comparison.joining import JOINS
 from sceneshift.comparison.pools import distinct
@@ -50,6 +51,44 @@ def test_every_method_is_tuned_chosen_and_scored(compared, finished, tmp_path):
     assert heard.cost.tuning == heard.cost.tuning_left == 4
     assert heard.cost.final == 8
     assert ComparisonResults.read(tmp_path / "out" / RESULTS).as_frame().equals(frame)
+
+
+def test_maps_are_those_of_the_first_strategy_s_networks_beside_the_truth(compared, finished, tmp_path):
+    found, _ = compared
+    (maps,) = found.maps
+    assert maps.pair == "one-two"
+    assert list(maps.predicted) == ["logistic regression", "CE"]
+    assert (maps.truth == open_scene(finished[0] / "two.arrow").labels).all()
+    known = maps.truth > 0
+    for label, predicted in maps.predicted.items():
+        (cell,) = [
+            c
+            for c in found.results.cells
+            if (c.label, c.strategy, c.seed, c.trained_on) == (label, "source-blocks", 0, "fields")
+        ]
+        assert (predicted[known] == maps.truth[known]).mean() == pytest.approx(cell.oa)
+    (kept,) = read_maps(tmp_path / "out" / MAPS)
+    assert (kept.pair, kept.note, tuple(kept.class_names)) == (maps.pair, maps.note, tuple(maps.class_names))
+    assert (kept.truth == maps.truth).all()
+    assert all((kept.predicted[label] == maps.predicted[label]).all() for label in maps.predicted)
+
+
+def test_a_method_is_trained_on_its_pairs_alone(write_toy, run_toy, toy_text):
+    catalogue = '\n[pairs.two-one]\nsource = "two"\ntarget = "one"\n'
+    text = toy_text.replace('["one-two"]', '["one-two", "two-one"]').replace(
+        '"logistic_regression",', '{ method = "logistic_regression", pairs = ["two-one"] },'
+    )
+    spec = write_toy(text)
+    with open(spec.catalogue, "a") as file:
+        file.write(catalogue)
+    found, heard = run_toy(spec)
+    frame = found.results.as_frame()
+    assert set(frame.loc[frame["is_floor"], "pair"]) == {"two-one"}
+    assert set(frame.loc[~frame["is_floor"], "pair"]) == {"one-two", "two-one"}
+    assert frame["failed"].eq("").all()
+    assert heard.cost.tuning == 6
+    assert [list(maps.predicted) for maps in found.maps] == [["CE"], ["logistic regression", "CE"]]
+    assert not any("without" in maps.note for maps in found.maps)
 
 
 def test_trainings_keep_the_classes_of_the_whole_target_and_no_weights(compared):
@@ -164,6 +203,8 @@ def test_a_failed_and_a_diverged_training_are_named_and_stop_no_other(write_toy,
     assert frame.loc["D", "failed"].str.contains("diverged in epoch").all()
     assert frame.loc[["D", "logistic regression"], "oa"].isna().all()
     assert {failure for failure in heard.failures.values()} == {"RuntimeError: the wire came off"}
+    assert [list(maps.predicted) for maps in found.maps] == [["CE"]]
+    assert found.maps[0].note.endswith("without a network: D, logistic regression")
     monkeypatch.setattr(local, "train_job", real)
     again, heard = run_toy(write_toy(text))  # what failed is tried again, what diverged is not
     assert {cell.label for cell in heard.ended_cells} == {"logistic regression"}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sceneshift.comparison import publishing
+from sceneshift.comparison.class_maps import MAPS, read_maps
 from sceneshift.comparison.publishing import publish, read_epochs, reproduce
 from sceneshift.comparison.results import ComparisonResults
 from sceneshift.errors import MissingDataError, StudyError
@@ -56,6 +57,28 @@ def test_tables_are_made_again_from_what_is_published_alone(place, finished, tmp
     assert before
     with pytest.raises(MissingDataError):
         reproduce(tmp_path)
+
+
+def test_maps_of_scenes_that_come_with_the_package_are_published_alone(
+    place, compared, finished, tmp_path, monkeypatch
+):
+    assert not (place / MAPS).exists()
+    assert not list((place / "pictures").glob("maps_*"))
+    monkeypatch.setattr(publishing, "is_embedded", lambda side, catalogue: side == "two")
+    also = publish(compared[0], finished[0] / "toy.toml", tmp_path / "also", tmp_path / "out")
+    assert [maps.pair for maps in read_maps(also / MAPS)] == ["one-two"]
+    picture = (also / "pictures" / "maps_one-two.png").read_bytes()
+    (also / "pictures" / "maps_one-two.png").unlink()
+    reproduce(also)
+    assert (also / "pictures" / "maps_one-two.png").read_bytes() == picture
+
+
+def test_damaged_maps_are_named(compared, tmp_path):
+    (tmp_path / "out" / MAPS).write_bytes(b"PAR1")
+    with pytest.raises(StudyError):
+        read_maps(tmp_path / "out" / MAPS)
+    with pytest.raises(StudyError):
+        read_maps(tmp_path / "nothing.parquet")
 
 
 def test_nothing_published_is_overwritten(place, compared, finished, tmp_path):

@@ -125,3 +125,27 @@ def test_missing_files_are_named(read, tmp_path, spaces):
         read_spec(tmp_path / "nothing.toml", spaces=spaces)
     with pytest.raises(InvalidInputError):
         read(LEAST, name="a b")
+
+
+def test_a_method_can_be_on_some_pairs(read):
+    spec = read(
+        'pairs = ["sw-se", "nw+sw-se"]\nepochs = 3\n'
+        'methods = ["cross_entropy", { method = "group_dro", pairs = ["nw+sw-se"] }]\n'
+    )
+    erm, dro = spec.methods
+    assert erm.pairs is None
+    assert dro.pairs == ("nw+sw-se",)
+    assert [entry.is_on("sw-se") for entry in spec.methods] == [True, False]
+
+
+@pytest.mark.parametrize("named", ['["nw-ne"]', "[]", '["sw-se", "nw-ne"]'])
+def test_a_method_s_pairs_are_the_comparison_s(read, named):
+    with pytest.raises(InvalidInputError):
+        read(f'pairs = ["sw-se"]\nepochs = 3\nmethods = [{{ method = "cross_entropy", pairs = {named} }}]\n')
+
+
+def test_every_pair_has_a_method(read):
+    with pytest.raises(InvalidInputError):
+        read(
+            'pairs = ["sw-se", "west-east"]\nepochs = 3\nmethods = [{ method = "cross_entropy", pairs = ["sw-se"] }]\n'
+        )

@@ -154,7 +154,7 @@ def _maps(
     note = f"chosen by {strategy}, {budget}"
     if seeds := sorted({network.seed for network in shown.values()}):
         note += f", seed {' and '.join(map(str, seeds))}"
-    if without := [entry.label for entry in spec.methods if entry.label not in shown]:
+    if without := [entry.label for entry in spec.methods if entry.is_on(pair) and entry.label not in shown]:
         note += f"; without a network: {', '.join(without)}"
     return PairMaps(
         pair=pair,

@@ -22,7 +22,7 @@ def make_pools(prepared: PreparedComparison, timings: Timings) -> tuple[Pool, ..
 def _pools(prepared: PreparedComparison, timings: Timings) -> Iterator[Pool]:
     spec = prepared.spec
     for pair in spec.pairs:
-        for entry in spec.methods:
+        for entry in (entry for entry in spec.methods if entry.is_on(pair)):
             for budget in spec.budgets:
                 for repeat in spec.repeats:
                     cells = tuple(

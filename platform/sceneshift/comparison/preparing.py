@@ -145,7 +145,7 @@ def prepare(spec: ComparisonSpec) -> PreparedComparison:
         for repeat in spec.repeats
     }
     for entry in spec.methods:
-        for name, data in blocks.items():
+        for name, data in ((name, data) for name, data in blocks.items() if entry.is_on(name)):
             for repeat in spec.repeats:
                 try:
                     _check(spec, entry, configurations[entry.label, repeat], data)

@@ -33,7 +33,7 @@ _KEYS = (
     *("pixels_per_class", "evaluate_every", "split", "split_seed", "target_access", "final_networks"),
     *("data_dir", "catalogue"),
 )
-_METHOD_KEYS = ("method", "label", "space", "settings")
+_METHOD_KEYS = ("method", "label", "space", "settings", "pairs")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -46,12 +46,19 @@ class MethodEntry:
         label: Its name in tables.
         space: The file of its search space; None for a spectral floor, which is tuned over its own grid.
         settings: Values that are not tuned.
+        pairs: The comparison's pairs that it is trained on; None for all. A method that compares sources can't be
+            trained on a pair of one.
     """
 
     method: str
     label: str
     space: Path | None
     settings: Mapping[str, Any]
+    pairs: tuple[str, ...] | None = None
+
+    def is_on(self, pair: str) -> bool:
+        """Whether it is trained on a pair."""
+        return self.pairs is None or pair in self.pairs
 
     @property
     def is_floor(self) -> bool:
@@ -136,6 +143,18 @@ class ComparisonSpec:
             raise InvalidInputError(
                 f"methods: {repeated[0]!r} is the label of several; expected each once. Give them other labels."
             )
+        for entry in self.methods:
+            for pair in entry.pairs or ():
+                if pair not in self.pairs:
+                    raise InvalidInputError(
+                        f"methods, {entry.label}: pairs names {pair!r}{nearest_name(pair, self.pairs)}; expected some "
+                        f"of the comparison's, {', '.join(self.pairs)}."
+                    )
+        for pair in self.pairs:
+            if not any(entry.is_on(pair) for entry in self.methods):
+                raise InvalidInputError(
+                    f"pairs: no method is on {pair!r}; leave it out, or add it to a method's pairs."
+                )
         for name in self.strategies:
             self.check_strategy(name)
 
@@ -302,4 +321,10 @@ def _entry(given: "str | Table", folder: Path, spaces: Path, *, where: str) -> M
             f"{table.where}: there is no search space {path}; expected one of {', '.join(known)}, or a file. Write "
             'space = "NAME" or space = "path/to/space.py".'
         )
-    return MethodEntry(method=name, label=table.text("label") or title, space=path, settings=table.values("settings"))
+    return MethodEntry(
+        method=name,
+        label=table.text("label") or title,
+        space=path,
+        settings=table.values("settings"),
+        pairs=table.texts("pairs"),
+    )

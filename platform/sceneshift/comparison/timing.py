@@ -127,7 +127,7 @@ class Timings:
                 timed: Sequence[MethodConfig] = configs
             else:
                 timed = configs[:_TIMED_CONFIGURATIONS]
-            for pair in spec.pairs:
+            for pair in filter(self._prepared.entry(label).is_on, spec.pairs):
                 for config in timed:
                     yield pair, label, config
 
