@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
 from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.commands.compare_arguments import CompareArgs, read_compare_command_line
 from sceneshift.commands.doctor import DoctorArgs, read_doctor_command_line
@@ -33,6 +34,7 @@ from sceneshift.commands.train_arguments import TrainArgs, read_train_command_li
 from sceneshift.commands.tune_arguments import TuneArgs, TuneCommand, read_command_line, read_tune_command
 from sceneshift.commands.ui import UiArgs, read_ui_command_line
 from sceneshift.comparison.spec import read_spec
+from sceneshift.methods.registry import METHODS
 from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.scenes.normalization import Normalization
 from sceneshift.tracking.backend import TrackingBackend
@@ -147,8 +149,17 @@ def code_spans(page: Path) -> list[str]:
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
+#: The page whose blocks are of a method that is not there until the page has been followed, and that method.
+RECIPE, NEW_METHOD = "docs/adding_a_method.md", "label_smoothing"
+
+
 def written_in(*languages: str) -> list[Any]:
-    return [pytest.param(block, id=block.place) for block in BLOCKS if block.language in languages]
+    """The blocks in some languages; those of :data:`RECIPE` where it has been followed, which a test below does."""
+    return [
+        pytest.param(block, id=block.place)
+        for block in BLOCKS
+        if block.language in languages and (block.page != RECIPE or NEW_METHOD in METHODS)
+    ]
 
 
 def test_every_block_says_what_it_is_written_in() -> None:
@@ -221,6 +232,47 @@ def registry(tmp_path: Path) -> Path:
     mirror.close("FINISHED")
     assert model.uri == "models:/s2amsnet-indian_pines-west@champion"
     return tmp_path
+
+
+def blocks_on(page: str, language: str) -> list[str]:
+    return [block.text for block in BLOCKS if (block.page, block.language) == (page, language)]
+
+
+def test_the_recipe_of_a_pair_makes_one(tmp_path: Path) -> None:
+    (scenes,) = blocks_on("docs/adding_a_pair.md", "python")
+    catalogue, comparison = blocks_on("docs/adding_a_pair.md", "toml")
+    assert len(catalogue.splitlines()) <= 10
+    run_python(scenes, tmp_path)
+    (tmp_path / "scenes.toml").write_text(catalogue)
+    (tmp_path / "study.toml").write_text(comparison)
+    (name,) = read_spec(tmp_path / "study.toml", spaces=ROOT / "search_spaces").pairs
+    pair = load_pair(NamedPair(name=name, catalogue=read_catalogue(tmp_path / "scenes.toml")))
+    assert pair.source.class_names == ("meadow", "tree", "roof")
+    assert (pair.source.class_counts > 0).all()
+    assert pair.target.shape == (64, 64)
+
+
+@pytest.mark.slow
+def test_the_recipe_of_a_method_makes_one(tmp_path: Path) -> None:
+    unneeded = shutil.ignore_patterns(".*", "__pycache__", "results", "selection_work", "site", "mlruns", "build")
+    shutil.copytree(ROOT, tmp_path / "clone", ignore=unneeded)
+    method, *_ = files = blocks_on(RECIPE, "python")
+    assert len(method.splitlines()) <= 81  # with the file's name
+    for text in files:
+        first, _, rest = text.partition("\n")
+        path = tmp_path / "clone" / first.removeprefix("# ")
+        path.write_text(path.read_text() + rest if path.exists() else rest)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path / "clone" / "platform")}
+    contract = [line.split() for line in blocks_on(RECIPE, "bash")[0].splitlines()]
+    for words in (*contract, ["pytest", "tests/test_documentation.py", "-k", "adding_a_method and not python_runs"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *words, "-q", "-p", "no:cacheprovider"],
+            cwd=tmp_path / "clone",
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
