@@ -9,6 +9,9 @@ by test labels, which stratify the splits at random and by blocks. Two scores of
 batch-norm statistics averaged again over the training pixels (what the platform reports) and with those that training
 itself has kept. A third, of the first with the test pixels in random order instead of line by line, shows whether a
 patch's class depends on the rest of the batch.
+
+This is no file of ``comparisons/``: those are of pairs, and tune; here one scene is divided in three ways, nothing is
+tuned, and the same weights are scored in three ways. ``comparisons/s2vnet.toml`` compares the same networks on pairs.
 """
 
 import argparse

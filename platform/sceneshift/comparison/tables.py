@@ -1,6 +1,6 @@
 """Tables of accuracies: methods by pairs, one row per method and pair, per class, spread, strategies, failures.
 
-Accuracies are in per cent, differences in points, kappa as it is; CSV files have them unrounded.
+Accuracies are in per cent, differences in points, kappa as it is; CSV files have twelve digits of them.
 """
 
 import math

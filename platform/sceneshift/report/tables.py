@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and LaTeX. CSV has unrounded numbers, the others formatted text."""
+"""A table as Markdown, CSV and LaTeX. CSV has numbers with twelve digits, the others formatted text."""
 
 import csv
 import io
@@ -106,7 +106,11 @@ class Table:
         return f"{markdown_table(self.columns, rows, right=self.numeric)}\n{self._full_caption}\n"
 
     def csv(self) -> str:
-        """As CSV (RFC 4180) with one line of headings; with unrounded numbers, and None as an empty field."""
+        """As CSV (RFC 4180) with one line of headings; None is an empty field.
+
+        Numbers have twelve digits: the last ones of a sum depend on the processor that adds, and tables that are made
+        again elsewhere are to be the same bytes.
+        """
         file = io.StringIO(newline="")
         writer = csv.writer(file)
         writer.writerow(self.columns)
@@ -223,4 +227,6 @@ def _shown(cell: Cell | Value) -> str:
 
 def _raw(cell: Cell | Value) -> Value:
     value = _value(cell)
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+    if isinstance(value, float):
+        return "" if math.isnan(value) else float(f"{value:.12g}")
+    return "" if value is None else value
