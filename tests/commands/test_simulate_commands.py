@@ -3,12 +3,17 @@
 import json
 import pickle
 import shlex
+import shutil
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sceneshift.catalogue.load import load_pair
+from sceneshift.catalogue.pair_spec import NamedPair
+from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.commands import simulate as simulate_commands
 from sceneshift.commands.scenes import run_command
 from sceneshift.commands.simulate import build_recipe, simulate_to_folder
@@ -119,6 +124,25 @@ def test_a_training_takes_the_pair_and_maps_both_scenes_files(command, tiny_scen
     (inside,) = prepare_training(arguments.spec(), arguments.options()).data.pairs
     assert is_stored(inside.source.cube)
     assert is_stored(inside.target.cube)
+
+
+def test_two_simulated_sources_and_a_third_scene_are_the_pair_that_a_comparison_names(command, tiny_scene, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    catalogue = tmp_path / "comparisons" / "scenes" / "several_sources.toml"
+    catalogue.parent.mkdir(parents=True)
+    shutil.copyfile(root / "comparisons" / "scenes" / "several_sources.toml", catalogue)
+    simulated = tmp_path / "results" / "simulated"
+    for seed, (name, shift) in enumerate({"clear_hazy": "added_noise", "early_late": "illumination"}.items()):
+        made = command(out=str(simulated / name), name=name, seed=seed, size=(48, 40), **{shift: 0.5})
+        simulate_to_folder(made, tiny_scene)
+    found = read_catalogue(catalogue)
+    one = load_pair(NamedPair(name="clear-late", catalogue=found))
+    pair = load_pair(NamedPair(name="clear+hazy-late", catalogue=found))
+    assert [source.class_names for source in pair.sources] == [tiny_scene.class_names] * 2
+    assert [source.labels.shape for source in pair.sources] == [(48, 40)] * 2
+    clear, hazy = pair.sources
+    assert clear.content_hash == one.source.content_hash != hazy.content_hash
+    assert pair.target.content_hash == one.target.content_hash
 
 
 def test_spectra_of_a_scene_in_the_user_s_catalogue(command, tiny_scene, tmp_path, capsys):

@@ -1,9 +1,14 @@
 """Reading a comparison's TOML file: what it says, and what is refused before any data is read."""
 
+from pathlib import Path
+
 import pytest
 
+from sceneshift.catalogue.sides import find_sides
+from sceneshift.catalogue.user_toml import open_catalogue
 from sceneshift.comparison.spec import Budget, read_spec
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.methods.registry import find_method
 
 LEAST = 'pairs = ["west-east"]\nmethods = ["cross_entropy"]\nepochs = 3\n'
 
@@ -149,3 +154,20 @@ def test_every_pair_has_a_method(read):
         read(
             'pairs = ["sw-se", "west-east"]\nepochs = 3\nmethods = [{ method = "cross_entropy", pairs = ["sw-se"] }]\n'
         )
+
+
+COMPARISONS = sorted((Path(__file__).resolve().parents[2] / "comparisons").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_every_comparison_that_is_there_can_be_read(path, spaces):
+    spec = read_spec(path, spaces=spaces)
+    assert spec.name == path.stem
+    catalogue = open_catalogue(spec.catalogue, None)
+    for pair in spec.pairs:
+        num_sources = len(find_sides(pair, catalogue).sources)
+        assert all(find_method(e.method).least_sources <= num_sources for e in spec.methods if e.is_on(pair))
+
+
+def test_there_are_comparisons():
+    assert {"example", "smoke_test", "several_sources"} <= {path.stem for path in COMPARISONS}

@@ -86,4 +86,6 @@ def _show(ax: Axes, ids: NDArray[np.integer], colours: Sequence[str], title: str
     colour_map = ListedColormap([_NO_CLASS, *colours])
     norm = BoundaryNorm(np.arange(len(colours) + 2) - 0.5, colour_map.N)
     ax.imshow(ids, cmap=colour_map, norm=norm, interpolation="nearest")
+    ax.set_axis_on()  # a frame: unlabelled borders of a scene are as white as the page
+    ax.set(xticks=[], yticks=[])
     ax.set_title(textwrap.shorten(title, 34, placeholder="…"), fontsize=8)

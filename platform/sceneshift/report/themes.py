@@ -12,6 +12,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sceneshift.report.palettes import with_palette
+
 _DPI = 144
 
 #: Rough widths in a legend: a handle with its spaces, and a letter.
@@ -124,7 +126,7 @@ def _rendered(figure: Figure, theme: Theme) -> bytes:
     # A figure with its own layout already fits; cropping would draw it twice.
     cut = "tight" if figure.get_layout_engine() is None else None
     figure.savefig(file, format="png", dpi=_DPI, facecolor=theme.ground, bbox_inches=cut, pad_inches=0.08)
-    return file.getvalue()
+    return with_palette(file.getvalue())
 
 
 def _paint_axes(ax: Axes, theme: Theme) -> None:
