@@ -93,3 +93,11 @@ def test_three_files_are_written(tmp_path):
     assert sorted(path.name for path in TABLE.write(tmp_path)) == ["t_1.csv", "t_1.md", "t_1.tex"]
     assert (tmp_path / "t_1.csv").read_bytes().decode() == TABLE.csv()
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_csv_has_all_digits_or_as_many_as_are_asked_for(tmp_path):
+    table = Table(name="n", columns=["x", "y"], rows=[[0.1 + 0.2, 1]], caption="c")
+    assert table.csv().splitlines() == ["x,y", "0.30000000000000004,1"]
+    assert table.csv(digits=12).splitlines() == ["x,y", "0.3,1"]
+    table.write(tmp_path, digits=12)
+    assert (tmp_path / "n.csv").read_text().splitlines() == ["x,y", "0.3,1"]

@@ -14,6 +14,9 @@ from sceneshift.report.tables import Table
 from sceneshift.report.themes import Picture
 from sceneshift.safe_files import replacing
 
+#: Digits of numbers in CSV files: the last ones depend on the processor that adds.
+_DIGITS = 12
+
 
 def write_outputs(
     results: ComparisonResults, folder: Path, *, maps: Sequence[PairMaps] = (), erm: str | None = None
@@ -45,7 +48,7 @@ def write_outputs(
             (folder / name).mkdir(parents=True, exist_ok=True)
         for part in _flat([part for section in sections for part in section.parts]):
             if isinstance(part, Table):
-                paths += part.write(folder / "tables")
+                paths += part.write(folder / "tables", digits=_DIGITS)
             elif isinstance(part, Picture):
                 paths.append(_write(folder / "pictures" / f"{part.name}.png", part.light))
         text = render_markdown(title, lead, sections, footer=footer)

@@ -91,12 +91,7 @@ class L2D(CrossEntropy):
         total = loss + self.config.lambda_contrast * contrast
         z, changed_z = (_scaled(features.detach()) for features in (source, changed))
         prediction = self.predictor.negative_log_likelihood(z, changed_z)
-        moved = (self._optimizers[self.network_name], self._optimizers["predictor"])
-        for optimizer in moved:
-            optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward([total, prediction])
-        for optimizer in moved:
-            optimizer.step()
+        self._descend([total, prediction], self.network_name, "predictor")
         terms = {"min": total, "ce": loss, "contrast": contrast, "prediction": prediction}
         return {name: term.detach() for name, term in terms.items()}
 
@@ -108,10 +103,7 @@ class L2D(CrossEntropy):
         shared = self.predictor.shared_information(z, changed_z)
         distance = class_distance(z, changed_z, labels, classes=self.classes)
         total = self.config.lambda_mi * shared + self.config.lambda_class * distance
-        optimizer = self._optimizers["complement"]
-        optimizer.zero_grad(set_to_none=True)
-        total.backward(inputs=list(self.complement.parameters()))
-        optimizer.step()
+        self._descend(total, "complement", along=list(self.complement.parameters()))
         terms = {"max": total, "shared": shared, "class_distance": distance}
         return {name: term.detach() for name, term in terms.items()}
 

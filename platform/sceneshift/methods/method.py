@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,19 @@ from sceneshift.scenes.normalization import check_normalization
 from sceneshift.seeding import derive_seed
 
 Module = TypeVar("Module", bound=nn.Module)
+
+
+class Kept(Protocol):
+    """What has a state that checkpoints keep."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+
+
+Thing = TypeVar("Thing", bound=Kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +203,7 @@ class Method(ABC):
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "draws"))
         self._modules: dict[str, nn.Module] = {}
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self._kept: dict[str, Kept] = {}
         with torch.random.fork_rng(devices=[]):
             # The CPU's generator alone: torch.manual_seed would seed every GPU's as well.
             torch.default_generator.manual_seed(derive_seed(seed, "initial values"))
@@ -215,6 +229,11 @@ class Method(ABC):
         self._modules[name] = module.to(self.device)
         self._optimizers[name] = self._adam(module)
         return module
+
+    def keep(self, name: str, thing: Thing) -> Thing:
+        """Keep the state of something that is no module, such as draws on the host, under a name in checkpoints."""
+        self._kept[name] = thing
+        return thing
 
     def begin(self, spectra: Tensor, labels: Tensor) -> None:  # noqa: B027  # most methods need nothing
         """Look at the training pixels of all sources once, before the first step of a training.
@@ -291,6 +310,22 @@ class Method(ABC):
         fused = True if self.device.type == "cuda" else None
         return torch.optim.Adam(module.parameters(), lr=self.config.lr, fused=fused)
 
+    def _descend(self, loss: Tensor | Sequence[Tensor], *names: str, along: Sequence[Tensor] | None = None) -> None:
+        """Take one step of Adam on modules.
+
+        Args:
+            loss: What is minimized: a scalar, or several that are each of other modules.
+            names: The modules.
+            along: The parameters that move, where not all of the modules do; the others get no gradient.
+        """
+        optimizers = [self._optimizers[name] for name in names]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=along)
+        for name, optimizer in zip(names, optimizers, strict=True):
+            self._sum_gradients(self._modules[name])
+            optimizer.step()
+
     def _sum_gradients(self, module: nn.Module) -> None:
         """Sum a module's gradients over the workers that share the batch; between a backward pass and its step.
 
@@ -313,11 +348,12 @@ class Method(ABC):
                 part.compile(dynamic=False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next step depends on: modules, optimizers, the state of the draws."""
+        """Everything the next step depends on: modules, optimizers, the state of the draws, what else is kept."""
         return {
             "modules": {name: module.state_dict() for name, module in self.modules().items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers().items()},
             "generator": self.generator.get_state(),
+            **{name: thing.state_dict() for name, thing in self._kept.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -331,3 +367,5 @@ class Method(ABC):
             groups = [group | here for group, here in zip(kept["param_groups"], own, strict=True)]
             optimizer.load_state_dict(kept | {"param_groups": groups})
         self.generator.set_state(state["generator"].cpu())
+        for name, thing in self._kept.items():
+            thing.load_state_dict(state[name])

@@ -9,9 +9,7 @@ acts after the first and after the second of the discriminator's three blocks, i
 Shape letters: B batch, C bands, P patch size, K classes, d projection width.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,7 +55,8 @@ class MixStyle(CrossEntropy):
         """Build the discriminator, its Adam and the draws of the weights."""
         super().build()
         shape = (NUM_BLOCKS - 1, self.config.batch_size, 1, 1, 1)
-        self._shares = MixingWeights(self.config.alpha, shape, seed=self.seed, device=self.device)
+        shares = MixingWeights(self.config.alpha, shape, seed=self.seed, device=self.device)
+        self._shares = self.keep("mixing", shares)
 
     def draw_on_host(self) -> None:
         """Draw the weights of all patches at both places."""
@@ -80,12 +79,3 @@ class MixStyle(CrossEntropy):
         other = torch.randperm(len(h), generator=self.generator, device=self.device)
         own = FeatureStatistics.over_pixels(h).detached()
         return torch.where(chosen, restyle(h, own, own.mixed(own.taken(other), shares)), h)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As of all methods, and the draws of the weights."""
-        return super().state_dict() | {"mixing": self._shares.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self._shares.load_state_dict(state["mixing"])

@@ -8,9 +8,7 @@ it recommends an alpha from 0.1 to 0.4. Mixed spectra are also the linear mixing
 Shape letters: B batch, C bands, P patch size, K classes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +48,8 @@ class Mixup(CrossEntropy):
     def build(self) -> None:
         """Build the discriminator, its Adam and the draws of lambda."""
         super().build()
-        self._share = MixingWeights(self.config.alpha, (), seed=self.seed, device=self.device)
+        shares = MixingWeights(self.config.alpha, (), seed=self.seed, device=self.device)
+        self._share = self.keep("mixing", shares)
 
     def draw_on_host(self) -> None:
         """Draw lambda."""
@@ -63,12 +62,3 @@ class Mixup(CrossEntropy):
         logits = self.network(torch.lerp(patches[other], patches, share.to(patches.dtype)))
         own_loss, other_loss = (functional.cross_entropy(logits, of_patch) for of_patch in (labels, labels[other]))
         return {"ce": share * own_loss + (1 - share) * other_loss}
-
-    def state_dict(self) -> dict[str, Any]:
-        """As of all methods, and the draws of lambda."""
-        return super().state_dict() | {"mixing": self._share.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self._share.load_state_dict(state["mixing"])

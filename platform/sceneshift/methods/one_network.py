@@ -69,11 +69,7 @@ class OneNetwork(Method):
     def _minimize(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step of Adam on the terms' total; returns what is reported."""
         loss = self.total(terms)
-        optimizer = self._optimizers[self.network_name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._sum_gradients(self.network)
-        optimizer.step()
+        self._descend(loss, self.network_name)
         reported = terms if len(terms) == 1 else {"loss": loss, **terms}
         return {name: value.detach() for name, value in reported.items()}
 

@@ -95,19 +95,13 @@ class SagNet(CrossEntropy):
     def style_steps(self, patches: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Move the style network, and then the extractor's norms against it."""
         h = self._randomized_content(self._extracted(patches))
-        optimizer = self._optimizers["style"]
-        optimizer.zero_grad(set_to_none=True)
         style_loss = functional.cross_entropy(self.style(h.detach()), labels)
-        style_loss.backward()
-        optimizer.step()
+        self._descend(style_loss, "style")
         # The cross-entropy between the uniform distribution and the style network's output.
         adversarial = -self.style(h).log_softmax(dim=1).mean()
         if self.config.lambda_adv > 0:
-            optimizer = self._optimizers[self.network_name]
-            optimizer.zero_grad(set_to_none=True)
-            # Of the norms alone: Adam leaves a parameter without a gradient as it is.
-            (self.config.lambda_adv * adversarial).backward(inputs=self._affine)
-            optimizer.step()
+            # Along the norms alone: Adam leaves a parameter without a gradient as it is.
+            self._descend(self.config.lambda_adv * adversarial, self.network_name, along=self._affine)
         return {"style_ce": style_loss.detach(), "adversarial": adversarial.detach()}
 
     def _extracted(self, patches: Tensor) -> Tensor:

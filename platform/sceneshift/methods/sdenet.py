@@ -96,12 +96,7 @@ class SDEnet(CrossEntropy):
         )
         contrast = self._contrast(features, labels)
         total = loss + self.config.lambda_contrast * contrast
-        moved = (self._optimizers[self.network_name], self._optimizers["projection"])
-        for optimizer in moved:
-            optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        for optimizer in moved:
-            optimizer.step()
+        self._descend(total, self.network_name, "projection")
         return {"min": total.detach(), "ce": loss.detach(), "contrast": contrast.detach()}
 
     def max_step(self, patches: Tensor, labels: Tensor, extended: Tensor) -> dict[str, Tensor]:
@@ -112,10 +107,7 @@ class SDEnet(CrossEntropy):
         loss = functional.cross_entropy(self.network.head[-1](features), labels)
         contrast = self._contrast([source, features], labels)
         total = loss - self.config.lambda_adv * contrast
-        optimizer = self._optimizers["generator"]
-        optimizer.zero_grad(set_to_none=True)
-        total.backward(inputs=list(self.generate.parameters()))
-        optimizer.step()
+        self._descend(total, "generator", along=list(self.generate.parameters()))
         terms = {"max": total, "extended_ce": loss, "adversarial_contrast": contrast}
         return {name: term.detach() for name, term in terms.items()}
 

@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and LaTeX. CSV has numbers with twelve digits, the others formatted text."""
+"""A table as Markdown, CSV and LaTeX. CSV has unrounded numbers, the others formatted text."""
 
 import csv
 import io
@@ -105,17 +105,17 @@ class Table:
         rows = self._marked(self.shown, "**{}**")
         return f"{markdown_table(self.columns, rows, right=self.numeric)}\n{self._full_caption}\n"
 
-    def csv(self) -> str:
+    def csv(self, *, digits: int | None = None) -> str:
         """As CSV (RFC 4180) with one line of headings; None is an empty field.
 
-        Numbers have twelve digits: the last ones of a sum depend on the processor that adds, and tables that are made
-        again elsewhere are to be the same bytes.
+        Args:
+            digits: Digits of numbers; None for all. The last ones of a sum depend on the processor that adds.
         """
         file = io.StringIO(newline="")
         writer = csv.writer(file)
         writer.writerow(self.columns)
         for row in self.rows:
-            writer.writerow([_raw(cell) for cell in row])
+            writer.writerow([_raw(cell, digits) for cell in row])
         return file.getvalue()
 
     def latex(self) -> str:
@@ -153,9 +153,14 @@ class Table:
             for row, flags in zip(rows, self.strong, strict=True)
         ]
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write ``<name>.md``, ``.csv`` and, if it is printed, ``.tex``; returns their paths."""
-        texts = {"md": self.markdown(), "csv": self.csv()}
+    def write(self, folder: Path, *, digits: int | None = None) -> list[Path]:
+        """Write ``<name>.md``, ``.csv`` and, if it is printed, ``.tex``; returns their paths.
+
+        Args:
+            folder: Where to.
+            digits: Digits of numbers in the CSV; None for all.
+        """
+        texts = {"md": self.markdown(), "csv": self.csv(digits=digits)}
         if self.printed:
             texts["tex"] = self.latex()
         paths = []
@@ -225,8 +230,8 @@ def _shown(cell: Cell | Value) -> str:
     return NOTHING if cell is None or (isinstance(cell, float) and math.isnan(cell)) else str(cell)
 
 
-def _raw(cell: Cell | Value) -> Value:
+def _raw(cell: Cell | Value, digits: int | None) -> Value:
     value = _value(cell)
-    if isinstance(value, float):
-        return "" if math.isnan(value) else float(f"{value:.12g}")
-    return "" if value is None else value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return float(f"{value:.{digits}g}") if isinstance(value, float) and digits is not None else value
