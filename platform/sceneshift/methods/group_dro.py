@@ -56,12 +56,8 @@ class GroupDRO(NetworkOverDomains, CrossEntropy):
     def domain_losses(self, domains: Sequence[DomainBatch]) -> dict[str, Tensor]:
         """Move the weights by the sources' losses, and weight the losses."""
         logits = self.network(torch.cat([domain.patches for domain in domains])).chunk(len(domains))
-        losses = torch.stack(
-            [
-                functional.cross_entropy(of_domain, labels)
-                for of_domain, (_, labels) in zip(logits, domains, strict=True)
-            ]
-        )
+        each = zip(logits, (domain.labels for domain in domains), strict=True)
+        losses = torch.stack([functional.cross_entropy(of_domain, labels) for of_domain, labels in each])
         self.weights = self.moved(losses.detach())
         return {"weighted_ce": self.weights @ losses}
 

@@ -55,8 +55,7 @@ class MixStyle(CrossEntropy):
         """Build the discriminator, its Adam and the draws of the weights."""
         super().build()
         shape = (NUM_BLOCKS - 1, self.config.batch_size, 1, 1, 1)
-        shares = MixingWeights(self.config.alpha, shape, seed=self.seed, device=self.device)
-        self._shares = self.keep("mixing", shares)
+        self._shares = self.keep("mixing", MixingWeights(self.config.alpha, shape, seed=self.seed, device=self.device))
 
     def draw_on_host(self) -> None:
         """Draw the weights of all patches at both places."""

@@ -48,8 +48,7 @@ class Mixup(CrossEntropy):
     def build(self) -> None:
         """Build the discriminator, its Adam and the draws of lambda."""
         super().build()
-        shares = MixingWeights(self.config.alpha, (), seed=self.seed, device=self.device)
-        self._share = self.keep("mixing", shares)
+        self._share = self.keep("mixing", MixingWeights(self.config.alpha, (), seed=self.seed, device=self.device))
 
     def draw_on_host(self) -> None:
         """Draw lambda."""
