@@ -4,6 +4,7 @@ import pytest
 
 from sceneshift.comparison.spec import Budget, read_spec
 from sceneshift.errors import InvalidInputError, MissingDataError
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
 
 LEAST = 'pairs = ["west-east"]\nmethods = ["cross_entropy"]\nepochs = 3\n'
 
@@ -125,3 +126,14 @@ def test_missing_files_are_named(read, tmp_path, spaces):
         read_spec(tmp_path / "nothing.toml", spaces=spaces)
     with pytest.raises(InvalidInputError):
         read(LEAST, name="a b")
+
+
+def test_a_preset_is_a_named_set_of_settings(read):
+    text = (
+        'pairs = ["west-east"]\nepochs = 3\nmethods = [{ method = "s2amsnet", label = "as released", preset = '
+        '"released", settings = { calibrate_bn = true } }]\n'
+    )
+    (entry,) = read(text).methods
+    assert entry.settings == {**S2AMSnetConfig.preset("released"), "calibrate_bn": True}
+    with pytest.raises(InvalidInputError, match="'relased'"):
+        read(text.replace('"released"', '"relased"'))

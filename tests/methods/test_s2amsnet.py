@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.augmentations import RadiationNoise
-from sceneshift.methods.s2amsnet import Domains, S2AMSnet, S2AMSnetConfig
+from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.networks import discriminator
+from sceneshift.networks.generated_domains import Domains
 from sceneshift.networks.involution import Involution
 from sceneshift.networks.losses import mutual_information
 
