@@ -1,11 +1,15 @@
 """Reading a comparison's TOML file: what it says, and what is refused before any data is read."""
 
+from pathlib import Path
+
 import pytest
 
+from sceneshift.comparison.configurations import TunedMethod
 from sceneshift.comparison.spec import Budget, read_spec
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.methods.s2amsnet import S2AMSnetConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 LEAST = 'pairs = ["west-east"]\nmethods = ["cross_entropy"]\nepochs = 3\n'
 
 
@@ -137,3 +141,13 @@ def test_a_preset_is_a_named_set_of_settings(read):
     assert entry.settings == {**S2AMSnetConfig.preset("released"), "calibrate_bn": True}
     with pytest.raises(InvalidInputError, match="'relased'"):
         read(text.replace('"released"', '"relased"'))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "comparisons").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_comparison_that_comes_with_the_project_can_be_read_and_drawn(path, spaces):
+    spec = read_spec(path, spaces=spaces)
+    for entry in spec.methods:
+        method = TunedMethod.load(entry, profile=spec.profile)
+        found = method.configurations(num=spec.num_configurations, seed=0, pairs=[])
+        assert 1 <= len(found) <= spec.num_configurations
+        assert all(getattr(found[0], name) == value for name, value in entry.settings.items())
