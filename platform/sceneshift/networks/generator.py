@@ -79,12 +79,12 @@ class GeneratorBlock(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(B, in_channels, P, P) to (B, out_channels, P, P)."""
         has_spectral, has_spatial = self._has_branch
-        spatial: Tensor | None = self.spatial(h) if has_spatial else None
-        if not has_spectral:
-            assert spatial is not None
-            return spatial
-        spectral: Tensor = self.spectral(self.involution(h))
-        return spectral if spatial is None else spectral + spatial
+        terms: list[Tensor] = []
+        if has_spectral:
+            terms.append(self.spectral(self.involution(h)))
+        if has_spatial:
+            terms.append(self.spatial(h))
+        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
 class DomainGenerator(nn.Module):
