@@ -22,6 +22,7 @@ from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.commands.compare_arguments import CompareArgs, read_compare_command_line
 from sceneshift.commands.doctor import DoctorArgs, read_doctor_command_line
 from sceneshift.commands.examples import EXAMPLES
+from sceneshift.commands.practices_arguments import read_practices_command
 from sceneshift.commands.predict_arguments import PredictArgs, read_predict_command_line
 from sceneshift.commands.program import console_command
 from sceneshift.commands.promote_arguments import PromoteArgs, read_promote_command_line
@@ -68,6 +69,7 @@ FOREIGN_FLAGS = {
 #: How each script reads its command line.
 READERS: dict[str, Callable[[], Any]] = {
     "experiments/compare.py": read_compare_command_line,
+    "experiments/practices.py": lambda: read_practices_command(""),
     "experiments/predict.py": read_predict_command_line,
     "experiments/promote.py": read_promote_command_line,
     "experiments/report.py": read_report_command_line,

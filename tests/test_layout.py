@@ -86,6 +86,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
         "sceneshift.commands.compare_arguments",
         "sceneshift.commands.compare",
         "sceneshift.commands.train",
+        "sceneshift.commands.practices_arguments",
         "sceneshift.commands.predict_arguments",
         "sceneshift.commands.predict",
         "sceneshift.commands.promote_arguments",

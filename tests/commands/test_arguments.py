@@ -53,6 +53,7 @@ def test_the_command_line_is_frozen():
         "executor",
         "precision",
         "compile",
+        "preset",
         "refit",
         "time_budget_s",
         "stall_timeout_s",

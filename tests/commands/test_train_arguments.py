@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import tyro
@@ -9,6 +10,7 @@ from sceneshift.commands.train import settings_of
 from sceneshift.commands.train_arguments import OWN_FLAGS, TrainArgs
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.registry import METHODS
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
 
 #: Runs the script as a file would be run, then says on the last line whether torch came with it.
 WITHOUT_TORCH = """
@@ -56,6 +58,7 @@ def test_the_command_line_is_frozen():
         "batch_size",
         "lr",
         "epochs",
+        "preset",
         "set",
         "list_settings",
         "seed",
@@ -230,13 +233,13 @@ class TestListedSettings:
     @pytest.mark.parametrize("method", METHODS)
     def test_every_setting_that_has_an_effect_is_listed_with_its_default(self, method):
         config = METHODS[method].config_type()
-        rows = [line.split() for line in settings_of(method)[1:-2]]
+        rows = [line.split() for line in settings_of(method)[1 : settings_of(method).index("")]]
         named = {f.name for f in dataclasses.fields(config)} - config.without_effect
         assert {name: default for name, default, *_ in rows} == {name: str(getattr(config, name)) for name in named}
 
     @pytest.mark.parametrize("method", METHODS)
     def test_the_flags_are_accepted(self, method):
-        words = [word for line in settings_of(method)[1:-2] for word in line.split()[2:]]
+        words = [word for line in settings_of(method)[1 : settings_of(method).index("")] for word in line.split()[2:]]
         for name in OWN_FLAGS:
             if (flag := f"--{name.replace('_', '-')}") in words:
                 words.insert(words.index(flag) + 1, str(getattr(METHODS[method].config_type(), name)))
@@ -290,3 +293,15 @@ def test_what_a_run_says_itself_cannot_be_given(changes, message):
 def test_a_method_must_be_named():
     with pytest.raises(InvalidInputError, match="--method"):
         TrainArgs(scene="indian_pines")
+
+
+def test_a_preset_is_where_settings_start():
+    arguments = TrainArgs(method="s2amsnet", pair="sw-se", preset="released", set=("calibrate_bn=True",), lr=0.01)
+    assert arguments.spec().config == replace(S2AMSnetConfig.released(), calibrate_bn=True, lr=0.01)
+    with pytest.raises(InvalidInputError, match="preset 'release'"):
+        TrainArgs(method="s2amsnet", pair="sw-se", preset="release").spec()
+
+
+def test_presets_are_listed_with_the_settings():
+    assert any("--preset released" in line for line in settings_of("s2amsnet"))
+    assert not any("--preset" in line for line in settings_of("cross_entropy"))

@@ -71,3 +71,14 @@ def test_every_other_flag_is_a_field(spec, tmp_path):
     data = spec(**of_data).data
     assert {name: getattr(data, name) for name in of_data} == of_data
     assert spec(by_field=True).data.split == "fields"
+
+
+def test_a_preset_is_held_in_all_trials(spec):
+    held = spec(preset="released")
+    config = held.space.config(held.space.default_trial(held.profile), held.profile)
+    assert (config["kl_of_probabilities"], config["noise_scale"]) == (True, 0.28)
+    assert held.space.source_hash != spec().space.source_hash
+    with pytest.raises(InvalidInputError, match=r"'releasd'.*released"):
+        spec(preset="releasd")
+    with pytest.raises(InvalidInputError, match="'released'"):
+        spec(method="cross_entropy", preset="released")

@@ -6,10 +6,13 @@ import pytest
 
 from sceneshift.catalogue.sides import find_sides
 from sceneshift.catalogue.user_toml import open_catalogue
+from sceneshift.comparison.configurations import TunedMethod
 from sceneshift.comparison.spec import Budget, read_spec
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.methods.registry import find_method
+from sceneshift.methods.s2amsnet import S2AMSnetConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 LEAST = 'pairs = ["west-east"]\nmethods = ["cross_entropy"]\nepochs = 3\n'
 
 
@@ -156,18 +159,34 @@ def test_every_pair_has_a_method(read):
         )
 
 
-COMPARISONS = sorted((Path(__file__).resolve().parents[2] / "comparisons").glob("*.toml"))
+COMPARISONS = sorted((ROOT / "comparisons").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
-def test_every_comparison_that_is_there_can_be_read(path, spaces):
+def test_every_comparison_that_is_there_can_be_read_and_drawn(path, spaces):
     spec = read_spec(path, spaces=spaces)
     assert spec.name == path.stem
     catalogue = open_catalogue(spec.catalogue, None)
     for pair in spec.pairs:
         num_sources = len(find_sides(pair, catalogue).sources)
         assert all(find_method(e.method).least_sources <= num_sources for e in spec.methods if e.is_on(pair))
+    for entry in spec.methods:
+        method = TunedMethod.load(entry, profile=spec.profile)
+        found = method.configurations(num=spec.num_configurations, seed=0, pairs=[])
+        assert 1 <= len(found) <= spec.num_configurations
+        assert all(getattr(found[0], name) == value for name, value in entry.settings.items())
 
 
 def test_there_are_comparisons():
     assert {"example", "smoke_test", "several_sources"} <= {path.stem for path in COMPARISONS}
+
+
+def test_a_preset_is_a_named_set_of_settings(read):
+    text = (
+        'pairs = ["west-east"]\nepochs = 3\nmethods = [{ method = "s2amsnet", label = "as released", preset = '
+        '"released", settings = { calibrate_bn = true } }]\n'
+    )
+    (entry,) = read(text).methods
+    assert entry.settings == {**S2AMSnetConfig.preset("released"), "calibrate_bn": True}
+    with pytest.raises(InvalidInputError, match="'relased'"):
+        read(text.replace('"released"', '"relased"'))

@@ -1,5 +1,7 @@
 """What every executor must do alike: local, Ray, and Ray Train with one worker and with two."""
 
+import os
+import sys
 import time
 
 import pytest
@@ -132,6 +134,25 @@ def test_only_the_placement_groups_of_the_run_are_released(cluster):
     assert states[kept.id.hex()] == "CREATED"
     assert {states[group.id.hex()] for group in requested} == {"REMOVED"}
     remove_placement_group(kept)
+
+
+@pytest.mark.slow
+def test_workers_have_imported_what_they_train_with_and_inherit_the_environment(cluster):
+    import ray
+
+    from sceneshift.execution.cluster import ALLOCATOR, PRELOADED
+
+    @ray.remote(num_cpus=1)
+    class Worker:
+        def look(self):
+            return "torch" in sys.modules and PRELOADED in sys.modules, dict(os.environ)
+
+    imported, environment = ray.get(Worker.remote().look.remote())
+    assert imported
+    assert ALLOCATOR.items() <= environment.items()
+    assert environment["RAY_ADDRESS"].split(":")[1] == ray.get_runtime_context().gcs_address.split(":")[1]
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert "RAY_preload_python_modules" not in os.environ
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def waiting_is_an_error() -> Iterator[None]:
 @pytest.mark.parametrize("changes", [{}, {"lambda_src": 1.0, "renormalize": True}, {"lambda_mi": 0.0}, "released"])
 def test_the_host_does_not_wait_within_a_step(changes: Any, bfloat16: bool) -> None:
     if changes == "released":
-        preset = S2AMSnetConfig.released(bands=BANDS)
+        preset = S2AMSnetConfig.released()
         names = ("mi_normalize", "kl_of_probabilities", "discriminator_steps_twice", "encoder_accumulates")
         changes = {name: getattr(preset, name) for name in names}
     method = build(DEVICE, **changes)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.methods.s2amsnet import Domains, S2AMSnet, S2AMSnetConfig
+from sceneshift.methods.augmentations import RadiationNoise
+from sceneshift.methods.s2amsnet import S2AMSnet, S2AMSnetConfig
 from sceneshift.networks import discriminator
+from sceneshift.networks.generated_domains import Domains
 from sceneshift.networks.involution import Involution
 from sceneshift.networks.losses import mutual_information
 
@@ -391,6 +393,88 @@ class TestGradients:
         assert {(value.device.type, value.shape) for value in terms.values()} == {("meta", ())}
 
 
+class TestAblations:
+    @pytest.mark.parametrize(
+        ("changes", "names", "pairs"),
+        [
+            ({}, ("a", "b", "mix_a", "mix_b"), (("a", "mix_b"), ("b", "mix_a"))),
+            ({"num_generators": 1}, ("a", "mix_a"), (("a", "mix_a"),)),
+            ({"mixing": False}, ("a", "b"), (("a", "b"),)),
+        ],
+    )
+    def test_what_is_synthesized_and_compared(
+        self, changes: dict[str, Any], names: tuple[str, ...], pairs: tuple[tuple[str, str], ...]
+    ) -> None:
+        domains = synthesized(build(**changes), batch_of()[0])
+        assert tuple(domains.inputs()) == names
+        assert domains.pairs() == pairs
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"num_generators": 1},
+            {"mixing": False},
+            {"lambda_mi": 0.0},
+            {"spectral_branch": False},
+            {"spatial_branch": False},
+            {"num_generators": 1, "generated_first": True},
+        ],
+    )
+    def test_what_is_left_still_learns(self, changes: dict[str, Any]) -> None:
+        method = build(**changes)
+        before = all_weights(method)
+        method.training_step(*batch_of())
+        expected = {"discriminator", "generators"} | ({"encoder"} if method.config.lambda_mi else set())
+        assert all_moved(method, before) == expected
+
+    def test_without_mixing_the_two_domains_are_compared_both_ways(self) -> None:
+        method = build_wide(mixing=False)
+        x, y = batch_of()[0].double(), batch_of()[1]
+        domains = synthesized(method, x)
+        with torch.no_grad():
+            a, b = method.discriminator(domains.a), method.discriminator(domains.b)
+        terms = method.min_step(x, y, domains)
+        torch.testing.assert_close(terms["kl"], kl(a, b) + kl(b, a))
+        torch.testing.assert_close(terms["ce"], functional.cross_entropy(a, y) + functional.cross_entropy(b, y))
+
+    def test_a_single_domain_is_compared_with_its_own_mix(self) -> None:
+        method = build_wide(num_generators=1)
+        x, y = batch_of()[0].double(), batch_of()[1]
+        domains = synthesized(method, x)
+        with torch.no_grad():
+            a, mix = method.discriminator(domains.a), method.discriminator(domains.mix_a)
+        torch.testing.assert_close(method.min_step(x, y, domains)["kl"], kl(a, mix))
+        assert len(method.generators) == 1
+
+    @pytest.mark.parametrize(
+        ("changes", "unread"), [({"spectral_branch": False}, "spectral"), ({"spatial_branch": False}, "spatial")]
+    )
+    def test_a_branch_left_out_is_read_nowhere(self, changes: dict[str, Any], unread: str) -> None:
+        method = build(**changes)
+        x, _ = batch_of()
+        method.discriminator.eval()
+        noise = torch.zeros(3, len(x), method.config.noise_dim)
+        before = method.discriminator(x), method.generators[0](x, noise)
+        with torch.no_grad():
+            for name, parameter in (*method.discriminator.named_parameters(), *method.generators.named_parameters()):
+                if f".{unread}" in name or (unread == "spectral" and ".involution" in name):
+                    parameter.add_(1.0)
+        assert torch.equal(before[0], method.discriminator(x))
+        assert torch.equal(before[1], method.generators[0](x, noise))
+
+    @pytest.mark.parametrize(
+        "changes", [{"num_generators": 1, "mixing": False}, {"spectral_branch": False, "spatial_branch": False}]
+    )
+    def test_a_network_with_nothing_left_is_rejected(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(InvalidInputError):
+            build(**changes)
+
+    @pytest.mark.parametrize("num", [0, 3])
+    def test_one_or_two_generators(self, num: int) -> None:
+        with pytest.raises(InvalidInputError):
+            build(num_generators=num)
+
+
 def same_everywhere(x: Tensor) -> Domains:
     return Domains(a=x, b=x, mix_a=x, mix_b=x)
 
@@ -406,9 +490,10 @@ RELEASED = {
 
 class TestRelease:
     def test_the_preset_has_the_switches_of_the_release(self) -> None:
-        released, defaults = asdict(S2AMSnetConfig.released(bands=48)), asdict(S2AMSnetConfig())
+        released, defaults = asdict(S2AMSnetConfig.released()), asdict(S2AMSnetConfig())
         assert {name: value for name, value in released.items() if value != defaults[name]} == {
-            "noise_scale": pytest.approx(0.04 * 48**0.5),
+            "fixed_noise": True,
+            "generated_first": True,
             "calibrate_bn": False,
             "mi_normalize": False,
             "kl_of_probabilities": True,
@@ -417,9 +502,53 @@ class TestRelease:
             "generator_shares_norm": True,
         }
 
-    @pytest.mark.parametrize(("bands", "scale"), [(48, 0.28), (200, 0.57)])
-    def test_its_noise_is_the_multiple_of_the_rms_that_is_0_04(self, bands: int, scale: float) -> None:
-        assert S2AMSnetConfig.released(bands=bands).noise_scale == pytest.approx(scale, abs=0.005)
+    @pytest.mark.parametrize("rms", [0.07, 0.14, 3.0])
+    def test_its_noise_is_0_04_whatever_the_data(self, rms: float) -> None:
+        *_, noise = S2AMSnetConfig.released().augmentations(rms=rms)
+        assert isinstance(noise, RadiationNoise)
+        assert noise.std == 0.04
+
+    def test_it_passes_five_times_over_a_small_source(self) -> None:
+        small = S2AMSnetConfig.released(small_source=True)
+        assert small == replace(S2AMSnetConfig.released(), source_passes=5)
+        assert S2AMSnetConfig.from_mapping(S2AMSnetConfig.preset("released-small-source")) == small
+
+    def test_an_unknown_preset_is_rejected(self) -> None:
+        assert S2AMSnetConfig.preset(None) == {}
+        with pytest.raises(InvalidInputError, match="released"):
+            S2AMSnetConfig.preset("relesed")
+
+    @pytest.mark.parametrize(
+        ("generated_first", "order"), [(False, ("a", "mix_b", "b", "mix_a")), (True, ("a", "b", "mix_a", "mix_b"))]
+    )
+    def test_both_steps_run_the_discriminator_in_its_order(
+        self, generated_first: bool, order: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        method = build(generated_first=generated_first)
+        x, y = batch_of()
+        domains = synthesized(method, x)
+        seen: list[str] = []
+
+        def hear(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            seen.extend(name for name in order if torch.equal(args[0], getattr(domains, name)))
+
+        method.discriminator.register_forward_pre_hook(hear)
+        method.min_step(x, y, domains)
+        method.max_step(x, domains)
+        assert tuple(seen) == 2 * order
+
+    def test_the_order_changes_running_statistics_and_no_weight(self) -> None:
+        x, y = batch_of()
+        by_order = [build(generated_first=generated_first) for generated_first in (False, True)]
+        for method in by_order:
+            method.training_step(x, y)
+        ours, theirs = (method.discriminator for method in by_order)
+        for name, parameter in theirs.named_parameters():
+            torch.testing.assert_close(ours.get_parameter(name), parameter, rtol=1e-4, atol=1e-6)
+        means = [name for name, _ in ours.named_buffers() if name.endswith("_norm.running_mean")]
+        assert means
+        for name in means:
+            assert not torch.allclose(ours.get_buffer(name), theirs.get_buffer(name), rtol=1e-3)
 
     def test_equal_inputs_have_no_divergence_but_a_negative_one_in_the_release(self) -> None:
         x, y = batch_of()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import optuna
 import pytest
 
@@ -207,3 +209,21 @@ def test_the_hash_is_of_the_text(tmp_path):
 def test_a_profile_cannot_be_built_wrong(changes, message):
     with pytest.raises(InvalidInputError, match=message):
         profile(**changes)
+
+
+def test_a_space_that_holds_settings_is_not_asked_for_them(shipped):
+    released = shipped.holding(S2AMSnetConfig.preset("released"))
+    laptop = released.profile("laptop")
+    first = released.default_trial(laptop)
+    assert "noise_scale" not in first.params
+    assert S2AMSnetConfig.from_mapping(released.config(first, laptop)) == replace(
+        S2AMSnetConfig.released(), patch_size=7, batch_size=64, width=32, generator_channels=8
+    )
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(10):
+        trial = study.ask()
+        built = S2AMSnetConfig.from_mapping(released.config(trial, laptop))
+        assert (built.kl_of_probabilities, built.noise_scale, built.fixed_noise) == (True, 0.28, True)
+        assert "noise_scale" not in trial.params
+    assert released.source_hash != shipped.source_hash
+    assert shipped.holding({}) is shipped

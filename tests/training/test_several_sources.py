@@ -136,7 +136,7 @@ def test_each_source_has_a_batch_of_the_same_size(sources: list[SourceDomain]) -
     config = MethodConfig(patch_size=5, batch_size=24, flips=False, noise_scale=0.0)
     steps = list(batches_of(sources, config, apart=True).domains_of_an_epoch())
     # 90 pixels of the larger source, 12 a step: 8 steps of 12.
-    assert len(steps) == steps_of_epoch([90, 60], 24, apart=True) == 8
+    assert len(steps) == steps_of_epoch([90, 60], MethodConfig(batch_size=24), apart=True) == 8
     assert {tuple(len(domain.labels) for domain in step) for step in steps} == {(12, 12)}
     for number, source in enumerate(sources):
         own = {row.tobytes() for row in source.scene.cube.reshape(-1, 8)[source.split.train]}

@@ -57,6 +57,8 @@ def settings_of(method: str) -> list[str]:
         rows.append((name, str(value), flag))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if config.presets:
+        lines += ["", f"Presets: {', '.join(f'--preset {name}' for name in config.presets)}"]
     return [*lines, "", f"What they mean: {type(config).__module__}.{type(config).__qualname__}"]
 
 

@@ -54,6 +54,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         "training": (
             "batch_size",
             "lr",
+            "preset",
             "evaluate_every",
             "selection",
             "target_access",
@@ -101,6 +102,10 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
 
     epochs: int | None = None
     """Passes over the training pixels. Default: the method's, as published."""
+
+    preset: str | None = None
+    """Start from one of the method's presets instead of its defaults; other flags and --set change single settings.
+    released is S2AMSnet as its authors' code behaves."""
 
     set: tuple[str, ...] = ()
     """Any other setting of the method, as name=value: --set lambda_sad=0.5 width=64. To list them: --method METHOD
@@ -270,7 +275,7 @@ class TrainArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
         from sceneshift.training.spec import TrainSpec
 
         method = find_method(self.method)
-        config = method.config_type.from_mapping(self.settings())
+        config = method.config_type.from_mapping({**method.config_type.preset(self.preset), **self.settings()})
         data = DataSpec(
             pairs=() if self.pair is None else (self.pair,),
             scene=self.scene,

@@ -53,7 +53,7 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             *("catalogue", "labels", "class_names", "label_values", "unlabelled_values", "wavelengths_nm"),
             *("cube_variable", "labels_variable"),
         ),
-        "search": ("max_concurrent_trials", "refit", "target_access", "record", "stall_timeout_s"),
+        "search": ("max_concurrent_trials", "preset", "refit", "target_access", "record", "stall_timeout_s"),
         "training": ("epochs", "evaluate_every", "precision", "compile"),
         "resources": ("executor", "cpus_per_trial", "gpus_per_trial", "workers_per_trial", "shared_data"),
         "output": ("storage_path",),
@@ -117,6 +117,10 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
 
     seed: int = 0
     """Seed of splits, suggestions and trials."""
+
+    preset: str | None = None
+    """Hold the settings of one of the method's presets in all trials, and search the others: released is S2AMSnet as
+    its authors' code behaves."""
 
     storage_path: str = "results"
     """Directory of the studies, or a URI such as s3://bucket/path for the checkpoints."""
@@ -186,11 +190,12 @@ class TuneArgs(SplitFlags, FileFlags, ComputeFlags, RecordFlags):
             InvalidInputError: The space has no such profile, or flags are given that don't apply to its scene or pairs.
             MissingDataError: There is no such space.
         """
+        from sceneshift.methods.registry import find_method
         from sceneshift.search.prepared import default_data
         from sceneshift.search.space import load_space
         from sceneshift.search.spec import SearchSpec
 
-        space = load_space(space_path)
+        space = load_space(space_path).holding(find_method(method).config_type.preset(self.preset))
         scene, pairs = (self.scene, self.pairs) if self.scene or self.pairs else (space.scene, space.pairs)
         if scene is None and (self.split == "fixed" or self.train_mask or self.test_mask):
             raise InvalidInputError("--split fixed, --train-mask and --test-mask divide one scene; name it by --scene.")

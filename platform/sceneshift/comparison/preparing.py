@@ -173,7 +173,7 @@ def _check(spec: ComparisonSpec, entry: MethodEntry, configs: tuple[MethodConfig
     for config in configs:
         plan = TrainingPlan(method=entry.method, config=config, epochs=1, seed=0, record=True)
         plan.check_sources(data.sources[0].pair_name, len(data.sources))
-        steps_of_epoch([len(s.split.train) for s in data.sources], config.batch_size, apart=method.takes_domains)
+        steps_of_epoch([len(s.split.train) for s in data.sources], config, apart=method.takes_domains)
     method.build_classifier(configs[0], bands=scene.num_bands, classes=scene.num_classes)
     for name in spec.strategies:
         check_features(find_strategy(name), plan, bands=scene.num_bands, classes=scene.num_classes)

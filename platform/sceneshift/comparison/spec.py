@@ -33,7 +33,7 @@ _KEYS = (
     *("pixels_per_class", "evaluate_every", "split", "split_seed", "target_access", "final_networks"),
     *("data_dir", "catalogue"),
 )
-_METHOD_KEYS = ("method", "label", "space", "settings", "pairs")
+_METHOD_KEYS = ("method", "label", "space", "preset", "settings", "pairs")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -321,10 +321,14 @@ def _entry(given: "str | Table", folder: Path, spaces: Path, *, where: str) -> M
             f"{table.where}: there is no search space {path}; expected one of {', '.join(known)}, or a file. Write "
             'space = "NAME" or space = "path/to/space.py".'
         )
+    try:
+        preset = method.config_type.preset(table.text("preset"))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{table.where}: {error}") from error
     return MethodEntry(
         method=name,
         label=table.text("label") or title,
         space=path,
-        settings=table.values("settings"),
+        settings={**preset, **table.values("settings")},
         pairs=table.texts("pairs"),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sceneshift.closing.choosing import choice_of
 from sceneshift.closing.search import ClosedSearch, close_search
 from sceneshift.cores import keep_to_allowed_cores
+from sceneshift.engine.beside import beside
 from sceneshift.engine.listener import Listener
 from sceneshift.engine.search_result import SearchResult
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
@@ -81,13 +82,17 @@ def search(
             listener.code_or_data_changed(what, change["differences"])
         if (closed := _if_closed(prepared, store, backend)) is not None:
             return closed
-    client = backend.connect()
-    if store is None:
-        refuse_known_experiment(client, spec.name)
-    else:
-        _refuse_another_mlflow(prepared, store, client, backend.shown)
+
+    def connect() -> None:
+        client = backend.connect()
+        if store is None:
+            refuse_known_experiment(client, spec.name)
+        else:
+            _refuse_another_mlflow(prepared, store, client, backend.shown)
+
     is_local = spec.executor == "local"
-    with contextlib.nullcontext() if is_local else ray_cluster() as cluster:
+    with beside(connect) as connected, contextlib.nullcontext() if is_local else ray_cluster() as cluster:
+        connected()
         placement = prepared.placement(cluster)
         if prepared.chooses_epochs:
             prepared, pace = prepared.paced(placement)

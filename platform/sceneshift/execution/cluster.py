@@ -30,6 +30,10 @@ RAY_SETTINGS = {
 }
 
 
+#: What processes of a local Ray import while they wait for work: PyTorch alone takes them seconds.
+PRELOADED = "sceneshift.execution.worker"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterSize:
     """The resources of a cluster.
@@ -129,8 +133,18 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         ensure_token()
         port = _free_port()
         address = f"127.0.0.1:{port}"
-        # Ray's own processes open sockets among their temporary files, too.
-        wanted = {"RAY_GCS_SERVER_PORT": str(port), "TMPDIR": str(folder.parent)}
+        # In the environment, which all of Ray's processes inherit, and not in a runtime_env, whose workers Ray would
+        # only start when they are needed.
+        wanted = {
+            **worker_environment,
+            "RAY_ADDRESS": address,
+            "RAY_GCS_SERVER_PORT": str(port),
+            "RAY_preload_python_modules": PRELOADED,
+            # Read when PyTorch is imported, before a worker knows its CPUs; a training sets its own number of threads.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+            # Ray's own processes open sockets among their temporary files, too.
+            "TMPDIR": str(folder.parent),
+        }
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
@@ -141,7 +155,6 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 _node_ip_address="127.0.0.1",
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
-                runtime_env={"env_vars": {**worker_environment, "RAY_ADDRESS": address}},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

@@ -50,6 +50,8 @@ class MethodConfig:
             evaluation; the saved model carries them.
         normalization: Named step the cube goes through, fitted on the source scene: one of
             :data:`sceneshift.scenes.normalization.NORMALIZATIONS`.
+        source_passes: Passes over the training pixels per epoch, in one random order; the learning rate's course and
+            evaluations are counted in epochs all the same.
         average_from: Share of the epochs after which the classifier's weights are averaged, once per epoch; the average
             is what is evaluated and kept (stochastic weight averaging: Izmailov et al., UAI 2018; for domain
             generalization: Cha et al., NeurIPS 2021). 1 keeps the last epoch's weights, as published.
@@ -66,11 +68,14 @@ class MethodConfig:
     calibrate_bn: bool = True
     normalization: str = "l2-per-pixel"
     average_from: float = 1.0
+    source_passes: int = 1
 
     #: The smallest patch the method's classifier takes.
     smallest_patch: ClassVar[int] = 5
     #: Settings that change nothing of this method: they keep their defaults.
     without_effect: ClassVar[frozenset[str]] = frozenset()
+    #: Named sets of settings, such as those of the authors' release.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         is_patch = self.patch_size >= self.smallest_patch and self.patch_size % 2 == 1
@@ -80,6 +85,7 @@ class MethodConfig:
         self._require(self.noise_scale >= 0, "noise_scale", "zero or a positive number")
         check_normalization(self.normalization)
         self._require(0 <= self.average_from <= 1, "average_from", "a share of the epochs, 0 to 1")
+        self._require(self.source_passes >= 1, "source_passes", "at least 1")
         for f in fields(self):
             if f.name in self.without_effect and getattr(self, f.name) != f.default:
                 raise InvalidInputError(
@@ -90,15 +96,37 @@ class MethodConfig:
         if not (holds and math.isfinite(getattr(self, name))):
             raise InvalidInputError(f"{name} = {getattr(self, name)!r}; expected {expected}.")
 
+    def noise_std(self, *, rms: float) -> float:
+        """Standard deviation of the radiation noise.
+
+        Args:
+            rms: Root mean square of the normalized cube.
+        """
+        return self.noise_scale * rms
+
     def augmentations(self, *, rms: float) -> tuple[Augmentation, ...]:
         """What changes training patches at random, in this order; a method may list others.
 
         Args:
             rms: Root mean square of the normalized cube.
         """
-        std = self.noise_scale * rms
+        std = self.noise_std(rms=rms)
         flips: tuple[Augmentation, ...] = (Flips(),) if self.flips else ()
         return (*flips, RadiationNoise(std=std)) if std > 0 else flips
+
+    @classmethod
+    def preset(cls, name: str | None) -> Mapping[str, Any]:
+        """The settings of a preset; none if no preset is named.
+
+        Raises:
+            InvalidInputError: There is no such preset.
+        """
+        if name is None:
+            return {}
+        if name not in cls.presets:
+            known = f"Known: {', '.join(cls.presets)}." if cls.presets else "It has none."
+            raise InvalidInputError(f"{cls.__name__} has no preset {name!r}{nearest_name(name, cls.presets)}. {known}")
+        return cls.presets[name]
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -6,22 +6,30 @@ Hyperspectral Image Classification", IEEE TGRS 62 (2024), doi 10.1109/TGRS.2024.
 Shape letters: B batch, C bands, P patch size, K classes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import DiscriminatorConfig, Method
 from sceneshift.networks.discriminator import Discriminator
 from sceneshift.networks.encoder import ContentEncoder
+from sceneshift.networks.generated_domains import Domains
 from sceneshift.networks.generator import DomainGenerator
 from sceneshift.networks.losses import kl_divergence, mutual_information, released_kl
 from sceneshift.networks.shared_batch import current_share, part_of_mean
 from sceneshift.seeding import derive_seed
+
+#: Standard deviation of the authors' radiation noise (the paper's n/25), whatever the data.
+_RELEASED_NOISE_STD = 0.04
+
+#: Passes over a small source per epoch in the authors' release.
+_RELEASED_PASSES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +42,7 @@ class S2AMSnetConfig(DiscriminatorConfig):
         lr: Learning rate of Adam, for discriminator, generators and encoder.
         flips: Flip training patches at random.
         noise_scale: Radiation noise as a multiple of the normalized scene's rms.
+        source_passes: Passes over the training pixels per epoch.
         calibrate_bn: Re-estimate batch-norm statistics on source training patches before evaluation.
         normalization: Named step the cube goes through, fitted on the source scene.
         width: d, the discriminator's projection width.
@@ -53,9 +62,20 @@ class S2AMSnetConfig(DiscriminatorConfig):
         discriminator_steps_twice: Release: the discriminator steps again on the min step's gradients.
         encoder_accumulates: Release: the encoder's gradients are zeroed once in the whole run.
         generator_shares_norm: Release: one BN and one AdaIN for a generator's three blocks.
+        generated_first: Release: the discriminator runs on both generated domains, then on both mixes. Only its running
+            statistics depend on the order, by 4 to 8 %, which counts where they are not re-estimated.
+        fixed_noise: Release: the radiation noise has standard deviation 0.04 whatever the data, and `noise_scale` has
+            no effect.
+        num_generators: Generators, and so generated domains: 2, or 1 to see what the second adds. A single domain is
+            compared with its own mix.
+        mixing: Mix generated domains with the source. Without it the two generated domains are compared with each
+            other, in both directions, and the discriminator learns from these two alone.
+        spectral_branch: The involution branch of every spectral-spatial block, in generators and discriminator. Without
+            it the discriminator computes the branch with weight 0, so that seconds stay those of the whole network.
+        spatial_branch: The 3x3 convolution of every block, likewise.
 
     Raises:
-        InvalidInputError: A value is out of range.
+        InvalidInputError: A value is out of range, or nothing is left to compare or to compute.
     """
 
     generator_channels: int = 24
@@ -74,6 +94,28 @@ class S2AMSnetConfig(DiscriminatorConfig):
     discriminator_steps_twice: bool = False
     encoder_accumulates: bool = False
     generator_shares_norm: bool = False
+    generated_first: bool = False
+    fixed_noise: bool = False
+    num_generators: int = 2
+    mixing: bool = True
+    spectral_branch: bool = True
+    spatial_branch: bool = True
+
+    _RELEASED: ClassVar[Mapping[str, Any]] = {
+        "noise_scale": 0.28,
+        "fixed_noise": True,
+        "calibrate_bn": False,
+        "mi_normalize": False,
+        "kl_of_probabilities": True,
+        "discriminator_steps_twice": True,
+        "encoder_accumulates": True,
+        "generator_shares_norm": True,
+        "generated_first": True,
+    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "released": _RELEASED,
+        "released-small-source": {**_RELEASED, "source_passes": _RELEASED_PASSES},
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,57 +125,37 @@ class S2AMSnetConfig(DiscriminatorConfig):
             self._require(getattr(self, name) > 0, name, "a positive number")
         for name in ("lambda_ce", "lambda_kl", "lambda_adv", "lambda_mi", "lambda_src"):
             self._require(getattr(self, name) >= 0, name, "zero or a positive number")
+        self._require(self.num_generators in (1, 2), "num_generators", "1 or 2")
+        if self.num_generators == 1 and not self.mixing:
+            raise InvalidInputError(
+                "num_generators = 1 and mixing = False leave a single domain, which is compared with nothing; change "
+                "one of them."
+            )
+        if not self.spectral_branch and not self.spatial_branch:
+            raise InvalidInputError("spectral_branch = False and spatial_branch = False leave no branch; keep one.")
 
     @classmethod
-    def released(cls, *, bands: int) -> Self:
+    def released(cls, *, small_source: bool = False) -> Self:
         """The authors' release as it behaves, for measuring what each departure from the paper costs.
 
+        With equal weights and draws it trains to the release's weights. It reproduces the release's loss (KL, contrast
+        without normalized rows), the second step of the discriminator, the gradients that pile up in the encoder, the
+        generators' shared norms, the order of the discriminator's runs, its running statistics as they are gathered in
+        training, the absolute noise, and with ``small_source`` the five passes per epoch. Not reproduced: what the
+        release's involution reads beyond its memory where 3 does not divide the channels (here the last group's kernel
+        serves them); its split with one fixed seed; its choice of the epoch by target labels, which
+        :mod:`sceneshift.comparison` offers as a fault of its own; one seed for all repeats.
+
         Args:
-            bands: C; the release's noise has standard deviation 0.04 whatever the data, and the rms of
-                L2-normalized pixels is 1 / sqrt(C).
+            small_source: Whether the source has fewer labelled pixels than a quarter of the target's, as Houston 2013
+                has beside 2018 (and Pavia University has not): the release then passes over it five times per epoch,
+                without which 400 epochs are a fifth of the published steps.
         """
-        return replace(
-            cls(),
-            noise_scale=0.04 * bands**0.5,
-            calibrate_bn=False,
-            mi_normalize=False,
-            kl_of_probabilities=True,
-            discriminator_steps_twice=True,
-            encoder_accumulates=True,
-            generator_shares_norm=True,
-        )
+        return cls(**cls.presets["released-small-source" if small_source else "released"])
 
-
-@dataclass(frozen=True, kw_only=True)
-class Domains:
-    """The four generated inputs of one step, each (B, C, P, P)."""
-
-    a: Tensor
-    b: Tensor
-    mix_a: Tensor
-    mix_b: Tensor
-
-    def pairs(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """What the KL terms compare: each generated domain with the other one's mix."""
-        return (self.a, self.mix_b), (self.b, self.mix_a)
-
-    def detached(self) -> "Domains":
-        """The same patches, cut off from the generators."""
-        return Domains(a=self.a.detach(), b=self.b.detach(), mix_a=self.mix_a.detach(), mix_b=self.mix_b.detach())
-
-    def cut(self) -> "Domains":
-        """The same patches as leaves that gather gradients."""
-        return Domains(**{name: getattr(self, name).detach().requires_grad_() for name in _DOMAINS})
-
-    def run_back(self, cut: "Domains") -> None:
-        """Run the gradients that gathered at the leaves back into the generators."""
-        reached = [name for name in _DOMAINS if getattr(cut, name).grad is not None]
-        torch.autograd.backward(
-            [getattr(self, name) for name in reached], [getattr(cut, name).grad for name in reached]
-        )
-
-
-_DOMAINS = ("a", "b", "mix_a", "mix_b")
+    def noise_std(self, *, rms: float) -> float:
+        """Standard deviation of the radiation noise; with ``fixed_noise`` it does not depend on the scene."""
+        return _RELEASED_NOISE_STD if self.fixed_noise else super().noise_std(rms=rms)
 
 
 class S2AMSnet(Method):
@@ -148,10 +170,17 @@ class S2AMSnet(Method):
     @classmethod
     def build_classifier(cls, config: S2AMSnetConfig, *, bands: int, classes: int) -> nn.Module:
         """Build the discriminator."""
-        return Discriminator(bands, classes, patch_size=config.patch_size, width=config.width)
+        return Discriminator(
+            bands,
+            classes,
+            patch_size=config.patch_size,
+            width=config.width,
+            has_spectral_branch=config.spectral_branch,
+            has_spatial_branch=config.spatial_branch,
+        )
 
     def build(self) -> None:
-        """Build discriminator, two generators, encoder, and an Adam each."""
+        """Build discriminator, generators, encoder, and an Adam each."""
         config = self.config
         discriminator = self.build_classifier(config, bands=self.bands, classes=self.classes)
         generators = nn.ModuleList(
@@ -162,14 +191,16 @@ class S2AMSnet(Method):
                 init_std=config.init_std,
                 renormalize=config.renormalize,
                 shared_norm=config.generator_shares_norm,
+                has_spectral_branch=config.spectral_branch,
+                has_spatial_branch=config.spatial_branch,
             )
-            for _ in range(2)
+            for _ in range(config.num_generators)
         )
         self.discriminator = self.add("discriminator", discriminator)
         self.generators = self.add("generators", generators)
         self.encoder = self.add("encoder", ContentEncoder(self.bands))
         self._mixing = np.random.default_rng(derive_seed(self.seed, "mixing"))
-        self._betas = torch.full((2,), torch.nan, dtype=torch.float64, device=self.device)
+        self._betas = torch.full((config.num_generators,), torch.nan, dtype=torch.float64, device=self.device)
 
     @property
     def classifier(self) -> nn.Module:
@@ -197,19 +228,18 @@ class S2AMSnet(Method):
         return self.min_step(patches, labels, domains) | self.max_step(patches, domains)
 
     def synthesize(self, patches: Tensor) -> Domains:
-        """Draw both generated domains and mix each with the source, with one beta a domain, drawn before.
+        """Draw the generated domains and mix each with the source, with one beta a domain, drawn before.
 
         In float32 under autocast too: the rounding of bfloat16 would be as large as the differences between spectra.
         """
-        beta_a, beta_b = self._betas.to(patches.dtype)
         with torch.autocast(self.device.type, enabled=False):
-            a, b = (generate(patches, self._draw_noise(len(patches))) for generate in self.generators)
-        return Domains(
-            a=a,
-            b=b,
-            mix_a=torch.lerp(patches, a, beta_a),
-            mix_b=torch.lerp(patches, b, beta_b),
-        )
+            generated = [generate(patches, self._draw_noise(len(patches))) for generate in self.generators]
+        domains = dict(zip(("a", "b"), generated, strict=False))
+        if self.config.mixing:
+            betas = self._betas.to(patches.dtype)
+            mixes = [torch.lerp(patches, x, beta) for x, beta in zip(generated, betas, strict=True)]
+            domains |= dict(zip(("mix_a", "mix_b"), mixes, strict=False))
+        return Domains(**domains)
 
     def min_step(self, patches: Tensor, labels: Tensor, domains: Domains) -> dict[str, Tensor]:
         """Move the discriminator alone: right classes on every domain, like outputs across them.
@@ -220,16 +250,15 @@ class S2AMSnet(Method):
         config = self.config
         self._optimizers["discriminator"].zero_grad(set_to_none=True)
         terms: list[tuple[Tensor, Tensor, Tensor]] = []
-        for generated, mixed in domains.detached().pairs():
-            logits, mixed_logits = self.discriminator(generated), self.discriminator(mixed)
+        for logits, other_logits in self._logits_of_pairs(domains.detached()):
             cross_entropy = part_of_mean(
-                functional.cross_entropy(logits, labels) + functional.cross_entropy(mixed_logits, labels)
+                functional.cross_entropy(logits, labels) + functional.cross_entropy(other_logits, labels)
             )
-            divergence = self._divergence(logits, mixed_logits)
+            divergence = self._divergence(logits, other_logits)
             loss = config.lambda_ce * cross_entropy + config.lambda_kl * divergence
             loss.backward()
             terms.append((loss.detach(), cross_entropy.detach(), divergence.detach()))
-        loss, cross_entropy, divergence = (first + second for first, second in zip(*terms, strict=True))
+        loss, cross_entropy, divergence = (torch.stack(each).sum() for each in zip(*terms, strict=True))
         if config.lambda_src > 0:
             source_loss = part_of_mean(functional.cross_entropy(self.discriminator(patches), labels))
             source_loss = config.lambda_src * source_loss
@@ -257,8 +286,8 @@ class S2AMSnet(Method):
         cut = domains.cut()
         if config.lambda_adv > 0:
             self.discriminator.requires_grad_(False)
-            for generated, mixed in cut.pairs():
-                term = self._divergence(self.discriminator(generated), self.discriminator(mixed))
+            for logits, other_logits in self._logits_of_pairs(cut):
+                term = self._divergence(logits, other_logits)
                 (-config.lambda_adv * term).backward()
                 divergence = divergence + term.detach()
             self.discriminator.requires_grad_(True)
@@ -279,11 +308,12 @@ class S2AMSnet(Method):
         return {"max": loss, "adversarial_kl": divergence, "mi": information}
 
     def _information(self, patches: Tensor, domains: Domains) -> Tensor:
-        # Instance norm treats each patch by itself, so the three inputs can share one pass. In float32 under autocast
+        # Instance norm treats each patch by itself, so all inputs can share one pass. In float32 under autocast
         # too: in bfloat16 the gradient of the contrast between so like patches has a random direction.
         with torch.autocast(self.device.type, enabled=False):
-            depths = self.encoder(torch.cat([patches, domains.a, domains.b]))
-        features = [depth.chunk(3) for depth in depths]
+            depths = self.encoder(torch.cat([patches, *domains.generated()]))
+        num_inputs = 1 + len(domains.generated())
+        features = [depth.chunk(num_inputs) for depth in depths]
         source = [f[0] for f in features]
         # The patches themselves. Nobody needs their gradient, which the largest products of all would go into.
         source[0] = source[0].detach()
@@ -294,13 +324,27 @@ class S2AMSnet(Method):
                 temperature=self.config.temperature,
                 normalize=self.config.mi_normalize,
             )
-            for i in (1, 2)
+            for i in range(1, num_inputs)
         ]
         return part_of_mean(torch.stack(terms).sum())
 
-    def _divergence(self, generated_logits: Tensor, mixed_logits: Tensor) -> Tensor:
+    def _logits_of_pairs(self, domains: Domains) -> Iterator[tuple[Tensor, Tensor]]:
+        """The discriminator's logits of each compared pair; unless it is the release's order, one pair at a time."""
+        inputs = domains.inputs()
+        if self.config.generated_first:
+            logits = {name: self.discriminator(x) for name, x in inputs.items()}
+            for first, second in domains.pairs():
+                yield logits[first], logits[second]
+        else:
+            for first, second in domains.pairs():
+                yield self.discriminator(inputs[first]), self.discriminator(inputs[second])
+
+    def _divergence(self, logits: Tensor, other_logits: Tensor) -> Tensor:
         divergence = released_kl if self.config.kl_of_probabilities else kl_divergence
-        return part_of_mean(divergence(generated_logits, mixed_logits))
+        total = divergence(logits, other_logits)
+        if not self.config.mixing:  # neither of the two is a mix
+            total = total + divergence(other_logits, logits)
+        return part_of_mean(total)
 
     def _draw_noise(self, batch: int) -> Tensor:
         share = current_share()

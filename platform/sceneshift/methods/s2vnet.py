@@ -16,7 +16,7 @@ from torch.nn import functional
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.one_network import OneNetwork
 from sceneshift.networks.s2vnet.losses import band_variation, gaussian_divergence, spatial_variation, spectral_angle
-from sceneshift.networks.s2vnet.network import Departures, S2VNetwork
+from sceneshift.networks.s2vnet.network import Departures, Parts, S2VNetwork
 
 #: Number of equal parts of a training; the learning rate falls from each to the next.
 _DECAYS = 10
@@ -46,6 +46,11 @@ class S2VNetConfig(MethodConfig):
         released_decoder_input: Release: the decoder is fed the encoder's scores before the constraint.
         released_batch_axis: Release: Gaussian weights run over the batch, so classes depend on the batch.
         released_cosine: Release: one norm over the whole batch.
+        released_offset: Release: offsets of Gaussian weights are in a map's own units, `(x - mean - offset) / std`.
+        variability: Endmembers vary; without it, and likewise without each of the next three, to see what it adds.
+        nonlinear: The reconstruction has its nonlinear part.
+        cosine: The fusion sees cosines between reconstructed spectra and endmembers.
+        unmixing: Logits come from the fusion, not from the pixel-level classifier alone.
 
     Raises:
         InvalidInputError: A value is out of range.
@@ -68,6 +73,11 @@ class S2VNetConfig(MethodConfig):
     released_decoder_input: bool = False
     released_batch_axis: bool = False
     released_cosine: bool = False
+    released_offset: bool = False
+    variability: bool = True
+    nonlinear: bool = True
+    cosine: bool = True
+    unmixing: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,6 +115,13 @@ class S2VNet(OneNetwork):
                 decoder_input=config.released_decoder_input,
                 batch_axis=config.released_batch_axis,
                 batch_cosine=config.released_cosine,
+                offset=config.released_offset,
+            ),
+            parts=Parts(
+                variability=config.variability,
+                nonlinear=config.nonlinear,
+                cosine=config.cosine,
+                unmixing=config.unmixing,
             ),
         )
 

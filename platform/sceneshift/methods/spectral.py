@@ -46,7 +46,9 @@ class SpectralConfig(MethodConfig):
     normalization: str = "standardize-per-band"
 
     smallest_patch = 1
-    without_effect = frozenset({"batch_size", "lr", "flips", "noise_scale", "calibrate_bn", "average_from"})
+    without_effect = frozenset(
+        {"batch_size", "lr", "flips", "noise_scale", "calibrate_bn", "average_from", "source_passes"}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,21 +58,36 @@ class DiscriminatorBlock(nn.Module):
 class SpectralSpatialFeatures(nn.Module):
     """Three discriminator blocks that share one pair of branch weights, then a 2x2 max-pool.
 
-    The pair is the softmax of two learned scalars that start equal.
+    The pair is the softmax of two learned scalars that start equal. Without one of the branches it is 1 and 0: that
+    branch is computed all the same and weighs nothing.
     """
 
-    def __init__(self, bands: int, width: int) -> None:
+    def __init__(
+        self, bands: int, width: int, *, has_spectral_branch: bool = True, has_spatial_branch: bool = True
+    ) -> None:
         """Build the layers.
 
         Args:
             bands: C.
             width: d.
+            has_spectral_branch: whether the spectral branch has a weight.
+            has_spatial_branch: whether the spatial branch has a weight.
         """
         super().__init__()
+        self._has_both_branches = has_spectral_branch and has_spatial_branch
+        fixed = torch.tensor([has_spectral_branch, has_spatial_branch], dtype=torch.float32)
+        self.register_buffer("_fixed_weights", fixed, persistent=False)
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(bands if index == 0 else width, width) for index in range(NUM_BLOCKS)
         )
         self.blend = nn.Parameter(torch.zeros(2))
+
+    def branch_weights(self) -> Tensor:
+        """Weights of the spectral and the spatial branch, (2,), non-negative, summing to one."""
+        if self._has_both_branches:
+            return self.blend.softmax(0)
+        assert isinstance(self._fixed_weights, Tensor)
+        return self._fixed_weights
 
     def forward(self, x: Tensor, between: BetweenBlocks | None = None) -> Tensor:
         """(B, C, P, P) to (B, d, P // 2, P // 2); ``between`` changes the map before the second and the third block."""
@@ -92,7 +107,7 @@ class SpectralSpatialFeatures(nn.Module):
         Returns:
             (B, d, P, P).
         """
-        weights = self.blend.softmax(0)
+        weights = self.branch_weights()
         for index in range(first, end):
             block = self.blocks[index]
             if index == 0:
@@ -112,7 +127,16 @@ class Discriminator(nn.Module):
     mode a patch's logits depend only on that patch. Chen et al., TGRS 2024.
     """
 
-    def __init__(self, bands: int, classes: int, *, patch_size: int, width: int = 128) -> None:
+    def __init__(
+        self,
+        bands: int,
+        classes: int,
+        *,
+        patch_size: int,
+        width: int = 128,
+        has_spectral_branch: bool = True,
+        has_spatial_branch: bool = True,
+    ) -> None:
         """Build the layers.
 
         Args:
@@ -120,6 +144,8 @@ class Discriminator(nn.Module):
             classes: K, at least 2.
             patch_size: P, odd, at least 5.
             width: d, at least 1.
+            has_spectral_branch: whether its blocks have their spectral branch.
+            has_spatial_branch: whether its blocks have their spatial branch; at least one of the two.
 
         Raises:
             InvalidInputError: an argument is out of the range above.
@@ -135,10 +161,14 @@ class Discriminator(nn.Module):
             )
         if width < 1:
             raise InvalidInputError(f"got width={width}; expected at least 1; try width=128, the default")
+        if not (has_spectral_branch or has_spatial_branch):
+            raise InvalidInputError("got neither a spectral nor a spatial branch; expected at least one of them")
         self.bands = bands
         self.classes = classes
         self.patch_size = patch_size
-        self.features = SpectralSpatialFeatures(bands, width)
+        self.features = SpectralSpatialFeatures(
+            bands, width, has_spectral_branch=has_spectral_branch, has_spatial_branch=has_spatial_branch
+        )
         self.head = classification_head(width, classes, patch_size=patch_size)
 
     def forward(self, x: Tensor, between: BetweenBlocks | None = None) -> Tensor:

@@ -54,22 +54,37 @@ class GeneratorBlock(nn.Module):
     Part of S2DGN (Chen et al., TGRS 2024).
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        has_spectral_branch: bool = True,
+        has_spatial_branch: bool = True,
+    ) -> None:
         """Build the layers.
 
         Args:
             in_channels: channels of the input map.
             out_channels: channels of the output map.
+            has_spectral_branch: whether the first term is added.
+            has_spatial_branch: whether the second term is added; at least one of the two.
         """
         super().__init__()
+        self._has_branch = has_spectral_branch, has_spatial_branch
         self.involution = Involution(in_channels)
         self.spectral = nn.Conv2d(in_channels, out_channels, 1, bias=False)
         self.spatial = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, in_channels, P, P) to (B, out_channels, P, P)."""
-        out: Tensor = self.spectral(self.involution(h)) + self.spatial(h)
-        return out
+        has_spectral, has_spatial = self._has_branch
+        terms: list[Tensor] = []
+        if has_spectral:
+            terms.append(self.spectral(self.involution(h)))
+        if has_spatial:
+            terms.append(self.spatial(h))
+        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
 class DomainGenerator(nn.Module):
@@ -88,6 +103,8 @@ class DomainGenerator(nn.Module):
         init_std: float = 1.0,
         renormalize: bool = False,
         shared_norm: bool = False,
+        has_spectral_branch: bool = True,
+        has_spatial_branch: bool = True,
     ) -> None:
         """Build the layers.
 
@@ -98,6 +115,8 @@ class DomainGenerator(nn.Module):
             init_std: standard deviation of the initial weights, above 0.
             renormalize: scale each generated pixel to the L2 norm of the same source pixel.
             shared_norm: one BN and one AdaIN for all three blocks, as in the release, instead of one per block.
+            has_spectral_branch: whether its blocks have their spectral branch.
+            has_spatial_branch: whether its blocks have their spatial branch; at least one of the two.
 
         Raises:
             InvalidInputError: an argument is out of the range above.
@@ -116,7 +135,13 @@ class DomainGenerator(nn.Module):
         self.renormalize = renormalize
         num_norms = 1 if shared_norm else _NUM_BLOCKS
         self.blocks = nn.ModuleList(
-            GeneratorBlock(bands if index == 0 else channels, channels) for index in range(_NUM_BLOCKS)
+            GeneratorBlock(
+                bands if index == 0 else channels,
+                channels,
+                has_spectral_branch=has_spectral_branch,
+                has_spatial_branch=has_spatial_branch,
+            )
+            for index in range(_NUM_BLOCKS)
         )
         self.adains = nn.ModuleList(AdaptiveInstanceNorm(channels, noise_dim) for _ in range(num_norms))
         self.norms = nn.ModuleList(BatchNorm2d(channels) for _ in range(num_norms))

@@ -92,7 +92,7 @@ class DiscriminatorOverPatches:
         first = discriminator.features.blocks[0]
         assert isinstance(first, DiscriminatorBlock)
         with torch.no_grad():
-            self._blend = discriminator.features.blend.softmax(0)
+            self._blend = discriminator.features.branch_weights()
             block = fold_block(first, self._blend, self._blend.dtype)
         self._reduce, self._spectral, *self._expand = (
             (weight.flatten(1), bias) for weight, bias in (block.reduce, block.spectral, *block.expand)

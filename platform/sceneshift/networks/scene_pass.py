@@ -96,7 +96,7 @@ class DiscriminatorOverScene:
         # made of them, are rounded to bfloat16. The last sums stay exact because they are little work.
         self._accurate = torch.promote_types(self.dtype, torch.float32)
         with torch.no_grad():
-            blend = discriminator.features.blend.softmax(0)
+            blend = discriminator.features.branch_weights()
             self._blocks: list[FoldedBlock] = []
             for block in discriminator.features.blocks:
                 assert isinstance(block, DiscriminatorBlock)

@@ -166,8 +166,7 @@ def time_epoch(
     for epoch in range(1, plan.epochs + 1):  # the first compiles and warms up
         timed = run_epoch([run], epoch)
     steps, timed_steps = (
-        steps_of_epoch([len(s.split.train) for s in some], config.batch_size, apart=found.takes_domains)
-        for some in (sources, few)
+        steps_of_epoch([len(s.split.train) for s in some], config, apart=found.takes_domains) for some in (sources, few)
     )
     evaluation = timed["time/calibration_s"] + timed["time/validation_s"]
     # The average of weights, once it has begun, is recorded as well.

@@ -8,8 +8,9 @@ returns the method's configuration as plain values. Workers never see the file.
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -98,6 +99,37 @@ class ClippedTrial:
         return first, last
 
 
+class HeldTrial:
+    """A trial that is not asked for parameters that have a given value.
+
+    Args:
+        trial: The trial that makes the other suggestions.
+        held: The values by parameter name.
+    """
+
+    def __init__(self, trial: Suggests, held: Mapping[str, Any]) -> None:
+        self._trial = trial
+        self._held = held
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+        """The given value, or one of the choices."""
+        return self._held[name] if name in self._held else self._trial.suggest_categorical(name, choices)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """The given value, or an integer from low to high."""
+        if name in self._held:
+            return int(self._held[name])
+        return self._trial.suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """The given value, or a number from low to high."""
+        if name in self._held:
+            return float(self._held[name])
+        return self._trial.suggest_float(name, low, high, step=step, log=log)
+
+
 class FixedTrial:
     """Suggests given values, moved to the nearest value the space allows.
 
@@ -171,6 +203,21 @@ class SearchSpace:
     pairs: tuple[str, ...]
     scene: str | None
     sample: Callable[[Suggests], dict[str, Any]]
+
+    def holding(self, settings: Mapping[str, Any]) -> "SearchSpace":
+        """This space with some settings held at given values, of which it is not asked.
+
+        Args:
+            settings: By the name of the setting; those that the space doesn't mention are added to its configurations.
+        """
+        if not settings:
+            return self
+
+        def sample(trial: Suggests) -> dict[str, Any]:
+            return {**self.sample(HeldTrial(trial, settings)), **settings}
+
+        text = json.dumps([self.source_hash, dict(settings)], sort_keys=True)
+        return replace(self, sample=sample, source_hash=hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def profile(self, name: str) -> Profile:
         """Return the profile of that name.

@@ -1,31 +1,24 @@
 """Running a study's trainings, several at a time, so that they can be interrupted anywhere and resumed."""
 
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sceneshift.errors import InvalidInputError, StudyError
+from sceneshift.errors import StudyError
 from sceneshift.studies import turns
 from sceneshift.studies.cell_files import CellFiles
 from sceneshift.studies.cells import Places, train_cell
 from sceneshift.studies.design import Cell, StudyDesign
+from sceneshift.studies.processes import run_in_processes
 from sceneshift.studies.published_rows import batch_path, read_facts, write_batch
 from sceneshift.studies.publishing import gather_batch
 
 #: A training, and the epoch it may end after.
 Task = tuple[Cell, int]
-
-#: Seconds between two looks of a worker at whether the process that started it is still there.
-_WATCH_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,48 +163,14 @@ def run_tasks(study: Study, tasks: Sequence[Task], *, jobs: int) -> Iterator[tup
         StudyError: A process was killed.
         SceneshiftError: A training failed.
     """
-    if jobs < 1:
-        raise InvalidInputError(f"jobs = {jobs}; expected at least 1.")
-    if jobs == 1:
-        for cell, last_epoch in tasks:
-            yield cell, train_cell(study.design, cell, study.places, last_epoch=last_epoch)
-        return
-    # One thread each: more are slower for networks this small, and the cores are taken by the other trainings.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    executor = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)
-    )
-    try:
-        waiting = list(reversed(tasks))
-        running: dict[Any, Cell] = {}
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                cell, last_epoch = waiting.pop()
-                running[executor.submit(train_cell, study.design, cell, study.places, last_epoch=last_epoch)] = cell
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
-    except BaseException as error:
-        for process in active_children():  # else they would train on, and the exit would wait for them
-            process.terminate()
-        if not isinstance(error, BrokenProcessPool):
-            raise
-        raise StudyError(
-            "a training's process was killed, perhaps for lack of memory; start the command again, with fewer --jobs "
-            "if it recurs. What is done is kept."
-        ) from error
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+    train = partial(_train_task, study.design, study.places)
+    for (cell, _), values in run_in_processes(train, tasks, jobs=jobs):
+        yield cell, values
 
 
-def _end_with_parent(parent: int) -> None:
-    """Let a worker end when the process that started it is gone: it would waste a core."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _train_task(design: StudyDesign, places: Places, task: Task) -> dict[str, Any]:
+    cell, last_epoch = task
+    return train_cell(design, cell, places, last_epoch=last_epoch)
 
 
 def expected_times(study: Study, pairs: Sequence[str], methods: Sequence[str]) -> list[Expected]:

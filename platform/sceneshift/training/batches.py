@@ -44,25 +44,26 @@ class Batch(NamedTuple):
     share: Share | None
 
 
-def steps_of_epoch(num_pixels: Sequence[int], batch_size: int, *, apart: bool) -> int:
+def steps_of_epoch(num_pixels: Sequence[int], config: MethodConfig, *, apart: bool) -> int:
     """Training steps in an epoch.
 
     Args:
         num_pixels: Training pixels of each source.
-        batch_size: Most patches in a step.
+        config: The method's configuration: most patches in a step, and passes over the pixels per epoch.
         apart: Whether a step takes a batch of each source.
 
     Raises:
         InvalidInputError: The batch size has no room for two patches of each source, which batch statistics need.
     """
+    batch_size, passes = config.batch_size, config.source_passes
     if not apart:
-        return math.ceil(sum(num_pixels) / batch_size)
+        return math.ceil(passes * sum(num_pixels) / batch_size)
     if (of_each := batch_size // len(num_pixels)) < 2:
         raise InvalidInputError(
             f"batch_size = {batch_size} for {len(num_pixels)} sources, and the method takes a batch from each; "
             f"expected room for two patches of each. Use a batch_size of {2 * len(num_pixels)} or more."
         )
-    return math.ceil(max(num_pixels) / of_each)
+    return math.ceil(passes * max(num_pixels) / of_each)
 
 
 class SourceBatches:
@@ -95,8 +96,8 @@ class SourceBatches:
         workers: Workers,
     ) -> None:
         sizes = [len(source.split.train) for source in sources]
-        num_steps = steps_of_epoch(sizes, config.batch_size, apart=apart)
-        workers.share_of(sum(sizes) // num_steps)
+        num_steps = steps_of_epoch(sizes, config, apart=apart)
+        workers.share_of(config.source_passes * sum(sizes) // num_steps)
         self._config, self._draws, self._workers = config, draws, workers
         self._at_once = at_once
         #: Every patch of the scenes.
@@ -126,7 +127,7 @@ class SourceBatches:
         return self.sampler.spectra(self._pixels), self._labels
 
     def of_an_epoch(self) -> Iterator[Batch]:
-        """Every training pixel once, in random order and equal batches; or all at once."""
+        """Every training pixel once a pass, in random order and equal batches; or all at once."""
         for chosen in self._chosen():
             share = self._workers.share_of(len(chosen))
             mine = chosen if share is None else chosen[share.rows]
@@ -136,11 +137,11 @@ class SourceBatches:
     def domains_of_an_epoch(self) -> Iterator[list[DomainBatch]]:
         """A batch of each source at every step, all of one size, in random order.
 
-        Every training pixel of the largest source comes once (a few of them twice, so that the last batch is as large),
-        those of the others over and over, each time in another order.
+        Every training pixel of the largest source comes once a pass (a few of them more often, so that the last batch
+        is as large), those of the others over and over, each time in another order.
         """
-        num_steps = steps_of_epoch(self._sizes, self._config.batch_size, apart=True)
-        batch = math.ceil(max(self._sizes) / num_steps)
+        num_steps = steps_of_epoch(self._sizes, self._config, apart=True)
+        batch = math.ceil(self._config.source_passes * max(self._sizes) / num_steps)
         orders = []
         for start, size in zip(itertools.accumulate(self._sizes, initial=0), self._sizes, strict=False):
             rounds = math.ceil(num_steps * batch / size)
@@ -163,9 +164,10 @@ class SourceBatches:
         num_pixels, device = len(self._pixels), self._pixels.device
         if self._at_once:
             return (torch.arange(num_pixels, device=device),)
-        order = torch.randperm(num_pixels, device=device, generator=self._draws)
+        # All passes are one random order, as of a data set that holds every pixel several times.
+        order = torch.randperm(self._config.source_passes * num_pixels, device=device, generator=self._draws)
         # Equal batches, so that no last batch computes its statistics from a handful of patches.
-        return order.tensor_split(steps_of_epoch(self._sizes, self._config.batch_size, apart=False))
+        return (order % num_pixels).tensor_split(steps_of_epoch(self._sizes, self._config, apart=False))
 
     def for_calibration(self) -> Iterator[Tensor]:
         """Unchanged training patches (B, C, P, P) for batch-norm statistics, :data:`CALIBRATION_BATCHES` equal batches.

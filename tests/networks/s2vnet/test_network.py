@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.s2vnet.network import Departures, S2VNetwork
+from sceneshift.networks.s2vnet.losses import band_variation, gaussian_divergence
+from sceneshift.networks.s2vnet.network import Departures, Parts, S2VNetwork
 from sceneshift.networks.s2vnet.unmixing import EDGE
 
 BANDS, CLASSES, PATCH = 9, 4, 5
-RELEASED = ("endmembers", "decoder_input", "batch_axis", "batch_cosine")
+RELEASED = ("endmembers", "decoder_input", "batch_axis", "batch_cosine", "offset")
+PARTS = ("variability", "nonlinear", "cosine", "unmixing")
 
 
 def build(*, seed: int = 0, patch_size: int = PATCH, **departures: bool) -> S2VNetwork:
@@ -21,6 +23,12 @@ def build(*, seed: int = 0, patch_size: int = PATCH, **departures: bool) -> S2VN
     return S2VNetwork(
         BANDS, CLASSES, patch_size=patch_size, width=8, heads=2, departures=Departures(**departures)
     ).double()
+
+
+def without(*parts: str) -> S2VNetwork:
+    torch.manual_seed(0)
+    left_out = Parts(**dict.fromkeys(parts, False))
+    return S2VNetwork(BANDS, CLASSES, patch_size=PATCH, width=8, heads=2, parts=left_out).double()
 
 
 def used(network: S2VNetwork, seed: int = 0) -> S2VNetwork:
@@ -241,6 +249,57 @@ class TestReleasedForms:
         joined = torch.cat([view.abundance_features.flatten(1), network.pixel_classifier(x)], dim=1)
         logits = network.head(torch.cat([torch.relu(network.joint(joined)), cosines], dim=1))
         torch.testing.assert_close(view.logits, logits)
+
+
+class TestWithoutParts:
+    """What a network without one of its parts computes, and that the part is read nowhere."""
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_parameters_are_the_same_and_the_logits_others(self, part: str) -> None:
+        whole, network = used(build()), without(part)
+        network.load_state_dict(whole.state_dict())
+        assert not torch.allclose(network.eval()(patches_of(3)), whole(patches_of(3)))
+
+    def test_endmembers_that_don_t_vary_are_the_matrix_s_own(self) -> None:
+        network = used(without("variability"))
+        variation = network.view(patches_of(3), torch.randn(2 * BANDS, 4).double()).variation
+        assert torch.equal(variation.endmembers, network.endmembers)
+        assert gaussian_divergence(variation.mean, variation.log_variance) == 0
+        assert band_variation(variation.perturbation) == 0
+
+    def test_without_the_nonlinear_part_a_reconstruction_is_a_mixture(self) -> None:
+        network = used(without("nonlinear"))
+        view = network.view(patches_of(3))
+        first, second = view.variation.endmembers.chunk(2)
+        torch.testing.assert_close(view.reconstruction, view.abundances @ (first + second).T)
+
+    @pytest.mark.parametrize(
+        ("part", "unread"),
+        [
+            ("variability", ("variability",)),
+            ("nonlinear", ("decoder",)),
+            ("cosine", ()),
+            ("unmixing", ("encoder", "variability", "decoder", "abundance_features", "joint", "head", "endmembers")),
+        ],
+    )
+    def test_the_part_is_read_nowhere(self, part: str, unread: tuple[str, ...]) -> None:
+        network, x = used(without(part)), patches_of(3)
+        before = network(x)
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if name.startswith(unread) if unread else False:
+                    parameter.add_(0.01)
+            if part == "cosine":
+                network.head.weight[:, CLASSES:].add_(1.0)
+        assert torch.equal(network(x), before)
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_a_step_trains_what_is_left(self, part: str) -> None:
+        network = without(part).train()
+        network.view(patches_of(4), torch.randn(2 * BANDS, 4).double()).logits.square().sum().backward()
+        grads = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        assert any(name.startswith("pixel_classifier") for name in grads)
+        assert all(torch.isfinite(grad).all() for grad in grads.values())
 
 
 class TestHardCases:

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
-from sceneshift.networks.s2vnet.retentive import GaussianWeights, ManhattanAttention, PixelClassifier, RetentiveBlock
+from sceneshift.networks.s2vnet.retentive import (
+    GaussianForm,
+    GaussianWeights,
+    ManhattanAttention,
+    PixelClassifier,
+    RetentiveBlock,
+)
 
 WIDTH, HEADS = 8, 2
 
@@ -99,7 +105,7 @@ class TestGaussianWeights:
         np.testing.assert_allclose(layer(maps).detach(), expected, rtol=1e-10, atol=1e-13)
 
     def test_over_the_batch_they_are_the_same_formula_along_the_batch(self) -> None:
-        layer = with_random_weights(GaussianWeights(HEADS, over_batch=True))
+        layer = with_random_weights(GaussianWeights(HEADS, GaussianForm(over_batch=True)))
         maps = draw(6, HEADS, 4, 3, 3)
         # A batch of B as B pixels of one map.
         turned = maps.permute(3, 1, 2, 4, 0).reshape(3, HEADS, 12, 1, 6).numpy()
@@ -112,9 +118,22 @@ class TestGaussianWeights:
         assert layer.offset.tolist() == [0, 0, 0]
         assert layer.width.tolist() == [1, 1, 1]
 
+    @pytest.mark.parametrize("scaled", [False, True])
+    def test_an_offset_is_in_standard_deviations_or_in_the_map_s_units(self, scaled: bool) -> None:
+        layer = with_random_weights(GaussianWeights(HEADS, GaussianForm(scaled_offset=scaled)))
+        maps = 7 * torch.randn(2, HEADS, 3, 5, 5, dtype=torch.float64) + 3
+        mean, std = (
+            f(maps, dim=(3, 4), keepdim=True) for f in (torch.mean, lambda *a, **k: torch.std(*a, **k, correction=0))
+        )
+        offset, width = (p[:, None, None, None] for p in (layer.offset, layer.width))
+        y = (maps - mean - offset) / std if scaled else (maps - mean) / std - offset
+        powers = torch.exp(-y.square() / (2 * width.square()))
+        expected = maps * powers / powers.sum(dim=(3, 4), keepdim=True)
+        torch.testing.assert_close(layer(maps), expected, rtol=1e-3, atol=1e-4)
+
     @pytest.mark.parametrize("over_batch", [False, True])
     def test_constant_maps_and_a_width_of_zero_stay_finite(self, over_batch: bool) -> None:
-        layer = GaussianWeights(HEADS, over_batch=over_batch)
+        layer = GaussianWeights(HEADS, GaussianForm(over_batch=over_batch))
         generator = torch.Generator().manual_seed(0)
         for maps in (torch.ones(1, HEADS, 4, 3, 3), 1e3 * torch.randn(2, HEADS, 4, 3, 3, generator=generator)):
             with torch.no_grad():
@@ -164,7 +183,9 @@ class TestClassifier:
 
     @pytest.mark.parametrize("over_batch", [False, True])
     def test_a_patch_depends_on_its_neighbours_in_the_batch_where_weights_run_over_it(self, over_batch: bool) -> None:
-        network = with_random_weights(PixelClassifier(6, 3, width=WIDTH, heads=HEADS, weights_over_batch=over_batch))
+        network = with_random_weights(
+            PixelClassifier(6, 3, width=WIDTH, heads=HEADS, gaussian=GaussianForm(over_batch=over_batch))
+        )
         network.eval()
         x = draw(4, 6, 5, 5)
         with torch.no_grad():

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.networks.batch_norm import BatchNorm2d
-from sceneshift.networks.s2vnet.retentive import PixelClassifier
+from sceneshift.networks.s2vnet.retentive import GaussianForm, PixelClassifier
 from sceneshift.networks.s2vnet.unmixing import EDGE, AbundanceEncoder, MixingDecoder, constrain
 from sceneshift.networks.s2vnet.variability import EndmemberVariability, Variation
 from sceneshift.networks.shared_batch import summed
@@ -32,12 +32,32 @@ class Departures:
         decoder_input: the decoder's input is the encoder's raw scores instead of abundances.
         batch_axis: Gaussian weights are normalized over the batch: a patch's class depends on the rest of the batch.
         batch_cosine: the cosine is divided by the square of one norm over the whole batch.
+        offset: offsets of Gaussian weights are in a map's own units instead of in standard deviations.
     """
 
     endmembers: bool = False
     decoder_input: bool = False
     batch_axis: bool = False
     batch_cosine: bool = False
+    offset: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Which parts a network has; each can be left out to measure what it adds. Parameters are the same without.
+
+    Args:
+        variability: endmembers vary; without it they are the matrix's own, and nothing is drawn.
+        nonlinear: the reconstruction has its nonlinear part.
+        cosine: the fusion sees cosines between reconstructed spectra and endmembers; without it, zeros.
+        unmixing: logits come from the fusion; without it they are the pixel-level classifier's features, and what is
+            unmixed has no effect on them.
+    """
+
+    variability: bool = True
+    nonlinear: bool = True
+    cosine: bool = True
+    unmixing: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +97,7 @@ class S2VNetwork(nn.Module):
         heads: int = 4,
         z_dim: int = 4,
         departures: Departures | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """Build the parts.
 
@@ -88,6 +109,7 @@ class S2VNetwork(nn.Module):
             heads: of its attention.
             z_dim: latent dimensions of the endmembers' variability.
             departures: which parts are built as in the authors' release; none by default.
+            parts: which parts there are; all by default.
 
         Raises:
             InvalidInputError: a size is out of range.
@@ -97,13 +119,18 @@ class S2VNetwork(nn.Module):
             raise InvalidInputError(f"patch_size = {patch_size}; expected an odd number >= {SMALLEST_PATCH}.")
         self.bands, self.classes, self.patch_size = bands, classes, patch_size
         self.departures = departures or Departures()
+        self.parts = parts or Parts()
         side = (patch_size - 3) // 2 + 1
         self.encoder = AbundanceEncoder(bands, classes)
         self.endmembers = nn.Parameter(torch.empty(2 * bands, classes).uniform_(EDGE, classes**-0.5))
         self.variability = EndmemberVariability(classes, z_dim=z_dim, released=self.departures.endmembers)
-        self.decoder = MixingDecoder(bands, signed=self.departures.decoder_input)
+        self.decoder = MixingDecoder(bands, signed=self.departures.decoder_input, is_nonlinear=self.parts.nonlinear)
         self.pixel_classifier = PixelClassifier(
-            bands, classes, width=width, heads=heads, weights_over_batch=self.departures.batch_axis
+            bands,
+            classes,
+            width=width,
+            heads=heads,
+            gaussian=GaussianForm(over_batch=self.departures.batch_axis, scaled_offset=self.departures.offset),
         )
         self.abundance_features = nn.Sequential(
             nn.Conv2d(classes, classes, 3, stride=2), BatchNorm2d(classes), nn.ReLU()
@@ -137,11 +164,24 @@ class S2VNetwork(nn.Module):
         Returns:
             Abundances (N, R), reconstruction (N, C), and the endmembers they were made with.
         """
-        variation = self.variability(self.endmembers, noise)
+        variation = self._vary(noise)
         scores = self.encoder(spectra)
         abundances = constrain(scores)
         fed = scores if self.departures.decoder_input else abundances
         return abundances, self.decoder(fed, variation.endmembers), variation
+
+    def _vary(self, noise: Tensor | None) -> Variation:
+        if self.parts.variability:
+            varied: Variation = self.variability(self.endmembers, noise)
+            return varied
+        # No perturbation, and the divergence of a standard normal from itself.
+        none = self.endmembers.new_zeros(len(self.endmembers), self.variability.z_dim)
+        return Variation(
+            endmembers=self.endmembers,
+            perturbation=torch.zeros_like(self.endmembers),
+            mean=none,
+            log_variance=none,
+        )
 
     def view(self, patches: Tensor, noise: Tensor | None = None) -> View:
         """Run the whole network and return all outputs.
@@ -167,9 +207,10 @@ class S2VNetwork(nn.Module):
             cosines = self._cosines(mean_spectra, variation.endmembers)
         maps = abundances.view(batch, side, side, -1).permute(0, 3, 1, 2)
         features = self.abundance_features(maps)
-        joined = torch.cat([features.flatten(1), self.pixel_classifier(patches)], dim=1)
-        joint = torch.relu(self.joint(joined))
-        logits = self.head(torch.cat([joint, cosines], dim=1))
+        logits = self.pixel_classifier(patches)
+        if self.parts.unmixing:
+            joint = torch.relu(self.joint(torch.cat([features.flatten(1), logits], dim=1)))
+            logits = self.head(torch.cat([joint, cosines if self.parts.cosine else torch.zeros_like(cosines)], dim=1))
         return View(
             logits=logits.float() if logits.dtype.itemsize < torch.float32.itemsize else logits,
             abundances=abundances,

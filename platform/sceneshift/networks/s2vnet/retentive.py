@@ -6,6 +6,8 @@ Ioannides et al., "Gaussian Adaptive Attention is All You Need", 2024; Han et al
 Shape letters: B batch, C bands, P patch, K classes, d width, M heads, h = d / M width of a head.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,20 @@ _INIT_STD = 0.02
 _EPSILON = 1e-5
 
 
+@dataclass(frozen=True, kw_only=True)
+class GaussianForm:
+    """How Gaussian weights are computed; the defaults are ours, the others those of the authors' release.
+
+    Args:
+        over_batch: standardize and normalize along the batch instead of over a map's pixels.
+        scaled_offset: `y = (x - mean - offset) / std`: offsets in a map's own units, as (from memory) in the cited
+            attention, instead of in standard deviations.
+    """
+
+    over_batch: bool = False
+    scaled_offset: bool = False
+
+
 class ManhattanAttention(nn.Module):
     """Attention along the width, then along the height, each head with its own decay `gamma^|i - j|`.
 
@@ -26,19 +42,19 @@ class ManhattanAttention(nn.Module):
     depth-wise 3x3 convolution of the values is added before the last projection.
     """
 
-    def __init__(self, width: int, heads: int, *, weights_over_batch: bool = False) -> None:
+    def __init__(self, width: int, heads: int, *, gaussian: GaussianForm | None = None) -> None:
         """Build the layers.
 
         Args:
             width: d, a multiple of heads.
             heads: M.
-            weights_over_batch: see :class:`GaussianWeights`.
+            gaussian: form of its :class:`GaussianWeights`.
         """
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.local = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.weights = GaussianWeights(heads, over_batch=weights_over_batch)
+        self.weights = GaussianWeights(heads, gaussian)
         self.project = nn.Linear(width, width)
         gamma = 1 - torch.exp2(-2.0 - 4.0 * torch.arange(heads) / heads)
         self.register_buffer("log_gamma", torch.log(gamma), persistent=False)
@@ -75,27 +91,29 @@ class GaussianWeights(nn.Module):
 
     `w = exp(-(y - offset)^2 / (2 width^2))`, `y = (x - mean) / std`, `x w / sum(w)`, one learned offset and width per
     head. Mean, deviation and sum are taken over a map's pixels. In the authors' release they are taken over the batch,
-    so that a patch's class depends on the rest of the batch; ``over_batch`` does the same.
+    so that a patch's class depends on the rest of the batch; :class:`GaussianForm` has this and another difference.
     """
 
-    def __init__(self, heads: int, *, over_batch: bool = False) -> None:
+    def __init__(self, heads: int, form: GaussianForm | None = None) -> None:
         """Build the parameters: offsets at 0, widths at 1.
 
         Args:
             heads: M.
-            over_batch: standardize and normalize along the batch.
+            form: how the weights are computed; None for the form above.
         """
         super().__init__()
         self.offset = nn.Parameter(torch.zeros(heads))
         self.width = nn.Parameter(torch.ones(heads))
-        self.over_batch = over_batch
-        self.axes = (0,) if over_batch else (3, 4)
+        self.form = form or GaussianForm()
+        self.axes = (0,) if self.form.over_batch else (3, 4)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, M, h, P, P) to (B, M, h, P, P)."""
         variance, mean = self._moments(maps)
-        standardized = (maps - mean) * torch.rsqrt(variance + _EPSILON)
+        scale = torch.rsqrt(variance + _EPSILON)
         offset, width = (p[:, None, None, None] for p in (self.offset, self.width))
+        standardized = (maps - mean) * scale
+        offset = offset * scale if self.form.scaled_offset else offset
         # If training moves a width through 0, the Gaussian has width sqrt(epsilon) instead of a division by zero.
         exponents = -(standardized - offset).square() / (2 * (width.square() + _EPSILON))
         # Under a softmax the largest exponent is 0: a sum of weights is never 0.
@@ -103,14 +121,14 @@ class GaussianWeights(nn.Module):
 
     def _moments(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         share = current_share()
-        if share is None or not self.over_batch:
+        if share is None or not self.form.over_batch:
             return torch.var_mean(maps, dim=self.axes, keepdim=True, correction=0)
         mean = summed(maps.sum(dim=0, keepdim=True)) / share.total
         return summed((maps - mean).square().sum(dim=0, keepdim=True)) / share.total, mean
 
     def _softmax(self, exponents: Tensor) -> Tensor:
         largest = exponents.amax(dim=self.axes, keepdim=True).detach()
-        if not self.over_batch:
+        if not self.form.over_batch:
             powers = torch.exp(exponents - largest)
             return powers / powers.sum(dim=self.axes, keepdim=True)
         powers = torch.exp(exponents - largest_of(largest, current_share()))
@@ -120,17 +138,17 @@ class GaussianWeights(nn.Module):
 class RetentiveBlock(nn.Module):
     """Layer norm, Manhattan attention, residual; layer norm, two-layer perceptron with GELU, residual."""
 
-    def __init__(self, width: int, heads: int, *, weights_over_batch: bool = False) -> None:
+    def __init__(self, width: int, heads: int, *, gaussian: GaussianForm | None = None) -> None:
         """Build the layers.
 
         Args:
             width: d.
             heads: M.
-            weights_over_batch: see :class:`GaussianWeights`.
+            gaussian: form of its :class:`GaussianWeights`.
         """
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = ManhattanAttention(width, heads, weights_over_batch=weights_over_batch)
+        self.attention = ManhattanAttention(width, heads, gaussian=gaussian)
         self.perceptron_norm = nn.LayerNorm(width)
         self.perceptron = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
@@ -145,7 +163,7 @@ class PixelClassifier(nn.Module):
     """Two 3x3 convolutions, a retentive block, batch norm, mean over the patch, a linear layer."""
 
     def __init__(
-        self, bands: int, classes: int, *, width: int = 32, heads: int = 4, weights_over_batch: bool = False
+        self, bands: int, classes: int, *, width: int = 32, heads: int = 4, gaussian: GaussianForm | None = None
     ) -> None:
         """Build the layers.
 
@@ -154,7 +172,7 @@ class PixelClassifier(nn.Module):
             classes: K.
             width: d.
             heads: M.
-            weights_over_batch: see :class:`GaussianWeights`.
+            gaussian: form of its :class:`GaussianWeights`.
 
         Raises:
             InvalidInputError: the width is odd or no multiple of the heads, or one of them is below 1.
@@ -169,7 +187,7 @@ class PixelClassifier(nn.Module):
             nn.Conv2d(width // 2, width, 3, padding=1),
             BatchNorm2d(width),
         )
-        self.block = RetentiveBlock(width, heads, weights_over_batch=weights_over_batch)
+        self.block = RetentiveBlock(width, heads, gaussian=gaussian)
         self.norm = BatchNorm2d(width)
         self.head = nn.Linear(width, classes)
         for module in self.modules():

@@ -71,17 +71,19 @@ class MixingDecoder(nn.Module):
     from the variability part.
     """
 
-    def __init__(self, bands: int, *, signed: bool = False) -> None:
+    def __init__(self, bands: int, *, signed: bool = False, is_nonlinear: bool = True) -> None:
         """Build the nonlinear part.
 
         Args:
             bands: C.
             signed: the mixed shares may be negative, as the raw scores that the authors' release passes to its decoder.
+            is_nonlinear: whether the nonlinear part is added.
         """
         super().__init__()
         self.inner = nn.Linear(2 * bands, bands)
         self.outer = nn.Linear(bands, bands)
         self.signed = signed
+        self.is_nonlinear = is_nonlinear
 
     def forward(self, abundances: Tensor, endmembers: Tensor) -> Tensor:
         """Mix endmembers.
@@ -103,5 +105,4 @@ class MixingDecoder(nn.Module):
             first, second = endmembers.chunk(2)
             hidden = functional.linear(abundances, self.inner.weight @ endmembers, self.inner.bias)
             linear = abundances @ (first + second).T
-        mixed: Tensor = self.outer(torch.sigmoid(hidden)) + linear
-        return mixed
+        return self.outer(torch.sigmoid(hidden)) + linear if self.is_nonlinear else linear
