@@ -201,7 +201,12 @@ def run_python(code: str, folder: Path, *arguments: str) -> str:
     script = folder / "block.py"
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=500
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
