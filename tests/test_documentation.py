@@ -54,6 +54,9 @@ PRINTED = {
     ("CONTRIBUTING.md", "Where things are"): "a drawing of the folders",
     ("docs/adding_an_executor.md", "2. Test it"): "two lines of a fixture",
     ("docs/mlflow.md", "Champion, candidate, previous champion"): "a screen of promote.py after a whole search",
+    ("docs/tutorial.md", "Search"): "lines and the verdict of a whole search",
+    ("docs/tutorial.md", "Choose a model"): "a screen of promote after a whole search",
+    ("docs/tutorial.md", "Map a scene"): "a screen of predict after a whole search",
     ("docs/s2vnet.md", "Memory"): "lines of a benchmark of a quarter of an hour",
 }
 
