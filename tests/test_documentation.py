@@ -1,6 +1,7 @@
 """README, CONTRIBUTING and docs say what the code does: blocks run or are read; commands, flags and paths exist."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -46,12 +47,19 @@ from sceneshift.tracking.search_run import SearchRun
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+#: Its cells are run one after another; a block of a page that is one of them is not run a second time.
+NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
+
 #: What is printed and not typed, by page and section: nothing can be run there.
 PRINTED = {
     ("README.md", "What you will see"): "sentences of a whole search, of minutes and of one machine",
     ("docs/search.md", "Searching"): "sentences of a whole search, of minutes and of one machine",
     ("CONTRIBUTING.md", "Where things are"): "a drawing of the folders",
+    ("docs/adding_an_executor.md", "2. Test it"): "two lines of a fixture",
     ("docs/mlflow.md", "Champion, candidate, previous champion"): "a screen of promote.py after a whole search",
+    ("docs/tutorial.md", "Search"): "lines and the verdict of a whole search",
+    ("docs/tutorial.md", "Choose a model"): "a screen of promote after a whole search",
+    ("docs/tutorial.md", "Map a scene"): "a screen of predict after a whole search",
     ("docs/s2vnet.md", "Memory"): "lines of a benchmark of a quarter of an hour",
 }
 
@@ -148,7 +156,14 @@ def code_spans(page: Path) -> list[str]:
     return [re.sub(r"\s+", " ", span) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose_of(page))]
 
 
+def cells_of_notebook(kind: str) -> list[str]:
+    """The texts of the notebook's cells, "code" or "markdown"."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+
+
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+IN_NOTEBOOK = set(cells_of_notebook("code"))
 
 
 #: The page whose blocks are of a method that is not there until the page has been followed, and that method.
@@ -195,14 +210,19 @@ def test_yaml_can_be_read() -> None:
 # Python
 
 
-def run_python(code: str, folder: Path) -> str:
+def run_python(code: str, folder: Path, *arguments: str) -> str:
     """Run code in a Python of its own; returns what it printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     script = folder / "block.py"
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=500
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -277,8 +297,48 @@ def test_the_recipe_of_a_method_makes_one(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def run_apart() -> list[Any]:
+    """The blocks that are no cell of the notebook."""
+    return [parameter for parameter in written_in("python") if parameter.values[0].text.strip() not in IN_NOTEBOOK]
+
+
+def test_the_readme_s_search_is_the_notebook_s() -> None:
+    searches = [block.page for block in BLOCKS if block.language == "python" and block.text.strip() in IN_NOTEBOOK]
+    assert "README.md" in searches
+
+
+def test_the_notebook_is_kept_without_outputs_and_links_to_pages_that_are_there() -> None:
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+    linked = re.findall(r"\]\(([^)#:]+)[)#]", "\n".join(cells_of_notebook("markdown")))
+    assert len(linked) > 4
+    assert [link for link in linked if not (NOTEBOOK.parent / link).exists()] == []
+
+
+#: Runs a notebook as Jupyter does, and prints what its cells print.
+RUN_NOTEBOOK = """
+import sys
+import nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(notebook, timeout=400, kernel_name="python3").execute()
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        print(output.get("text", ""), *output.get("data", ()))
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("block", written_in("python"))
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    shown = run_python(RUN_NOTEBOOK, tmp_path, str(NOTEBOOK))
+    assert "models:/s2amsnet-indian_pines-sw@smoke-test" in shown
+    assert shown.count("image/png") == 2  # the pair and the map
+    assert (tmp_path / "results" / "from-python" / "report" / "index.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", run_apart())
 def test_python_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if "import mlflow" in block.text:
         checks = "\ngot = model.predict(cube)\nprint(*cube.shape[:2], *got.shape, got.min(), got.max())\n"
@@ -326,6 +386,9 @@ def check_command(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None
     elif program == "pytest":
         paths = [word for before, word in zip(words, rest, strict=False) if not word.startswith("-") and before != "-k"]
         assert all((ROOT / path).exists() for path in paths), words
+
+        paths = [word for before, word in zip(["", *rest], rest, strict=False) if before not in ("-k", "-m")]
+        assert all((ROOT / word).exists() for word in paths if not word.startswith("-")), words
     elif program == "sceneshift":
         check_console_command(rest, monkeypatch)
     elif program != "python":
@@ -493,6 +556,7 @@ def test_a_table_of_flags_has_flags_of_its_script(page: str, kind: type) -> None
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_and_files_that_are_named_are_there(page: Path) -> None:
     linked = re.findall(r"\]\(([^)#:]+)\)", prose_of(page))
+    linked = [link for link in linked if not link.startswith("../../actions/")]  # a page of the host, by each README
     assert [link for link in linked if not (page.parent / link).exists()] == []
     named = {span for span in code_spans(page) if re.fullmatch(r"[\w.-]+(/[\w.-]+)+\.(py|jsonl?|md)", span)}
     written_by_a_run = {name for name in named if name.startswith("report/") and not name.endswith(".py")}

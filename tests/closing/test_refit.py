@@ -55,6 +55,20 @@ def test_it_ends_at_the_epoch_that_was_chosen(make_search, winner):
     assert weights_hash(again.classifier) == weights_hash(early.classifier)
 
 
+def test_it_tells_how_far_it_is_from_before_the_first_epoch_on(make_search, winner):
+    told = []
+    search, stop = make_search(pairs=("one-two",)), StopRequest()
+    refit_winner(
+        search,
+        LocalExecutor(PLACEMENT),
+        winner,
+        epoch=2,
+        stop=stop,
+        progress=lambda what, *how_far: told.append(how_far),
+    )
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
 def test_the_winner_s_configuration_and_seed_train_each_pair_by_itself(make_search, winner):
     search = make_search()
     refitted = refit(search, winner)

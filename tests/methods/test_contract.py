@@ -120,6 +120,7 @@ class TestConfiguration:
             "flips": True,
             "noise_scale": 0.1,
             "average_from": 0,
+            "source_passes": 2,
         }
         assert method_type.config_type.without_effect <= set(changed)
         for name in method_type.config_type.without_effect:

@@ -86,7 +86,15 @@ _SHANGHAI_AUTHORS = (
     "no address is known; ask the authors of Ye et al., IEEE TGRS 55, 2017 (dictionary-learning adaptation)"
 )
 _MULTIMODAL = "https://github.com/danfenghong/ISPRS_S2FL (Hong et al., ISPRS J. 178, 2021, 68-80)"
-_SALINAS = "https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes"
+#: The two label maps are in a second repository of the same authors, from which they were counted.
+_HYRANK_SCENES = (
+    f"{_CROSS_SCENE_COLLECTION}; the label maps also at https://github.com/YuxiangZhang-BIT/IEEE_TNNLS_TSTnet, folder "
+    "datasets/HyRANK"
+)
+_SALINAS = (
+    "https://github.com/AngryCai/GraphConvSC, folder HSI_Datasets (from "
+    "https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes)"
+)
 _SAMSON = "https://github.com/UPCGIT/Hyperspectral-Unmixing-Models, folder Datasets (references: Zhu, arXiv:1708.05125)"
 _JASPER_RIDGE = "https://github.com/shuaikaishi/PGMSU, folder dataset (references: Zhu, arXiv:1708.05125)"
 _MUUFL = (
@@ -181,7 +189,8 @@ SCENES = {
         shape=(250, 1376, 176),
         counts=(1262, 204, 614, 150, 1768, 361, 5035, 6374, 1754, 492, 1612, 398),
         figures="counted",
-        offered=_CROSS_SCENE_COLLECTION,
+        offered=_HYRANK_SCENES,
+        sha256={"Dioni_gt_out68.mat": "24eb0f79423a63d2720067f60d779e9d9b1577dd59354af1557659d6846921b8"},
         forms=_cross_scene("Dioni.mat", "Dioni_gt_out68.mat"),
     ),
     "loukia": SceneEntry(
@@ -189,7 +198,8 @@ SCENES = {
         shape=(249, 945, 176),
         counts=(206, 54, 426, 79, 1107, 422, 2996, 2361, 399, 453, 1393, 421),
         figures="counted",
-        offered=_CROSS_SCENE_COLLECTION,
+        offered=_HYRANK_SCENES,
+        sha256={"Loukia_gt_out68.mat": "861a9d8680ee2885ab96ce65a9e64eacca9076affc86b8aae0713d5f26d042dc"},
         forms=_cross_scene("Loukia.mat", "Loukia_gt_out68.mat"),
     ),
     "shanghai": SceneEntry(
@@ -237,6 +247,10 @@ SCENES = {
         counts=(391, 1343, 616, 1525, 674, 799),
         figures="counted",
         offered=_SALINAS,
+        sha256={
+            "SalinasA_corrected.mat": "d75684ed3ab71a1024cee0f9db9061f50a3523a92ff5edfbbb1eed976b9f1721",
+            "SalinasA_gt.mat": "17814c1d3296c0e29b27f320f2c4174d2a68adb87e376abe78f02923e2c2e454",
+        },
         forms=(
             Files(
                 cube=FileVariable(file="SalinasA_corrected.mat", name="salinasA_corrected"),

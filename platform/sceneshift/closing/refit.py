@@ -71,14 +71,18 @@ def refit_winner(
     missing = {pair: job for pair, job in jobs.items() if _epochs_done(job) < epoch}
     done = {job.number: _epochs_done(job) for job in missing.values()}
 
+    def tell() -> None:
+        progress("training on every field, epochs", sum(done.values()), epoch * len(missing))
+
     def hear(number: int, report: EpochReport) -> None:
         done[number] = report.epoch
-        progress("training on every field, epochs", sum(done.values()), epoch * len(missing))
+        tell()
 
     queue = FixedJobs(list(missing.values()), stop, on_epoch=hear, last_epoch=epoch)
     if missing:
         counts = ", ".join(f"{pair} {sum(len(s.split.train) for s in sources[pair])}" for pair in missing)
         _LOG.info("\nTraining the chosen configuration on pixels of every labelled field (%s).", counts)
+        tell()  # now, so that no screen goes on showing the trials until an epoch is done
         executor.run(
             queue,
             divided,

@@ -26,10 +26,10 @@ class CompareScreen(ComparisonListener):
     def begins(self, prepared: PreparedComparison, cost: Cost) -> None:
         """Say what is compared, and what that is expected to take."""
         self._cost = cost
-        spec = prepared.spec
+        spec, num_groups = prepared.spec, len(set(prepared.groups.values()))
         print(
             f"{spec.name}: {', '.join(entry.label for entry in spec.methods)}\n"
-            f"on {', '.join(spec.pairs)}, in {len(set(prepared.groups.values()))} independent groups of scenes;\n"
+            f"on {', '.join(spec.pairs)}, in {num_groups} independent {'group' if num_groups == 1 else 'groups'} of scenes;\n"
             f"{spec.protocol}, {spec.num_configurations} configurations, chosen by {', '.join(spec.strategies)}, "
             f"seeds {', '.join(map(str, spec.seeds))}, {', '.join(map(str, spec.budgets))}.\n"
             "Target labels are joined once, after the last choice.\n" + self.render_cost(),
