@@ -27,9 +27,10 @@ class CompareScreen(ComparisonListener):
         """Say what is compared, and what that is expected to take."""
         self._cost = cost
         spec, num_groups = prepared.spec, len(set(prepared.groups.values()))
+        groups = f"{num_groups} independent {'group' if num_groups == 1 else 'groups'} of scenes"
         print(
             f"{spec.name}: {', '.join(entry.label for entry in spec.methods)}\n"
-            f"on {', '.join(spec.pairs)}, in {num_groups} independent {'group' if num_groups == 1 else 'groups'} of scenes;\n"
+            f"on {', '.join(spec.pairs)}, in {groups};\n"
             f"{spec.protocol}, {spec.num_configurations} configurations, chosen by {', '.join(spec.strategies)}, "
             f"seeds {', '.join(map(str, spec.seeds))}, {', '.join(map(str, spec.budgets))}.\n"
             "Target labels are joined once, after the last choice.\n" + self.render_cost(),
