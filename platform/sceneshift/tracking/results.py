@@ -80,7 +80,11 @@ def log_results(
     client.log_artifacts(mirror.run_id, str(folder), REPORT)
     pairs = [row["pair"] for row in summary["scores"] if row["role"] == best]
     mirror.rank_trials(records, best=winner.number)
-    mirror.arrange_trials(trial_columns(records, pairs, metric=mirror.metric), order_by=RANK)
+    mirror.arrange_trials(
+        trial_columns(records, pairs, metric=mirror.metric),
+        order_by=RANK,
+        metrics=client.get_run(mirror.child_run_id(winner.number)).data.metrics,
+    )
     pictures = _log_previews(client, mirror.run_id, folder)
     files = {path.name for path in folder.iterdir()}
     page = _REPORT_PAGE if _REPORT_PAGE in files else "scores.md"

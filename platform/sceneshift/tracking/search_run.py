@@ -10,13 +10,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.errors import StudyError, first_line
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TRIALS_VIEW, TrackingBackend
+from sceneshift.tracking.charts import chart_layout
 from sceneshift.tracking.host_metrics import HostMetrics
 from sceneshift.tracking.key_names import key_name, with_key_names
 from sceneshift.tracking.ranking import ranked, trial_name
@@ -153,12 +154,15 @@ class SearchRun:
             note = note[:_LONGEST_NOTE].rsplit("\n", 1)[0]
         self._client.set_tag(self.run_id, NOTE_TAG, note)
 
-    def arrange_trials(self, columns: Sequence[str], *, order_by: str | None = None) -> None:
-        """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens.
+    def arrange_trials(
+        self, columns: Sequence[str], *, order_by: str | None = None, metrics: Iterable[str] = ()
+    ) -> None:
+        """Lay out the table of trials that :meth:`TrackingBackend.trials_link` opens, and their charts.
 
         Args:
             columns: Column names as in MLflow, such as ``metrics.`val/aa` ``.
             order_by: Metric by which trials are sorted, the smallest first; by default by the objective, best first.
+            metrics: Names of the trials' metrics, which get charts.
         """
         view = {
             "searchFilter": f"tags.`{STUDY_TAG}` = 'trial'",
@@ -167,6 +171,7 @@ class SearchRun:
             "startTime": "ALL",
             "lifecycleFilter": "Active",
             "selectedColumns": list(columns),
+            **chart_layout(metrics, objective=self.metric),
         }
         self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{TRIALS_VIEW}", json.dumps(view))
 
