@@ -26,6 +26,23 @@ class InvalidInputError(SceneshiftError, ValueError):
     """The user's input is at fault: an argument, a file's content, a configuration."""
 
 
+class NoClassNamesError(InvalidInputError):
+    """A label map's classes have no names, neither in a file nor given.
+
+    Args:
+        what: The message.
+        num_classes: K.
+    """
+
+    def __init__(self, what: str, num_classes: int) -> None:
+        super().__init__(what)
+        self.num_classes = num_classes
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        """Pickled by its arguments, so that it crosses a process."""
+        return type(self), (str(self), self.num_classes)
+
+
 class MissingDataError(SceneshiftError, FileNotFoundError):
     """A file or package with data was not found."""
 

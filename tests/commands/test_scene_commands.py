@@ -1,6 +1,7 @@
 """The scenes script: what it finds in files, what it refuses, what it writes."""
 
 import hashlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -228,3 +229,62 @@ def test_a_scale_that_a_file_declares_is_reported(tiny_scene: Scene, tmp_path: P
         header.write("reflectance scale factor = 100\n")
     lines = check_file(tmp_path / "tiny.hdr")
     assert any(line.endswith("/ 100 = reflectance") for line in lines)
+
+
+class TestGuesses:
+    """What an import says that it guessed, as flags."""
+
+    @pytest.fixture
+    def arrays(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        return {"img": rng.random((20, 22, 8)), "gt": rng.integers(0, 4, (20, 22))}
+
+    def imported(self, folder: Path, arrays: dict[str, np.ndarray], **flags: object) -> list[str]:
+        scipy.io.savemat(folder / "own.mat", arrays)
+        out = folder / f"own-{len(list(folder.iterdir()))}.arrow"
+        return import_scene(Import(file=str(folder / "own.mat"), out=str(out), **flags)).splitlines()
+
+    def test_arrays_and_names_are_said_in_words_that_can_be_given(
+        self, arrays: dict[str, np.ndarray], tmp_path: Path
+    ) -> None:
+        wrote, *lines = self.imported(tmp_path, arrays)
+        (guessed,) = [line.partition("guessed: ")[2] for line in lines if "guessed: " in line]
+        words = shlex.split(guessed)
+        assert words[:4] == ["--cube-variable", "img", "--labels-variable", "gt"]
+        assert words[4:] == ["--class-names", "class 1", "class 2", "class 3"]
+        given = {"cube_variable": "img", "labels_variable": "gt", "class_names": tuple(words[5:])}
+        again = self.imported(tmp_path, arrays, **given)
+        assert again[0].partition(":")[2] == wrote.partition(":")[2]
+        assert not [line for line in again if "guessed" in line]
+
+    def test_what_stays_unknown_is_named_with_its_flag(self, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+        unknown = [line for line in self.imported(tmp_path, arrays) if "not known" in line]
+        assert [flag for line in unknown for flag in ("--wavelengths-nm", "--unit") if flag in line] == [
+            "--wavelengths-nm",
+            "--unit",
+        ]
+        everything = self.imported(
+            tmp_path,
+            arrays,
+            cube_variable="img",
+            labels_variable="gt",
+            class_names=("a", "b", "c"),
+            wavelengths_nm=tuple(np.linspace(400, 900, 8).tolist()),
+            unit="reflectance",
+        )
+        assert len(everything) == 1
+
+    def test_a_scene_known_by_name_is_not_guessed(self, tmp_path: Path) -> None:
+        out = str(tmp_path / "known.arrow")
+        assert len(import_scene(Import(file="indian_pines", out=out)).splitlines()) == 1
+
+
+def test_a_pair_ends_in_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(Pair(pair="nw-ne")) == 0
+    advice = capsys.readouterr().out.partition("What to make of it:\n")[2].splitlines()
+    assert [line.partition(":")[0] for line in advice if not line.startswith("- Classes")] == [
+        "- Normalization",
+        "- To expect",
+        "- Next",
+    ]
+    assert advice[-1].endswith("--pairs nw-ne")

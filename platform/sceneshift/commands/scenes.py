@@ -10,31 +10,39 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from sceneshift.catalogue import indian_pines
 from sceneshift.catalogue.builtin import EMBEDDED_PAIRS, PAIRS, SCENES
 from sceneshift.catalogue.entries import FilePairEntry
 from sceneshift.catalogue.load import find_files, load_pair_and_labelled_target, load_scene
 from sceneshift.catalogue.pair_spec import NamedPair, is_stored_scene
-from sceneshift.catalogue.units import UnitDifference, describe_units, unit_difference
+from sceneshift.catalogue.units import UnitDifference, allowed_normalizations, describe_units, unit_difference
 from sceneshift.catalogue.user_entries import NO_CATALOGUE, OwnCatalogue, OwnPair
 from sceneshift.catalogue.user_scenes import load_own_scene
 from sceneshift.catalogue.user_toml import open_catalogue, scene_from_flags
 from sceneshift.commands.scene_arguments import Check, Export, Import, List, Pair, SceneCommand, Show
 from sceneshift.commands.scene_checks import check_file, stated_unit
+from sceneshift.commands.scene_guesses import guesses_of
 from sceneshift.commands.simulate import simulate_to_folder
 from sceneshift.commands.simulate_arguments import Simulate
-from sceneshift.errors import InvalidInputError, MissingDataError, SceneshiftError, first_line
+from sceneshift.errors import InvalidInputError, MissingDataError, NoClassNamesError, SceneshiftError, first_line
 from sceneshift.files.arrays import array_shapes
 from sceneshift.files.arrow_scenes import open_scene, open_stored, write_scene
 from sceneshift.files.inside import is_file
 from sceneshift.files.scenes import export_scene, read_scene, read_unlabelled_scene
+from sceneshift.methods.floors import FLOOR_NORMALIZATIONS, fit_floor
+from sceneshift.methods.spectral import LogisticRegression
 from sceneshift.own_folders import ensure_home
-from sceneshift.report.scene_gap import measure_gap, render_gap
+from sceneshift.report.pair_advice import advise
+from sceneshift.report.scene_gap import TRAINING_PIXELS, SceneGap, measure_gap, render_gap
 from sceneshift.report.scene_pictures import draw_scene
 from sceneshift.safe_files import expanded, replacing, writable
 from sceneshift.scenes.measured import describe_missing
 from sceneshift.scenes.scene import Scene, UnlabelledScene, renamed
+from sceneshift.scores import Scores
 from sceneshift.splits.pair import ScenePair
+from sceneshift.training.data import DataSpec
 
 _STORED, _PICTURE = ".arrow", (".png",)
 
@@ -77,11 +85,9 @@ def run_command(command: SceneCommand) -> int:
             )
             missing = [line for scene in (*pair.sources, target) for line in describe_missing(scene)]
             print("\n".join([*missing, *pair.notes, *_about_units(pair), ""]))
-            gaps = (
-                render_gap(measure_gap(source, target, seed=command.seed), source=source.name, target=target.name)
-                for source in pair.sources
-            )
-            print("\n\n".join(gaps))
+            gaps = {source.name: measure_gap(source, target, seed=command.seed) for source in pair.sources}
+            print("\n\n".join(render_gap(gap, source=name, target=target.name) for name, gap in gaps.items()))
+            print("\n".join(["", *_advice(command, pair, target, gaps)]))
         case Simulate():
             spectra = None
             if command.library is None:
@@ -150,6 +156,32 @@ def _about_units(pair: ScenePair) -> list[str]:
     ]
 
 
+def _advice(command: Pair, pair: ScenePair, target: Scene, gaps: Mapping[str, SceneGap]) -> list[str]:
+    spec = DataSpec(
+        pairs=(command.pair,),
+        validates=False,
+        patch_size=1,
+        pixels_per_class=TRAINING_PIXELS,
+        seed=command.seed,
+        data_dir=command.data_dir,
+        catalogue=command.catalogue,
+    )
+    allowed = allowed_normalizations(pair)
+    if not set(allowed) & set(FLOOR_NORMALIZATIONS):
+        return ["No floor can be fitted: the units leave none of its normalizations."]
+    floor = fit_floor(LogisticRegression.name, spec.divide(pair), seed=command.seed, normalizations=allowed)
+    pixels = np.flatnonzero(target.labels)
+    predicted = floor.predict(target.cube.reshape(-1, target.num_bands)[pixels])
+    truth = target.labels.ravel()[pixels] - 1
+    return advise(
+        command.pair,
+        gaps,
+        floor,
+        Scores.from_labels(truth, predicted, num_classes=target.num_classes),
+        allowed=allowed,
+    )
+
+
 def _left(difference: UnitDifference) -> str:
     return f"Only {' and '.join(difference.allowed)}" if difference.allowed else "No normalization"
 
@@ -179,7 +211,7 @@ def import_scene(command: Import) -> str:
         raise InvalidInputError(f"--out {command.out}: expected a name that ends in {_STORED}.")
     if os.path.exists(out):
         raise InvalidInputError(f"--out {command.out} exists; nothing was overwritten. Give another name.")
-    scene = find_any_scene(command.file, command.data_dir, _catalogue_of(command), command.described())
+    scene, guesses = _read_to_import(command)
     if command.name is not None and command.name != scene.name:
         scene = renamed(scene, command.name)
     write_scene(scene, out)
@@ -188,7 +220,19 @@ def import_scene(command: Import) -> str:
     if isinstance(scene, Scene):
         counts = ", ".join(f"{n} {c}" for n, c in zip(scene.class_names, scene.class_counts, strict=True))
     wrote = f"wrote {scene.name} to {out}: {height} x {width} pixels, {scene.num_bands} bands; {counts}"
-    return "\n".join([wrote, *(f"  {line}" for line in describe_missing(scene))])
+    return "\n".join([wrote, *(f"  {line}" for line in (*describe_missing(scene), *guesses))])
+
+
+def _read_to_import(command: Import) -> tuple[UnlabelledScene, list[str]]:
+    """The scene, and what was guessed of it."""
+    catalogue, described = _catalogue_of(command), command.described()
+    try:
+        scene = find_any_scene(command.file, command.data_dir, catalogue, described)
+    except NoClassNamesError as error:
+        described["class_names"] = made_up = tuple(f"class {number}" for number in range(1, error.num_classes + 1))
+        scene = find_any_scene(command.file, command.data_dir, catalogue, described)
+        return scene, guesses_of(command, scene, class_names=made_up)
+    return scene, guesses_of(command, scene)
 
 
 def show_scene(command: Show) -> tuple[Path, UnlabelledScene]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sceneshift.errors import InvalidInputError, nearest_name
+from sceneshift.errors import InvalidInputError, NoClassNamesError, nearest_name
 from sceneshift.files.arrays import (
     array_shapes,
     holds_label_map,
@@ -120,9 +120,11 @@ def read_scene(
     )
     label_map, names = read_labels.numbers, read_labels.class_names
     if names is None:
-        raise InvalidInputError(
-            f"{path}: the file holds no class names; expected class_names=(...), {int(label_map.max())} of them. A "
-            "cube alone needs none: name it as FILE:NAME where labels are in its file."
+        num_classes = int(label_map.max())
+        raise NoClassNamesError(
+            f"{path}: the file holds no class names; expected {num_classes} of them: --class-names NAME …, in Python "
+            "and TOML class_names. A cube alone needs none: name it as FILE:NAME where labels are in its file.",
+            num_classes,
         )
     whole = (slice(0, cube.shape[0]), slice(0, cube.shape[1]))
     kept, labelled = whole, whole

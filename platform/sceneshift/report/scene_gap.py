@@ -41,6 +41,8 @@ class SceneGap:
         angles: (K,) radians between a class's mean spectra in the two scenes; NaN if one lacks the class.
         counts: (2, K) labelled pixels.
         compared: The classes with labelled pixels in both scenes; the SVM knows these only.
+        nearest: For each of them, the class whose mean spectrum in the source is nearest in angle to its own mean in
+            the target.
         svm_source: D scores, of SVMs trained on D draws of source pixels, on random others of the source, so that
             neighbours are on both sides.
         separation: How close those pixels are to the training pixels in the first draw, for patches of
@@ -52,6 +54,7 @@ class SceneGap:
     angles: NDArray[np.float64]
     counts: NDArray[np.int64]
     compared: tuple[str, ...]
+    nearest: tuple[str, ...]
     svm_source: tuple[Scores, ...]
     separation: Separation
     svm_target: tuple[Scores, ...]
@@ -96,6 +99,8 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
     cosines = (means * other_means).sum(axis=1) / np.linalg.norm(means, axis=1) / np.linalg.norm(other_means, axis=1)
     angles = np.full(source.num_classes, np.nan)
     angles[compared] = np.arccos(np.clip(cosines, -1, 1))
+    directions, other_directions = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in (means, other_means))
+    nearest = (other_directions @ directions.T).argmax(axis=1)
     (places, spectra, labels), (_, other_spectra, other_labels) = sides
     scores: list[tuple[Scores, Scores]] = []
     separation = None
@@ -117,6 +122,7 @@ def measure_gap(source: Scene, target: Scene, *, seed: int = 0) -> SceneGap:
         angles=angles,
         counts=counts,
         compared=tuple(source.class_names[k] for k in compared),
+        nearest=tuple(source.class_names[compared[k]] for k in nearest),
         svm_source=tuple(here for here, _ in scores),
         separation=separation,
         svm_target=tuple(there for _, there in scores),
