@@ -17,6 +17,18 @@ _REDRAW_S, _LINE_S, _FIRST_LINE_S = 0.5, 30.0, 5.0
 _MOST_RUNNING = 8
 
 
+def score_text(value: float | None, metric: str) -> str:
+    """A trial's score: accuracies in percent, as in every table; other strategies' scores as they are.
+
+    Args:
+        value: The score; None of a trial without one.
+        metric: Its name.
+    """
+    if value is None:
+        return f"{metric} —"
+    return f"{metric} " + (f"{100 * value:.1f}" if metric.startswith("val/") else f"{value:.4g}")
+
+
 class LiveSearch:
     """Shows elapsed and remaining time, trials done and running, and the best so far.
 
@@ -90,14 +102,14 @@ class LiveSearch:
         scored = [record for record in records if record.value is not None and math.isfinite(record.value)]
         if scored:
             best = max(scored, key=lambda record: (record.is_complete, record.value))
-            parts.append(f"best {self._scored(best)} (trial {best.number}, epoch {best.last_epoch})")
+            parts.append(f"best {score_text(best.value, self._metric)} (trial {best.number}, epoch {best.last_epoch})")
         if floor is not None:
             parts.append(f"{floor[0]} {100 * floor[1]:.1f}")
         running = [record for record in records if record.state == "running"]
         return [
             " · ".join(parts),
             *(
-                f"  trial {record.number:>3}  epoch {record.last_epoch:>3}/{self._epochs}  {self._scored(record)}"
+                f"  trial {record.number:>3}  epoch {record.last_epoch:>3}/{self._epochs}  {score_text(record.value, self._metric)}"
                 for record in running[:_MOST_RUNNING]
             ),
         ]
@@ -111,14 +123,6 @@ class LiveSearch:
             by_trials = elapsed / new * (self._num_samples - done)
             left = by_trials if left is None else min(left, by_trials)
         return f"{_clock_text(elapsed)} elapsed" + ("" if left is None else f", at most {_clock_text(left)} left")
-
-    def _scored(self, record: TrialRecord) -> str:
-        """A trial's score: accuracies in percent, as in every table; other strategies' scores as they are."""
-        if record.value is None:
-            return f"{self._metric} —"
-        return f"{self._metric} " + (
-            f"{100 * record.value:.1f}" if self._metric.startswith("val/") else f"{record.value:.4g}"
-        )
 
     def _work(self) -> None:
         if self._on_terminal:

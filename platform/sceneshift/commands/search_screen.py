@@ -7,7 +7,7 @@ from typing import Any
 
 from sceneshift.closing.floor_scores import floor_on_validation
 from sceneshift.commands.announcements import announce_pace, announce_search, announce_trials
-from sceneshift.commands.live_search import LiveSearch
+from sceneshift.commands.live_search import LiveSearch, score_text
 from sceneshift.commands.progress import ProgressBars, say
 from sceneshift.engine.listener import Listener
 from sceneshift.execution.executor import Placement
@@ -121,12 +121,11 @@ def progress_line(record: TrialRecord, *, finished: int, num_samples: int, epoch
         epochs: Epochs of a trial that is not stopped early.
         metric: The name of the score that steers the search.
     """
-    value = "   —  " if record.value is None else f"{record.value:.4f}"
     seconds = "" if record.seconds is None else f"{record.seconds:5.0f} s"
     name = "defaults" if record.is_reference else short_params(record.params)
     line = (
         f"trial {record.number:>3} ({finished}/{num_samples} done)  {record.state:<8}  "
-        f"epoch {record.last_epoch:>3}/{epochs}  {metric} {value}  {seconds}  {name}"
+        f"epoch {record.last_epoch:>3}/{epochs}  {score_text(record.value, metric):<11}  {seconds}  {name}"
     )
     return f"{line}  [{record.reason}]" if record.state == "fail" else line
 
