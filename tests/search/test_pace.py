@@ -97,3 +97,21 @@ def test_bounds_and_a_budget_are_needed():
         replace(PROFILE, least_epochs=41)
     with pytest.raises(InvalidInputError, match=r"least_epochs.*time_budget_s"):
         replace(PROFILE, time_budget_s=None)
+
+
+def test_a_search_without_a_budget_keeps_its_epochs_and_is_timed_by_small_batches(tiny_source, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "sceneshift.search.pace.time_epoch",
+        lambda method, config, sources, **_: (
+            seen.append(config.batch_size) or EpochTime(steps_s=10.0, evaluation_s=0.0)
+        ),
+    )
+    profile = replace(PROFILE, least_epochs=None, time_budget_s=None)
+    pace = find_pace(
+        profile, method="cross_entropy", config={"batch_size": 256}, sources=[tiny_source], trials_at_once=2, threads=1
+    )
+    assert pace.profile == profile
+    assert seen == [32]
+    # 5 whole trials of 40 epochs of 10 s, two at a time.
+    assert pace.expected_s(trials_at_once=2) == 1000.0

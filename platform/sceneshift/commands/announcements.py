@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sceneshift.catalogue.units import describe_units
+from sceneshift.commands.durations import duration_text
 from sceneshift.engine.prepared_training import PreparedTraining
 from sceneshift.execution.executor import Placement
 from sceneshift.scenes.measured import describe_missing
@@ -42,6 +43,14 @@ def announce_pace(pace: Pace) -> str:
     return (
         f"epochs               {pace.profile.epochs} per trial, first stop after {pace.profile.grace_epochs}: "
         f"timed steps say {pace.seconds_per_epoch:.1f} s per epoch of the defaults; --epochs sets another number"
+    )
+
+
+def announce_duration(seconds: float) -> str:
+    """What a search without a time budget is expected to take, and how to make it shorter."""
+    return (
+        f"expected             about {duration_text(seconds)} on this machine, by timed steps, if most trials are "
+        "stopped early; --profile laptop takes minutes, --time-budget-s ends a search, a GPU is faster"
     )
 
 

@@ -109,7 +109,8 @@ class LiveSearch:
         return [
             " · ".join(parts),
             *(
-                f"  trial {record.number:>3}  epoch {record.last_epoch:>3}/{self._epochs}  {score_text(record.value, self._metric)}"
+                f"  trial {record.number:>3}  epoch {record.last_epoch:>3}/{self._epochs}  "
+                f"{score_text(record.value, self._metric)}"
                 for record in running[:_MOST_RUNNING]
             ),
         ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sceneshift.closing.floor_scores import floor_on_validation
-from sceneshift.commands.announcements import announce_pace, announce_search, announce_trials
+from sceneshift.commands.announcements import announce_duration, announce_pace, announce_search, announce_trials
 from sceneshift.commands.live_search import LiveSearch, score_text
 from sceneshift.commands.progress import ProgressBars, say
 from sceneshift.engine.listener import Listener
@@ -39,6 +39,10 @@ class SearchScreen(Listener):
     def epochs_decided(self, pace: Pace) -> None:
         """Print the number of epochs and how it was chosen."""
         print(announce_pace(pace), flush=True)
+
+    def duration_expected(self, seconds: float) -> None:
+        """Print what the search is expected to take, before it begins."""
+        print(announce_duration(seconds), flush=True)
 
     def interrupted(self, done: int, total: int) -> None:
         """Say how to resume."""

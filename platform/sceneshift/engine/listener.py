@@ -23,6 +23,9 @@ class Listener:
     def epochs_decided(self, pace: "Pace") -> None:
         """The number of epochs was chosen by timing steps."""
 
+    def duration_expected(self, seconds: float) -> None:
+        """What a search without a time budget is expected to take on CPUs, by timed steps."""
+
     def search_begins(self, search: "PreparedSearch", placement: "Placement", finished: int) -> None:
         """Trials begin, or continue; from now on the search can be resumed."""
 

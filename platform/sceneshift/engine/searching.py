@@ -97,6 +97,9 @@ def search(
         if prepared.chooses_epochs:
             prepared, pace = prepared.paced(placement)
             listener.epochs_decided(pace)
+        elif prepared.has_no_end and not resume and placement.gpus == 0:
+            _LOG.info("Timing a few steps, to say how long the search will take.")
+            listener.duration_expected(prepared.paced(placement)[1].expected_s(trials_at_once=placement.at_once))
         if cluster is not None and cluster.num_nodes > 1 and "://" not in prepared.checkpoint_location:
             _note_shared_directory(cluster.num_nodes, prepared.checkpoint_location)
         executor: Executor

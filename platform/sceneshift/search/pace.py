@@ -24,6 +24,9 @@ from sceneshift.training.target_pixels import TargetPixels
 #: Number of timed batches, after as many for warming up.
 _TIMED_BATCHES = 2
 
+#: Patches per step where steps are timed only to say how long a search takes.
+_SMALL_BATCH = 32
+
 #: The expected time of another trial, as a share of the reference trial's: ASHA stops most trials early, and few are as
 #: large as the reference.
 _EXPECTED_SHARE = 0.4
@@ -41,12 +44,13 @@ class Pace:
     profile: Profile
     seconds_per_epoch: float
 
-    def announcement(self) -> str:
-        """One line that reports the choice."""
-        return (
-            f"epochs               {self.profile.epochs} per trial, first stop after {self.profile.grace_epochs}: "
-            f"timed steps say {self.seconds_per_epoch:.1f} s per epoch of the defaults; --epochs sets another number"
-        )
+    def expected_s(self, *, trials_at_once: int) -> float:
+        """What the whole search is expected to take, as ASHA stops most trials early.
+
+        Args:
+            trials_at_once: Number of concurrent trials.
+        """
+        return _whole_trials(self.profile) * self.profile.epochs * self.seconds_per_epoch / trials_at_once
 
 
 def find_pace(
@@ -64,7 +68,7 @@ def find_pace(
     """Time a few steps of the reference configuration and choose the number of epochs that fits the time budget.
 
     Args:
-        profile: With ``least_epochs`` and ``time_budget_s``.
+        profile: With ``least_epochs`` and ``time_budget_s``, or neither: its epochs are kept then.
         method: The method's name.
         config: The reference configuration, usually the largest that the profile allows.
         sources: The sources of all pairs.
@@ -79,6 +83,8 @@ def find_pace(
     try:
         target_of = {target.pair_name: target for target in targets}
         made = find_method(method).config_type.from_mapping(config)
+        if profile.least_epochs is None:  # nothing is chosen by it: small batches say enough, and take less time
+            made = replace(made, batch_size=min(made.batch_size, _SMALL_BATCH))
         timed = [
             time_epoch(
                 method,
@@ -93,7 +99,9 @@ def find_pace(
         seconds = sum(each.steps_s + each.evaluation_s / evaluate_every for each in timed)
     finally:
         torch.set_num_threads(before)
-    return Pace(profile=fit_epochs(profile, seconds, trials_at_once=trials_at_once), seconds_per_epoch=seconds)
+    if profile.least_epochs is not None:
+        profile = fit_epochs(profile, seconds, trials_at_once=trials_at_once)
+    return Pace(profile=profile, seconds_per_epoch=seconds)
 
 
 def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: int) -> Profile:
@@ -106,10 +114,13 @@ def fit_epochs(profile: Profile, seconds_per_epoch: float, *, trials_at_once: in
     """
     assert profile.least_epochs is not None
     assert profile.time_budget_s is not None
-    # The reference trial is never stopped.
-    whole_trials = 1 + _EXPECTED_SHARE * (profile.num_samples - 1)
-    room = profile.time_budget_s * trials_at_once / (whole_trials * seconds_per_epoch)
+    room = profile.time_budget_s * trials_at_once / (_whole_trials(profile) * seconds_per_epoch)
     return profile.with_epochs(min(max(math.floor(room), profile.least_epochs), profile.epochs))
+
+
+def _whole_trials(profile: Profile) -> float:
+    """How many trials of the reference's time all trials together take; the reference is never stopped."""
+    return 1 + _EXPECTED_SHARE * (profile.num_samples - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

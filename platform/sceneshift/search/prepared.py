@@ -150,7 +150,10 @@ class PreparedSearch:
         return self.profile.least_epochs is not None
 
     def paced(self, placement: Placement) -> tuple["PreparedSearch", Pace]:
-        """The same search with the number of epochs chosen by timing steps, and the measurement."""
+        """The same search with the number of epochs chosen by timing steps, and the measurement.
+
+        Where the profile fixes the number of epochs it is kept; the measurement says what they take.
+        """
         pace = find_pace(
             self.profile,
             method=self.spec.method,
@@ -163,6 +166,11 @@ class PreparedSearch:
             evaluate_every=self.spec.evaluate_every,
         )
         return replace(self, profile=pace.profile), pace
+
+    @property
+    def has_no_end(self) -> bool:
+        """Whether neither a time budget nor a choice of epochs bounds its time."""
+        return self.profile.time_budget_s is None and not self.chooses_epochs
 
     def with_recorded_epochs(self) -> "PreparedSearch":
         """The same search with the number of epochs it began with, if that was chosen by timing steps.
