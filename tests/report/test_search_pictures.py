@@ -1,7 +1,9 @@
 """The pictures of a search: the labels of their axes."""
 
+import numpy as np
 import optuna
 import pytest
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
 from sceneshift.report import search_pictures
@@ -43,3 +45,27 @@ def test_contours_need_two_values_of_both_parameters(ys: tuple[float, ...], is_d
         )
     picture = search_pictures.draw_contour(study, "x", "y", epoch=6)
     assert (picture is not None) is is_drawn
+
+
+def test_contours_end_where_trials_do():
+    study = optuna.create_study()
+    distributions = {
+        "lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+        "noise": optuna.distributions.FloatDistribution(0.0, 1.0),
+    }
+    for lr, noise, value in [(2e-4, 0.1, 1.0), (5e-3, 0.2, 2.0), (1e-3, 0.9, 3.0), (1e-3, 0.3, 2.5)]:
+        params = {"lr": lr, "noise": noise}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
+    clipped = []
+    clip = ContourSet.set_clip_path
+
+    def hear(self, path, transform=None):
+        clipped.append(np.asarray(getattr(path, "vertices", [])))
+        clip(self, path, transform)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ContourSet, "set_clip_path", hear)
+        assert search_pictures.draw_contour(study, "lr", "noise", epoch=3) is not None
+    corners = {(2e-4, 0.1), (5e-3, 0.2), (1e-3, 0.9)}  # the fourth trial is among them
+    ours = [found for found in clipped if {tuple(np.round(corner, 6)) for corner in found} == corners]
+    assert ours

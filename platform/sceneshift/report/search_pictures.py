@@ -12,12 +12,15 @@ import numpy as np
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
+from scipy.spatial import ConvexHull, QhullError
 
 from sceneshift.report.importances import Importance
 from sceneshift.report.themes import BEST, DEFAULTS, OTHER, Picture, paint, plain_style
@@ -152,10 +155,26 @@ def draw_contour(
     with plain_style():
         figure = _figure(lambda: optuna.visualization.matplotlib.plot_contour(compared, params=[first, second]))
         figure.axes[0].set_title("")
+        _keep_to_points(figure.axes[0])
         for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
             _tidy_logarithmic(axis)
         figure.axes[1].set_ylabel(f"{objective}, epoch {epoch}")
         return _painted(figure, 4.1, 3.2, alt=f"Objective over {first} and {second}.", constrained=False)
+
+
+def _keep_to_points(ax: Axes) -> None:
+    """Show filled contours only between the trials: beyond their convex hull they would be made up."""
+    places = np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections if isinstance(c, PathCollection)])
+    axes = ax.xaxis, ax.yaxis
+    scaled = [axis.get_transform().transform(of_axis) for axis, of_axis in zip(axes, places.T, strict=True)]
+    try:
+        corners = places[ConvexHull(np.transpose(scaled)).vertices]
+    except QhullError:  # all trials on a line: no area between them
+        corners = places[:0]
+    outline = Path(corners, closed=False) if len(corners) else Path(np.zeros((1, 2)))
+    for collection in ax.collections:
+        if isinstance(collection, ContourSet):
+            collection.set_clip_path(outline, transform=ax.transData)
 
 
 def draw_parallel_coordinates(
