@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +112,8 @@ def test_a_pair_is_read_and_its_target_s_labels_are_behind_the_door(
     assert type(pair.target) is UnlabelledScene
     assert pair.test_split is None
     (note,) = pair.notes
-    assert note == f"the wavelengths of {' and '.join(PAIRS[name].scenes)} are unknown: 4 bands, as they are"
+    assert " and ".join(PAIRS[name].scenes) in note
+    assert "4 bands" in note
     np.testing.assert_array_equal(open_target(recipe).ground_truth(), sides[1][1])
     monkeypatch.setenv("SCENESHIFT_DATA", str(tmp_path))
     (source,), target = load_both_labelled(NamedPair(name=name))
@@ -146,7 +148,7 @@ def test_abundances_and_cube_are_arranged_alike(
     largest = 1 + abundances.argmax(axis=2)
     np.testing.assert_array_equal(scene.labels, np.where(abundances.max(axis=2) >= 0.5, largest, 0))
     np.testing.assert_allclose(scene.wavelengths_nm, SCENES[name].wavelengths_nm)
-    assert "labelled pixels per class" in caplog.text
+    assert "per class" in caplog.text
     assert "shape" not in caplog.text
 
 
@@ -177,7 +179,7 @@ def test_samson_and_jasper_ridge_are_a_pair_without_the_road(tmp_path: Path, nam
     assert (jasper.unit, samson.unit) == (SCENES["jasper_ridge"].unit, SCENES["samson"].unit)
     spectrum = np.interp(known[bands], whole["samson"].wavelengths_nm, cubes["samson"][3, 5])
     np.testing.assert_allclose(samson.cube[3, 5], spectrum, rtol=1e-6)
-    assert pair.notes[0] == "left out, only in jasper_ridge: road"
+    assert re.findall("jasper_ridge|samson|road|soil|tree|water", pair.notes[0]) == ["jasper_ridge", "road"]
     assert "52 of jasper_ridge's 198, 409 to 885 nm" in pair.notes[1]
 
 
@@ -202,7 +204,8 @@ def test_muufl_and_jasper_ridge_are_a_pair_of_trees_and_asphalt(
         assert side.unit == SCENES[side.name].unit
     assert pair.source.num_bands == pair.target.num_bands == 64
     assert any("is taken as" in note for note in pair.notes)
-    assert sum(note.startswith("left out, of ") and "not matched to a class" in note for note in pair.notes) == 2
+    left_out = [re.findall("muufl|jasper_ridge", note) for note in pair.notes if note.startswith("left out, ")]
+    assert sorted(left_out) == [["jasper_ridge"], ["muufl"]]
 
 
 def told_files(caplog: pytest.LogCaptureFixture) -> list[str]:

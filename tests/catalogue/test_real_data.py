@@ -5,6 +5,7 @@ Folders and files: ``indian_pines/train_mask.tif`` and ``test_mask.tif``, ``sali
 """
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def test_samson_and_jasper_ridge_agree_on_what_a_tree_looks_like(
 ) -> None:
     recipe = NamedPair(name=name, data_dir=str(data))
     pair, truth = load_pair(recipe), open_target(recipe).ground_truth()
-    assert pair.notes[0] == "left out, only in jasper_ridge: road"
+    assert re.findall("jasper_ridge|samson|road|soil|tree|water", pair.notes[0]) == ["jasper_ridge", "road"]
     assert pair.source.num_bands == pair.target.num_bands == 52
     assert tuple(pair.source.class_counts) == source
     assert tuple(np.bincount(truth.ravel(), minlength=4)[1:]) == target
@@ -152,12 +153,9 @@ def test_the_standard_indian_pines_masks_are_matched(data: Path) -> None:
     np.testing.assert_array_equal(pair.source.labels, STANDARD[read_label_map(recipe.train_mask)])
     np.testing.assert_array_equal(door.ground_truth(), STANDARD[read_label_map(recipe.test_mask)])
     assert (len(pair.test_split.train), len(pair.test_split.validation)) == (695, 9671)
-    assert pair.notes[0] == "mask class 1 = Corn-notill (50 of 50 labelled pixels agree)"
-    assert pair.notes[13] == "mask class 14 = Alfalfa (11 of 11 labelled pixels agree)"
-    assert pair.notes[16:] == (
-        "256 pixels of the masks are unlabelled in the scene's own map",
-        "139 labels of the scene's own map are in neither mask",
-    )
+    assert pair.notes[0].startswith("mask class 1 = Corn-notill (50 of 50 ")
+    assert pair.notes[13].startswith("mask class 14 = Alfalfa (11 of 11 ")
+    assert [note.split()[:2] for note in pair.notes[16:]] == [["256", "pixels"], ["139", "labels"]]
     separation = pair.test_split.separation()
     assert (separation.num_inside_training_patch, separation.num_overlapping_patches) == (7631, 9511)
 

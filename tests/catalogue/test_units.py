@@ -87,7 +87,7 @@ def test_declared_units_account_for_an_offset_and_own_extremes(pair: Pair, targe
     for undeclared in (build(), build(source="reflectance"), build(target=target)):
         assert allowed_normalizations(undeclared) == ()
         for name in NORMALIZATIONS:
-            with pytest.raises(InvalidInputError, match=r"expected scenes in one unit.*from 0 to 1.*Declare what the"):
+            with pytest.raises(InvalidInputError, match=r"in one unit.*from 0 to 1.*Declare"):
                 refuse_normalization(undeclared, name)
 
 

@@ -1,6 +1,7 @@
 """Scenes a user has described, read from their files."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,9 +84,8 @@ def test_the_map_s_numbers_become_class_ids(
     np.testing.assert_array_equal(load_scene("mine", catalogue=catalogue).labels, tiny_scene.labels)
     with pytest.raises(InvalidInputError) as error:
         load_scene("mine", catalogue=described(MINE + "label_values = [7, 3, 41]\nunlabelled_values = [99]\n"))
-    assert str(error.value).startswith(
-        f"{tmp_path}/scenes.toml, [scenes.mine]: {tmp_path}/labels.npy: class numbers [40]"
-    )
+    assert str(error.value).startswith(f"{tmp_path}/scenes.toml, [scenes.mine]: {tmp_path}/labels.npy: ")
+    assert "[40]" in str(error.value)
     with pytest.raises(InvalidInputError, match=r"\[scenes\.mine\].*3.*99.*0.*\(unlabelled\)"):
         load_scene("mine", catalogue=described(MINE))
 
@@ -131,8 +131,9 @@ def test_other_counts_than_expected_are_another_release(
         assert caplog.messages == []
         load_scene("mine", catalogue=described(f"[scenes.mine]\n{files}pixels_per_class = [256, 255, 256]"))
     (message,) = caplog.messages
-    assert "(256, 256, 256) (768 together)" in message
-    assert "[scenes.mine], pixels_per_class are (256, 255, 256) (767): another release" in message
+    assert re.search(
+        r"\(256, 256, 256\) \(768 .*\[scenes\.mine\], pixels_per_class .*\(256, 255, 256\) \(767\)", message
+    )
 
 
 @pytest.mark.parametrize("files", ['cube = "cube.npy"\nlabels = "labels.npy"\n' + NAMES, 'stored = "all.arrow"\n'])
@@ -182,7 +183,7 @@ def test_classes_of_a_pair_are_matched_as_the_table_says(
     pair = load_pair(recipe)
     assert type(pair.target) is UnlabelledScene
     assert pair.class_names == ("soil", "water")
-    assert "left out, of mine, not matched to a class: tree" in pair.notes
+    assert ["mine", "tree"] in [re.findall("mine|other|tree|dirt|soil", note) for note in pair.notes]
     (source,), target = load_both_labelled(recipe)
     np.testing.assert_array_equal(source.labels, np.array([0, 1, 0, 2])[tiny_scene.labels])
     np.testing.assert_array_equal(target.labels, np.array([0, 1, 1, 2])[tiny_scene.labels])

@@ -118,10 +118,10 @@ def test_the_flag_goes_before_the_environment_and_that_before_the_data_folder(
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MissingDataError, match=r"no file .*mine\.toml.*own scenes \(--catalogue\)"):
+    with pytest.raises(MissingDataError, match=r"mine\.toml.*\(--catalogue\)"):
         open_catalogue(str(tmp_path / "mine.toml"), None)
     monkeypatch.setenv("SCENESHIFT_CATALOGUE", str(tmp_path / "mine.toml"))
-    with pytest.raises(MissingDataError, match=r"own scenes \(SCENESHIFT_CATALOGUE\)"):
+    with pytest.raises(MissingDataError, match=r"mine\.toml.*\(SCENESHIFT_CATALOGUE\)"):
         open_catalogue(None, None)
     with pytest.raises(InvalidInputError, match="folder"):
         open_catalogue(str(tmp_path), None)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_a_fault_in_the_result_table_is_seen(records, storage, changes, expected
     _, faults = check(records, storage)
     assert any(expected in line for line in faults.wrong), vars(faults)
     path.unlink()
-    assert "there is no result table" in check(records, storage)[1].lost
+    assert any("result table" in line for line in check(records, storage)[1].lost)
 
 
 def test_what_differs_from_an_unharmed_run_is_seen(records, storage):
@@ -149,7 +150,5 @@ def test_what_differs_from_an_unharmed_run_is_seen(records, storage):
     others[1].params["x"] = 0.123
     others[0].epochs[2]["val/aa"] = 0.21
     faults = records.check_against(trials, others)
-    assert faults.wrong == [
-        "trial 0: epochs differ from the unharmed run's",
-        "trial 1: params differ from the unharmed run's",
-    ]
+    told = [re.findall(r"trial \d|epochs|params", line) for line in faults.wrong]
+    assert told == [["trial 0", "epochs"], ["trial 1", "params"]]

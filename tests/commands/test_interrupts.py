@@ -33,7 +33,7 @@ def test_once_raises_and_twice_ends_the_process_at_once_with_how_to_continue():
     assert done.returncode == 130
     assert done.stdout == "ending cleanly\n"
     assert "Stopping" in done.stderr
-    assert done.stderr.endswith("Stopped at once. To resume:\n  the command\n")
+    assert done.stderr.endswith(" To resume:\n  the command\n")
 
 
 def test_for_a_while_the_first_is_taken_by_someone_else(capfd):

@@ -6,6 +6,7 @@ import pytest
 
 from sceneshift.commands.last_screen import render_closed, render_screen
 from sceneshift.engine.search_result import SearchResult
+from sceneshift.report.study_record import BEST, REFITTED
 from sceneshift.search.trial_record import TrialRecord
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.models import LoggedModel
@@ -21,7 +22,7 @@ SUMMARY = {
     "separation": [],
     "scores": [],
     "verdicts": [{"sentence": "On a-b the network is what it is."}],
-    "registered": {"a-b": "best, every field"},
+    "registered": {"a-b": REFITTED},
     "times the target was opened": 1,
     "wall_s": 1.0,
 }
@@ -50,7 +51,7 @@ def screen(alias, root, replaced=None, **changes):
 def test_a_candidate_comes_with_the_command_that_compares_it(tmp_path):
     text = screen("candidate", tmp_path)
     command = f"python experiments/promote.py --model m-park --version 2 --storage-path {tmp_path}"
-    assert "Registered models:/m-park@candidate (version 2). The champion stays" in text
+    assert "models:/m-park@candidate (version 2)" in text
     assert f"\n  {command}\n" in text
 
 
@@ -72,8 +73,9 @@ def test_the_default_storage_needs_no_flag():
 
 def test_the_verdict_comes_first_and_what_is_registered_is_named(tmp_path):
     text = screen("champion", tmp_path)
-    assert text.strip().startswith("On a-b the network is what it is.")
-    assert "'best, every field' is its configuration trained once more" in text
+    assert text.strip().startswith(SUMMARY["verdicts"][0]["sentence"])
+    assert f"'{REFITTED}'" in text
+    assert f"'{REFITTED}'" not in screen("champion", tmp_path, registered={"a-b": BEST})
 
 
 @pytest.mark.parametrize(("replaced", "rest"), [(None, ")"), ("1", "; before it: version 1)")])
@@ -84,9 +86,10 @@ def test_a_champion_needs_no_command(tmp_path, replaced, rest):
 
 
 def test_defaults_that_are_missing_in_the_table_are_explained(tmp_path):
-    text = screen("champion", tmp_path, defaults={"state": "fail", "reason": "out of memory"})
-    assert "fail: out of memory" in text
-    assert "out of memory" not in screen("champion", tmp_path)
+    reason = "out of memory"
+    text = screen("champion", tmp_path, defaults={"state": "fail", "reason": reason})
+    assert f"fail: {reason}" in text
+    assert reason not in screen("champion", tmp_path)
 
 
 def test_where_everything_is_is_reported(tmp_path):

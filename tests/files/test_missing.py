@@ -1,5 +1,6 @@
 """What a file calls missing: each way to say so, read as the same scene."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -204,7 +205,8 @@ def test_bad_bands_are_left_out(entries: str, tmp_path: Path) -> None:
     assert scene.left_out == LeftOut(bands_in_file=C, bad=(2, 4))
     np.testing.assert_array_equal(scene.cube, np.delete(cube, (2, 4), axis=2).astype(np.float32))
     assert scene.measured.all()
-    assert "    2 bands marked as bad: 2, 4" in check_file(path)
+    (line,) = [line for line in check_file(path) if "bad" in line]
+    assert re.findall(r"\d+", line) == ["2", "2", "4"]
 
 
 def test_a_bad_band_list_that_is_no_numbers_is_passed_over(tmp_path: Path) -> None:

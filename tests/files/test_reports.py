@@ -7,6 +7,7 @@ opera-adt/COMPASS#206 (numbers that begin like a JPEG), OSGeo/gdal#4317 (two hea
 in tests/files/test_parts_of_files.py.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ def test_bad_bands_in_a_geotiff_s_tags_are_left_out(tmp_path: Path) -> None:
     scene = read_unlabelled_scene(path)
     np.testing.assert_array_equal(scene.cube, CUBE[..., [0, 1, 3]])
     assert scene.left_out == LeftOut(bands_in_file=4, bad=(2,))
-    assert any("1 band marked as bad: 2" in line for line in check_file(path))
+    (line,) = [line for line in check_file(path) if "bad" in line]
+    assert re.findall(r"\d+", line) == ["1", "2"]
 
 
 @pytest.mark.parametrize(

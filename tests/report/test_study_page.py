@@ -109,7 +109,7 @@ def test_what_stopping_saved_is_reckoned_from_each_trial_s_own_epochs(closed, pa
     assert float(by_asha["seconds not spent"]) == 4 * (4 + 5 + 6 + 7 + 8)
     assert [int(by_time[c]) for c in ("trials", "epochs not run")] == [1, 2]
     assert float(by_time["seconds not spent"]) == 18
-    assert "20 more epochs would have been trained (43 % of" in page.text
+    assert re.search(r"\b20 more epochs .*\(43 % of", page.text)
 
 
 def test_a_refitted_winner_has_a_row_without_validation(closed):
@@ -180,20 +180,23 @@ def test_leakage_and_machine_are_reported(closed, page):
         ("7", "0", "17"),
     ]
     assert "opened once" in page.text
-    assert "cut from one flight (f)" in page.text
+    assert "one flight (f)" in page.text
     assert "a note on the pair" in page.text
-    assert "c0ffee with uncommitted changes" in page.text
+    assert "c0ffee with uncommitted" in page.text
     assert "a processor" in page.text
 
 
 def test_few_trials_are_called_a_lead(page):
-    assert "Only 8 trials, for 3 parameters: take it as a lead" in page.text
-    assert "Left out, only some trials have them: flips." in page.text
+    assert "8 trials, for 3 parameters: " in page.text
+    assert "Left out, " in page.text
+    assert ": flips." in page.text
 
 
 def test_the_markdown_says_the_same_and_links_nothing(closed):
     text = (closed[1] / "report.md").read_text(encoding="utf-8")
-    assert text.startswith("# Study made\n\nA hyperparameter search of s2amsnet across scenes, profile made.")
+    title, _, intro = text.partition("\n\n")
+    assert title == "# Study made"
+    assert re.findall("s2amsnet|across scenes|profile made", intro)[:3] == ["s2amsnet", "across scenes", "profile made"]
     assert "## Leakage" in text
     assert "http" not in text
 
@@ -205,16 +208,22 @@ def words(section):
     return " ".join([section.intro, *texts])
 
 
+def warnings_of(section):
+    """The paragraphs of a section that warn."""
+    return [part.text for part in section.parts if isinstance(part, Paragraph) and part.warns]
+
+
 def test_a_study_that_has_hardly_begun_has_a_page_next_to_its_files(make_study):
     directory = make_study(closed=False, num_trials=1)
     before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
     page = write_study_report(directory)
     assert page == directory / "report" / "index.html"
     text = Page(page.read_text(encoding="utf-8")).text
-    assert "This study is not closed (1 trials begun, 0 of them not ended)" in text
-    assert "the target has not been scored" in text
+    (warning,) = warnings_of(first_section(StudyRecord.read(directory)))
+    assert re.findall(r"\d+", warning) == ["1", "0"]
+    assert warning in text
     assert "1 trials reached epoch" in text
-    assert "too few to say anything about importance" in text
+    assert "too few" in text
     after = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
     assert {p: after[p] for p in before} == before
     names = {p.relative_to(directory).parts[1] for p in after.keys() - before.keys()}
@@ -229,25 +238,26 @@ def test_a_folder_that_can_t_be_written_is_reported(make_study, tmp_path):
 
 def test_before_the_closing_the_leader_is_named_and_the_target_unopened(make_study):
     record = StudyRecord.read(make_study(closed=False))
-    assert "trial 1, val/aa 0.700 against 0.600 of the defaults" in words(summary_section(record))
+    assert re.search(r"trial 1, val/aa 0\.700 .*0\.600 of the defaults", words(summary_section(record)))
     assert "never opened" in words(leakage_section(record))
     assert "not closed" in words(scores_section(record))
 
 
 def test_a_study_without_notes_says_what_is_missing(make_study):
     record = StudyRecord.read(make_study(evidence=False))
-    assert "no counts by field: intervals" in words(scores_section(record))
-    assert "no counts by field: accuracies by class" in words(per_class_section(record))
-    assert "The separation of the sides is recorded when a study closes" in words(leakage_section(record))
+    for section in (scores_section(record), per_class_section(record)):
+        assert "no counts by field" in words(section)
+    assert "separation of the sides" in words(leakage_section(record))
 
 
 def test_trials_added_since_the_closing_are_reported(make_study):
     directory = make_study()
-    assert "Trials have been added since" not in words(first_section(StudyRecord.read(directory)))
+    assert warnings_of(first_section(StudyRecord.read(directory))) == []
     path = directory / "report" / "summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({**summary, "trials": {**summary["trials"], "pruned": 3}}))
-    assert "Trials have been added since" in words(first_section(StudyRecord.read(directory)))
+    (warning,) = warnings_of(first_section(StudyRecord.read(directory)))
+    assert "--resume" in warning
 
 
 def test_the_first_screen_has_verdicts_scores_maps_and_what_to_do_next(make_study):
@@ -308,6 +318,6 @@ def test_a_closing_continues_where_the_page_can_t_be_written(tmp_path, caplog):
     study.mkdir()
     write_report_or_note(study)
     (note,) = caplog.messages
-    assert "could not be written (StudyError: " in note
+    assert "(StudyError: " in note
     (command,) = [line for line in note.splitlines() if "sceneshift" in line]
     assert shlex.split(command) == ["sceneshift", "report", str(study)]

@@ -206,7 +206,7 @@ def test_both_ways_look_for_a_normalized_source() -> None:
     assert not compare_values(scaled, SOURCE).bands
     difference = compare_values(scaled, SOURCE, both_ways=True, names=("a", "b"))
     assert difference.bands
-    assert difference.reasons[0] == "a was normalized already: every band runs exactly from 0 to 1"
+    assert difference.reasons[0].startswith("a was normalized already")
     assert not any(difference.allows(name) for name in NORMALIZATIONS)
 
 

@@ -34,29 +34,31 @@ def pixels(*counts: int) -> np.ndarray:
 )
 def test_each_class_is_held_to_the_bounds(counts: tuple[int, int, int], outside: str) -> None:
     text = describe_shares(scene(), pixels(*counts), 0.2)
-    assert text.startswith("training share of each class: asked for 0.2, ")
-    assert text.endswith(f"NOT within a factor of 1.5 for {outside}" if outside else "got it within a factor of 1.5")
+    assert "asked for 0.2, " in text
+    assert ("NOT" in text) == bool(outside)
+    assert text.endswith(f" for {outside}" if outside else " 1.5")
 
 
 def test_one_pixel_more_or_less_is_no_matter() -> None:
-    assert describe_shares(scene(), pixels(2, 1, 2), 0.01).endswith("got it within a factor of 1.5")
+    assert "NOT" not in describe_shares(scene(), pixels(2, 1, 2), 0.01)
     assert "3 (3 of 100)" in describe_shares(scene(), pixels(3, 1, 1), 0.01)
 
 
 def test_a_cap_is_what_is_asked_for_and_classes_can_be_left_out() -> None:
+    """Golden: the wording is asserted here alone."""
     text = describe_shares(scene(), pixels(10, 10, 4), 0.5, pixels_per_class=10)
     assert text == (
         "training share of each class: asked for 0.5 or 10 pixels, NOT within a factor of 1.5 for 1 of 3: "
         "water 0.04 (4 of 100)"
     )
     assert "for 1 of 1: water" in describe_shares(scene(), pixels(10, 10, 4), 0.5, classes=[2])
-    assert "got it" in describe_shares(scene(), pixels(10, 10, 4), 0.1, classes=[0, 1])
+    assert "NOT" not in describe_shares(scene(), pixels(10, 10, 4), 0.1, classes=[0, 1])
 
 
 def test_real_splits_are_reported_as_they_are() -> None:
     whole = load_indian_pines()
     split = random_split(whole, train_fraction=0.15, patch_size=7, seed=0)
-    assert describe_shares(whole, split.train, 0.15).endswith("got it within a factor of 1.5")
+    assert "NOT" not in describe_shares(whole, split.train, 0.15)
     split = block_split(
         whole, patch_size=13, seed=0, validation_fraction=0.85, min_pixels=5, rare_to_training=True, num_candidates=64
     )

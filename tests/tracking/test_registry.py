@@ -90,12 +90,10 @@ def test_how_a_version_was_promoted_stays_in_what_it_says(client):
     describe_version(client, NAME, "3", "- selection: source validation")
     found = find_version(client, NAME, None)
     note_promotion(client, found, how="by target labels", selection="target labels of a-b", compared_on="target a-b")
-    describe_version(client, NAME, "3", "- selection: source validation, reported again")
+    again = "- selection: source validation, reported again"
+    describe_version(client, NAME, "3", again)
     found = find_version(client, NAME, None)
-    assert found.description.splitlines() == [
-        "- selection: source validation, reported again",
-        "- promoted: by target labels",
-    ]
+    assert found.description.splitlines() == [again, "- promoted: by target labels"]
     assert (found.tags["selection"], found.tags["promoted.on"]) == ("target labels of a-b", "target a-b")
 
 
@@ -104,9 +102,12 @@ def test_openings_of_a_target_are_counted_pair_by_pair(client):
     assert client.get_registered_model(NAME).tags["target.openings.a-b"] == "2"
 
 
+VERDICT = "It is better than nothing."
+
+
 def described(**changes):
     return version_description(
-        verdict="It is better than nothing.",
+        verdict=VERDICT,
         selection="source validation",
         profile="laptop",
         validation={"oa": 0.5, "aa": 0.4, "kappa": 0.3},
@@ -125,7 +126,7 @@ def test_a_version_shows_its_pair_s_unit_where_one_is_stated():
 
 def test_a_version_shows_verdict_selection_profile_scores_data_and_commit():
     text = described()
-    assert text.splitlines()[0] == "It is better than nothing."
+    assert text.splitlines()[0] == VERDICT
     for part in (
         "selection: source validation",
         "trial 2",

@@ -165,8 +165,8 @@ def test_a_model_of_the_version_before_magnitudes_says_what_it_can_not_see(folde
     np.testing.assert_array_equal(model.map_scene(source.cube), expected)
     (note,) = model.ready(source).notes
     low, high = source.cube.min(), source.cube.max()
-    assert note.endswith(f"the range of its source's values, {low:g} to {high:g}: an offset can't be seen")
-    with pytest.raises(InvalidInputError, match="more than 5 times apart"):
+    assert f"{low:g} to {high:g}: " in note
+    with pytest.raises(InvalidInputError, match="5 times"):
         model.ready(source.cube * 6)
 
 
@@ -309,7 +309,8 @@ def test_bands_that_the_model_s_can_not_be_made_of_are_refused(model, source, ce
 def test_without_wavelengths_the_same_number_of_bands_is_taken_and_it_is_reported(model, source, expected, caplog):
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(model.map_scene(another(source, wavelengths_nm=None)), expected)
-    assert "scene 'tiny' has no wavelengths: its 8 bands are taken as they are" in caplog.text
+    assert "'tiny' has no wavelengths" in caplog.text
+    assert "8 bands" in caplog.text
     fewer = another(source, cube=np.ascontiguousarray(source.cube[..., :7]), wavelengths_nm=None)
     with pytest.raises(InvalidInputError, match=r"7 bands.*8"):
         model.map_scene(fewer)
@@ -355,7 +356,8 @@ def test_a_model_trained_without_empty_bands_finds_its_bands(model, source):
     expected = trained.map_scene(source.cube)
     np.testing.assert_array_equal(trained.map_scene(whole), expected)
     scene = UnlabelledScene(name="whole", cube=whole)
-    assert trained.ready(scene).notes == ("8 of 10 bands are used, those the model was trained on",)
+    (note,) = trained.ready(scene).notes
+    assert note.startswith("8 of 10 bands ")
     np.testing.assert_array_equal(trained.map_scene(scene), expected)
     lacking = UnlabelledScene(name="l", cube=whole[..., 1:].copy(), left_out=LeftOut(bands_in_file=10, empty=(0,)))
     with pytest.raises(InvalidInputError, match="1 bands"):

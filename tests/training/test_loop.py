@@ -646,7 +646,9 @@ class TestWhatCannotBeTrained:
 
     def test_divergence_crosses_a_process(self) -> None:
         error = pickle.loads(pickle.dumps(TrainingDiverged(3, ["ce", "kl"])))
-        assert (error.epoch, str(error)) == (3, "training diverged in epoch 3: ce, kl not finite")
+        assert type(error) is TrainingDiverged
+        assert error.epoch == 3
+        assert ": ce, kl " in str(error)
 
     def test_a_patch_larger_than_the_splits_is_refused(self, tiny_source: SourceDomain) -> None:
         assert tiny_source.split.patch_size == 5

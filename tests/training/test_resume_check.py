@@ -17,9 +17,6 @@ def test_other_settings_are_refused_with_a_list_and_advice():
     refuse_other_settings("study 's'", {"a": 1}, {"a": 1}, advice="Do this.")
     with pytest.raises(StudyError) as refused:
         refuse_other_settings("study 's'", {"a": 1, "b": 2}, {"a": 3, "b": 4}, advice="Do this.")
-    assert str(refused.value).splitlines() == [
-        "study 's' can't be resumed with other settings:",
-        "  a: was 1, is 3",
-        "  b: was 2, is 4",
-        "Do this.",
-    ]
+    first, *lines = str(refused.value).splitlines()
+    assert first.startswith("study 's' ")
+    assert lines == ["  a: was 1, is 3", "  b: was 2, is 4", "Do this."]

@@ -203,7 +203,7 @@ class TestV73Sizes:
                 "cube", shape=CUBE.shape, maxshape=(None,) * 3, chunks=(5000, 5000, 20), dtype="f8", compression="gzip"
             )
             data.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(1000)))
-        with pytest.raises(InvalidInputError, match="a chunk of cube would take 4000000000 bytes"):
+        with pytest.raises(InvalidInputError, match=r"cube.*4000000000 bytes"):
             read_array(path)
 
     def test_numbers_in_other_files_are_not_read(self, tmp_path: Path) -> None:
