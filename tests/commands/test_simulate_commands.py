@@ -190,7 +190,7 @@ def test_even_steps_replace_wavelengths(command, tiny_scene, with_wavelengths):
         ({"shares": (1.0, 2.0)}, "2 proportions for 3 materials"),
         ({"size": (0, 5)}, "shape's rows = 0"),
         ({"snr": -1.0}, "noise: snr = -1"),
-        ({"name": "west-east"}, "a published scene or pair is called so"),
+        ({"name": "west-east"}, "west-east"),
     ],
 )
 def test_wrong_settings_are_reported_before_anything_is_made(command, tiny_scene, tmp_path, changes, message):

@@ -44,7 +44,7 @@ def test_bad_bands_in_a_geotiff_s_tags_are_left_out(tmp_path: Path) -> None:
     scene = read_unlabelled_scene(path)
     np.testing.assert_array_equal(scene.cube, CUBE[..., [0, 1, 3]])
     assert scene.left_out == LeftOut(bands_in_file=4, bad=(2,))
-    (line,) = [line for line in check_file(path) if "bad" in line]
+    (line,) = [line for line in check_file(path) if "marked as bad" in line]
     assert re.findall(r"\d+", line) == ["1", "2"]
 
 

@@ -1,5 +1,6 @@
 """How far apart two scenes are: known shifts of a made scene."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,10 +29,8 @@ def test_a_scene_is_no_distance_from_a_copy_with_other_noise(tiny_scene: Scene) 
     near = gap.separation
     assert (near.patch_size, near.num_pixels, near.num_inside_training_patch) == (13, 384, 384)
     assert gap.compared == tiny_scene.class_names
-    expected = (
-        "(pixels at random, which LEAKS; patch 13: of 384 pixels 384 inside a training patch, 384 with an overlapping"
-    )
-    assert expected in render_gap(gap, source="a", target="b")
+    (told,) = re.findall(r"LEAKS; (patch 13.*?)\)", render_gap(gap, source="a", target="b"), re.DOTALL)
+    assert re.findall(r"\d+", told) == ["13", "384", "384", "384"]
 
 
 def test_other_spectra_are_far_and_the_svm_fails_on_them(make_scene: Callable[..., Scene]) -> None:
@@ -91,8 +90,5 @@ def test_a_class_one_side_lacks_has_no_angle(make_scene: Callable[..., Scene]) -
 def test_two_classes_must_have_pixels_in_both(make_scene: Callable[..., Scene]) -> None:
     source, target = make_scene(0), make_scene(5, name="other")
     one = replace(target, labels=np.where(target.labels == 3, 3, 0))
-    message = (
-        r"1 classes have labelled pixels in both scenes \('tiny' has soil 256, .*'other' has soil 0, tree 0, water 256"
-    )
-    with pytest.raises(InvalidInputError, match=message):
+    with pytest.raises(InvalidInputError, match=r"^1 .*'tiny'.*soil 256, .*'other'.*soil 0, tree 0, water 256"):
         measure_gap(source, one)

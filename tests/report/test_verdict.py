@@ -29,6 +29,7 @@ def map_of(recall, classes=CLASSES):
     ],
 )
 def test_the_best_floor_is_what_is_compared_with(network, outcome, words):
+    """Golden: the wording is asserted here alone."""
     verdict = Verdict.of("a-b", map_of(network), {"forest": map_of(0.2), "SVM": map_of(0.6)})
     assert verdict.outcome is outcome
     assert verdict.floor == "SVM"

@@ -44,7 +44,7 @@ def build(
 
 def left_out(aligned: AlignedPair) -> list[tuple[str, str]]:
     """By note of classes left out: the scene, and the classes."""
-    return [found for note in aligned.notes for found in re.findall(r"left out, .*\b([ab])\b.*: (.*)", note)]
+    return [found for note in aligned.notes for found in re.findall(r"left out, (?:of|only in) ([ab])\b.*: (.*)", note)]
 
 
 def names_of(scene: Scene) -> np.ndarray:

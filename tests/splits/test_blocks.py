@@ -119,11 +119,7 @@ def test_an_impossible_split_is_an_error_that_says_what_to_do() -> None:
     labels = np.ones((40, 40), dtype=int)
     labels[:, 20:] = 2
     labels[4:6, 4:6] = 3  # four pixels can't make ten
-    message = (
-        r"scene 'drawn': no block layout for patches of 5, a guard of 2 and a training share of 0\.8 leaves every "
-        r"class 10 training pixels \(labelled pixels: .*'pond': 4.*\)\. pond must have 10 pixels .* leave it out"
-    )
-    with pytest.raises(InvalidInputError, match=message):
+    with pytest.raises(NoLayoutError, match=r"'drawn'.*\b5\b.*\b2\b.*0\.8 .*\b10\b.*'pond': 4\D.*pond .*\b10\b"):
         block_split(scene_of(labels, ("soil", "tree", "pond")), patch_size=5, seed=0)
 
 
@@ -139,10 +135,10 @@ def halves(size: int, width: int) -> Scene:
     [
         (
             {"patch_size": 19, "validation_fraction": 0.5, "min_pixels": 20, "rare_to_training": True},
-            r"one with patch_size (15) \(--patch-size, .*\) or with a training share of 0\.8 \(--train-fraction\)",
+            r"patch_size (15) \(--patch-size, .*\) or .* 0\.8 \(--train-fraction\)",
         ),
-        ({"patch_size": 3, "validation_fraction": 0.99}, r"one with a training share of (0\.1) \(--train-fraction\)"),
-        ({"patch_size": 3, "validation_fraction": 0.001, "min_pixels": 30}, r"one with a training share of (0\.8) \("),
+        ({"patch_size": 3, "validation_fraction": 0.99}, r" (0\.1) \(--train-fraction\)"),
+        ({"patch_size": 3, "validation_fraction": 0.001, "min_pixels": 30}, r" (0\.8) \(--train-fraction\)"),
     ],
 )
 def test_an_impossible_split_names_the_setting_that_caused_it_and_a_remedy(

@@ -274,7 +274,7 @@ class TestPlan:
         ("changes", "message"),
         [
             ({"target_access": "labels"}, "target_access = 'labels'"),
-            ({"record": False, "target_access": "unlabelled"}, "isn't recorded; add record = True"),
+            ({"record": False, "target_access": "unlabelled"}, "record = True"),
             ({"compile": True}, r"record = True.*compile = True"),
         ],
     )
