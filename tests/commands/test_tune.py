@@ -132,7 +132,7 @@ def test_the_last_screen_shows_what_a_user_wants_to_know(uncut, client):
         "| west-east | majority class",
         "| sw-se     | best, every field",
         "| sw-se     | logistic regression | ",
-        "sw-se, validation pixels: blocks, guard 3; patch 7: of ",
+        "blocks, guard 3; patch 7: of ",
         "profile smoke-test",
         "opened once",
         f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{storage}/mlflow.db",
