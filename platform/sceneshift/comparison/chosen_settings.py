@@ -67,7 +67,9 @@ def settings_table(results: ComparisonResults, setting: Setting) -> Table | None
     if not seeds:
         return None
     rows: list[list[Cell | Value]] = []
-    for (label, pair, configuration, epoch, epochs, method, settings), of_row in seeds.items():
+    labels = list(dict.fromkeys(label for label, *_ in seeds))
+    by_method = sorted(seeds.items(), key=lambda row: labels.index(row[0][0]))
+    for (label, pair, configuration, epoch, epochs, method, settings), of_row in by_method:
         values = differing_settings(method, json.loads(settings))
         rows.append(
             [
@@ -79,7 +81,7 @@ def settings_table(results: ComparisonResults, setting: Setting) -> Table | None
     return Table(
         name=f"settings_{setting.slug}",
         caption="Chosen settings that differ from the method's defaults, fixed ones included; configuration 0 is the "
-        "published one, and epoch the one whose weights are scored.",
+        "published one (of a floor the default), and epoch the one whose weights are scored.",
         columns=["method", "pair", "seeds", "configuration", "epoch", "of epochs", "settings"],
         rows=rows,
         wide=True,

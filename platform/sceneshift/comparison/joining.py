@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from sceneshift.catalogue.target import TargetScorer, open_target
 from sceneshift.comparison.cells import Cell, CellStore
-from sceneshift.comparison.chosen_settings import settings_text
 from sceneshift.comparison.choosing import ChosenCell, Pool
+from sceneshift.comparison.chosen_settings import settings_text
 from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.preparing import PreparedComparison
 from sceneshift.comparison.results import CellResult
