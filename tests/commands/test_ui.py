@@ -1,8 +1,11 @@
 """`sceneshift ui`: which store is served, where, and on which page it opens. MLflow's server is a stand-in."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,11 +23,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The servers that were started."""
     found: list[Any] = []
 
-    def start(words: list[str], *, env: dict[str, str]) -> Any:
+    def start(words: list[str], *, env: dict[str, str], start_new_session: bool) -> Any:
+        assert start_new_session
         found.append((words, env))
         answers = iter([False])
         monkeypatch.setattr(ui, "_answers", lambda *_: next(answers, True))
-        return SimpleNamespace(poll=lambda: None, wait=lambda: 0)
+        ended: list[int] = []
+        return SimpleNamespace(poll=lambda: ended[0] if ended else None, wait=lambda: ended.append(0) or 0)
 
     monkeypatch.setattr(ui, "_answers", lambda *_: False)
     monkeypatch.setattr(subprocess, "Popen", start)
@@ -113,3 +118,33 @@ def test_the_newest_study_is_opened_or_the_newest_training(tmp_path: Path) -> No
     older, newer = (client.create_run(first, start_time=time, tags={"sceneshift.study": "parent"}) for time in (1, 2))
     assert newer.info.run_id in newest_page(backend)
     assert older.info.run_id not in newest_page(backend)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_with_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    """The server's stand-in starts a process of its own, as MLflow does; both are gone afterwards."""
+    stand_in = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    script = f"""
+import subprocess, sys
+from pathlib import Path
+from sceneshift.commands import ui
+start = subprocess.Popen
+def popen(words, **how):
+    server = start([sys.executable, "-c", {stand_in!r}], **how)
+    Path("group").write_text(str(server.pid))
+    return server
+subprocess.Popen = popen
+ui.newest_page = lambda backend: ""
+sys.exit(ui.run_ui(ui.UiArgs(storage_path=".", port=5998)))
+"""
+    (tmp_path / "mlflow.db").touch()
+    command = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "group").exists() or not (group := (tmp_path / "group").read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)  # the handler follows the start
+    command.send_signal(number)
+    assert command.wait(timeout=60) == 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(group), 0)

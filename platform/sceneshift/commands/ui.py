@@ -1,6 +1,8 @@
 """MLflow's pages for the studies of a folder, opened on the newest study. Heavy imports wait until they are served."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -86,7 +88,9 @@ def serve(arguments: UiArgs) -> int:
     # The address of a database may have its password in it: not for the list of processes.
     environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": backend.uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
     where = ["--host", arguments.host, "--port", str(arguments.port)]
-    server = subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *where], env=environment)
+    # A process group of its own, so that all of the server's processes end with this one, also on SIGTERM.
+    server = subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *where], env=environment, start_new_session=True)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while server.poll() is None and not _answers(arguments.host, arguments.port):
             time.sleep(_POLL_S)
@@ -97,8 +101,13 @@ def serve(arguments: UiArgs) -> int:
                 webbrowser.open(address)
         return server.wait()
     except KeyboardInterrupt:
-        server.wait()
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if server.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
 
 
 def newest_page(backend: "TrackingBackend") -> str:
