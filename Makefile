@@ -23,6 +23,7 @@ help:  ## print this list
 env: $(READY)  ## create .venv with every package pinned
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Making .venv with PyTorch, Ray, MLflow and the rest: about 3 GB, some minutes; nothing is shown meanwhile."
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here; install Python 3.11 or give PYTHON=python3.x"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt torch==2.13.0

@@ -4,11 +4,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sceneshift.commands.compare_arguments import CompareArgs
-from sceneshift.comparison.results import ComparisonResults
+from sceneshift.commands.compare_screen import CompareScreen, render_results
+from sceneshift.comparison.pools import Cost
+from sceneshift.comparison.results import CellResult, ComparisonResults
+from sceneshift.comparison.spec import Budget, ComparisonSpec, MethodEntry
 from sceneshift.errors import InvalidInputError
 from sceneshift.tracking.backend import TrackingBackend
 from sceneshift.tracking.comparison_run import PLACE_TAG
@@ -60,6 +65,30 @@ def test_flags_that_can_t_be_run_are_refused(flags):
         CompareArgs(comparison=Path("study.toml"), **flags)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "shown"),
+    [((0, 1), "seeds 0 and 1; 2 epochs and 60 s."), ((0, 1, 2), "seeds 0, 1 and 2;"), ((3,), "seed 3;")],
+)
+def test_the_screen_tells_seeds_from_epochs(seeds, shown, capsys):
+    entry = MethodEntry(method="cross_entropy", label="CE", space=None, settings={})
+    budgets = Budget(epochs=2), Budget(seconds=60)
+    spec = ComparisonSpec(name="study", pairs=("sw-se",), methods=(entry,), seeds=seeds, budgets=budgets)
+    cost = Cost(tuning=2, tuning_left=2, tuning_hours=0.1, final=1, final_hours=0.1, at_once=1)
+    CompareScreen().begins(SimpleNamespace(spec=spec, groups={"sw-se": "indian_pines"}), cost)
+    assert shown in capsys.readouterr().out
+
+
+def test_the_last_tables_begin_with_aa_as_the_page_does():
+    cell = CellResult(
+        **{"pair": "sw-se", "group": "indian_pines", "method": "cross_entropy", "label": "CE", "is_floor": False},
+        **{"protocol": "tune-once", "budget": "2 epochs", "strategy": "source-blocks", "seed": 0},
+        **{"trained_on": "fields", "configuration": 0, "epoch": 2, "epochs": 2, "seconds": 1.0},
+        **{"oa": 0.7, "aa": 0.65, "kappa": 0.4, "confusion": np.array([[4, 1], [2, 3]]), "class_names": ("a", "b")},
+    )
+    text = render_results(ComparisonResults(name="study", cells=(cell,), caption={}, joins={}))
+    assert [line.split()[0] for line in text.splitlines() if " on the target, %" in line] == ["AA", "OA"]
+
+
 @pytest.mark.slow
 def test_a_comparison_runs_on_ray_is_published_and_its_tables_are_made_again(unit_catalogue, tmp_path):
     catalogue, study = unit_catalogue(), tmp_path / "study.toml"
@@ -68,6 +97,10 @@ def test_a_comparison_runs_on_ray_is_published_and_its_tables_are_made_again(uni
     done = run(study, "--storage-path", out, "--publish")
     assert done.returncode == 0, done.stderr
     folder = out / "comparisons" / "study"
+    num = sum(path.is_file() for name in ("tables", "pictures") for path in (folder / name).iterdir()) + 2
+    written = [line for line in done.stdout.splitlines() if line.startswith("wrote")]
+    assert written == [f"wrote {num} files to {folder}; the page is {folder / 'index.html'}"]
+    assert f"mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db" in done.stdout
     frame = ComparisonResults.read(folder / "results.parquet").as_frame()
     assert frame["failed"].eq("").all()
     assert len(frame) == 2

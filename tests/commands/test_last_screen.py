@@ -94,7 +94,7 @@ def test_defaults_that_are_missing_in_the_table_are_explained(tmp_path):
 
 def test_where_everything_is_is_reported(tmp_path):
     text = screen("champion", tmp_path)
-    for place in (tmp_path / "s" / "report", tmp_path / "s" / "optuna.db"):
+    for place in (tmp_path / "s" / "report" / "index.html", tmp_path / "s" / "optuna.db"):
         assert f" {place}\n" in text
     assert "#/experiments/1/runs/abc" in text
 
@@ -112,3 +112,15 @@ def test_a_search_that_was_closed_before_shows_its_table(tmp_path):
     assert "\n| the table |\n" in text
     assert str(tmp_path / "s" / "report") in text
     assert "--num-samples" in text
+
+
+@pytest.mark.parametrize("alias", ["champion", "smoke-test", "candidate"])
+def test_it_ends_with_the_command_that_maps_a_scene(tmp_path, alias):
+    (line,) = [line for line in screen(alias, tmp_path).splitlines() if "predict.py" in line]
+    words = shlex.split(line.partition("python ")[2])
+    assert words[words.index("--model") + 1] == f"models:/m-park@{alias}"
+    assert words[words.index("--storage-path") + 1] == str(tmp_path)
+
+
+def test_the_report_s_page_is_named(tmp_path):
+    assert str(tmp_path / "s" / "report" / "index.html") in screen("champion", tmp_path)

@@ -11,6 +11,7 @@ import pytest
 from sceneshift import __version__
 from sceneshift.commands import program
 from sceneshift.commands.command_line import helps_of
+from sceneshift.commands.compare_arguments import CompareArgs
 from sceneshift.commands.examples import EXAMPLES
 from sceneshift.commands.flags import resume_command
 from sceneshift.commands.main import COMMANDS, console, copy_space
@@ -22,7 +23,7 @@ from sceneshift.commands.tune_arguments import TuneArgs, TuneCommand, read_tune_
 from sceneshift.errors import InvalidInputError, MissingDataError
 from sceneshift.search.space import load_space, shipped_spaces
 
-GROUPED = [TuneArgs, TuneCommand, TrainArgs, PredictArgs]
+GROUPED = [TuneArgs, TuneCommand, TrainArgs, PredictArgs, CompareArgs]
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -81,7 +82,7 @@ def test_every_flag_has_a_help_text(kind: Any) -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("command", ["tune", "train", "predict"])
+@pytest.mark.parametrize("command", sorted(EXAMPLES))
 def test_help_has_examples_one_per_line_and_a_default_once(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +96,31 @@ def test_help_has_examples_one_per_line_and_a_default_once(
     assert len(examples) == len(EXAMPLES[command].lines)
     assert all("  # " in example for example in examples)
     assert "(default: None)" not in out
+    assert "(default: )" not in out
     assert "{None}" not in out
+
+
+@pytest.mark.parametrize("name", ["list", "check", "import", "export", "show", "pair", "simulate"])
+def test_help_of_a_command_of_scenes_has_a_default_once(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, "scenes", name, "--help")
+
+    with pytest.raises(SystemExit, match="0"):
+        console()
+
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert not any(f"(default: {nothing})" in out for nothing in ("None", "False", ""))
+    assert ("(default: 0.0)" in out) == (name == "simulate")
+
+
+def test_check_of_no_file_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    typed(monkeypatch, "scenes", "check")
+
+    with pytest.raises(SystemExit, match="2"):
+        console()
+
+    assert "no file is given" in capsys.readouterr().err
 
 
 def test_train_reads_words_after_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

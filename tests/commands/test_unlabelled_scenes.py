@@ -11,7 +11,7 @@ from sceneshift.catalogue.user_toml import read_catalogue
 from sceneshift.commands.scene_arguments import Export, Import, Show
 from sceneshift.commands.scene_checks import check_file
 from sceneshift.commands.scenes import run_command
-from sceneshift.errors import InvalidInputError
+from sceneshift.errors import InvalidInputError, NoClassNamesError
 from sceneshift.files.arrow_scenes import open_scene, open_stored
 from sceneshift.files.opening import open_unlabelled
 from sceneshift.files.scenes import read_unlabelled_scene
@@ -72,10 +72,11 @@ def test_who_wants_labels_and_names_no_map_is_reported_how(vectors: dict[str, np
     assert run_command(Import(file=str(tmp_path / "a.mat"), out=str(tmp_path / "a.arrow"))) == 0
 
 
-def test_a_file_with_a_map_still_needs_to_know_its_classes(tmp_path: Path) -> None:
+def test_a_file_with_a_map_needs_to_know_its_classes_but_where_they_are_guessed(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", cube=CUBE, labels=LABELS)
-    with pytest.raises(InvalidInputError, match="class names"):
-        run_command(Import(file=str(tmp_path / "a.npz"), out=str(tmp_path / "a.arrow")))
+    with pytest.raises(NoClassNamesError) as error:
+        run_command(Export(scene=str(tmp_path / "a.npz"), out=str(tmp_path / "a.mat"), format="mat"))
+    assert error.value.num_classes == LABELS.max()
     assert run_command(Import(file=f"{tmp_path}/a.npz:cube", out=str(tmp_path / "a.arrow"))) == 0
     assert not isinstance(open_stored(tmp_path / "a.arrow"), Scene)
 

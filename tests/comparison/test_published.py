@@ -28,7 +28,7 @@ def test_there_is_one():
 
 @each_published
 def test_its_tables_are_made_again_byte_for_byte(place, tmp_path):
-    for name in (RESULTS, MAPS):
+    for name in (RESULTS, MAPS, EPOCHS):
         if (place / name).exists():
             shutil.copyfile(place / name, tmp_path / name)
     made = {path.relative_to(tmp_path): path for path in reproduce(tmp_path)}
@@ -36,6 +36,7 @@ def test_its_tables_are_made_again_byte_for_byte(place, tmp_path):
     records = {Path(name) for name in (RESULTS, MAPS, EPOCHS, SPEC, "timings.json")}
     assert made.keys() == committed.keys() - records
     assert sum(path.parent.name == "tables" for path in made) > 5
+    assert any(path.name.startswith("settings_") for path in made)
     for name in made:
         if name.suffix == ".png":  # the same picture; how its bytes are compressed depends on the machine's zlib
             first, second = (image.imread(io.BytesIO(found[name].read_bytes())) for found in (made, committed))

@@ -1,6 +1,8 @@
 """What is published of a comparison, and its tables made again from that."""
 
+import json
 import shutil
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -57,6 +59,22 @@ def test_tables_are_made_again_from_what_is_published_alone(place, finished, tmp
     assert before
     with pytest.raises(MissingDataError):
         reproduce(tmp_path)
+
+
+def test_settings_are_published_and_found_among_the_epochs_where_results_lack_them(place, compared):
+    slug = "tune-once-2-epochs-source-blocks"
+    table = place / "tables" / f"settings_{slug}.csv"
+    before = table.read_bytes()
+    results = ComparisonResults.read(place / "results.parquet")
+    for cell, network in zip(results.cells, compared[0].networks, strict=True):
+        assert json.loads(cell.settings) == json.loads(json.dumps(asdict(network.cell.spec.config)))
+    replace(results, cells=tuple(replace(cell, settings="") for cell in results.cells)).write(place / "results.parquet")
+    table.unlink()
+    assert table in reproduce(place)
+    assert table.read_bytes() == before
+    table.unlink()
+    (place / "epochs.parquet").unlink()
+    assert table not in reproduce(place)
 
 
 def test_maps_of_scenes_that_come_with_the_package_are_published_alone(

@@ -63,6 +63,13 @@ def test_written_results_are_read_without_loss(tmp_path):
                 assert type(found) is type(was) or each.name in ("oa", "aa", "kappa")
 
 
+def test_files_of_earlier_versions_have_no_settings(tmp_path):
+    replace(results(), cells=(cell(settings='{"lr": 0.001}'),)).write(tmp_path / "new.parquet")
+    assert ComparisonResults.read(tmp_path / "new.parquet").cells[0].settings == '{"lr": 0.001}'
+    pq.write_table(pq.read_table(tmp_path / "new.parquet").drop_columns("settings"), tmp_path / "old.parquet")
+    assert ComparisonResults.read(tmp_path / "old.parquet").cells[0].settings == ""
+
+
 def test_the_frame_has_a_row_per_network_and_no_matrix():
     frame = results().as_frame()
     assert list(frame["seed"]) == [1, 2]

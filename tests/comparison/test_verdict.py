@@ -2,7 +2,8 @@
 
 import pytest
 
-from sceneshift.comparison.contrasts import winner
+from sceneshift.comparison.contrasts import Reference, differences_to, winner
+from sceneshift.comparison.difference_tables import floors_table
 from sceneshift.comparison.score_grid import make_grids
 from sceneshift.comparison.verdict import Outcome, findings, network_verdicts, verdict_sentence
 
@@ -94,3 +95,52 @@ def test_findings_name_a_winner_only_if_there_is_one(simulated):
     assert "don't exclude" not in told
     assert "don't exclude" in of_even
     assert "cross_entropy, over 5 groups" in told
+
+
+def clashing(simulated):
+    """Two pairs on which ``net`` is worse than the floor at 95 %, and not at the level for four networks."""
+    accuracies = {"svm": 0.65, "net": 0.63, **dict.fromkeys("abc", 0.5)}
+    return grid_of(simulated(accuracies, floors=("svm",), seeds=range(3), spread=0.012))
+
+
+def test_what_single_intervals_decide_otherwise_is_said_beside_the_verdict(simulated):
+    grid = clashing(simulated)
+    verdict = next(each for each in network_verdicts(grid) if each.label == "net")
+    assert verdict.differing() == {Outcome.WORSE: ["west-east", "sw-se"]}
+    assert {verdict.outcomes[pair] for pair in ("west-east", "sw-se")} == {Outcome.SAME}
+    pictured = {each.label: each.estimate.interval() for each in differences_to(grid, Reference.FLOOR, pair="sw-se")}
+    assert pictured["net"].high < 0
+    for text in (verdict_sentence(grid), floors_table(grid).caption):
+        assert "worse than the best floor on west-east, sw-se" in text
+    assert "4 networks are judged at once" in verdict_sentence(grid)
+
+
+def test_nothing_more_is_said_where_single_intervals_decide_the_same(simulated):
+    grid = grid_of(simulated({"svm": 0.6, "high": 0.9, "low": 0.5}, floors=FLOORS))
+    assert [verdict.differing() for verdict in network_verdicts(grid)] == [{}, {}]
+    assert "Taken alone" not in verdict_sentence(grid) + floors_table(grid).caption
+
+
+def test_with_one_group_of_scenes_the_pairs_are_told_on_which_a_method_is_best(simulated):
+    one_group = {"a-b": "flight", "a-c": "flight"}
+    far = findings(grid_of(simulated({"cross_entropy": 0.5, "far": 0.9}, pairs=one_group)))
+    even = findings(grid_of(simulated({"cross_entropy": 0.7, "far": 0.7}, pairs=one_group)))
+    assert "no interval over pairs; on a-b and a-c far is shown to be best" in far[0]
+    assert "no interval over pairs; on no pair is a method shown to be best" in even[0]
+    alone = findings(grid_of(simulated({"cross_entropy": 0.5, "far": 0.9}, pairs={"a-b": "flight"})))
+    assert "on a-b far is shown to be best" in alone[0]
+    assert "over all pairs" not in alone[0].lower()
+    single = findings(grid_of(simulated({"cross_entropy": 0.5, "far": 0.9}, pairs=one_group, seeds=(0,))))
+    assert "shown to be best" not in single[0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "has_interval"), [({"a-b": "f", "a-c": "f"}, False), ({"a-b": "f", "c-d": "g"}, True)]
+)
+def test_a_level_is_named_only_beside_an_interval(simulated, pairs, has_interval):
+    items = findings(grid_of(simulated({"cross_entropy": 0.5, "far": 0.9}, pairs=pairs)))
+    (against_erm,) = [item for item in items if "other than ERM" in item]
+    assert ("95% interval" in against_erm) == has_interval
+    assert ("[no interval]" in against_erm) != has_interval
+    seed = grid_of(simulated({"svm": 0.5, "net": 0.9}, floors=FLOORS, pairs=pairs, seeds=(0,)))
+    assert "95%" not in verdict_sentence(seed) + findings(seed)[0]

@@ -255,6 +255,8 @@ def test_an_imported_scene_says_what_it_lacks(tmp_path: Path) -> None:
             out=str(tmp_path / "scene.arrow"),
             labels=str(tmp_path / "labels.npy"),
             class_names=CLASSES,
+            unit="reflectance",
+            wavelengths_nm=tuple(range(400, 480, 10)),
         )
     )
     stored = open_scene(tmp_path / "scene.arrow")

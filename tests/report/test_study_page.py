@@ -321,3 +321,21 @@ def test_a_closing_continues_where_the_page_can_t_be_written(tmp_path, caplog):
     assert "(StudyError: " in note
     (command,) = [line for line in note.splitlines() if "sceneshift" in line]
     assert shlex.split(command) == ["sceneshift", "report", str(study)]
+
+
+def test_advice_can_be_pasted(make_study):
+    """Where a floor is better: the command that trains it as it was fitted; the model by its own name."""
+    directory = make_study()
+    path = directory / "report" / "summary.json"
+    floor = {"floor": "SVM (RBF)", "method": "rbf_svm", "normalization": "derivative", "settings": {"c": 10.0}}
+    verdict = {"pair": "two", "outcome": "worse", "floor": "SVM (RBF)", "floor aa": 0.5, "sentence": "Worse on two."}
+    summary = json.loads(path.read_text()) | {
+        "verdicts": [verdict],
+        "floors": {"two": [floor]},
+        "model names": {"two": "s2amsnet-here"},
+    }
+    path.write_text(json.dumps(summary))
+    text = words(first_section(StudyRecord.read(directory)))
+    assert "sceneshift train --method rbf_svm --pair two --set normalization=derivative c=10" in text
+    assert "models:/s2amsnet-here@champion" in text
+    assert "--selection" not in text  # nothing was recorded

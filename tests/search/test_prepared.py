@@ -541,3 +541,19 @@ class TestUnits:
         study = search(space_path=space)
         with pytest.raises(InvalidInputError, match="sets normalization = 'none'"):
             study.spec.space.config(FixedTrial({**study.spec.space.defaults, "raw": True}), study.profile)
+
+
+class TestSmokeTest:
+    def test_it_has_no_time_budget_of_its_own(self, prepare_flags):
+        search = prepare_flags("s2amsnet", profile=None, smoke_test=True)
+        assert search.profile.time_budget_s is None
+        assert not search.has_no_end
+
+    def test_a_budget_that_is_given_is_kept(self, prepare_flags):
+        assert prepare_flags("s2amsnet", profile=None, smoke_test=True, time_budget_s=9).profile.time_budget_s == 9
+
+    def test_other_profiles_keep_theirs_and_one_without_has_no_end(self, prepare_flags):
+        laptop = prepare_flags("s2amsnet")
+        assert laptop.profile.time_budget_s == laptop.spec.space.profile("laptop").time_budget_s
+        assert not laptop.has_no_end
+        assert prepare_flags("s2amsnet", profile="paper").has_no_end

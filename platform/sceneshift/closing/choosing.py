@@ -13,7 +13,7 @@ from sceneshift.search.prepared import PreparedSearch
 from sceneshift.search.trial_store import TrialStore
 from sceneshift.selection.candidates import Choice
 from sceneshift.selection.outputs import pooled_trial
-from sceneshift.selection.strategy import Strategy
+from sceneshift.selection.strategy import SourceBlocks, Strategy
 from sceneshift.selection.views import Reads
 from sceneshift.splits.pair import ScenePair
 
@@ -101,9 +101,12 @@ def choice_of(summary: Mapping[str, Any]) -> Choice | None:
 def choice_sentence(entry: Mapping[str, Any]) -> str:
     """One sentence for tables and pages from :func:`choice_as_dict`."""
     weights = "averaged weights up to " if entry["averaged weights"] else ""
+    score = f"score {entry['score']:.4g}"
+    if entry["strategy"] == SourceBlocks.name:  # an accuracy: in percent, as in tables
+        score = f"validation AA {100 * entry['score']:.1f}"
     return (
         f"Chosen by {entry['strategy']}, which reads {entry['reads']}: trial {entry['trial']}, {weights}epoch "
-        f"{entry['epoch']}, score {entry['score']:.4g}. The search was steered by {entry['steered by']}."
+        f"{entry['epoch']}, {score}. The search was steered by {entry['steered by']}."
     )
 
 

@@ -131,6 +131,7 @@ def describe_floor(floor: FittedFloor) -> dict[str, Any]:
     """The description of a floor in a closing's summary, as plain values."""
     return {
         "floor": floor.title,
+        "method": floor.name,
         "normalization": floor.normalization,
         "settings": dict(floor.settings),
         "cross-validated aa": floor.validation_aa,

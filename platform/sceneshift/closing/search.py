@@ -163,6 +163,7 @@ def close_search(
         "best": {"trial": winner.number, "config": dict(winner.config), "weights": dict(winner.weights)},
         "verdicts": [pair.verdict.as_dict() for pair in scored],
         "registered": {name: network.role for name, network in registered.items()},
+        "model names": {name: _model_name(search, name) for name in registered},
         "registered weights": {name: weights_hash(network.classifier) for name, network in registered.items()},
         "floors": {pair.pair.name: list(pair.floors) for pair in scored},
         "defaults": {
@@ -265,7 +266,7 @@ def _register(
     is_refit = network.role == REFITTED
     sources = search.data.sources_of(network.pair_name)
     assert chosen.validation is not None
-    name = registered_name(search.spec.method, [source.scene.name for source in sources])
+    name = _model_name(search, network.pair_name)
     # A smoke test's model is meaningless and must not replace another.
     is_smoke_test = profile == SMOKE_TEST
     alias = SMOKE_TEST if is_smoke_test else alias_of_new(run.client, name, weights_hash(network.classifier))
@@ -293,3 +294,7 @@ def _register(
             "trained_on": "pixels of every labelled field" if is_refit else "the trial's training pixels",
         },
     )
+
+
+def _model_name(search: PreparedSearch, pair: str) -> str:
+    return registered_name(search.spec.method, [source.scene.name for source in search.data.sources_of(pair)])

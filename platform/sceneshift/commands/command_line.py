@@ -1,7 +1,9 @@
 """Reading the command line of every command. Imports nothing heavy, so that ``--help`` answers immediately."""
 
 import ast
+import functools
 import inspect
+import operator
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
@@ -22,7 +24,8 @@ def read_arguments(kind: type[Arguments], description: str) -> Arguments:
 
     Args:
         kind: A dataclass of arguments, or a union of those of a script's commands. A dataclass may have ``GROUPS``, the
-            names of its fields by the group in which ``--help`` shows them; the group ``""`` comes first.
+            names of its fields by the group in which ``--help`` shows them; the group ``""`` comes first. ``--help``
+            has the default of each flag once.
         description: The first lines of ``--help``.
     """
     import tyro
@@ -30,10 +33,11 @@ def read_arguments(kind: type[Arguments], description: str) -> Arguments:
     refuse_old_flags(program.arguments())
     words = gather_repeated(program.arguments(), flags_of_several_values(kind))
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
-    read = grouped(kind) if hasattr(kind, "GROUPS") else kind
+    is_grouped = hasattr(kind, "GROUPS")
+    read = grouped(kind) if is_grouped else explained(kind)
     parsed: Any = tyro.cli(read, args=words, prog=program.shown(), description=description, config=markers)
-    if read is kind:
-        return parsed  # type: ignore[no-any-return]
+    if not is_grouped:
+        return _plain(parsed)  # type: ignore[no-any-return]
     values = {name: value for group in vars(parsed).values() for name, value in vars(group).items()}
     try:
         return kind(**values)
@@ -63,6 +67,30 @@ def grouped(kind: Any) -> type:  # noqa: ANN401  # a dataclass with GROUPS
     return grouped_kind
 
 
+def explained(kind: Any) -> Any:  # noqa: ANN401  # a dataclass, or a union of them
+    """What tyro reads instead of dataclasses without groups: subclasses of them whose help has each default once.
+
+    Args:
+        kind: A dataclass of arguments, or a union of such with tyro's markers.
+    """
+    if options := get_args(kind):
+        commands = [Annotated[explained(get_args(option)[0]), *get_args(option)[1:]] for option in options]
+        return functools.reduce(operator.or_, commands)
+    hints, helps = get_type_hints(kind, include_extras=True), helps_of(kind)
+    members = [
+        (each.name, _annotated(hints[each.name], each, helps.get(each.name)), _copied(each)) for each in fields(kind)
+    ]
+    found = make_dataclass(kind.__name__, members, bases=(kind,), frozen=True, kw_only=True)
+    found.__doc__ = kind.__doc__
+    return found
+
+
+def _plain(parsed: Any) -> Any:  # noqa: ANN401  # an instance of what explained() made
+    """The same arguments as the dataclass that was asked for."""
+    kind = type(parsed).__bases__[0]
+    return kind(**{each.name: getattr(parsed, each.name) for each in fields(parsed)})
+
+
 def helps_of(kind: type) -> dict[str, str]:
     """The text below each field of a dataclass, in it and in what it derives from."""
     found: dict[str, str] = {}
@@ -83,8 +111,12 @@ def _annotated(hint: Any, of: "Field[Any]", text: str | None) -> Any:  # noqa: A
 
     own: Any = next((each for each in get_args(hint)[1:] if hasattr(each, "help")), None)
     text, metavar = (own.help, own.metavar) if own is not None else (text or "", None)
-    silent = "Default:" in text or of.default in (None, False, "", ())
-    return Annotated[hint, tyro.conf.arg(help=text, help_behavior_hint="" if silent else None, metavar=metavar)]
+    # Not ``in (None, False, …)``: a default of 0 equals False, and is worth saying.
+    silent = "Default:" in text or of.default is None or of.default is False or of.default in ("", ())
+    behavior = "" if silent else None
+    if of.default is MISSING and _takes_any_number(hint):  # which tyro reads as none by default
+        behavior = "(required)"
+    return Annotated[hint, tyro.conf.arg(help=text, help_behavior_hint=behavior, metavar=metavar)]
 
 
 def _copied(of: "Field[Any]") -> Any:  # noqa: ANN401
@@ -113,8 +145,12 @@ def flags_of_several_values(kind: Any) -> set[str]:  # noqa: ANN401  # a union o
         f"--{name.replace('_', '-')}"
         for command in commands
         for name, hint in get_type_hints(command).items()
-        if any(get_origin(option) is tuple and get_args(option)[-1] is ... for option in (hint, *get_args(hint)))
+        if _takes_any_number(hint)
     }
+
+
+def _takes_any_number(hint: Any) -> bool:  # noqa: ANN401  # a type, annotated or not, or a union
+    return any(get_origin(option) is tuple and get_args(option)[-1] is ... for option in (hint, *get_args(hint)))
 
 
 def gather_repeated(words: Sequence[str], flags: Collection[str]) -> list[str]:

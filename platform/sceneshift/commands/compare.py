@@ -29,10 +29,10 @@ def main() -> int:
 
 
 def _reproduce(folder: Path) -> int:
+    from sceneshift.commands.compare_screen import render_written
     from sceneshift.comparison.publishing import reproduce
 
-    for path in reproduce(folder):
-        print(f"wrote {path}")
+    print(render_written(reproduce(folder), folder))
     return 0
 
 
@@ -43,7 +43,7 @@ def _compare(arguments: CompareArgs, interrupts: Interrupts) -> int:
 
     apply_ray_settings()
     apply_mlflow_settings()
-    from sceneshift.commands.compare_screen import CompareScreen, render_results
+    from sceneshift.commands.compare_screen import CompareScreen, render_results, render_written
     from sceneshift.comparison.comparing import compare
     from sceneshift.comparison.listener import ComparisonListener, Listeners
     from sceneshift.comparison.outputs import write_outputs
@@ -102,10 +102,10 @@ def _compare(arguments: CompareArgs, interrupts: Interrupts) -> int:
         print(f"Stopped.{_HOW_TO_CONTINUE}")
         return INTERRUPTED_STATUS
     print(render_results(compared.results))
-    for path in write_outputs(compared.results, compared.folder, maps=compared.maps):
-        print(f"wrote {path}")
+    print(render_written(write_outputs(compared.results, compared.folder, maps=compared.maps), compared.folder))
     if tracked is not None and tracked.run is not None:
-        print(f"MLflow  {tracked.run.link()}")
+        print(f"Open the MLflow UI  {tracked.run.backend.ui_command()}")
+        print(f"This comparison     {tracked.run.link()}")
     if arguments.publish:
         place = publish(
             compared, arguments.comparison, root / "published", folder, most_pixels=arguments.publish_pixels

@@ -1,8 +1,9 @@
 """The command line of the comparison script. Imports nothing heavy, so that ``--help`` answers immediately."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -19,6 +20,14 @@ class CompareArgs:
     Started again, it continues; what has been trained is not trained again. MLFLOW_TRACKING_URI and RAY_ADDRESS are
     honoured.
     """
+
+    #: What ``--help`` shows together.
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "": ("comparison", "strategies", "time_trainings", "publish"),
+        "data": ("data_dir", "catalogue"),
+        "resources": ("executor", "max_concurrent_trials", "threads", "gpus_per_trial", "stall_timeout_s"),
+        "output": ("storage_path", "publish_pixels"),
+    }
 
     comparison: tyro.conf.Positional[Path]
     """TOML file of the comparison (docs/comparisons.md), or the folder of a published one, whose tables are then made

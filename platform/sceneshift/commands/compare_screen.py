@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sceneshift.commands.console import SECONDS_BETWEEN_LINES
 from sceneshift.commands.durations import duration_text
@@ -10,6 +11,7 @@ from sceneshift.comparison.listener import ComparisonListener
 from sceneshift.comparison.pools import Cost
 from sceneshift.comparison.preparing import PreparedComparison
 from sceneshift.comparison.results import ComparisonResults
+from sceneshift.comparison.score_grid import DECISIVE, FIGURES
 
 
 class CompareScreen(ComparisonListener):
@@ -32,7 +34,7 @@ class CompareScreen(ComparisonListener):
             f"{spec.name}: {', '.join(entry.label for entry in spec.methods)}\n"
             f"on {', '.join(spec.pairs)}, in {groups};\n"
             f"{spec.protocol}, {spec.num_configurations} configurations, chosen by {', '.join(spec.strategies)}, "
-            f"seeds {', '.join(map(str, spec.seeds))}, {', '.join(map(str, spec.budgets))}.\n"
+            f"{_seeds(spec.seeds)}; {' and '.join(map(str, spec.budgets))}.\n"
             "Target labels are joined once, after the last choice.\n" + self.render_cost(),
             flush=True,
         )
@@ -91,13 +93,18 @@ class CompareScreen(ComparisonListener):
 
 
 def render_results(results: ComparisonResults) -> str:
-    """A short table: mean OA per method and pair over seeds, under the first strategy of each budget."""
+    """Short tables: mean AA, then OA, per method and pair over seeds, for each budget and strategy.
+
+    Args:
+        results: The comparison.
+    """
     frame = results.as_frame()
     lines = []
     for (budget, strategy), rows in frame.groupby(["budget", "strategy"], sort=False):
-        lines.append(f"\nOA on the target, %, mean over networks; {budget}, chosen by {strategy}")
-        table = rows.pivot_table(index="label", columns="pair", values="oa", aggfunc="mean", sort=False)
-        lines.append((100 * table).to_string(float_format=lambda value: f"{value:.1f}", na_rep="-"))
+        for figure in (DECISIVE, "oa"):
+            lines.append(f"\n{FIGURES[figure]} on the target, %, mean over networks; {budget}, chosen by {strategy}")
+            table = rows.pivot_table(index="label", columns="pair", values=figure, aggfunc="mean", sort=False)
+            lines.append((100 * table).to_string(float_format=lambda value: f"{value:.1f}", na_rep="-"))
         if (rows["trained_on"] == "blocks").any():
             lines.append("Some networks are the chosen ones themselves, trained on the training blocks alone.")
     for cell in results.cells:
@@ -110,3 +117,18 @@ def render_results(results: ComparisonResults) -> str:
     if note := results.caption.get("note"):
         lines.append(note)
     return "\n".join(lines)
+
+
+def render_written(paths: Sequence[Path], folder: Path) -> str:
+    """How many files were written, and which of them to open.
+
+    Args:
+        paths: The files; the page is the last.
+        folder: The folder that all of them are in.
+    """
+    return f"wrote {len(paths)} files to {folder}; the page is {paths[-1]}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    *others, last = map(str, seeds)
+    return f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"

@@ -1,7 +1,7 @@
 """The last screen of a search."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ def render_screen(result: SearchResult, backend: TrackingBackend) -> str:
         f"'majority class' always answers the source's largest class. Share of the target's own largest class "
         f"(OA): {largest}.",
         *(line for model in result.models for line in _registered(model, storage=folder.parents[1])),
-        f"\nPictures, tables   {folder}",
+        *_how_to_map(result.models, storage=folder.parents[1]),
+        f"\nReport             {folder / 'index.html'}",
         f"Trials             {folder.parent / 'optuna.db'}",
         f"Open the MLflow UI {backend.ui_command()}",
         f"This study         {backend.study_link(result.experiment_id, result.run_id)}",
@@ -81,6 +82,16 @@ def _registered(model: LoggedModel, *, storage: Path) -> list[str]:
         f"{line}). The champion stays until you have seen both side by side:",
         f"  {shlex.join(words)}",
     ]
+
+
+def _how_to_map(models: Sequence[LoggedModel], *, storage: Path) -> list[str]:
+    """How a scene is mapped with the first model that was registered."""
+    if not models:
+        return []
+    model = models[0]
+    words = [*program.other("predict"), "--model", f"models:/{model.name}@{model.alias}", "--scene", "FILE"]
+    words += ["--out", "maps"] + ([] if storage == Path("results").resolve() else ["--storage-path", str(storage)])
+    return [f"\nMap a scene        {shlex.join(words)}"]
 
 
 def _missing_defaults(reference: Mapping[str, Any]) -> list[str]:

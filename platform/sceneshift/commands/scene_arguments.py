@@ -30,6 +30,15 @@ class Check:
     files: tyro.conf.Positional[tuple[str, ...]]
     """Files: .mat, .npy, .npz, .hdr (ENVI), .tif, .png, .arrow; FILE:NAME shows a part of a .mat or .npz file."""
 
+    def __post_init__(self) -> None:
+        """Reject a command line without files.
+
+        Raises:
+            InvalidInputError: There is none.
+        """
+        if not self.files:
+            raise InvalidInputError("no file is given; expected one or more, such as scenes check cube.mat.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Import(FileFlags):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sceneshift.comparison.cells import Cell, CellStore
 from sceneshift.comparison.choosing import ChosenCell, Pool, choices_as_rows, choose
+from sceneshift.comparison.chosen_settings import settings_text, with_settings
 from sceneshift.comparison.class_maps import MAPS, PairMaps, read_maps, write_maps
 from sceneshift.comparison.joining import FinalNetwork, JoinLog, digest_of, join_labels
 from sceneshift.comparison.listener import ComparisonListener
@@ -219,7 +220,8 @@ class _Run:
         scored, digest = folder / SCORED, digest_of(networks)
         known = read_json(scored, advice="delete it to score again")
         if known == digest and (folder / RESULTS).exists() and (folder / MAPS).exists():
-            results, maps = ComparisonResults.read(folder / RESULTS), read_maps(folder / MAPS)
+            texts = ["" if network.cell is None else settings_text(network.cell) for network in networks]
+            results, maps = with_settings(ComparisonResults.read(folder / RESULTS), texts), read_maps(folder / MAPS)
         else:
             choices = list({(n.pool.place, n.chosen.strategy): (n.pool, n.chosen) for n in networks}.values())
             write_json(folder / CHOICES, choices_as_rows(choices), indent=1)

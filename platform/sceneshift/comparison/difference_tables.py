@@ -7,7 +7,7 @@ from sceneshift.comparison.contrasts import Reference, differences_to, reference
 from sceneshift.comparison.score_grid import DECISIVE, FIGURES, ScoreGrid
 from sceneshift.comparison.statistics import LEVEL, Estimate
 from sceneshift.comparison.tables import MOST_NARROW
-from sceneshift.comparison.verdict import Outcome, network_verdicts
+from sceneshift.comparison.verdict import NetworkVerdict, Outcome, differing_words, network_verdicts
 from sceneshift.report.tables import NOTHING, Cell, Table, Value, digits
 
 #: The row and column over all pairs.
@@ -126,11 +126,17 @@ def floors_table(grid: ScoreGrid) -> Table | None:
         name=f"floors_{grid.setting.slug}",
         caption=f"Networks against spectral floors in {FIGURES[DECISIVE]}: better than every floor, worse than the "
         f"best floor, or neither. Intervals over seeds are at {verdicts[0].level:.1%} each, so that those of all "
-        f"{len(verdicts)} networks hold together at {LEVEL:.0%} on a pair (Bonferroni).",
+        f"{len(verdicts)} networks hold together at {LEVEL:.0%} on a pair (Bonferroni).{_taken_alone(verdicts)}",
         columns=["network", "pairs won", *pairs],
         rows=rows,
         wide=len(pairs) + 2 > MOST_NARROW,
     )
+
+
+def _taken_alone(verdicts: Sequence[NetworkVerdict]) -> str:
+    words = {verdict.label: differing_words(verdict) for verdict in verdicts}
+    listed = "; ".join(f"{label} is {text}" for label, text in words.items() if text)
+    return f" Taken alone, at {LEVEL:.0%}, as in pictures: {listed}." if listed else ""
 
 
 def _interval_cell(estimate: Estimate | None) -> Cell:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sceneshift.catalogue.target import TargetScorer, open_target
 from sceneshift.comparison.cells import Cell, CellStore
 from sceneshift.comparison.choosing import ChosenCell, Pool
+from sceneshift.comparison.chosen_settings import settings_text
 from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.preparing import PreparedComparison
 from sceneshift.comparison.results import CellResult
@@ -193,6 +194,7 @@ def _result(prepared: PreparedComparison, network: FinalNetwork, store: CellStor
         confusion=np.zeros((num_classes, num_classes), np.int64) if scores is None else scores.confusion,
         class_names=door.class_names,
         failed=network.failed,
+        settings="" if network.cell is None else settings_text(network.cell),
     )
 
 

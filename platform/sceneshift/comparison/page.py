@@ -15,6 +15,7 @@ from sceneshift.comparison.captions import (
     notes_of_grid,
     reference_words,
 )
+from sceneshift.comparison.chosen_settings import settings_table
 from sceneshift.comparison.class_maps import PairMaps
 from sceneshift.comparison.contrasts import Reference
 from sceneshift.comparison.difference_tables import against_table, differences_table, floors_table
@@ -52,6 +53,12 @@ def sections_of(results: ComparisonResults, grids: Sequence[ScoreGrid], maps: Se
             intro="Means over seeds, on all labelled pixels of each target. Cuts of one flight are one group of "
             f"scenes; in the mean every group counts the same. {BOLD}",
             parts=_accuracies(first, notes),
+        ),
+        Section(
+            anchor="settings",
+            title="Chosen settings",
+            intro="What was trained: configuration and epoch that the strategy chose, without target labels.",
+            parts=_settings(results, first, notes),
         ),
         Section(
             anchor="differences",
@@ -119,6 +126,11 @@ def _accuracies(grid: ScoreGrid, notes: str) -> list[Part]:
     return [first, Folded(title=" and ".join(list(FIGURES.values())[1:]), parts=others)]
 
 
+def _settings(results: ComparisonResults, grid: ScoreGrid, notes: str) -> list[Part]:
+    table = settings_table(results, grid.setting)
+    return [] if table is None else [_noted(table, notes)]
+
+
 def _differences(grid: ScoreGrid, notes: str) -> list[Part]:
     floors = floors_table(grid)
     parts: list[Part] = [] if floors is None else [_noted(floors, notes)]
@@ -165,6 +177,7 @@ def _others(results: ComparisonResults, grids: Sequence[ScoreGrid]) -> Section:
             shown += [*_seconds(grid), *_classes(grid, notes)]
         else:
             shown.append(_noted(accuracy_table(grid), f"{BOLD} {notes}"))
+        shown += _settings(results, grid, notes)
         parts.append(Folded(title=grid.setting.title, parts=shown))
     return Section(
         anchor="others",

@@ -19,6 +19,7 @@ from pyarrow import parquet as pq
 from sceneshift.catalogue.pair_spec import NamedPair, Recipe
 from sceneshift.catalogue.sides import is_embedded
 from sceneshift.comparison.cells import Cell
+from sceneshift.comparison.chosen_settings import settings_in_epochs, settings_text, with_settings
 from sceneshift.comparison.class_maps import MAPS, PairMaps, read_maps, write_maps
 from sceneshift.comparison.comparing import RESULTS, Compared
 from sceneshift.comparison.joining import JoinLog, score_epochs
@@ -94,7 +95,9 @@ def publish(compared: Compared, spec_file: Path, root: Path, folder: Path, *, mo
 
 
 def reproduce(folder: Path) -> list[Path]:
-    """Make the tables of a published comparison again, from its results alone.
+    """Make the tables of a published comparison again, from what is in its folder alone.
+
+    Results of earlier versions have no settings; those of the file of epochs are taken then, if it is there.
 
     Args:
         folder: The published folder.
@@ -110,7 +113,11 @@ def reproduce(folder: Path) -> list[Path]:
     if not path.exists():
         raise MissingDataError(f"{folder} has no {RESULTS}; give the folder of a published comparison.")
     maps = read_maps(folder / MAPS) if (folder / MAPS).exists() else ()
-    return write_outputs(ComparisonResults.read(path), folder, maps=maps)
+    results = ComparisonResults.read(path)
+    if (folder / EPOCHS).exists() and not any(cell.settings for cell in results.cells):
+        rows, _ = read_epochs(folder / EPOCHS)
+        results = with_settings(results, settings_in_epochs(results, rows))
+    return write_outputs(results, folder, maps=maps)
 
 
 def _maps_to_publish(compared: Compared) -> tuple[PairMaps, ...]:
@@ -177,6 +184,6 @@ def _description(cell: Cell, row: Mapping[str, object], compared: Compared) -> d
         "configuration": cell.configuration,
         "is_final": cell.is_final,
         "seed": cell.seed,
-        "settings": json.dumps(cell.spec.as_dict()["config"], sort_keys=True),
+        "settings": settings_text(cell),
         **{f"source_{name}": metrics.get(f"val/{name}") for name in ("oa", "aa", "kappa")},
     }

@@ -55,6 +55,7 @@ class CellResult:
         confusion: (K, K) counts; rows are the truth. All zeros where there are no scores.
         class_names: The K classes.
         failed: Why there are no scores; empty if there are.
+        settings: All settings of its training as JSON; empty where there is none, and in files of earlier versions.
     """
 
     pair: str
@@ -77,6 +78,7 @@ class CellResult:
     confusion: NDArray[np.int64]
     class_names: tuple[str, ...]
     failed: str = ""
+    settings: str = ""
 
     def __post_init__(self) -> None:
         num_classes = len(self.class_names)

@@ -1,5 +1,6 @@
 """Listeners are notified while a search or a training runs: a screen, a notebook, a test."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from sceneshift.search.trial_record import TrialRecord
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from sceneshift.execution.executor import Placement
     from sceneshift.search.pace import Pace
     from sceneshift.search.prepared import PreparedSearch
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Listener:
@@ -52,3 +56,41 @@ class Listener:
 
     def code_or_data_changed(self, what: str, changes: "Sequence[str]") -> None:
         """Code or data have changed since the last run of what is resumed."""
+
+
+class LogListener(Listener):
+    """Logs the end of every trial or epoch, and long work: what is used unless another listener is given.
+
+    Shown by ``logging.basicConfig(level=logging.INFO)``.
+    """
+
+    def __init__(self) -> None:
+        self._num_done, self._num = 0, 0
+
+    def search_begins(self, search: "PreparedSearch", placement: "Placement", finished: int) -> None:
+        """Say how many trials there are."""
+        self._num_done, self._num = finished, search.profile.num_samples
+        _LOG.info("%s: %d trials of at most %d epochs", search.spec.name, self._num, search.profile.epochs)
+
+    def finished(self, record: TrialRecord) -> None:
+        """Say how a trial ended."""
+        self._num_done += 1
+        score = "no score" if record.value is None else f"score {record.value:.4g}"
+        _LOG.info(
+            "trial %d (%d of %d): %s after %d epochs, %s",
+            record.number,
+            self._num_done,
+            self._num,
+            record.state,
+            record.last_epoch,
+            score,
+        )
+
+    def epoch(self, report: EpochReport) -> None:
+        """Say that an epoch is done."""
+        _LOG.info("epoch %d", report.epoch)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Say when long work begins and when it is done."""
+        if done in (0, total):
+            _LOG.info("%s: %d of %d", what, done, total)

@@ -12,7 +12,7 @@ from sceneshift.closing.choosing import choice_of
 from sceneshift.closing.search import ClosedSearch, close_search
 from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.engine.beside import beside
-from sceneshift.engine.listener import Listener
+from sceneshift.engine.listener import Listener, LogListener
 from sceneshift.engine.search_result import SearchResult
 from sceneshift.errors import SceneshiftError, StorageError, StudyError, first_line
 from sceneshift.execution.executor import Executor, Placement, StopReason, StopRequest
@@ -52,7 +52,7 @@ def search(
     Args:
         spec: What to do.
         resume: Continue the search of that name.
-        listener: Notified while it runs.
+        listener: Notified while it runs; by default it is logged.
         stop: Ends it when asked to, so that it can be resumed.
         command: The command line, for the report.
         on_hang: Called with the reason if trials make no progress and the search can't end; should end the process.
@@ -67,7 +67,7 @@ def search(
 
     started = time.monotonic()
     keep_to_allowed_cores()
-    listener, stop = listener or Listener(), stop or StopRequest()
+    listener, stop = listener or LogListener(), stop or StopRequest()
     backend = TrackingBackend.resolve(local_root(spec.storage_path))
     prepared = prepare(spec)
     prepared.refuse_wrong_name(resume=resume)

@@ -14,7 +14,7 @@ from sceneshift.closing.estimates import estimate_pairs, held_back_of
 from sceneshift.closing.trained import TrainedNetwork
 from sceneshift.closing.training import ClosedTraining, close_training
 from sceneshift.cores import keep_to_allowed_cores
-from sceneshift.engine.listener import Listener
+from sceneshift.engine.listener import Listener, LogListener
 from sceneshift.engine.prepared_training import PreparedTraining, RunOptions, prepare_training
 from sceneshift.engine.run_record import JOURNAL, give_back
 from sceneshift.errors import InvalidInputError, ResourceError, SceneshiftError, StorageError, StudyError, first_line
@@ -88,7 +88,7 @@ def train(
         spec: What to train.
         options: Where it runs, and the run's name.
         selection: Name of the strategy that chooses the epoch whose network is kept; None keeps the last.
-        listener: Notified while it runs.
+        listener: Notified while it runs; by default it is logged.
         stop: Ends it when asked to, so that it can be resumed.
         last_epoch: Ends it after that epoch without closing, to repeat a trial that was stopped early.
         closes: Whether the target is mapped and scored, and the network registered; only for one pair or scene.
@@ -102,7 +102,7 @@ def train(
         SceneshiftError: The specification, the data or the machine don't allow the training. If the error's
             ``resumable`` is true, it can be resumed.
     """
-    options, listener, stop = options or RunOptions(), listener or Listener(), stop or StopRequest()
+    options, listener, stop = options or RunOptions(), listener or LogListener(), stop or StopRequest()
     if closes and spec.data.scene is None and len(spec.data.pairs) != 1:
         raise InvalidInputError(
             f"{len(spec.data.pairs)} pairs; a training is closed on one pair or scene. Train them one by one, or pass "

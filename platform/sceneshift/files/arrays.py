@@ -7,6 +7,7 @@ was chosen by shape is reported if there were alternatives.
 Shape letters: H rows, W columns.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -372,15 +373,16 @@ def _choose(location: Path, variables: Mapping[str, Variable], wanted: str | Non
     chosen = fitting[0]
     if wanted is not None or len(variables) > 1:
         others = {name: variable for name, variable in variables.items() if name != chosen}
-        _log.warning(
-            "%s: took %s %s, %s; the other variables: %s",
-            location,
-            chosen,
-            " x ".join(map(str, variables[chosen].shape)),
-            f"the only {expected.split(' ', 1)[1]}" + ("" if wanted is None else f", because there is no {wanted}"),
-            _listed(others),
-        )
+        shape = " x ".join(map(str, variables[chosen].shape))
+        why = f"the only {expected.split(' ', 1)[1]}" + ("" if wanted is None else f", because there is no {wanted}")
+        _say_once(f"{location}: took {chosen} {shape}, {why}; the other variables: {_listed(others)}")
     return chosen
+
+
+@functools.cache
+def _say_once(what: str) -> None:
+    """Log a choice; a file is read several times, and said once."""
+    _log.warning("%s", what)
 
 
 def _contents(variables: Mapping[str, Variable]) -> str:

@@ -95,15 +95,35 @@ def _next_steps(record: StudyRecord) -> Sequence[str]:
     items = []
     if worse:
         items.append(
-            f"A floor is better on {', '.join(worse)}: map with it (sceneshift train --method logistic_regression "
-            f"--pair {worse[0]}), or give the network more: --profile paper, a larger --time-budget-s, more "
-            "--num-samples with --resume."
+            f"A floor is better on {', '.join(worse)}: map with it ({_training_of_floor(record, worse[0])}), or give "
+            "the network more: --profile paper, a larger --time-budget-s, more --num-samples with --resume."
         )
-    return [
-        *items,
+    items += [
         f"Look at trials and models, and choose: sceneshift ui{at}",
-        f"Map a scene: sceneshift predict --model models:/NAME@champion --scene FILE --out maps{at}, with a model's "
-        "name from there.",
-        f"Choose by another rule, without training: sceneshift report {shlex.quote(str(record.directory))} "
-        "--selection NAME (for trials recorded with --record).",
+        f"Map a scene: sceneshift predict --model models:/{_a_model(record)} --scene FILE --out maps{at}",
     ]
+    if record.settings.get("record"):
+        items.append(
+            f"Choose by another rule, without training: sceneshift report {shlex.quote(str(record.directory))} "
+            "--selection NAME"
+        )
+    return items
+
+
+def _training_of_floor(record: StudyRecord, pair: str) -> str:
+    """The command that trains a pair's best floor as it was fitted."""
+    assert record.summary is not None
+    title = next(verdict["floor"] for verdict in record.verdicts if verdict["pair"] == pair)
+    floor = next((each for each in record.summary["floors"][pair] if each["floor"] == title), None)
+    if floor is None or "method" not in floor:  # of an earlier version
+        return f"sceneshift train --method logistic_regression --pair {pair}"
+    values = {"normalization": floor["normalization"], **floor["settings"]}
+    words = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()]
+    return f"sceneshift train --method {floor['method']} --pair {pair} --set {' '.join(words)}"
+
+
+def _a_model(record: StudyRecord) -> str:
+    """Name and alias of the first pair's registered model; of an earlier version's study a stand-in for the name."""
+    assert record.summary is not None
+    name = next(iter(record.summary.get("model names", {}).values()), "NAME")
+    return f"{name}@{'smoke-test' if record.settings['profile'] == 'smoke-test' else 'champion'}"

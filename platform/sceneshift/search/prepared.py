@@ -169,8 +169,9 @@ class PreparedSearch:
 
     @property
     def has_no_end(self) -> bool:
-        """Whether neither a time budget nor a choice of epochs bounds its time."""
-        return self.profile.time_budget_s is None and not self.chooses_epochs
+        """Whether neither a time budget nor a choice of epochs bounds its time, nor a few short trials do."""
+        is_smoke_test = self.profile.name == SMOKE_TEST
+        return self.profile.time_budget_s is None and not self.chooses_epochs and not is_smoke_test
 
     def with_recorded_epochs(self) -> "PreparedSearch":
         """The same search with the number of epochs it began with, if that was chosen by timing steps.
@@ -199,7 +200,7 @@ class PreparedSearch:
         if not resume and self.directory.exists():
             raise StudyError(
                 f"a study {name!r} exists at {self.directory}; resume it by --resume, or choose another "
-                "--experiment-name. Nothing was changed."
+                "--experiment-name (in Python search(…, resume=True), or another name). Nothing was changed."
             )
 
     def in_ray_train(self, placement: Placement) -> bool:
@@ -250,6 +251,17 @@ class PreparedSearch:
         )
 
 
+def _without_smoke_budget(spec: SearchSpec) -> Profile:
+    """The profile; of a smoke test without the space's time budget, as its trials are few and short.
+
+    On a slow machine the budget would end it without a result. One that was given is kept.
+    """
+    profile = spec.profile
+    if profile.name != SMOKE_TEST or profile.time_budget_s != spec.space.profile(SMOKE_TEST).time_budget_s:
+        return profile
+    return replace(profile, time_budget_s=None)
+
+
 def prepare(spec: SearchSpec) -> PreparedSearch:
     """Read and check everything a search needs.
 
@@ -257,7 +269,7 @@ def prepare(spec: SearchSpec) -> PreparedSearch:
         InvalidInputError: The space or the pairs don't allow the search, or its storage can't be used.
         MissingDataError: A pair's data isn't there.
     """
-    space, profile = spec.space, spec.profile
+    space, profile = spec.space, _without_smoke_budget(spec)
     config_type = find_method(spec.method).config_type
     config = config_type.from_mapping(space.config(FixedTrial(space.default_trial(profile).params), profile))
     plan = TrainingPlan(method=spec.method, config=config, epochs=profile.epochs, seed=spec.seed, compile=spec.compile)

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from sceneshift.errors import InvalidInputError, MissingDataError, MissingPackageError, SceneshiftError
+from sceneshift.errors import (
+    InvalidInputError,
+    MissingDataError,
+    MissingPackageError,
+    NoClassNamesError,
+    SceneshiftError,
+)
 from sceneshift.files.arrays import array_shapes, read_array, read_label_map
 from sceneshift.files.scenes import FORMATS, export_labels, export_scene, read_scene, read_unlabelled_scene
 from sceneshift.scenes.scene import Footprint, Georeference, Scene
@@ -297,8 +303,9 @@ def test_a_description_that_is_none_is_reported(tmp_path: Path) -> None:
 
 def test_names_that_nothing_gives_are_asked_for(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((3, 3, 4)), y=np.eye(3, dtype=int))
-    with pytest.raises(InvalidInputError, match=r"class_names.*1"):
+    with pytest.raises(NoClassNamesError, match="class_names") as error:
         read_scene(tmp_path / "a.npz")
+    assert error.value.num_classes == 1
     scene = read_scene(tmp_path / "a.npz", class_names=("soil", "tree"))
     assert (scene.name, scene.class_counts.tolist()) == ("a", [3, 0])
 
