@@ -51,7 +51,7 @@ test-chaos: $(READY)  ## kill the driver of a real search once, and resume it
 fuzz: $(READY)  ## read damaged files of every format: a scene or an error of the package (ARGS="--count 20000 --seed 7")
 	$(BIN)/python tests/files/fuzzing.py $(ARGS)
 
-test-long: $(READY)  ## run further variants of slow tests: whole scenes of published sizes, copied folders
+test-long: $(READY)  ## run further variants of slow tests: whole scenes of published sizes, copied folders, searches inside Ray Train
 	$(BIN)/python -m pytest -m long
 
 chaos: $(READY)  ## inject failures into real searches and count what is lost (ARGS="--kills 50 --kinds driver")

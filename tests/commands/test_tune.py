@@ -463,6 +463,7 @@ def test_a_trial_run_again_alone_comes_to_the_same_to_the_last_bit(uncut, client
     assert "error: " in of_study.stderr
 
 
+@pytest.mark.long
 def test_in_ray_train_a_trial_comes_to_the_same_weights(uncut, tmp_path):
     storage, _ = uncut
     # Refits in Ray Train are tested with the refit.

@@ -179,6 +179,7 @@ def test_a_job_whose_worker_dies_continues_after_its_last_epoch(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_after_a_job_that_was_stopped_in_ray_train_the_next_runs_whole(
     cluster, make_job, recording_queue, tiny_source, tmp_path
 ):
