@@ -90,7 +90,8 @@ def serve(arguments: UiArgs) -> int:
     where = ["--host", arguments.host, "--port", str(arguments.port)]
     # A process group of its own, so that all of the server's processes end with this one, also on SIGTERM.
     server = subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *where], env=environment, start_new_session=True)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell starts what it runs in the background with that ignored.
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         while server.poll() is None and not _answers(arguments.host, arguments.port):
             time.sleep(_POLL_S)
@@ -103,7 +104,8 @@ def serve(arguments: UiArgs) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
         if server.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
