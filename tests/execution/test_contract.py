@@ -1,7 +1,6 @@
 """What every executor must do alike: local, Ray, and Ray Train with one worker and with two."""
 
 import os
-import sys
 import time
 
 import pytest
@@ -137,22 +136,20 @@ def test_only_the_placement_groups_of_the_run_are_released(cluster):
 
 
 @pytest.mark.slow
-def test_workers_have_imported_what_they_train_with_and_inherit_the_environment(cluster):
+def test_workers_inherit_the_environment_of_a_local_ray(cluster):
     import ray
 
-    from sceneshift.execution.cluster import ALLOCATOR, PRELOADED
+    from sceneshift.execution.cluster import ALLOCATOR
 
     @ray.remote(num_cpus=1)
     class Worker:
         def look(self):
-            return "torch" in sys.modules and PRELOADED in sys.modules, dict(os.environ)
+            return dict(os.environ)
 
-    imported, environment = ray.get(Worker.remote().look.remote())
-    assert imported
+    environment = ray.get(Worker.remote().look.remote())
     assert ALLOCATOR.items() <= environment.items()
     assert environment["RAY_ADDRESS"].split(":")[1] == ray.get_runtime_context().gcs_address.split(":")[1]
-    assert environment["OMP_NUM_THREADS"] == "1"
-    assert "RAY_preload_python_modules" not in os.environ
+    assert "RAY_GCS_SERVER_PORT" not in os.environ
 
 
 @pytest.mark.slow

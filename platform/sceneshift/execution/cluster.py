@@ -30,10 +30,6 @@ RAY_SETTINGS = {
 }
 
 
-#: What processes of a local Ray import while they wait for work: PyTorch alone takes them seconds.
-PRELOADED = "sceneshift.execution.worker"
-
-
 @dataclass(frozen=True, kw_only=True)
 class ClusterSize:
     """The resources of a cluster.
@@ -133,15 +129,11 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         ensure_token()
         port = _free_port()
         address = f"127.0.0.1:{port}"
-        # In the environment, which all of Ray's processes inherit, and not in a runtime_env, whose workers Ray would
-        # only start when they are needed.
+        # In the environment, which all of Ray's processes inherit: a runtime_env would first have to be made.
         wanted = {
             **worker_environment,
             "RAY_ADDRESS": address,
             "RAY_GCS_SERVER_PORT": str(port),
-            "RAY_preload_python_modules": PRELOADED,
-            # Read when PyTorch is imported, before a worker knows its CPUs; a training sets its own number of threads.
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
             # Ray's own processes open sockets among their temporary files, too.
             "TMPDIR": str(folder.parent),
         }

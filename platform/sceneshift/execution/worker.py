@@ -46,7 +46,7 @@ def train_job(
         targets: Unlabelled target pixels by pair, for a job that is allowed them.
     """
     if placement.cpus >= 1:
-        # A worker may have imported PyTorch before it had its CPUs, or keep the number of the previous job.
+        # Ray sets OMP_NUM_THREADS, but a reused worker may keep the number of the previous job.
         torch.set_num_threads(math.floor(placement.cpus))
 
     strategy = find_strategy(job.strategy)
