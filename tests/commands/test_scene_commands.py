@@ -288,3 +288,23 @@ def test_a_pair_ends_in_advice(capsys: pytest.CaptureFixture[str]) -> None:
         "- Next",
     ]
     assert advice[-1].endswith("--pairs nw-ne")
+
+
+def test_a_pair_that_can_t_be_trained_on_is_compared_and_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    spectra = rng.uniform(0.1, 0.6, (3, 12))
+    for name, classes in (("spring", (1, 2)), ("autumn", (1, 2, 3))):  # no roof in spring
+        labels = np.kron(np.resize(classes, (6, 6)), np.ones((6, 6), dtype=int))
+        cube = spectra[labels - 1] + rng.normal(0, 0.02, (36, 36, 12))
+        np.savez(tmp_path / f"{name}.npz", cube=cube, labels=labels, class_names=["meadow", "tree", "roof"])
+    (tmp_path / "scenes.toml").write_text(
+        '[scenes]\nspring = { cube = "spring.npz", class_names = ["meadow", "tree", "roof"] }\n'
+        'autumn = { cube = "autumn.npz", class_names = ["meadow", "tree", "roof"] }\n'
+        '[pairs]\nspring-autumn = { source = "spring", target = "autumn" }\n'
+    )
+    assert run_command(Pair(pair="spring-autumn", catalogue=str(tmp_path / "scenes.toml"))) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert "roof" in last
+    assert "--pairs" not in last

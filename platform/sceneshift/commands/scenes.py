@@ -169,7 +169,11 @@ def _advice(command: Pair, pair: ScenePair, target: Scene, gaps: Mapping[str, Sc
     allowed = allowed_normalizations(pair)
     if not set(allowed) & set(FLOOR_NORMALIZATIONS):
         return ["No floor can be fitted: the units leave none of its normalizations."]
-    floor = fit_floor(LogisticRegression.name, spec.divide(pair), seed=command.seed, normalizations=allowed)
+    try:
+        sources = spec.divide(pair)
+    except InvalidInputError as error:  # the comparison of the scenes holds all the same
+        return [f"The pair can't be trained on as it is: {error}"]
+    floor = fit_floor(LogisticRegression.name, sources, seed=command.seed, normalizations=allowed)
     pixels = np.flatnonzero(target.labels)
     predicted = floor.predict(target.cube.reshape(-1, target.num_bands)[pixels])
     truth = target.labels.ravel()[pixels] - 1
