@@ -13,10 +13,9 @@ import pytest
 
 from sceneshift.comparison import joining, preparing, running
 from sceneshift.comparison.class_maps import MAPS, read_maps
-from sceneshift.comparison.comparing import RESULTS
 from sceneshift.comparison.joining import JOINS
 from sceneshift.comparison.pools import distinct
-from sceneshift.comparison.results import ComparisonResults
+from sceneshift.comparison.results import RESULTS, ComparisonResults
 from sceneshift.errors import InvalidInputError, ResourceError, StudyError
 from sceneshift.execution import local
 from sceneshift.execution.executor import StopReason, StopRequest

@@ -10,9 +10,8 @@ import pytest
 from matplotlib import image
 
 from sceneshift.comparison.class_maps import MAPS
-from sceneshift.comparison.comparing import RESULTS
 from sceneshift.comparison.publishing import EPOCHS, SPEC, read_epochs, reproduce
-from sceneshift.comparison.results import ComparisonResults
+from sceneshift.comparison.results import RESULTS, ComparisonResults
 from sceneshift.comparison.spec import read_spec
 from sceneshift.scores import Scores
 

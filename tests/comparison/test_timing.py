@@ -58,7 +58,7 @@ def test_epochs_of_seconds_are_decided_once(write_toy, toy_text, timed, tmp_path
 def test_seconds_too_few_for_an_epoch_train_one(write_toy, timed, tmp_path):
     prepared = prepare(write_toy())
     timings = time_all(prepared, tmp_path)
-    config = prepared.configurations["CE", 0][0]
+    config = prepared.configurations["one-two", "CE", 0][0]
     assert timings.epochs("one-two", "CE", Budget(seconds=0.1), config) == 1
 
 
@@ -79,6 +79,6 @@ def test_a_real_step_is_timed(write_toy, tmp_path):
     prepared = prepare(write_toy())
     timings = Timings(prepared, tmp_path)
     for label in ("CE", "logistic regression"):
-        found = timings.epoch_time("one-two", label, prepared.configurations[label, 0][0])
+        found = timings.epoch_time("one-two", label, prepared.configurations["one-two", label, 0][0])
         assert 0 < found.steps_s < 60
         assert 0 < found.evaluation_s < 60

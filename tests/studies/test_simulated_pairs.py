@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,18 @@ length = 4.0
 [shifts.season]
 strength = 0.5
 """
+
+
+def test_comparisons_find_the_simulated_pair_where_the_study_makes_it():
+    (path,) = (path for path in FOLDER.glob("*.toml") if path.stem == "simulated-a")
+    file = SimulatedPairFile.read(path)
+    root = FOLDER.parents[1]
+    catalogue = tomllib.loads((root / "comparisons" / "scenes" / "simulated_a.toml").read_text())
+    made = root / "selection_work" / "simulated" / f"{file.name}-{file.source_hash}"
+    assert {
+        (root / "comparisons" / "scenes" / scene["stored"]).resolve() for scene in catalogue["scenes"].values()
+    } == {made / "source.arrow", made / "target.arrow"}
+    assert [*catalogue["pairs"]] == [file.name]
 
 
 def test_the_two_pairs_have_other_kinds_of_shifts_than_the_bank_and_each_other():

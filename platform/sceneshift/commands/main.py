@@ -57,6 +57,21 @@ def run(name: str) -> int:
     return COMMANDS[name]()
 
 
+def resumable(work: Callable[[], int]) -> int:
+    """Run a script's work that continues where it was interrupted; returns the exit status.
+
+    Args:
+        work: Does it, and returns the exit status.
+    """
+    try:
+        return work()
+    except SceneshiftError as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        print("\nStopped. What is done is kept; start the same command again to continue.", file=sys.stderr)
+        return 130
+
+
 def _tune() -> int:
     from sceneshift.commands.tune_arguments import read_tune_command
 

@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 
 from sceneshift.commands.durations import duration_text
-from sceneshift.commands.selection_study_arguments import Pool, Publish, Refits, StudyCommand, Table, TrainingFlags
+from sceneshift.commands.selection_study_arguments import (
+    Pool,
+    Publish,
+    Refits,
+    Simulate,
+    StudyCommand,
+    StudyFlags,
+    Table,
+    TrainingFlags,
+)
 from sceneshift.errors import InvalidInputError
 from sceneshift.own_folders import ensure_home
 from sceneshift.safe_files import expanded
 from sceneshift.search.space import load_space
 from sceneshift.studies.cells import Places
-from sceneshift.studies.design import Cell, StudyDesign, open_design, read_design
+from sceneshift.studies.design import STUDY_PAIRS, Cell, StudyDesign, open_design, read_design
 from sceneshift.studies.one_run import only_one
 from sceneshift.studies.pool import (
     Study,
@@ -54,6 +63,8 @@ def run_command(command: StudyCommand) -> int:
             return _table(command)
         case Refits():
             return _refits(command)
+        case Simulate():
+            return _simulate(command)
 
 
 def _pool(command: Pool) -> int:
@@ -148,6 +159,14 @@ def _refits(command: Refits) -> int:
     return 0
 
 
+def _simulate(command: Simulate) -> int:
+    files = [file for file in _simulated_pairs() if command.confirm or file.name in STUDY_PAIRS]
+    folder = expanded(command.work).resolve() / "simulated"
+    catalogue = store_simulated_pairs(files, folder, command.data_dir)
+    print(f"{', '.join(file.name for file in files)}: --catalogue {catalogue}")
+    return 0
+
+
 def render_expected(study: Study, pairs: Sequence[str], methods: Sequence[str], *, jobs: int) -> str:
     """The table of expected hours, from the trainings that were timed."""
     rows = expected_times(study, pairs, methods)
@@ -219,7 +238,7 @@ def _simulated_pairs() -> list[SimulatedPairFile]:
     return [SimulatedPairFile.read(path) for path in sorted(folder.glob("*.toml"))]
 
 
-def _batches(design: StudyDesign, command: StudyCommand) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _batches(design: StudyDesign, command: StudyFlags) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return design.chosen_pairs(command.pairs, confirm=command.confirm), design.chosen_methods(command.methods)
 
 

@@ -99,11 +99,26 @@ class Refits(TrainingFlags):
     """Train the chosen configurations again on all fields, with three seeds each, and publish what they reach."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Simulate:
+    """Simulate the study's pairs and nothing else, for comparisons on them; prints their catalogue."""
+
+    work: str = "selection_work"
+    """Folder in which simulated/ is made; the other commands find the pairs there."""
+
+    data_dir: str | None = None
+    """Folder with the files of the scenes that spectra are taken from. Default: SCENESHIFT_DATA."""
+
+    confirm: bool = False
+    """Simulate the confirmation pair too; its spectra are of Salinas-A."""
+
+
 #: A command of the study.
 StudyCommand = (
     Annotated[Pool, tyro.conf.subcommand("pool")]
     | Annotated[Publish, tyro.conf.subcommand("publish")]
     | Annotated[Table, tyro.conf.subcommand("table")]
+    | Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Refits, tyro.conf.subcommand("refits")]
 )
 

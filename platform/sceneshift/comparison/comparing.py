@@ -14,7 +14,7 @@ from sceneshift.comparison.listener import ComparisonListener
 from sceneshift.comparison.placing import Places
 from sceneshift.comparison.pools import distinct, expected_cost, expected_seconds, make_pools
 from sceneshift.comparison.preparing import PreparedComparison, prepare
-from sceneshift.comparison.results import ComparisonResults
+from sceneshift.comparison.results import RESULTS, ComparisonResults
 from sceneshift.comparison.running import Batch, run_batch
 from sceneshift.comparison.spec import ComparisonSpec
 from sceneshift.comparison.timing import Timings
@@ -26,8 +26,8 @@ from sceneshift.studies.one_run import only_one
 from sceneshift.studies.turns import in_turn
 from sceneshift.tracking.provenance import code_tags
 
-#: Files of a comparison's folder.
-RESULTS, CHOICES, SCORED = "results.parquet", "choices.json", "scored.json"
+#: Files of a comparison's folder, beside its results.
+CHOICES, SCORED = "choices.json", "scored.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ def _pools(prepared: PreparedComparison, timings: Timings) -> Iterator[Pool]:
                             configuration=number,
                             epochs=timings.epochs(pair, entry.label, budget, config),
                         )
-                        for number, config in enumerate(prepared.configurations[entry.label, repeat])
+                        for number, config in enumerate(prepared.configurations[pair, entry.label, repeat])
                     )
                     yield Pool(pair=pair, label=entry.label, budget=budget, repeat=repeat, cells=cells)
 

@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sceneshift.catalogue.groups import scene_groups
+from sceneshift.catalogue.units import refuse_normalization
 from sceneshift.comparison.cells import Cell, cell_key
 from sceneshift.comparison.configurations import TunedMethod, draw_seed
 from sceneshift.comparison.method_sources import method_sources_hash
 from sceneshift.comparison.spec import Budget, ComparisonSpec, MethodEntry
+from sceneshift.comparison.tuned_before import chosen_before
 from sceneshift.errors import InvalidInputError
 from sceneshift.methods.method import MethodConfig
 from sceneshift.methods.registry import find_method
 from sceneshift.seeding import derive_seed, trial_seed
 from sceneshift.selection.outputs import check_features
 from sceneshift.selection.registry import find_strategy
+from sceneshift.splits.pair import ScenePair
 from sceneshift.training.batches import steps_of_epoch
 from sceneshift.training.data import DataSpec, LoadedData
 from sceneshift.training.plan import TrainingPlan
@@ -27,7 +30,7 @@ class PreparedComparison:
 
     Args:
         spec: What is compared.
-        configurations: By label and repeat.
+        configurations: By pair, label and repeat; the same on all pairs, unless an earlier comparison chose them.
         blocks: Each pair, divided as configurations are chosen.
         fields: Each pair with no pixel held back, as final networks are trained.
         groups: The independent group of scenes of each pair.
@@ -35,7 +38,7 @@ class PreparedComparison:
     """
 
     spec: ComparisonSpec
-    configurations: Mapping[tuple[str, int], tuple[MethodConfig, ...]]
+    configurations: Mapping[tuple[str, str, int], tuple[MethodConfig, ...]]
     blocks: Mapping[str, LoadedData]
     fields: Mapping[str, LoadedData]
     groups: Mapping[str, str]
@@ -62,7 +65,7 @@ class PreparedComparison:
         spec, entry = self.spec, self.entry(label)
         training = TrainSpec(
             method=entry.method,
-            config=self.configurations[label, repeat][configuration],
+            config=self.configurations[pair, label, repeat][configuration],
             epochs=epochs,
             seed=trial_seed(derive_seed(spec.split_seed, "tuning", repeat), configuration),
             evaluate_every=budget.evaluate_every(epochs, least=spec.evaluate_every),
@@ -121,7 +124,10 @@ def prepare(spec: ComparisonSpec) -> PreparedComparison:
         MissingDataError: A pair's data isn't there.
     """
     methods = {entry.label: TunedMethod.load(entry, profile=spec.profile) for entry in spec.methods}
-    patch_size = max(method.largest_patch for method in methods.values())
+    earlier = {} if spec.tuned_in is None else chosen_before(spec, spec.tuned_in)
+    patch_size = max(
+        *(method.largest_patch for method in methods.values()), *(config.patch_size for config in earlier.values()), 1
+    )
     blocks = {
         name: DataSpec(
             pairs=(name,),
@@ -134,21 +140,12 @@ def prepare(spec: ComparisonSpec) -> PreparedComparison:
         ).load()
         for name in spec.pairs
     }
-    pairs = [data.pairs[0] for data in blocks.values()]
-    configurations = {
-        (label, repeat): method.configurations(
-            num=spec.num_configurations,
-            seed=draw_seed(spec.split_seed, method.entry.method, repeat),
-            pairs=pairs,
-        )
-        for label, method in methods.items()
-        for repeat in spec.repeats
-    }
+    configurations = _configurations(spec, methods, {name: data.pairs[0] for name, data in blocks.items()}, earlier)
     for entry in spec.methods:
         for name, data in ((name, data) for name, data in blocks.items() if entry.is_on(name)):
             for repeat in spec.repeats:
                 try:
-                    _check(spec, entry, configurations[entry.label, repeat], data)
+                    _check(spec, entry, configurations[name, entry.label, repeat], data)
                 except InvalidInputError as error:
                     raise InvalidInputError(f"{entry.label} on pair {name}: {error}") from error
     fields = {name: data.divided(_on_every_field(data.spec)) for name, data in blocks.items()}
@@ -157,9 +154,37 @@ def prepare(spec: ComparisonSpec) -> PreparedComparison:
         configurations=configurations,
         blocks=blocks,
         fields=fields,
-        groups=scene_groups(pairs),
+        groups=scene_groups([data.pairs[0] for data in blocks.values()]),
         sources={name: method_sources_hash(name) for name in {entry.method for entry in spec.methods}},
     )
+
+
+def _configurations(
+    spec: ComparisonSpec,
+    methods: Mapping[str, TunedMethod],
+    pairs: Mapping[str, ScenePair],
+    earlier: Mapping[tuple[str, str], MethodConfig],
+) -> Mapping[tuple[str, str, int], tuple[MethodConfig, ...]]:
+    """Draw the configurations, or take those that an earlier comparison chose."""
+    if spec.tuned_in is not None:
+        for (name, _), config in earlier.items():
+            refuse_normalization(pairs[name], config.normalization)
+        return {(name, label, 0): (config,) for (name, label), config in earlier.items()}
+    drawn = {
+        (label, repeat): method.configurations(
+            num=spec.num_configurations,
+            seed=draw_seed(spec.split_seed, method.entry.method, repeat),
+            pairs=list(pairs.values()),
+        )
+        for label, method in methods.items()
+        for repeat in spec.repeats
+    }
+    return {
+        (name, entry.label, repeat): drawn[entry.label, repeat]
+        for entry in spec.methods
+        for repeat in spec.repeats
+        for name in filter(entry.is_on, spec.pairs)
+    }
 
 
 def _on_every_field(data: DataSpec) -> DataSpec:

@@ -21,11 +21,11 @@ from sceneshift.catalogue.sides import is_embedded
 from sceneshift.comparison.cells import Cell
 from sceneshift.comparison.chosen_settings import settings_in_epochs, settings_text, with_settings
 from sceneshift.comparison.class_maps import MAPS, PairMaps, read_maps, write_maps
-from sceneshift.comparison.comparing import RESULTS, Compared
+from sceneshift.comparison.comparing import Compared
 from sceneshift.comparison.joining import JoinLog, score_epochs
 from sceneshift.comparison.outputs import write_outputs
 from sceneshift.comparison.pools import distinct
-from sceneshift.comparison.results import ComparisonResults
+from sceneshift.comparison.results import RESULTS, ComparisonResults
 from sceneshift.comparison.timing import TIMINGS
 from sceneshift.errors import InvalidInputError, MissingDataError, StorageError, StudyError, first_line
 from sceneshift.tracking.provenance import code_tags

@@ -18,6 +18,9 @@ from pyarrow import parquet as pq
 from sceneshift.errors import MissingDataError, StorageError, StudyError, first_line
 from sceneshift.safe_files import replacing
 
+#: The file of results in a comparison's folder.
+RESULTS = "results.parquet"
+
 #: The version of this format.
 FORMAT = 1
 

@@ -31,7 +31,7 @@ MOST_EVALUATIONS = 40
 _KEYS = (
     *("pairs", "methods", "seeds", "strategies", "epochs", "seconds", "num_configurations", "protocol", "profile"),
     *("pixels_per_class", "evaluate_every", "split", "split_seed", "target_access", "final_networks"),
-    *("data_dir", "catalogue"),
+    *("data_dir", "catalogue", "tuned_in"),
 )
 _METHOD_KEYS = ("method", "label", "space", "preset", "settings", "pairs")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -114,6 +114,8 @@ class ComparisonSpec:
         final_networks: One of :data:`FINAL_NETWORKS`.
         data_dir: Folder of the scenes' files.
         catalogue: TOML file of the user's scenes and pairs.
+        tuned_in: Folder of a comparison with results, whose choices are the configurations of this one: for each
+            method and pair the one that was chosen there. Nothing is drawn then.
 
     Raises:
         InvalidInputError: A value is unknown, or values don't go together.
@@ -136,6 +138,7 @@ class ComparisonSpec:
     final_networks: str = "fields"
     data_dir: str | None = None
     catalogue: str | None = None
+    tuned_in: Path | None = None
 
     def __post_init__(self) -> None:
         labels = [entry.label for entry in self.methods]
@@ -155,6 +158,12 @@ class ComparisonSpec:
                 raise InvalidInputError(
                     f"pairs: no method is on {pair!r}; leave it out, or add it to a method's pairs."
                 )
+        if self.tuned_in is not None and (self.num_configurations, self.protocol) != (1, "tune-once"):
+            raise InvalidInputError(
+                f"tuned_in = {str(self.tuned_in)!r} with num_configurations = {self.num_configurations} and protocol = "
+                f"{self.protocol!r}: the one configuration that was chosen there is trained, for all seeds. Leave "
+                "num_configurations and protocol out."
+            )
         for name in self.strategies:
             self.check_strategy(name)
 
@@ -202,11 +211,14 @@ class ComparisonSpec:
             "budget": ", ".join(map(str, self.budgets)),
             "profile": self.profile,
             "protocol": self.protocol,
-            "configurations": str(self.num_configurations),
+            "configurations": self._configurations(),
             "pixels per class": "all" if self.pixels_per_class is None else str(self.pixels_per_class),
             "target access": self.target_access,
             "final networks": self.final_networks,
         }
+
+    def _configurations(self) -> str:
+        return str(self.num_configurations) if self.tuned_in is None else f"chosen in {self.tuned_in.name}"
 
 
 def read_spec(path: Path, *, spaces: Path) -> ComparisonSpec:
@@ -235,7 +247,8 @@ def read_spec(path: Path, *, spaces: Path) -> ComparisonSpec:
     for key in ("pairs", "methods"):
         if key not in table:
             raise table.wrong(key, expected="a list", advice=f"Write {key} = [ … ]; see comparisons/example.toml.")
-    spec = ComparisonSpec(
+    tuned_in = _path(table, "tuned_in", path.parent)
+    return ComparisonSpec(
         name=path.stem,
         pairs=table.texts("pairs") or (),
         methods=tuple(_entry(each, path.parent, spaces, where=str(path)) for each in _methods(table)),
@@ -248,13 +261,13 @@ def read_spec(path: Path, *, spaces: Path) -> ComparisonSpec:
         profile=table.text("profile") or "laptop",
         strategies=table.texts("strategies") or (SourceBlocks.name,),
         seeds=_seeds(table),
-        num_configurations=_number(table, "num_configurations", least=1, default=10),
+        num_configurations=_number(table, "num_configurations", least=1, default=10 if tuned_in is None else 1),
         evaluate_every=_number(table, "evaluate_every", least=1, default=1),
         split_seed=_number(table, "split_seed", least=0, default=0),
         data_dir=_path(table, "data_dir", path.parent),
         catalogue=_path(table, "catalogue", path.parent),
+        tuned_in=None if tuned_in is None else Path(tuned_in),
     )
-    return spec
 
 
 def _number(table: Table, key: str, *, least: int, default: int) -> int:

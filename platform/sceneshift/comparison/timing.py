@@ -105,11 +105,11 @@ class Timings:
             repeat: The repeat.
             configuration: Number of the configuration, 0-based.
         """
-        configs = self._prepared.configurations[label, repeat]
+        configs = self._prepared.configurations[pair, label, repeat]
         config = configs[configuration]
         epochs = self.epochs(pair, label, budget, config)
         if self._key(pair, self._prepared.entry(label).method, config) not in self._found:
-            first = self._prepared.configurations[label, self._prepared.spec.repeats[0]]
+            first = self._prepared.configurations[pair, label, self._prepared.spec.repeats[0]]
             times = [self.epoch_time(pair, label, other) for other in first[:_TIMED_CONFIGURATIONS]]
         else:
             times = [self.epoch_time(pair, label, config)]
@@ -120,16 +120,15 @@ class Timings:
     def _needed(self) -> Iterable[tuple[str, str, MethodConfig]]:
         spec = self._prepared.spec
         in_seconds = any(budget.seconds is not None for budget in spec.budgets)
-        for (label, repeat), configs in self._prepared.configurations.items():
+        for (pair, label, repeat), configs in self._prepared.configurations.items():
             if not in_seconds and repeat != spec.repeats[0]:
                 continue
             if in_seconds and not find_method(self._prepared.entry(label).method).fitted_at_once:
                 timed: Sequence[MethodConfig] = configs
             else:
                 timed = configs[:_TIMED_CONFIGURATIONS]
-            for pair in filter(self._prepared.entry(label).is_on, spec.pairs):
-                for config in timed:
-                    yield pair, label, config
+            for config in timed:
+                yield pair, label, config
 
     def _key(self, pair: str, method: str, config: MethodConfig) -> str:
         data = self._prepared.blocks[pair].sources
