@@ -1,6 +1,7 @@
 """Costs of a search besides training: seconds to the first step, and seconds of a trial outside its training steps.
 
     python benchmarks/trial_overhead.py --trials 5 --epochs 4
+    python benchmarks/trial_overhead.py --starts 5 --baseline /path/to/another/checkout
 
 Starts ``experiments/tune_s2amsnet.py`` as a user would, with the laptop profile, in a temporary directory with a Ray, a
 trial store and an MLflow file of its own, and reads the trial store when the study is closed. A trial's time runs
@@ -13,6 +14,9 @@ steps (the cutting of their patches included) are taken away; the rest is divide
 * reporting: result through Tune into the trial store (SQLite), ASHA's decision, and back, from the second epoch on.
 
 The first trials, one per place, begin new processes and count for the start only.
+
+With ``--baseline``, searches of one epoch are started in turn from another checkout and from this one, and only the
+seconds to the first step are compared; its dependencies are those of this interpreter.
 """
 
 import json
@@ -21,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -57,9 +61,15 @@ class Args:
     json: Path | None = None
     """Where rows are written: one for the start, one per trial."""
 
+    baseline: Path | None = None
+    """Another checkout, whose seconds to the first step are compared."""
 
-def search(args: Args, directory: Path) -> tuple[dict[str, float], list[TrialRecord]]:
-    """Run the search; returns Unix times of its start and of two lines it prints, and the trials of its trial store."""
+    starts: int = 5
+    """Searches begun from each checkout, with --baseline."""
+
+
+def search(args: Args, directory: Path, root: Path = ROOT) -> tuple[dict[str, float], list[TrialRecord]]:
+    """Run the search of a checkout; returns Unix times of its start and of lines it prints, and its stored trials."""
     flags = {
         "--profile": args.profile,
         "--num-samples": args.trials,
@@ -71,10 +81,11 @@ def search(args: Args, directory: Path) -> tuple[dict[str, float], list[TrialRec
         "--experiment-name": NAME,
     }
     own = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")}
+    own["PYTHONPATH"] = str(root / "platform")
     times = {"begun": time.time()}
     with subprocess.Popen(
         [sys.executable, "experiments/tune_s2amsnet.py", *(str(word) for flag in flags.items() for word in flag)],
-        cwd=ROOT,
+        cwd=root,
         env=own,
         stdout=subprocess.PIPE,
         text=True,
@@ -110,13 +121,42 @@ def seconds_of(record: TrialRecord, begun: float) -> dict[str, float]:
     }
 
 
+def seconds_to_first_step(args: Args, root: Path) -> float:
+    """Begin a search of one epoch from a checkout."""
+    with tempfile.TemporaryDirectory() as directory:
+        times, records = search(replace(args, trials=args.at_once, epochs=1), Path(directory), root)
+    return first_step(records[0]) - times["begun"]
+
+
+def first_step(record: TrialRecord) -> float:
+    """When a trial's first step began, in Unix time."""
+    first = record.epochs[1]
+    return first["time/recorded_unix_s"] - first["time/checkpoint_s"] - first["time/epoch_s"]
+
+
+def compare_starts(args: Args, baseline: Path) -> None:
+    """Begin searches from both checkouts in turn, and print the medians of the seconds to the first step."""
+    seconds: dict[str, list[float]] = {"baseline": [], "here": []}
+    for _ in range(args.starts):
+        for name, root in (("baseline", baseline.resolve()), ("here", ROOT)):
+            seconds[name].append(seconds_to_first_step(args, root))
+            print(f"{name:<10} {seconds[name][-1]:6.2f} s", flush=True)
+    medians = {name: median(each) for name, each in seconds.items()}
+    print(
+        f"process to first step, median of {args.starts}: {medians['baseline']:.1f} s before, {medians['here']:.1f} s "
+        f"here; ratio {medians['baseline'] / medians['here']:.2f}"
+    )
+
+
 def main(args: Args) -> None:
     """Search, then print the start and the median over trials."""
+    if args.baseline is not None:
+        compare_starts(args, args.baseline)
+        return
     with tempfile.TemporaryDirectory() as directory:
         times, records = search(args, Path(directory))
     ends = sorted(record.epochs[record.last_epoch]["time/recorded_unix_s"] for record in records)
-    first = records[0].epochs[1]
-    step = first["time/recorded_unix_s"] - first["time/checkpoint_s"] - first["time/epoch_s"]
+    step = first_step(records[0])
     start = {
         "process to first step": step - times["begun"],
         "ray.init to first step": step - times["study"],

@@ -4,7 +4,15 @@ import tempfile
 import pytest
 
 from sceneshift.errors import ResourceError
-from sceneshift.execution.cluster import ClusterSize, check_room, ray_cluster, resolved_ray_address, trials_that_fit
+from sceneshift.execution.cluster import (
+    TUNE_VARIABLES,
+    ClusterSize,
+    _trials_in_waiting_processes,
+    check_room,
+    ray_cluster,
+    resolved_ray_address,
+    trials_that_fit,
+)
 
 
 def size(**changes):
@@ -135,9 +143,21 @@ def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_reported_where_it
     monkeypatch.setattr("sceneshift.execution.cluster.allowed_cores", lambda: 3)
     with pytest.raises(ResourceError, match="timed out"), ray_cluster():
         pass
-    assert (asked["dashboard_host"], asked["_node_ip_address"]) == ("127.0.0.1", "127.0.0.1")
+    assert (asked["include_dashboard"], asked["_node_ip_address"]) == (False, "127.0.0.1")
     assert asked["num_cpus"] == 3
     assert len(f"{asked['_temp_dir']}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store") <= 107
     # Of Ray's processes, which make sockets there; this one's is as it was.
     assert asked["TMPDIR"] == os.path.dirname(asked["_temp_dir"])
     assert os.environ["TMPDIR"] == str(long)
+
+
+def test_tune_s_own_variables_are_back_when_the_local_ray_is_gone():
+    from ray.tune.execution import class_cache
+
+    before = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    assert before[0] == TUNE_VARIABLES
+    with _trials_in_waiting_processes():
+        assert not class_cache.DEFAULT_ENV_VARS
+        assert not class_cache.ENV_VARS_TO_PROPAGATE
+    after = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    assert after == before

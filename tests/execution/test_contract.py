@@ -1,6 +1,7 @@
 """What every executor must do alike: local, Ray, and Ray Train with one worker and with two."""
 
 import os
+import sys
 import time
 
 import pytest
@@ -136,20 +137,22 @@ def test_only_the_placement_groups_of_the_run_are_released(cluster):
 
 
 @pytest.mark.slow
-def test_workers_inherit_the_environment_of_a_local_ray(cluster):
+def test_a_trial_of_a_local_ray_takes_a_process_that_waits_with_everything_imported(cluster):
     import ray
+    from ray.tune.execution.class_cache import _ActorClassCache
 
-    from sceneshift.execution.cluster import ALLOCATOR
+    from sceneshift.execution.cluster import ALLOCATOR, PRELOADED, TUNE_VARIABLES
 
-    @ray.remote(num_cpus=1)
-    class Worker:
+    class Trial:
         def look(self):
-            return dict(os.environ)
+            return set(sys.modules), dict(os.environ), ray.get_runtime_context().get_runtime_env_string()
 
-    environment = ray.get(Worker.remote().look.remote())
-    assert ALLOCATOR.items() <= environment.items()
+    modules, environment, own = ray.get(_ActorClassCache().get(Trial).options(num_cpus=1).remote().look.remote())
+    assert {*PRELOADED.split(","), "torch"} <= modules
+    assert own == "{}"  # else Ray starts a process for it
+    assert (ALLOCATOR | TUNE_VARIABLES | {"OMP_NUM_THREADS": "1"}).items() <= environment.items()
     assert environment["RAY_ADDRESS"].split(":")[1] == ray.get_runtime_context().gcs_address.split(":")[1]
-    assert "RAY_GCS_SERVER_PORT" not in os.environ
+    assert {"RAY_GCS_SERVER_PORT", "RAY_preload_python_modules"}.isdisjoint(os.environ)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sceneshift.closing.floor_scores import floor_on_validation
 from sceneshift.commands.announcements import announce_duration, announce_pace, announce_search, announce_trials
 from sceneshift.commands.live_search import LiveSearch, score_text
 from sceneshift.commands.progress import ProgressBars, say
@@ -30,6 +29,7 @@ class SearchScreen(Listener):
         self._command = command
         self._search: PreparedSearch | None = None
         self._live: LiveSearch | None = None
+        self._floor_is_wanted = False
         self._finished = 0
 
     def search_prepared(self, search: PreparedSearch) -> None:
@@ -72,13 +72,17 @@ class SearchScreen(Listener):
             finished=finished,
         )
         self._live.start()
-        if search.strategy.metric == "val/aa":
-            threading.Thread(target=self._find_floor, args=(search, self._live), daemon=True).start()
+        self._floor_is_wanted = search.strategy.metric == "val/aa"
 
     def changed(self, record: TrialRecord) -> None:
         """Show a trial's newest epoch."""
-        if self._live is not None:
-            self._live.changed(record)
+        if self._live is None:
+            return
+        self._live.changed(record)
+        if self._floor_is_wanted and record.epochs:  # not sooner: trials that begin want the cores
+            self._floor_is_wanted = False
+            assert self._search is not None
+            threading.Thread(target=self._find_floor, args=(self._search, self._live), daemon=True).start()
 
     def close(self) -> None:
         """End the live region; called before anything else is drawn, and when the search has ended."""
@@ -89,6 +93,8 @@ class SearchScreen(Listener):
     @staticmethod
     def _find_floor(search: PreparedSearch, live: LiveSearch) -> None:
         """What logistic regression reaches where the trials are scored; without it, nothing is lost."""
+        from sceneshift.closing.floor_scores import floor_on_validation
+
         with contextlib.suppress(Exception):
             live.floor("logistic regression", floor_on_validation(search.data, seed=search.spec.seed))
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sceneshift.closing.choosing import choice_of
-from sceneshift.closing.search import ClosedSearch, close_search
 from sceneshift.cores import keep_to_allowed_cores
 from sceneshift.engine.beside import beside
 from sceneshift.engine.listener import Listener, LogListener
@@ -31,6 +30,8 @@ from sceneshift.tracking.search_run import SearchRun, refuse_known_experiment
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+    from sceneshift.closing.search import ClosedSearch
 
 _LOG = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ def _run_and_close(
             run.client.set_tag(run.run_id, CHANGES_TAG, _changes(store))
     listener.search_begins(prepared, placement, sum(record.is_finished for record in store.records()))
 
-    def result(closed: ClosedSearch | None) -> SearchResult:
+    def result(closed: "ClosedSearch | None") -> SearchResult:
         records = store.records()
         return SearchResult(
             name=prepared.spec.name,
@@ -218,6 +219,8 @@ def _run_and_close(
             return result(None)
         if not any(record.is_complete for record in store.records()):
             raise StudyError(_no_winner(prepared, store.records(), out_of_time=outcome.out_of_time))
+        from sceneshift.closing.search import close_search  # with its pictures and floors, after the trials
+
         closed = close_search(
             prepared,
             store,

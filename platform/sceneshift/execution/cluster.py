@@ -30,6 +30,14 @@ RAY_SETTINGS = {
 }
 
 
+#: What processes of a local Ray import while they wait for work: with PyTorch's optimizers this takes them seconds.
+PRELOADED = "sceneshift.execution.worker,torch._dynamo"
+
+
+#: What Tune sets for every trial.
+TUNE_VARIABLES = {"PL_DISABLE_FORK": "1"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterSize:
     """The resources of a cluster.
@@ -129,11 +137,16 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         ensure_token()
         port = _free_port()
         address = f"127.0.0.1:{port}"
-        # In the environment, which all of Ray's processes inherit: a runtime_env would first have to be made.
+        # In the environment, which all of Ray's processes inherit, and not in a runtime_env, whose workers Ray would
+        # only start when they are needed.
         wanted = {
             **worker_environment,
             "RAY_ADDRESS": address,
             "RAY_GCS_SERVER_PORT": str(port),
+            "RAY_preload_python_modules": PRELOADED,
+            # Read when PyTorch is imported, before a worker knows its CPUs; a training sets its own number of threads.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+            **TUNE_VARIABLES,
             # Ray's own processes open sockets among their temporary files, too.
             "TMPDIR": str(folder.parent),
         }
@@ -145,8 +158,8 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 num_cpus=allowed_cores() if num_cpus is None else num_cpus,
                 _temp_dir=str(folder),
                 _node_ip_address="127.0.0.1",
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
+                # It takes a small machine two to three seconds. A Ray of one's own, `ray start --head`, has it.
+                include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
@@ -169,17 +182,35 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
         limits = ray._private.state.state.get_max_resources_from_cluster_config() if given else None
         most = {name: max(resources.get(name, 0.0), (limits or {}).get(name, 0.0)) for name in ("CPU", "GPU")}
         largest = {name: max(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
-        yield ClusterSize(
-            cpus=most["CPU"],
-            gpus=most["GPU"],
-            largest_node=largest if limits is None else None,
-            num_nodes=len(nodes),
-            is_own=not given,
-            address=address,
-            nodes=tuple({name: node.get(name, 0.0) for name in ("CPU", "GPU")} for node in nodes),
-        )
+        with contextlib.nullcontext() if given else _trials_in_waiting_processes():
+            yield ClusterSize(
+                cpus=most["CPU"],
+                gpus=most["GPU"],
+                largest_node=largest if limits is None else None,
+                num_nodes=len(nodes),
+                is_own=not given,
+                address=address,
+                nodes=tuple({name: node.get(name, 0.0) for name in ("CPU", "GPU")} for node in nodes),
+            )
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _trials_in_waiting_processes() -> Iterator[None]:
+    """Let Tune run trials in the processes of a local Ray that wait for work.
+
+    Tune asks for variables for every trial, and Ray would start a process with them only then. On a local Ray, all
+    processes have them from this one. No public setting of Tune's says so.
+    """
+    from ray.tune.execution import class_cache
+
+    before = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
 def check_room(

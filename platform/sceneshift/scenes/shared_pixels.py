@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 #: Pixels drawn from the smaller cube.
 _DRAWN = 2000
@@ -135,6 +134,8 @@ def _twins_at_one_offset(mine: NDArray[np.float32], theirs: NDArray[np.float32],
     if min(len(own), len(others)) < 2:
         return 0
     sample = own[drawn]
+    from sklearn.neighbors import NearestNeighbors  # not by every worker: half a second
+
     to_own = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(own).kneighbors(sample)[0][:, 1]
     to_other, places = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(others).kneighbors(sample)
     twins = to_other[:, 0] < _TWIN * to_own

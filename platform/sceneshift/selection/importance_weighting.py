@@ -12,7 +12,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.linear_model import LogisticRegression
 
 from sceneshift.errors import InvalidInputError, nearest_name
 from sceneshift.selection.checked_arrays import as_features, as_labels, as_logits, in_canonical_order, nan_if_nan
@@ -115,6 +114,8 @@ def density_ratio(features: NDArray[np.floating], target_features: NDArray[np.fl
     standardized = (both[:, varies] - both[:, varies].mean(axis=0)) / spread[varies]
     is_target = np.repeat([0, 1], [len(source), len(target)])
     order = in_canonical_order(standardized, is_target[:, np.newaxis])
+    from sklearn.linear_model import LogisticRegression  # not by every worker: half a second
+
     model = LogisticRegression(C=1.0, max_iter=1000).fit(standardized[order], is_target[order])
     log_odds = model.decision_function(standardized[: len(source)])
     ratio: NDArray[np.float64] = len(source) / len(target) * np.exp(log_odds)

@@ -9,8 +9,6 @@ Shape letters: M target pixels, K classes, D features.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, xlogy
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_mutual_info_score
 
 from sceneshift.errors import InvalidInputError
 from sceneshift.selection.checked_arrays import (
@@ -101,6 +99,9 @@ def class_ami(target_logits: NDArray[np.floating], target_features: NDArray[np.f
     num_clusters = min(logits.shape[1], len(np.unique(features, axis=0)))
     if num_clusters == 1 or len(np.unique(classes)) == 1:
         return 0.0
+    from sklearn.cluster import KMeans  # not by every worker: half a second
+    from sklearn.metrics import adjusted_mutual_info_score
+
     clusters = KMeans(num_clusters, n_init=1, random_state=0).fit_predict(features)
     return float(adjusted_mutual_info_score(classes, clusters))
 
