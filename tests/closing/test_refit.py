@@ -88,7 +88,7 @@ def test_the_winner_s_configuration_and_seed_train_each_pair_by_itself(make_sear
 
 @pytest.fixture(scope="module")
 def cluster():
-    with ray_cluster(num_cpus=1):
+    with ray_cluster(num_cpus=1, dashboard=True):
         yield
 
 

@@ -100,7 +100,7 @@ def test_a_comparison_runs_on_ray_is_published_and_its_tables_are_made_again(uni
     num = sum(path.is_file() for name in ("tables", "pictures") for path in (folder / name).iterdir()) + 2
     written = [line for line in done.stdout.splitlines() if line.startswith("wrote")]
     assert written == [f"wrote {num} files to {folder}; the page is {folder / 'index.html'}"]
-    assert f"mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db" in done.stdout
+    assert f"sceneshift ui --storage-path {out}\n" in done.stdout
     frame = ComparisonResults.read(folder / "results.parquet").as_frame()
     assert frame["failed"].eq("").all()
     assert len(frame) == 2

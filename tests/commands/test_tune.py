@@ -135,7 +135,7 @@ def test_the_last_screen_shows_what_a_user_wants_to_know(uncut, client):
         "blocks, guard 3; patch 7: of ",
         "profile smoke-test",
         "opened once",
-        f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{storage}/mlflow.db",
+        f"sceneshift ui --storage-path {storage}\n",
         f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs/",
         str(storage / NAME / "report"),
     ):

@@ -1,6 +1,7 @@
 """`sceneshift ui`: which store is served, where, and on which page it opens. MLflow's server is a stand-in."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from sceneshift.commands import ui
-from sceneshift.commands.ui import UiArgs, newest_page, run_ui
+from sceneshift.commands.ui import UiArgs, how_to_open, newest_page, run_ui
 from sceneshift.errors import InvalidInputError
 from sceneshift.tracking.backend import TrackingBackend
 
@@ -154,3 +155,22 @@ sys.exit(ui.run_ui(ui.UiArgs(storage_path=".", port=5998)))
             break
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_what_is_printed_at_the_end_of_a_study_serves_its_store(
+    on_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "bin" / "sceneshift"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setenv("PATH", str(script.parent) if on_path else "/nowhere")
+    storage = tmp_path / "it's here & there"
+    words = shlex.split(how_to_open(TrackingBackend.resolve(storage), storage))
+    assert words == ["sceneshift" if on_path else str(script), "ui", "--storage-path", str(storage)]
+
+
+def test_of_a_server_the_address_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5001/")
+    assert "http://host:5001/" in how_to_open(TrackingBackend.resolve(tmp_path), tmp_path)

@@ -143,7 +143,8 @@ def test_a_ray_of_its_own_answers_on_this_machine_alone_and_is_reported_where_it
     monkeypatch.setattr("sceneshift.execution.cluster.allowed_cores", lambda: 3)
     with pytest.raises(ResourceError, match="timed out"), ray_cluster():
         pass
-    assert (asked["include_dashboard"], asked["_node_ip_address"]) == (False, "127.0.0.1")
+    assert (asked["dashboard_host"], asked["_node_ip_address"]) == ("127.0.0.1", "127.0.0.1")
+    assert not asked["include_dashboard"]
     assert asked["num_cpus"] == 3
     assert len(f"{asked['_temp_dir']}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store") <= 107
     # Of Ray's processes, which make sockets there; this one's is as it was.

@@ -20,7 +20,7 @@ STALL_S = 180.0
 
 @pytest.fixture(scope="module")
 def cluster():
-    with ray_cluster(num_cpus=2):
+    with ray_cluster(num_cpus=2, dashboard=True):  # Ray Train's
         yield
 
 

@@ -100,6 +100,17 @@ def test_nothing_is_drawn_of_nothing(study, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_importances_that_all_would_be_equal_are_not_drawn(tmp_path, recwarn):
+    study = optuna.create_study(direction="maximize")
+    for x in (0.1, 0.4, 0.6, 0.9):
+        trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        trial.report(0.5, step=1)  # none is better than another
+        study.tell(trial, x)
+    assert not draw_parameter_importances(tmp_path / "i.png", study, epoch=1)
+    assert [*recwarn] == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("plot", ["plot_optimization_history", "plot_param_importances"])
 def test_a_picture_of_optuna_has_one_title_and_it_is_ours(study, tmp_path, monkeypatch, plot):
     drawn = []

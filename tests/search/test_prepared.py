@@ -192,6 +192,23 @@ def test_gpus_are_shared_by_fractions_and_train_with_ray_train(prepared):
     assert not prepared(gpus_per_trial=0.5, executor="ray").in_ray_train(placement)
 
 
+@pytest.mark.parametrize(
+    ("flags", "gpus_here", "expected"),
+    [
+        ({}, 1, False),  # only the paper's profile takes a GPU unasked
+        ({"gpus_per_trial": 0.5}, 0, True),
+        ({"workers_per_trial": 2}, 0, True),
+        ({"executor": "ray-train"}, 0, True),
+        ({"executor": "ray", "gpus_per_trial": 1.0}, 1, False),
+    ],
+)
+def test_what_may_train_in_ray_train_is_known_before_a_local_ray_starts(
+    prepared, monkeypatch, flags, gpus_here, expected
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus_here)
+    assert prepared(**flags).may_train_in_ray_train is expected
+
+
 def test_several_workers_train_with_ray_train_and_count_for_the_room(prepared):
     search = prepared(workers_per_trial=2)
     placement = search.placement(cluster(cpus=16.0))

@@ -1,7 +1,4 @@
 import os
-import shlex
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,26 +11,16 @@ def test_without_the_variable_a_database_next_to_the_studies(monkeypatch, tmp_pa
     backend = TrackingBackend.resolve(tmp_path)
     assert backend.uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert backend.artifact_root == tmp_path / "mlartifacts"
-    command = (
-        f"{sys.executable} -m mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --host 127.0.0.1 --port 5000"
-    )
-    assert backend.ui_command() == f"MLFLOW_DISABLE_TELEMETRY=true {command}"
     assert backend.study_link("3", "abc") == (
         "http://127.0.0.1:5000/#/experiments/3/runs/abc?workflowType=machine_learning"
     )
-
-
-def test_the_command_of_the_ui_is_quoted_for_a_shell(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    backend = TrackingBackend.resolve(Path("/data/it's here & there"))
-    assert backend.uri in shlex.split(backend.ui_command())
 
 
 def test_a_server_is_its_own_ui(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5001/")
     backend = TrackingBackend.resolve(tmp_path)
     assert backend.artifact_root is None
-    assert "http://host:5001/" in backend.ui_command()
+    assert backend.is_server
     assert backend.trials_link("3") == (
         "http://host:5001/#/experiments/3/runs?viewStateShareKey=trials&workflowType=machine_learning"
     )
@@ -109,11 +96,10 @@ class TestPasswords:
         backend = TrackingBackend.resolve(tmp_path)
         assert backend.uri == "nosuchdb://bob:hunter2@host/base"
         assert backend.shown == "nosuchdb://***@host/base"
-        assert '--backend-store-uri "$MLFLOW_TRACKING_URI" --host' in backend.ui_command()
         assert backend.study_link("3", "abc").startswith("http://127.0.0.1:5000/#/")
         with pytest.raises(StudyError) as error:
             backend.connect()
-        for text in (str(error.value), repr(backend), backend.ui_command(), backend.trials_link("3")):
+        for text in (str(error.value), repr(backend), backend.trials_link("3")):
             assert "hunter2" not in text
 
 

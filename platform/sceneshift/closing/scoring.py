@@ -112,7 +112,7 @@ def score_pair(
             patch_size=network.spec.config.patch_size,
             device=device,
             measured=pair.target.measured,
-            progress=partial(progress, f"mapping {pair.name}, pixels"),
+            progress=partial(progress, f"mapping {pair.name} ({network.role}), pixels"),
         )
         scores = door.score(class_map)
         counts[network.role] = FieldCounts.of_map(truth, class_map, num_classes=len(pair.class_names))

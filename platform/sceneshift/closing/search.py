@@ -140,7 +140,7 @@ def close_search(
         store.study,
         epoch=min(search.profile.grace_epochs, search.profile.epochs),
     ):
-        _LOG.info("Too few trials for a picture of parameter importances (at least 4).")
+        _LOG.info("Too few trials for a picture of parameter importances.")
     rows = [row for pair in scored for row in pair.rows]
     separation = [row for pair in search.data.pairs for row in separation_of(pair, search.data.sources_of(pair.name))]
     units, choice_entry = stated_units(search.data.pairs), choice_as_dict(search.strategy, choice)

@@ -7,6 +7,7 @@ from pathlib import Path
 from sceneshift.commands.compare_arguments import CompareArgs, read_compare_command_line
 from sceneshift.commands.console import error_text, interrupting, show_log
 from sceneshift.commands.interrupts import INTERRUPTED_STATUS, Interrupts, end_process
+from sceneshift.commands.ui import how_to_open
 from sceneshift.errors import InvalidInputError, SceneshiftError
 
 _HOW_TO_CONTINUE = " What is done is kept; start the same command again to continue."
@@ -104,7 +105,7 @@ def _compare(arguments: CompareArgs, interrupts: Interrupts) -> int:
     print(render_results(compared.results))
     print(render_written(write_outputs(compared.results, compared.folder, maps=compared.maps), compared.folder))
     if tracked is not None and tracked.run is not None:
-        print(f"Open the MLflow UI  {tracked.run.backend.ui_command()}")
+        print(f"Open the MLflow UI  {how_to_open(tracked.run.backend, root)}")
         print(f"This comparison     {tracked.run.link()}")
     if arguments.publish:
         place = publish(

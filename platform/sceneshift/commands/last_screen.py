@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sceneshift.commands import program
+from sceneshift.commands.ui import how_to_open
 from sceneshift.engine.search_result import SearchResult
 from sceneshift.report.score_table import render_scores
 from sceneshift.report.separation import label_use, separation_lines
@@ -49,7 +50,7 @@ def render_screen(result: SearchResult, backend: TrackingBackend) -> str:
         *_how_to_map(result.models, storage=folder.parents[1]),
         f"\nReport             {folder / 'index.html'}",
         f"Trials             {folder.parent / 'optuna.db'}",
-        f"Open the MLflow UI {backend.ui_command()}",
+        f"Open the MLflow UI {how_to_open(backend, folder.parents[1])}",
         f"This study         {backend.study_link(result.experiment_id, result.run_id)}",
         f"Its trials         {backend.trials_link(result.experiment_id)}",
     ]

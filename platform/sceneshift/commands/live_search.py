@@ -93,21 +93,22 @@ class LiveSearch:
             self._floor = name, aa
 
     def lines(self) -> list[str]:
-        """What is shown: a line about the search, and one per running trial."""
+        """What is shown: a line about the search, one about scores if there are any, and one per running trial."""
         with self._lock:
             records, floor = list(self._records.values()), self._floor
         done = self._finished + sum(record.is_finished for record in records)
         elapsed = self._clock() - self._began
-        parts = [self._times(elapsed, done), f"{done} of {self._num_samples} trials done"]
+        scores: list[str] = []
         scored = [record for record in records if record.value is not None and math.isfinite(record.value)]
         if scored:
             best = max(scored, key=lambda record: (record.is_complete, record.value))
-            parts.append(f"best {score_text(best.value, self._metric)} (trial {best.number}, epoch {best.last_epoch})")
+            scores.append(f"best {score_text(best.value, self._metric)} (trial {best.number}, epoch {best.last_epoch})")
         if floor is not None:
-            parts.append(f"{floor[0]} {100 * floor[1]:.1f}")
+            scores.append(f"{floor[0]} {100 * floor[1]:.1f}")
         running = [record for record in records if record.state == "running"]
         return [
-            " · ".join(parts),
+            f"{self._times(elapsed, done)} · {done} of {self._num_samples} trials done",
+            *([" · ".join(scores)] if scores else []),
             *(
                 f"  trial {record.number:>3}  epoch {record.last_epoch:>3}/{self._epochs}  "
                 f"{score_text(record.value, self._metric)}"

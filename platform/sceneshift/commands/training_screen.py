@@ -7,6 +7,7 @@ from sceneshift.commands.console import ProgressLine
 from sceneshift.commands.flags import resume_command
 from sceneshift.commands.progress import ProgressBars
 from sceneshift.commands.search_screen import change_note
+from sceneshift.commands.ui import how_to_open
 from sceneshift.engine.listener import Listener
 from sceneshift.engine.prepared_training import PreparedTraining
 from sceneshift.engine.training import TrainResult
@@ -86,7 +87,7 @@ def render_closed_training(result: TrainResult, training: PreparedTraining, back
     parts += [
         f"Registered {closed.model.uri} (version {closed.model.version})",
         f"\nPictures, tables   {closed.folder}",
-        f"Open the MLflow UI {backend.ui_command()}",
+        f"Open the MLflow UI {how_to_open(backend, training.directory.parent)}",
         f"This run           {backend.study_link(result.experiment_id, result.run_id)}",
     ]
     return "\n".join(parts)

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import time
 import webbrowser
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sceneshift.commands.command_line import read_arguments
@@ -46,6 +49,21 @@ class UiArgs:
         """
         if not 0 < self.port < 65536:
             raise InvalidInputError(f"--port {self.port}: expected 1 to 65535.")
+
+
+def how_to_open(backend: "TrackingBackend", storage: Path) -> str:
+    """The command that serves MLflow's pages of a store, to be pasted; of a server its address.
+
+    Args:
+        backend: The store.
+        storage: The directory of the studies.
+    """
+    if backend.is_server:
+        return f"(the MLflow server at {backend.shown} is the UI)"
+    own = Path(sys.executable).with_name("sceneshift")  # beside an interpreter whose environment isn't activated
+    found = shutil.which("sceneshift")
+    command = str(own) if own.exists() and found != str(own) else "sceneshift"
+    return shlex.join([command, "ui", "--storage-path", str(storage)])
 
 
 def read_ui_command_line() -> UiArgs:

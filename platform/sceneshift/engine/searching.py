@@ -92,7 +92,8 @@ def search(
             _refuse_another_mlflow(prepared, store, client, backend.shown)
 
     is_local = spec.executor == "local"
-    with beside(connect) as connected, contextlib.nullcontext() if is_local else ray_cluster() as cluster:
+    opened = contextlib.nullcontext() if is_local else ray_cluster(dashboard=prepared.may_train_in_ray_train)
+    with beside(connect) as connected, opened as cluster:
         connected()
         placement = prepared.placement(cluster)
         if prepared.chooses_epochs:

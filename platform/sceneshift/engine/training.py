@@ -244,7 +244,8 @@ def _train(training: PreparedTraining, hear: Any, stop: StopRequest, *, last_epo
     )
     queue = FixedJobs([job], stop, on_epoch=hear, last_epoch=last_epoch)
     in_ray = training.options.in_ray
-    with ray_cluster() if in_ray is not None else contextlib.nullcontext() as cluster:
+    opened = contextlib.nullcontext() if in_ray is None else ray_cluster(dashboard=in_ray == "ray-train")
+    with opened as cluster:
         executor: Executor
         if cluster is None:
             threads = training.options.threads or torch.get_num_threads()

@@ -86,7 +86,7 @@ def resolved_ray_address() -> str:
 
 
 @contextlib.contextmanager
-def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
+def ray_cluster(*, num_cpus: int | None = None, dashboard: bool = False) -> Iterator[ClusterSize]:
     """Connect to the cluster at ``RAY_ADDRESS``, or start a local one and shut it down afterwards.
 
     The address is known before Ray starts and passed to every worker: Ray Train's cleaner would otherwise search for a
@@ -94,6 +94,8 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
 
     Args:
         num_cpus: CPUs of a local cluster; by default those this process may use.
+        dashboard: Whether a local one has Ray's dashboard, which takes a small machine two to three seconds. Ray Train
+            asks it which of its workers live.
 
     Raises:
         ResourceError: No cluster answers at ``RAY_ADDRESS``, or none can be started here; the message names the
@@ -158,8 +160,8 @@ def ray_cluster(*, num_cpus: int | None = None) -> Iterator[ClusterSize]:
                 num_cpus=allowed_cores() if num_cpus is None else num_cpus,
                 _temp_dir=str(folder),
                 _node_ip_address="127.0.0.1",
-                # It takes a small machine two to three seconds. A Ray of one's own, `ray start --head`, has it.
-                include_dashboard=False,
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

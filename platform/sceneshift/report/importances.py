@@ -5,6 +5,7 @@ replacement (would other trials have given the same?), and objectives shuffled a
 give?).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ FEWEST_TRIALS = 4
 
 #: With fewer trials, importances are a lead and not a finding, whatever their intervals.
 FEW_TRIALS = 40
+
+#: How Optuna's warning begins where the best trials are all there are, and every parameter is called equally important.
+EQUAL_WARNING = "Target and region quantiles"
 
 _NUM_DRAWS = 100
 
@@ -107,7 +111,10 @@ def estimate_importances(compared: optuna.Study, *, seed: int = 0, num_draws: in
 def _importances(trials: Sequence[FrozenTrial], values: np.ndarray, names: list[str]) -> np.ndarray:
     study = optuna.create_study(direction="maximize")
     study.add_trials([_finished(trial, float(value)) for trial, value in zip(trials, values, strict=True)])
-    found = optuna.importance.get_param_importances(study, params=names)
+    with warnings.catch_warnings():
+        # Of a draw whose best trials are all there are; its importances are equal, as they should be.
+        warnings.filterwarnings("ignore", message=EQUAL_WARNING)
+        found = optuna.importance.get_param_importances(study, params=names)
     return np.array([found[name] for name in names], dtype=np.float64)
 
 

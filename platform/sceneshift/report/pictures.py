@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from sceneshift.report.importances import EQUAL_WARNING, FEWEST_TRIALS, compared_at_epoch, shared_parameters
 from sceneshift.report.scene_pictures import false_colour_bands, false_colours
 from sceneshift.scenes.class_colours import class_colours
 from sceneshift.scenes.scene import UnlabelledScene
@@ -126,29 +127,26 @@ def draw_optimization_history(path: Path, study: optuna.Study) -> bool:
 
 
 def draw_parameter_importances(path: Path, study: optuna.Study, *, epoch: int) -> bool:
-    """Draw how much each parameter mattered for the objective at one epoch; False for fewer than four trials.
+    """Draw how much each parameter mattered for the objective at one epoch; False if too few trials tell.
 
-    Few trials run to their end, and those are the good ones. Before ``epoch`` none is stopped: compared there, all
-    trials count, and at equal cost. Parameters that only some trials have are left out: importances of different sets
-    of trials can't be compared.
+    Trials and parameters are those of :func:`sceneshift.report.importances.compared_at_epoch` and
+    :func:`~sceneshift.report.importances.shared_parameters`.
 
     Args:
         path: PNG to write.
         study: The study.
         epoch: 1-based; the last one that every trial runs.
     """
-    compared = optuna.create_study(direction="maximize")
-    for trial in study.get_trials(deepcopy=False):
-        if epoch in trial.intermediate_values:
-            compared.add_trial(
-                optuna.trial.create_trial(
-                    params=trial.params, distributions=trial.distributions, value=trial.intermediate_values[epoch]
-                )
-            )
-    trials = _complete(compared)
-    if len(trials) < 4:
+    compared = compared_at_epoch(study, epoch)
+    trials, shared = _complete(compared), shared_parameters(compared)
+    if len(trials) < FEWEST_TRIALS or not shared:
         return False
-    shared = sorted(set.intersection(*(set(trial.params) for trial in trials)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=EQUAL_WARNING)
+        try:
+            optuna.importance.get_param_importances(compared, params=shared)
+        except UserWarning:
+            return False
     _draw_optuna(
         path,
         lambda: optuna.visualization.matplotlib.plot_param_importances(compared, params=shared),

@@ -208,6 +208,17 @@ class PreparedSearch:
         wanted, chosen = self.spec.executor, placement.gpus > 0 or placement.workers > 1
         return wanted == "ray-train" or (wanted == "auto" and chosen)
 
+    @property
+    def may_train_in_ray_train(self) -> bool:
+        """Whether trials would train inside Ray Train on a local Ray, with this machine's GPUs."""
+        spec, there = self.spec, torch.cuda.device_count()
+        return self.in_ray_train(Placement(workers=spec.workers_per_trial, gpus=self._gpus_per_trial(there)))
+
+    def _gpus_per_trial(self, there: float) -> float:
+        if self.spec.gpus_per_trial is not None:
+            return self.spec.gpus_per_trial
+        return 1.0 if self.profile.name == "paper" and there >= 1 else 0.0
+
     def trained_in(self, placement: Placement) -> str:
         """A description of where trials train."""
         if self.spec.executor == "local":
@@ -225,10 +236,7 @@ class PreparedSearch:
             InvalidInputError: The specification needs a GPU.
         """
         spec = self.spec
-        gpus = spec.gpus_per_trial
-        if gpus is None:
-            there = torch.cuda.device_count() if cluster is None else cluster.gpus
-            gpus = 1.0 if self.profile.name == "paper" and there >= 1 else 0.0
+        gpus = self._gpus_per_trial(torch.cuda.device_count() if cluster is None else cluster.gpus)
         check_precision(spec.precision, on_gpu=gpus > 0)
         if spec.compile and gpus == 0:
             raise InvalidInputError("--compile is for trials on GPUs; on a CPU the hot loops are compiled as it is.")

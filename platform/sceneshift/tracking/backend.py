@@ -1,8 +1,6 @@
 """Where MLflow stores its records: the server that ``MLFLOW_TRACKING_URI`` names, or a local SQLite file."""
 
 import os
-import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +30,7 @@ MLFLOW_SETTINGS = {
 
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
-#: Address and port of ``mlflow ui`` in the printed command and links: reachable only from this machine.
+#: Address and port of MLflow's pages in links, as ``sceneshift ui`` serves them: reachable only from this machine.
 UI_HOST, UI_PORT = "127.0.0.1", 5000
 
 #: Key of the table of trials that :meth:`sceneshift.tracking.search_run.SearchRun.arrange_trials` lays out, in links.
@@ -202,15 +200,6 @@ class TrackingBackend:
         location = None if self.artifact_root is None else str(self.artifact_root / name)
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
-
-    def ui_command(self) -> str:
-        """The command that opens the MLflow UI on this backend."""
-        if self.is_server:
-            return f"(the MLflow server at {self.shown} is the UI)"
-        # A shell puts the password in, from the variable it came from.
-        uri = '"$MLFLOW_TRACKING_URI"' if has_secret(self.uri) else shlex.quote(self.uri)
-        words = shlex.join([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri"])
-        return f"MLFLOW_DISABLE_TELEMETRY=true {words} {uri} --host {UI_HOST} --port {UI_PORT}"
 
     def study_link(self, experiment_id: str, run_id: str) -> str:
         """A link straight to a study's run."""
