@@ -179,6 +179,6 @@ def fail_with(error: BaseException) -> Callable[..., None]:
 
 
 @contextlib.contextmanager
-def without_ray() -> Iterator[ClusterSize]:
+def without_ray(*, dashboard: bool) -> Iterator[ClusterSize]:
     node = {"CPU": 2.0, "GPU": 0.0}
     yield ClusterSize(cpus=2.0, gpus=0.0, largest_node=node, num_nodes=1, is_own=True, address="here")

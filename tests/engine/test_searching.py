@@ -72,7 +72,7 @@ class TestSeveralNodes:
                 "address": "here",
             }
             there = ClusterSize(**{**size, **cluster})
-            monkeypatch.setattr("sceneshift.execution.cluster.ray_cluster", lambda: contextlib.nullcontext(there))
+            monkeypatch.setattr("sceneshift.execution.cluster.ray_cluster", lambda dashboard: contextlib.nullcontext(there))
             with pytest.raises(StudyError, match="ends here"):
                 search(spec)
 
