@@ -72,7 +72,8 @@ class TestSeveralNodes:
                 "address": "here",
             }
             there = ClusterSize(**{**size, **cluster})
-            monkeypatch.setattr("sceneshift.execution.cluster.ray_cluster", lambda dashboard: contextlib.nullcontext(there))
+            opened = contextlib.nullcontext(there)
+            monkeypatch.setattr("sceneshift.execution.cluster.ray_cluster", lambda dashboard: opened)
             with pytest.raises(StudyError, match="ends here"):
                 search(spec)
 
