@@ -16,7 +16,7 @@ from sceneshift.report.uncertainty import LEVEL, FieldCounts, Interval, bootstra
 
 #: The note on floors below every table that contains some.
 FLOORS_TOLD = (
-    "Floors classify single spectra (scikit-learn), trained on the pixels the registered network trained on; their "
+    "Floors classify single spectra (scikit-learn), trained on the pixels the registered model trained on; their "
     "normalization and settings are chosen by cross-validation over blocks of the source."
 )
 
@@ -89,7 +89,7 @@ class Verdict:
         else:
             low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (self.difference.low, self.difference.high))
             interval = f"{LEVEL:.0%} interval over fields {low} to {high}"
-        return f"On {self.pair} the registered network {words}: {figures}, {points} ({interval})."
+        return f"On {self.pair} the registered model {words}: {figures}, {points} ({interval})."
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
