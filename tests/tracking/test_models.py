@@ -1,8 +1,14 @@
+import contextlib
 import dataclasses
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -211,6 +217,55 @@ def logged(backend):
         description=describe(),
         tags={},
     )
+
+
+@pytest.fixture
+def served(logged, backend, tmp_path):
+    """The address of a server of the logged model, started as docs/models.md says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", logged.uri, "--env-manager", "local"]
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as in an activated environment
+        "MLFLOW_TRACKING_URI": backend.uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    with (
+        (tmp_path / "server.log").open("w") as log,
+        subprocess.Popen(
+            [*command, "--port", str(port)], env=environment, stdout=log, stderr=log, start_new_session=True
+        ) as server,
+    ):
+        try:
+            address = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                assert server.poll() is None, (tmp_path / "server.log").read_text()
+                with contextlib.suppress(OSError), urlopen(f"{address}/ping", timeout=5):
+                    break
+                time.sleep(0.1)
+            yield address
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_served_model_takes_paths_and_cubes(logged, served, tmp_path):
+    cube = np.random.default_rng(0).random((9, 7, BANDS), dtype=np.float32) * 1000
+    np.save(tmp_path / "scene.npy", cube)
+    import mlflow
+
+    expected = mlflow.pyfunc.load_model(logged.uri).predict(cube).tolist()
+    for given in ([str(tmp_path / "scene.npy")], cube.tolist()):
+        asked = Request(
+            f"{served}/invocations",
+            data=json.dumps({"inputs": given}).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urlopen(asked, timeout=60) as answer:
+            assert json.load(answer) == {"predictions": expected}
 
 
 @pytest.mark.slow
