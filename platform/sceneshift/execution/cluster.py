@@ -205,14 +205,15 @@ def _trials_in_waiting_processes() -> Iterator[None]:
     Tune asks for variables for every trial, and Ray would start a process with them only then. On a local Ray, all
     processes have them from this one. No public setting of Tune's says so.
     """
-    from ray.tune.execution import class_cache
+    with contextlib.ExitStack() as stack:
+        # A Ray that has other private names begins its trials as it always did.
+        with contextlib.suppress(ImportError, AttributeError):
+            from ray.tune.execution import class_cache
 
-    before = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
-    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
-    try:
+            for name, nothing in (("DEFAULT_ENV_VARS", {}), ("ENV_VARS_TO_PROPAGATE", set())):
+                stack.callback(setattr, class_cache, name, getattr(class_cache, name))
+                setattr(class_cache, name, nothing)
         yield
-    finally:
-        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
 def check_room(
