@@ -10,6 +10,7 @@ from sceneshift.errors import InvalidInputError
 from sceneshift.selection.regret import (
     Pool,
     chosen_accuracy,
+    condensed,
     configuration_correlation,
     epoch_correlation,
     last_epoch_regret,
@@ -95,6 +96,21 @@ def test_correlation_over_configurations_leaves_out_those_without_a_score():
     scores = np.array([[[1.0]], [[np.nan]], [[3.0]], [[2.0]]])
     accuracy = np.array([[[0.1]], [[0.9]], [[0.3]], [[0.2]]])
     assert configuration_correlation(pool(scores, accuracy)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_condensed_pool_has_the_same_figures_to_the_last_bit(seed):
+    rng = np.random.default_rng(seed)
+    scores, accuracy = rng.integers(5, size=(6, 3, 4)).astype(float), rng.random((6, 3, 4))  # scores with ties
+    scores[rng.random(scores.shape) < 0.3] = np.nan
+    scores[0, :, 0] = 0.0  # every seed has one
+    scores[5] = np.nan
+    accuracy[np.isnan(scores) & (rng.random(scores.shape) < 0.3)] = np.nan
+    whole = pool(scores, accuracy)
+    small = condensed(whole)
+    assert small.scores.shape == (6, 3, 2)
+    for figure in (regret, configuration_correlation):
+        assert figure(small) == figure(whole) or np.isnan([figure(small), figure(whole)]).all()
 
 
 def test_correlation_over_epochs_is_the_mean_over_trainings():

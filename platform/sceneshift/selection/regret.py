@@ -56,6 +56,37 @@ class Pool:
         object.__setattr__(self, "scores", scores)
         object.__setattr__(self, "accuracy", accuracy)
 
+    def picked(self, configurations: NDArray[np.integer], seeds: NDArray[np.integer]) -> "Pool":
+        """Some configurations and seeds of this pool, each as often as named, not checked again.
+
+        Args:
+            configurations: Their places.
+            seeds: Their places.
+        """
+        place, found = np.ix_(configurations, seeds), object.__new__(Pool)
+        object.__setattr__(found, "scores", self.scores[place])
+        object.__setattr__(found, "accuracy", self.accuracy[place])
+        return found
+
+
+def condensed(pool: Pool) -> Pool:
+    """A small pool with the same regret and the same correlation over configurations, also after resampling.
+
+    Args:
+        pool: The pool.
+
+    Returns:
+        (C, R, 2): of each training the candidate with the highest score, and its best accuracy without a score.
+    """
+    highest = np.argmax(np.where(np.isnan(pool.scores), -np.inf, pool.scores), axis=2)[:, :, np.newaxis]
+    score, accuracy = (np.take_along_axis(side, highest, axis=2) for side in (pool.scores, pool.accuracy))
+    best = np.where(np.isnan(pool.accuracy), -np.inf, pool.accuracy).max(axis=2, keepdims=True)
+    best = np.where(np.isinf(best), np.nan, best)
+    return Pool(
+        scores=np.concatenate([score, np.full_like(score, np.nan)], axis=2),
+        accuracy=np.concatenate([accuracy, best], axis=2),
+    )
+
 
 def chosen_accuracy(pool: Pool) -> NDArray[np.float64]:
     """Per seed, the accuracy of the candidate with the highest score; of equals the earlier configuration and epoch.
