@@ -78,8 +78,7 @@ def condensed(pool: Pool) -> Pool:
     Returns:
         (C, R, 2): of each training the candidate with the highest score, and its best accuracy without a score.
     """
-    highest = np.argmax(np.where(np.isnan(pool.scores), -np.inf, pool.scores), axis=2)[:, :, np.newaxis]
-    score, accuracy = (np.take_along_axis(side, highest, axis=2) for side in (pool.scores, pool.accuracy))
+    score, accuracy = _at_highest(pool)
     best = np.where(np.isnan(pool.accuracy), -np.inf, pool.accuracy).max(axis=2, keepdims=True)
     best = np.where(np.isinf(best), np.nan, best)
     return Pool(
@@ -141,8 +140,7 @@ def configuration_correlation(pool: Pool) -> float:
         Mean over the seeds where it is defined, -1..1; NaN if it is nowhere, as with fewer than two configurations, or
         if all have the same score or accuracy.
     """
-    highest = np.argmax(np.where(np.isnan(pool.scores), -np.inf, pool.scores), axis=2)[:, :, np.newaxis]
-    scores, accuracy = (np.take_along_axis(side, highest, axis=2)[:, :, 0].T for side in (pool.scores, pool.accuracy))
+    scores, accuracy = (side[:, :, 0].T for side in _at_highest(pool))
     return mean_known(rank_correlations(scores, accuracy))
 
 
@@ -181,6 +179,13 @@ def _centered_ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Twice the ranks along the last axis minus their mean; 0 for NaN."""
     one, other = values[..., :, np.newaxis], values[..., np.newaxis, :]
     return np.asarray(np.sum(one > other, axis=-1) - np.sum(one < other, axis=-1), dtype=np.float64)
+
+
+def _at_highest(pool: Pool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C, R, 1) score and accuracy of each training's epoch with the highest score; the first if it has none."""
+    highest = np.argmax(np.where(np.isnan(pool.scores), -np.inf, pool.scores), axis=2)[:, :, np.newaxis]
+    scores, accuracy = (np.take_along_axis(side, highest, axis=2) for side in (pool.scores, pool.accuracy))
+    return scores, accuracy
 
 
 def _by_seed(values: NDArray[np.floating]) -> NDArray[np.float64]:

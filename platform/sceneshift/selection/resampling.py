@@ -25,7 +25,7 @@ LEVEL = 0.95
 #: A figure of a pool, such as :func:`sceneshift.selection.regret.regret`; NaN where it is undefined.
 Statistic = Callable[[Pool], float]
 
-#: Figures that a condensed pool has too, forty times sooner.
+#: Figures that a condensed pool has too, from two candidates of each training instead of all its epochs.
 _OF_CONDENSED: tuple[Statistic, ...] = (regret, configuration_correlation)
 
 
