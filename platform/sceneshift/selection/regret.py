@@ -181,7 +181,7 @@ def _centered_ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(np.sum(one > other, axis=-1) - np.sum(one < other, axis=-1), dtype=np.float64)
 
 
-def _at_highest(pool: Pool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _at_highest(pool: Pool) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """(C, R, 1) score and accuracy of each training's epoch with the highest score; the first if it has none."""
     highest = np.argmax(np.where(np.isnan(pool.scores), -np.inf, pool.scores), axis=2)[:, :, np.newaxis]
     scores, accuracy = (np.take_along_axis(side, highest, axis=2) for side in (pool.scores, pool.accuracy))
